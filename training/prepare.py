@@ -71,13 +71,13 @@ def _parse(argv):
 
 
 def _prepare(args):
-    from cspn_tf.data.fld import read_fld
+    from cspn_tf.data.deepfashion import read_deepfashion
     from cspn_tf.data.tfrecords import check_replaceable, staged_directory, write_dataset
 
     check_replaceable(args.out, args.overwrite)
     if args.source == "synthetic":
         _ensure_synthetic(args)
-    result = read_fld(args.root, check_photos=False)  # they are, when they are written
+    result = read_deepfashion(args.root, check_photos=False)  # they are, when they are written
     num_rows = len(result.samples) + len(result.rejected)
     _check_rejected(sorted(result.rejected, key=_file_and_line), num_rows, args.max_rejected)
 
@@ -114,9 +114,9 @@ def _ensure_synthetic(args):
 
 def _check_counts(root, counts):
     """Refuse to use a dataset that is there already in place of one that was asked for with other counts."""
-    from cspn_tf.data.fld import read_fld
+    from cspn_tf.data.deepfashion import read_deepfashion
 
-    result = read_fld(root, check_photos=False)
+    result = read_deepfashion(root, check_photos=False)
     for name, count in counts.items():
         split = name.removeprefix("num_")
         found = sum(sample.split == split for sample in result.samples)

@@ -46,17 +46,19 @@ class Sample:
 
     Attributes:
         photo: the photo's path relative to the dataset's root, as the annotation names it.
-        split: one of `SPLITS`.
+        split: one of `SPLITS`, or None where the source has no splits of its own.
         garments: its labelled garments, at least one.
-        where: `file:line` of the annotation, for messages.
+        where: `file:line` of the annotation, for messages; the file alone where lines mean nothing.
         path: where the photo's file lies, which need not be under the name the annotation has for it.
+        group: photos that must stay together when splits are made have the same; None for a photo by itself.
     """
 
     photo: str
-    split: str
+    split: str | None
     garments: tuple[Garment, ...]
     where: str
     path: str
+    group: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Rejected:
 
     Attributes:
         photo: the photo as the annotation names it, with what is not UTF-8 escaped.
-        where: `file:line` of the row at fault.
+        where: `file:line` of the row at fault, or `file` and what in it, where lines mean nothing.
         reason: what is wrong with it, one line.
     """
 
@@ -76,10 +78,19 @@ class Rejected:
 
 @dataclasses.dataclass(frozen=True)
 class ReadResult:
-    """What a reader found: the photos that can be used, and the rows that cannot."""
+    """What a reader found.
+
+    Attributes:
+        samples: the photos that can be used.
+        rejected: the rows that cannot.
+        variant: the format in words, as the files themselves tell it.
+        notes: what else the reader left out or made up, in words, and how often: nothing that makes a label wrong.
+    """
 
     samples: list[Sample]
     rejected: list[Rejected]
+    variant: str = ""
+    notes: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 # Labels against their photo ------------------------------------------------------------------------------------------

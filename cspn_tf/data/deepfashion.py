@@ -40,7 +40,7 @@ _VARIATIONS = tuple(variation for variation in Variation if variation != Variati
 _LARGEST_COORDINATE = 1e6  # pixels; beyond this a number is a slip, whatever the photo
 
 
-def read_fld(root, *, check_photos=True, num_threads=8, progress=None) -> ReadResult:
+def read_deepfashion(root, *, check_photos=True, num_threads=8, progress=None) -> ReadResult:
     """Read an FLD dataset.
 
     Args:
@@ -125,7 +125,7 @@ class _Table:
             followed_by_keypoints: whether columns for visibility, x and y of keypoints follow those.
 
         Raises:
-            UserError: see `read_fld`.
+            UserError: see `read_deepfashion`.
         """
         self.path = path
         lines = _read_lines(path)

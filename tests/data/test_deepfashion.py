@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cspn_tf.console import UserError
-from cspn_tf.data.fld import read_fld
+from cspn_tf.data.deepfashion import read_deepfashion
 from cspn_tf.data.samples import OUTSIDE_TOLERANCE, SPLITS
 from cspn_tf.garments import KEYPOINT_SLOTS, GarmentType, Variation, Visibility
 
@@ -123,7 +123,7 @@ def _assert_same(sample, other):
 
 
 def test_published_upper_body_row_goes_to_collar_sleeve_and_hem_slots(root):
-    sample = read_fld(root).samples[0]
+    sample = read_deepfashion(root).samples[0]
     (garment,) = sample.garments
     assert (sample.photo, sample.split) == ("img/img_00000001.jpg", "train")
     assert sample.where == f"{root}/Anno/list_landmarks.txt:3"
@@ -141,7 +141,7 @@ def test_published_upper_body_row_goes_to_collar_sleeve_and_hem_slots(root):
 
 
 def test_published_cut_off_row_padded_to_eight_has_no_hem_coordinates(root):
-    (garment,) = read_fld(root).samples[1].garments
+    (garment,) = read_deepfashion(root).samples[1].garments
     assert garment.variation is Variation.MEDIUM_ZOOM_IN
     np.testing.assert_array_equal(
         garment.keypoints_xy, [[132, 48], [215, 54], [63, 67], [280, 88], [0, 0], [0, 0], [0, 0], [0, 0]]
@@ -150,14 +150,14 @@ def test_published_cut_off_row_padded_to_eight_has_no_hem_coordinates(root):
 
 
 def test_lower_body_row_goes_to_waistline_and_hem_slots(root):
-    (garment,) = read_fld(root).samples[2].garments
+    (garment,) = read_deepfashion(root).samples[2].garments
     assert garment.garment_type is GarmentType.LOWER_BODY
     np.testing.assert_array_equal(garment.keypoints_xy[4:], [[30, 40], [120, 41], [20, 390], [150, 380]])
     np.testing.assert_array_equal(garment.visibility, [0, 0, 0, 0, 2, 1, 2, 2])
 
 
 def test_full_body_row_fills_every_slot(root):
-    (garment,) = read_fld(root).samples[3].garments
+    (garment,) = read_deepfashion(root).samples[3].garments
     np.testing.assert_array_equal(
         garment.keypoints_xy, [[11, 21], [12, 22], [0, 0], [14, 24], [15, 25], [16, 26], [17, 27], [18, 28]]
     )
@@ -165,7 +165,7 @@ def test_full_body_row_fills_every_slot(root):
 
 
 def test_every_photo_is_read_in_order_and_nothing_rejected(root):
-    result = read_fld(root)
+    result = read_deepfashion(root)
     assert [sample.photo for sample in result.samples] == NAMES
     assert [sample.split for sample in result.samples] == ["train", "val", "test", "train", "train"]
     assert result.rejected == []
@@ -173,13 +173,13 @@ def test_every_photo_is_read_in_order_and_nothing_rejected(root):
 
 @pytest.mark.parametrize("newline", [b"\r\n", b"\n\n", b" \t\n"])
 def test_line_ends_and_blank_lines_change_nothing(root, newline):
-    wanted = read_fld(root).samples
+    wanted = read_deepfashion(root).samples
     if newline == b"\n\n":  # blank lines between rows; the first two lines are fixed
         lines = {file: [*ls[:2], b"\n".join(line + b"\n" for line in ls[2:])] for file, ls in _base_lines().items()}
         _write(root, lines)
     else:
         _write(root, _base_lines(), newline)
-    result = read_fld(root)
+    result = read_deepfashion(root)
     assert result.rejected == []
     for sample, other in zip(result.samples, wanted, strict=True):
         _assert_same(sample, other)
@@ -187,17 +187,17 @@ def test_line_ends_and_blank_lines_change_nothing(root, newline):
 
 def test_byte_order_mark_is_skipped(root):
     (root / BOXES).write_bytes(b"\xef\xbb\xbf" + (root / BOXES).read_bytes())
-    assert len(read_fld(root).samples) == 5
+    assert len(read_deepfashion(root).samples) == 5
 
 
 def test_numbers_are_base_ten_and_may_have_a_fraction(root):
     _change(root, BOXES, 3, b"053 130", b"0053.50 0130")
-    assert read_fld(root).samples[0].garments[0].box_xyxy == (53.5, 130, 289, 440)
+    assert read_deepfashion(root).samples[0].garments[0].box_xyxy == (53.5, 130, 289, 440)
 
 
 def test_a_header_for_fewer_keypoints_is_known(root):
     _change(root, LANDMARKS, 2, b" landmark_visibility_8 landmark_location_x_8 landmark_location_y_8", b"")
-    assert len(read_fld(root).samples) == 5
+    assert len(read_deepfashion(root).samples) == 5
 
 
 @pytest.mark.parametrize("folder", ["Img", "Img/img"])
@@ -205,7 +205,7 @@ def test_photos_may_lie_in_the_folder_of_a_mirror(root, folder):
     (root / "img").rename(root / "moved")
     (root / folder).parent.mkdir(exist_ok=True)
     (root / "moved").rename(root / folder)
-    result = read_fld(root)
+    result = read_deepfashion(root)
     assert result.rejected == []
     assert result.samples[0].photo == "img/img_00000001.jpg"
     assert result.samples[0].path == str(root / folder / "img_00000001.jpg")
@@ -215,22 +215,22 @@ def test_photos_are_measured_as_displayed(root):
     exif = Image.Exif()
     exif[0x0112] = 6  # stored lying, displayed upright
     (root / NAMES[0]).write_bytes(_jpeg(HEIGHT, WIDTH, exif=exif))
-    assert read_fld(root).rejected == []
+    assert read_deepfashion(root).rejected == []
     (root / NAMES[0]).write_bytes(_jpeg(HEIGHT, WIDTH))
-    (rejected,) = read_fld(root).rejected
+    (rejected,) = read_deepfashion(root).rejected
     assert "outside the photo of 450 x 300 pixels" in rejected.reason
 
 
 def test_progress_counts_every_photo(root):
     calls = []
-    read_fld(root, progress=lambda *counts: calls.append(counts))
+    read_deepfashion(root, progress=lambda *counts: calls.append(counts))
     assert calls == [(n, 5) for n in range(1, 6)]
 
 
 def test_photos_are_left_alone_when_not_to_be_checked(root):
     (root / NAMES[0]).unlink()
-    assert len(read_fld(root, check_photos=False).samples) == 5
-    assert len(read_fld(root, check_photos=True).samples) == 4
+    assert len(read_deepfashion(root, check_photos=False).samples) == 5
+    assert len(read_deepfashion(root, check_photos=True).samples) == 4
 
 
 # Rejected rows -------------------------------------------------------------------------------------------------------
@@ -275,9 +275,9 @@ def test_photos_are_left_alone_when_not_to_be_checked(root):
     ],
 )
 def test_a_bad_row_is_named_and_its_neighbours_kept(root, file, line, old, new, reason):
-    wanted = read_fld(root).samples
+    wanted = read_deepfashion(root).samples
     _change(root, file, line, old, new)
-    result = read_fld(root)
+    result = read_deepfashion(root)
     (rejected,) = result.rejected
     assert reason in rejected.reason
     assert rejected.where == f"{root / file}:{line}"
@@ -289,27 +289,27 @@ def test_a_bad_row_is_named_and_its_neighbours_kept(root, file, line, old, new, 
 
 def test_a_row_of_a_name_alone_is_rejected(root):
     _change(root, LANDMARKS, 7, (root / LANDMARKS).read_bytes().split(b"\n")[6], NAMES[4].encode())
-    (rejected,) = read_fld(root).rejected
+    (rejected,) = read_deepfashion(root).rejected
     assert "1 fields, required image_name clothes_type variation_type and the keypoints" in rejected.reason
 
 
 @pytest.mark.parametrize(("x", "y"), [(-1, 6), (300, 6), (5, -1), (5, 450)])
 def test_a_keypoint_up_to_a_pixel_outside_the_photo_is_kept(root, x, y):
     _change(root, LANDMARKS, 7, b"0 5 6", f"0 {x} {y}".encode())
-    result = read_fld(root)
+    result = read_deepfashion(root)
     assert result.rejected == []
     np.testing.assert_array_equal(result.samples[4].garments[0].keypoints_xy[0], [x, y])
 
 
 def test_a_box_beside_the_photo_is_rejected(root):
     _change(root, BOXES, 7, b"1 2 30 40", b"301 2 330 40")
-    (rejected,) = read_fld(root).rejected
+    (rejected,) = read_deepfashion(root).rejected
     assert "box 301 2 330 40 lies outside the photo of 300 x 450 pixels" in rejected.reason
 
 
 def test_a_missing_photo_is_rejected(root):
     (root / NAMES[2]).unlink()
-    result = read_fld(root)
+    result = read_deepfashion(root)
     (rejected,) = result.rejected
     assert rejected.where.endswith("Anno/list_landmarks.txt:5")
     assert rejected.reason == f"photo 'img/img_00000003.jpg' is missing: no file {root / NAMES[2]}"
@@ -328,21 +328,21 @@ def test_a_missing_photo_is_rejected(root):
 )
 def test_a_file_that_is_no_photo_is_rejected(root, content, reason):
     (root / NAMES[2]).write_bytes(content)
-    (rejected,) = read_fld(root).rejected
+    (rejected,) = read_deepfashion(root).rejected
     assert f"photo 'img/img_00000003.jpg' {reason}" in rejected.reason
 
 
 def test_a_folder_in_place_of_a_photo_is_rejected(root):
     (root / NAMES[2]).unlink()
     (root / NAMES[2]).mkdir()
-    (rejected,) = read_fld(root).rejected
+    (rejected,) = read_deepfashion(root).rejected
     assert "cannot be read: Is a directory" in rejected.reason
 
 
 @pytest.mark.parametrize(("file", "what"), [(BOXES, "box"), (LANDMARKS, "landmarks")])
 def test_a_photo_of_the_partition_without_a_row_is_rejected(root, file, what):
     _drop(root, file, 5)
-    result = read_fld(root)
+    result = read_deepfashion(root)
     (rejected,) = result.rejected
     assert rejected.where == f"{root / PARTITION}:5"
     assert f"photo 'img/img_00000003.jpg' has no {what}: no row in {file.split('/')[1]}" in rejected.reason
@@ -351,14 +351,14 @@ def test_a_photo_of_the_partition_without_a_row_is_rejected(root, file, what):
 
 def test_a_photo_outside_the_partition_is_rejected_once(root):
     _drop(root, PARTITION, 5)
-    (rejected,) = read_fld(root).rejected
+    (rejected,) = read_deepfashion(root).rejected
     assert rejected.where == f"{root / LANDMARKS}:5"
     assert rejected.reason == "photo 'img/img_00000003.jpg' is not in list_eval_partition.txt"
 
 
 def test_a_box_of_an_unknown_photo_is_rejected(root):
     _append(root, BOXES, b"img/img_00000099.jpg 1 2 3 4")
-    result = read_fld(root)
+    result = read_deepfashion(root)
     (rejected,) = result.rejected
     assert rejected.where == f"{root / BOXES}:8"
     assert len(result.samples) == 5
@@ -367,7 +367,7 @@ def test_a_box_of_an_unknown_photo_is_rejected(root):
 @pytest.mark.parametrize("file", [PARTITION, BOXES, LANDMARKS])
 def test_a_repeated_row_is_rejected_and_the_first_kept(root, file):
     _append(root, file, (root / file).read_bytes().split(b"\n")[4].replace(b" ", b"   "))
-    result = read_fld(root)
+    result = read_deepfashion(root)
     (rejected,) = result.rejected
     assert rejected.where == f"{root / file}:8"
     assert rejected.reason == "duplicate row: photo 'img/img_00000003.jpg' is in line 5 already"
@@ -380,7 +380,7 @@ def test_a_repeated_row_is_rejected_and_the_first_kept(root, file):
 )
 def test_two_rows_that_differ_cost_the_photo(root, file, row):
     _append(root, file, b"img/img_00000003.jpg " + row)
-    result = read_fld(root)
+    result = read_deepfashion(root)
     (rejected,) = result.rejected
     assert rejected.where == f"{root / file}:8"
     assert rejected.reason == "duplicate row: photo 'img/img_00000003.jpg' is in line 5 with other values"
@@ -401,7 +401,7 @@ def test_two_rows_that_differ_cost_the_photo(root, file, row):
 def test_a_photo_name_that_cannot_be_is_rejected(root, name, reason):
     for file in (PARTITION, BOXES, LANDMARKS):
         _change(root, file, 5, b"img/img_00000003.jpg", name)
-    result = read_fld(root)
+    result = read_deepfashion(root)
     (rejected,) = result.rejected
     assert reason in rejected.reason
     assert rejected.where == f"{root / LANDMARKS}:5"
@@ -413,14 +413,14 @@ def test_a_photo_name_that_cannot_be_is_rejected(root, name, reason):
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(UserError, match=r"nowhere: no such folder$"):
-        read_fld(tmp_path / "nowhere")
+        read_deepfashion(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("file", [PARTITION, BOXES, LANDMARKS])
 def test_a_missing_file_is_named(root, file):
     (root / file).unlink()
     with pytest.raises(UserError, match=rf"{file}: No such file or directory$"):
-        read_fld(root)
+        read_deepfashion(root)
 
 
 @pytest.mark.parametrize("file", [PARTITION, BOXES, LANDMARKS])
@@ -444,7 +444,7 @@ def test_a_file_with_wrong_first_lines_is_refused(root, file, line, content, mes
     lines[file][line - 1] = content
     _write(root, lines)
     with pytest.raises(UserError) as error:
-        read_fld(root)
+        read_deepfashion(root)
     assert file + message.replace(r"\\", "\\") in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -453,14 +453,14 @@ def test_a_file_with_wrong_first_lines_is_refused(root, file, line, content, mes
 def test_a_file_that_is_no_table_is_refused(root, content):
     (root / BOXES).write_bytes(content)
     with pytest.raises(UserError, match=r"list_bbox.txt:[12]: "):
-        read_fld(root)
+        read_deepfashion(root)
 
 
 def test_a_file_cut_short_is_refused(root):
     content = (root / LANDMARKS).read_bytes()
     (root / LANDMARKS).write_bytes(content[: content.index(b"img/img_00000005.jpg")])
     with pytest.raises(UserError, match=r"list_landmarks.txt:1: says 5 rows, the file has 3$"):
-        read_fld(root)
+        read_deepfashion(root)
 
 
 @pytest.mark.parametrize(
@@ -475,7 +475,7 @@ def test_a_file_cut_short_is_refused(root):
 def test_landmarks_with_other_columns_are_refused(root, header):
     _change(root, LANDMARKS, 2, HEADERS[LANDMARKS].encode(), header.encode())
     with pytest.raises(UserError, match=r"list_landmarks.txt:2: unknown columns"):
-        read_fld(root)
+        read_deepfashion(root)
 
 
 # Any text ------------------------------------------------------------------------------------------------------------
@@ -485,7 +485,7 @@ def test_landmarks_with_other_columns_are_refused(root, header):
 def base(tmp_path_factory):
     """A folder that may be written to, and the rows and samples that are in it at first."""
     root = _make_root(tmp_path_factory.mktemp("fld"))
-    return root, _rows_by_name(root), read_fld(root).samples
+    return root, _rows_by_name(root), read_deepfashion(root).samples
 
 
 _TOKENS = [b"nan", b"inf", b"-5", b"-1", b"1e9", b"99999999999", b"\xff\xfe", b"0x10", b"\xd9\xa1", b"+3", b"1_0"]
@@ -575,7 +575,7 @@ def test_any_text_ends_in_right_samples_rejected_rows_or_one_line(base, edits, f
     _write(root, lines, b"\r\n" if crlf else b"\n")
 
     try:
-        result = read_fld(root)
+        result = read_deepfashion(root)
     except UserError as error:
         assert str(error).startswith(str(root))
         assert "\n" not in str(error)
