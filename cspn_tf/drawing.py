@@ -16,6 +16,7 @@ from cspn_tf.garments import (
     KEYPOINT_ABBREVIATIONS,
     KEYPOINT_SLOTS,
     NUM_KEYPOINTS,
+    SKELETON,
     GarmentType,
     Visibility,
 )
@@ -29,9 +30,6 @@ TYPE_COLOURS = {
 PAIR_COLOURS = ((255, 214, 10), (34, 211, 238), (255, 105, 180), (140, 230, 60))
 TRUTH_COLOUR = (255, 255, 255)
 OUTLINE_COLOUR = (20, 20, 24)
-
-# Lines that make the points readable as a garment: collar, the two sleeves, waist, hem.
-SKELETON = ((0, 1), (0, 2), (1, 3), (4, 5), (6, 7))
 
 # Pictures with a shorter long side get no names beside their keypoints, only dots.
 _MIN_SIZE_FOR_NAMES = 400

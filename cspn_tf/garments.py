@@ -71,6 +71,9 @@ KEYPOINT_SLOTS = {
     GarmentType.FULL_BODY: (0, 1, 2, 3, 4, 5, 6, 7),
 }
 
+# Lines that make the points readable as a garment: collar, the two sleeves, waist, hem.
+SKELETON = ((0, 1), (0, 2), (1, 3), (4, 5), (6, 7))
+
 # FLIP_SLOTS[k] is the slot that slot k becomes when the photo is mirrored.
 FLIP_SLOTS = (1, 0, 3, 2, 5, 4, 7, 6)
 
@@ -80,6 +83,10 @@ NORMALISER_SLOTS = {
     GarmentType.LOWER_BODY: (4, 5),
     GarmentType.FULL_BODY: (2, 3),
 }
+
+# A garment whose normalising pair is closer than this, pixels of the photo, has no such error: it would be noise over
+# nothing.
+MIN_NORMALISER_DISTANCE = 10.0
 
 # Row t is 1.0 at the slots garment type t has; row 0, padding, has none.
 KEYPOINTS_OF_TYPE = tuple(

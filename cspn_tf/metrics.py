@@ -26,14 +26,13 @@ import numpy as np
 from cspn_tf.garments import (
     GARMENT_TYPE_NAMES,
     KEYPOINT_ABBREVIATIONS,
+    MIN_NORMALISER_DISTANCE,
     NORMALISER_SLOTS,
     NUM_KEYPOINTS,
     Variation,
     Visibility,
 )
 
-# A garment whose normalising pair is closer than this is skipped: its error would be noise over nothing.
-MIN_PAIR_DISTANCE = 10.0
 PCK_THRESHOLD = 0.2
 AUC_MAX_THRESHOLD = 0.5
 AUC_NUM_THRESHOLDS = 21
@@ -270,7 +269,7 @@ def _pair_distances(garments):
     slots = np.array([NORMALISER_SLOTS[t] for t in garments.garment_types], dtype=int).reshape(-1, 2)
     pair_xy = np.take_along_axis(garments.keypoints_xy, slots[..., np.newaxis], axis=1)
     distances = np.linalg.norm(pair_xy[:, 0] - pair_xy[:, 1], axis=-1)
-    usable = np.take_along_axis(garments.labelled, slots, axis=1).all(axis=1) & (distances >= MIN_PAIR_DISTANCE)
+    usable = np.take_along_axis(garments.labelled, slots, axis=1).all(axis=1) & (distances >= MIN_NORMALISER_DISTANCE)
     return np.repeat(np.where(usable, distances, np.nan)[:, np.newaxis], 2, axis=1)
 
 

@@ -15,7 +15,7 @@ PACKAGES = ("cspn_tf", "training", "serving")
 TIERS = [
     [{"cspn_tf.quiet"}],
     [{"cspn_tf"}],
-    [{"cspn_tf.garments", "cspn_tf.console", "cspn_tf.config", "cspn_tf.contract"}],
+    [{"cspn_tf.garments", "cspn_tf.console", "cspn_tf.config", "cspn_tf.contract", "cspn_tf.files"}],
     [{"cspn_tf.geometry"}],
     [{"cspn_tf.decoding", "cspn_tf.heatmaps"}],
     [

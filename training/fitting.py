@@ -106,6 +106,17 @@ def scope(run: Run):
     return tf.distribute.MirroredStrategy().scope() if run.strategy == "mirrored" else contextlib.nullcontext()
 
 
+def verify_data(run: Run) -> None:
+    """Check the bytes of the training and validation data against their manifest, before time is put into them.
+
+    Raises:
+        UserError: see `cspn_tf.data.tfrecords.verify`.
+    """
+    from cspn_tf.data import tfrecords
+
+    tfrecords.verify(run.data_dir, ("train", "val"))
+
+
 def training_batches(run: Run, build_dataset, first_epoch: int):
     """Return the endless batches of a run's training split from an epoch on.
 

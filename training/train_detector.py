@@ -27,6 +27,7 @@ def train(run) -> None:
     from cspn_tf.models.faster_rcnn import build_detector
     from training import fitting
 
+    fitting.verify_data(run)
     steps = pipeline.steps_per_epoch(run.data_dir, "train", run.training.batch_size, what="photos")
     validation = pipeline.detector_dataset(
         run.data_dir, "val", run.config, _VALIDATION_BATCH, training=False, seed=run.seed

@@ -31,6 +31,7 @@ def train(run) -> None:
     from training import fitting
 
     config = run.config.keypoints
+    fitting.verify_data(run)
     steps = pipeline.steps_per_epoch(run.data_dir, "train", run.training.batch_size, what="garments")
     validation = pipeline.keypoint_dataset(
         run.data_dir, "val", run.config, _VALIDATION_BATCH, training=False, seed=run.seed

@@ -17,6 +17,8 @@ from cspn_tf.garments import KEYPOINT_NAMES, GarmentType, Variation, Visibility
 
 SPLITS = ("train", "val", "test")
 
+REJECTION_KINDS = ("malformed row", "missing photo", "unreadable photo", "label outside the photo")
+
 # How far outside its photo a labelled keypoint may lie, pixels: annotators' tools round, and some count from 1.
 OUTSIDE_TOLERANCE = 1.0
 
@@ -69,11 +71,19 @@ class Rejected:
         photo: the photo as the annotation names it, with what is not UTF-8 escaped.
         where: `file:line` of the row at fault, or `file` and what in it, where lines mean nothing.
         reason: what is wrong with it, one line.
+        kind: one of `REJECTION_KINDS`.
+        sample: the labels, where they could be read and the photo is what is wrong; else None.
     """
 
     photo: str
     where: str
     reason: str
+    kind: str = "malformed row"
+    sample: Sample | None = None
+
+    def as_dict(self) -> dict[str, str]:
+        """Return photo, where, reason and kind."""
+        return {"photo": self.photo, "where": self.where, "reason": self.reason, "kind": self.kind}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from cspn_tf.console import run
-from cspn_tf.data import tfrecords
+from cspn_tf.data import shards
 from cspn_tf.data.tfrecords import parse_example, read_manifest, shard_paths, verify
 from training import prepare
 
@@ -106,7 +106,8 @@ def test_fld_becomes_a_dataset_of_the_same_photos(root, photos, tmp_path, capsys
 def test_the_report_counts_photos_garments_and_keypoints(root, tmp_path, capsys):
     assert _prepare(root) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert (report["source"], report["num_rejected"]) == ("fld", 0)
+    assert (report["source"], report["variant"], report["splits_from"]) == ("fld", "DeepFashion FLD", "source")
+    assert report["num_rejected"] == 0
     assert report["splits"]["val"] == {
         "num_photos": 2,
         "num_garments": 2,
@@ -132,6 +133,7 @@ def test_the_report_counts_photos_garments_and_keypoints(root, tmp_path, capsys)
         r"rejected rows +0",
     ):
         assert re.search(rf"^{row}$", printed, re.MULTILINE), row
+        assert re.search(rf"^{row}$", (tmp_path / "out" / "report.md").read_text(), re.MULTILINE), row
     assert "full-body" not in printed  # there is none
 
 
@@ -161,15 +163,23 @@ def test_a_few_rejected_rows_are_reported_when_allowed(root, tmp_path, capsys):
             "photo": "img/img_00000004.jpg",
             "where": f"{root / LANDMARKS}:7",
             "reason": "x of left_collar 'x' is not a number",
+            "kind": "malformed row",
         },
         {
             "photo": "img/img_00000009.jpg",
             "where": f"{root / LANDMARKS}:12",
             "reason": f"photo 'img/img_00000009.jpg' is missing: no file {root}/img/img_00000009.jpg",
+            "kind": "missing photo",
         },
     ]
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["num_rejected"] == 2
+    assert report["rejected"] == {
+        "malformed row": 1,
+        "missing photo": 1,
+        "unreadable photo": 0,
+        "label outside the photo": 0,
+    }
     assert {name: split["num_photos"] for name, split in report["splits"].items()} == {
         "train": 7,
         "val": 1,
@@ -182,6 +192,72 @@ def test_a_few_rejected_rows_are_reported_when_allowed(root, tmp_path, capsys):
         "test": 2,
     }
     assert "list_landmarks.txt:7: x of left_collar 'x' is not a number" in capsys.readouterr().out
+
+
+def test_findings_are_counted_shown_and_listed(root, photos, tmp_path, capsys):
+    _change(root, LANDMARKS, 3, "144 156 0 221 159", "221 159 0 144 156")  # reversed collars
+    _change(root, BOXES, 4, "053 130 289 440", "053 130 320 440")  # of a photo 300 wide
+    (root / "img/img_00000010.jpg").write_bytes(photos[0])  # a photo of train in test too
+    assert _prepare(root) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    counts = {kind: found["count"] for kind, found in report["findings"].items() if found["count"]}
+    assert counts == {
+        "collars reversed": 1,
+        "box reaches outside the photo": 1,
+        "keypoint far outside its box": 3 * 6,  # three of each pair of trousers
+    }
+    (example,) = report["findings"]["collars reversed"]["examples"]
+    assert (example["photo"], example["split"]) == ("img/img_00000000.jpg", "train")
+    assert example["where"] == f"{root / LANDMARKS}:3"
+    assert report["duplicates"]["num_groups"] == report["duplicates"]["num_groups_across_splits"] == 1
+    (group,) = report["duplicates"]["examples"]
+    assert {photo["photo"] for photo in group["photos"]} == {"img/img_00000000.jpg", "img/img_00000010.jpg"}
+    lines = [json.loads(line) for line in (tmp_path / "out" / "findings.jsonl").read_text().splitlines()]
+    kinds = [line["kind"] for line in lines]
+    assert len(kinds) == 1 + 1 + 18 + 1
+    assert {"box reaches outside the photo", "collars reversed", "same file"} < set(kinds)
+    printed = capsys.readouterr().out
+    assert re.search(r"^  collars reversed +1   left is right of right", printed, re.MULTILINE)
+    assert "duplicates: 1 groups of photos that are the same, 1 across splits" in printed
+
+
+def test_contact_sheets_show_random_and_rejected_photos(root, tmp_path):
+    assert _prepare(root) == 0
+    out = tmp_path / "out"
+    assert not (out / "rejected.jpg").exists()
+    with Image.open(out / "contact_sheet.jpg") as sheet:
+        assert sheet.width > 5 * 320  # six tiles in a row
+        assert np.asarray(sheet).std() > 20
+    _change(root, LANDMARKS, 7, "144", "x")
+    assert _prepare(root, "--max-rejected", 0.2, "--overwrite") == 0
+    with Image.open(out / "rejected.jpg") as sheet:
+        assert 320 < sheet.width < 400  # one tile
+
+
+def test_splits_are_made_when_asked_for_and_recorded(root, tmp_path, capsys):
+    (root / PARTITION).unlink()
+    assert _prepare(root) == 1
+    capsys.readouterr()
+    assert _prepare(root, "--splits", "0.5,0.25,0.25", "--seed", 3) == 0
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["splits_from"] == {"fractions": [0.5, 0.25, 0.25], "seed": 3}
+    assert [manifest["splits"][split]["num_photos"] for split in ("train", "val", "test")] == [6, 3, 3]
+    assert "splits: made, 0.5 / 0.25 / 0.25 of the photos, seed 3" in capsys.readouterr().out
+
+
+def test_what_was_accepted_comes_out_as_coco_and_goes_in_again(root, tmp_path):
+    (root / "img/img_00000009.jpg").unlink()
+    assert _prepare(root, "--coco", root / "labels.json", "--max-rejected", 0.1) == 0
+    written = [json.loads((root / f"labels.{split}.json").read_text()) for split in ("train", "val", "test")]
+    assert [len(coco["images"]) for coco in written] == [8, 1, 2]
+    assert [category["name"] for category in written[0]["categories"]] == ["upper-body", "lower-body", "full-body"]
+    first = _names_and_bytes(tmp_path / "out", "train")
+    arguments = ["--annotations", *(root / f"labels.{split}.json" for split in ("train", "val", "test"))]
+    assert _prepare(root, *arguments, "--overwrite", source="coco") == 0
+    assert _names_and_bytes(tmp_path / "out", "train").keys() == first.keys()
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["splits"]["train"]["garment_types"] == {"upper-body": 4, "lower-body": 4, "full-body": 0}
+    assert report["splits"]["train"]["variations"]["medium zoom in"] == 4
 
 
 # A run that fails ----------------------------------------------------------------------------------------------------
@@ -233,15 +309,15 @@ def test_an_output_that_cannot_be_written_is_named(root, capsys):
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupted_run_leaves_nothing(root, tmp_path, capsys, monkeypatch, stop):
-    encode_example = tfrecords.encode_example
+def test_an_interrupted_run_goes_on_with_the_same_command(root, photos, tmp_path, capsys, monkeypatch, stop):
+    encode_example = shards.encode_example
 
     def stopped(sample, *args):
         if sample.split == "val":
             os.kill(os.getpid(), stop)
         return encode_example(sample, *args)
 
-    monkeypatch.setattr(tfrecords, "encode_example", stopped)
+    monkeypatch.setattr(shards, "encode_example", stopped)
     before = signal.getsignal(signal.SIGTERM)
     # A process in the background of a shell is started with Ctrl-C switched off.
     background = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -250,8 +326,14 @@ def test_an_interrupted_run_leaves_nothing(root, tmp_path, capsys, monkeypatch, 
     finally:
         signal.signal(signal.SIGINT, background)
     assert capsys.readouterr().err == "interrupted\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["fld"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.partial", "fld"]
     assert signal.getsignal(signal.SIGTERM) == before
+    monkeypatch.undo()
+    assert _prepare(root) == 0
+    assert "8 photos were written by a run that was interrupted" in capsys.readouterr().out
+    verify(tmp_path / "out")
+    assert len(_names_and_bytes(tmp_path / "out", "train")) == 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fld", "out"]
 
 
 # A wrong call --------------------------------------------------------------------------------------------------------
@@ -262,7 +344,7 @@ def test_an_unknown_source_is_answered_with_those_there_are(root, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "'imagenet'" in error
-    assert "'fld', 'synthetic'" in error
+    assert "'fld', 'deepfashion-c', 'in-shop', 'consumer-to-shop', 'deepfashion2', 'fashionai', 'coco'" in error
 
 
 @pytest.mark.parametrize(
@@ -274,6 +356,17 @@ def test_an_unknown_source_is_answered_with_those_there_are(root, capsys):
         (["--workers", "0"], "must be at least 1"),
         (["--seed", "-1"], "must not be negative"),
         (["--num-val", "x"], "argument --num-val: invalid"),
+        (["--splits", "0.5,0.5"], "must be three fractions that sum to 1, received '0.5,0.5'"),
+        (["--splits", "0.5,0.6,-0.1"], "must be three fractions that sum to 1"),
+        (["--splits", "nan,1,0"], "must be three fractions that sum to 1"),
+        (["--category", "top=shirt"], "TYPE one of upper-body, lower-body, full-body, received 'top=shirt'"),
+        (["--category", "top=upper-body"], "--category is for --source coco"),
+        (["--annotations", "a.json"], "--annotations is for --source coco"),
+        (["--max-garments", "2"], "--max-garments is for --source synthetic"),
+        (["--variations", "normal-pose=1"], "--variations is for --source synthetic"),
+        (["--variations", "no-pose=1"], "NAME of normal-pose, medium-pose, large-pose, medium-zoom-in, large-zoom-in"),
+        (["--variations", "normal-pose=0"], "must be NAME=SHARE"),
+        (["--coco", "/nowhere/labels.json"], "--coco /nowhere/labels.json: no folder /nowhere"),
     ],
 )
 def test_a_wrong_argument_is_named(root, tmp_path, capsys, options, message):
@@ -330,14 +423,32 @@ def test_the_synthetic_dataset_is_drawn_once_and_read_like_any_other(tmp_path, c
     assert "drawn" not in printed
     assert _names_and_bytes(out, "train") == names
 
-    assert _prepare(root, "--overwrite", "--num-val", 4, source="synthetic") == 2
-    error = capsys.readouterr().err
-    assert error == f"error: {root} is there already with 1 photos in split val, not --num-val 4\n"
+    for option, value, had in (("--num-val", 4, 1), ("--seed", 5, 0), ("--max-garments", 3, None)):
+        assert _prepare(root, "--overwrite", option, value, source="synthetic") == 2
+        error = capsys.readouterr().err
+        assert error == f"error: {root} is there already, drawn with {option} {had}, not {value}\n"
     assert _names_and_bytes(out, "train") == names
+
+
+def test_several_garments_a_photo_are_drawn_on_request(tmp_path):
+    root, out = tmp_path / "synthetic", tmp_path / "out"
+    counts = ("--num-train", 6, "--num-val", 1, "--num-test", 1, "--workers", 1)
+    assert _prepare(root, *counts, "--max-garments", 3, source="synthetic") == 0
+    train = read_manifest(out)["splits"]["train"]
+    assert train["num_photos"] == 6
+    assert 6 < train["num_garments"] <= 18
+
+
+def test_the_variations_that_are_drawn_can_be_chosen(tmp_path):
+    root, out = tmp_path / "synthetic", tmp_path / "out"
+    counts = ("--num-train", 5, "--num-val", 0, "--num-test", 0, "--workers", 1)
+    assert _prepare(root, *counts, "--variations", "large-zoom-in=2,medium-pose=0", source="synthetic") == 0
+    report = json.loads((out / "report.json").read_text())
+    assert report["splits"]["train"]["variations"]["large zoom in"] == 5
 
 
 def test_a_folder_that_is_no_dataset_is_not_taken_for_the_synthetic_one(tmp_path, capsys):
     (tmp_path / "notes.txt").touch()
     assert _prepare(tmp_path, "--out", tmp_path / "out", source="synthetic") == 1
-    assert "list_eval_partition.txt: No such file or directory" in capsys.readouterr().err
+    assert "is not empty and is no synthetic dataset that was drawn here: no " in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -1,9 +1,13 @@
-"""Clothes: tops, bottoms and full-body garments cut to a figure, with their keypoints.
+"""Clothes: tops, bottoms and full-body garments as surfaces around a figure, with their keypoints.
 
-A garment's keypoints are corners of the very outlines that are painted, so a label and its visual feature cannot
-drift apart: collars are the two ends of the neckline on the shoulder line, sleeves the outer corners of the cuffs (for
-sleeveless tops the outer ends of the straps), waistlines the narrowest places of the silhouette (for bottoms the top
-corners of the waistband), hems the lower corners (for trousers the outer corners of the legs).
+A garment's keypoints are points of the very grids that are drawn, so a label and its visual feature cannot drift
+apart. On a ring around the body the sides are the azimuths -90 and +90 degrees, whatever the pose and the viewpoint:
+
+* collars: where the upper edge crosses the shoulder line;
+* sleeves: the outer side of the cuff's ring, that is the one away from the body while the arm hangs down; for
+  sleeveless garments the outer end of the strap on the shoulder line;
+* waistlines: the sides of the narrowest ring; for bottoms the sides of the upper edge;
+* hems: the sides of the lower edge; for trousers the outer side of each leg's end.
 """
 
 import dataclasses
@@ -11,436 +15,631 @@ import dataclasses
 import numpy as np
 
 from ...garments import GarmentType
-from . import figure as fig
-from . import trims
-from .figure import NECK, SIDES, WAIST_HEIGHT
-from .raster import Layer
-from .shapes import curve, limb, profile
+from .body import Coverage
+from .decals import draw_bottom, draw_top
+from .fabric import Fabric
+from .mesh import Mesh, azimuths, tube
+from .skeleton import FOREARM, HIP_HEIGHT, SIDES, UPPER_ARM
 
-PARTS_PER_GARMENT = 8
-_BODICE, _SLEEVES, _LEGS = 0, (1, 2), (3, 4)
+_SHOULDER_TOP = 142.0
+_COLUMNS = 40
+_SIDE = np.pi / 2
 
 
 @dataclasses.dataclass
 class Garment:
-    """A garment cut to a figure.
+    """A garment on a figure.
 
     Attributes:
         garment_type: `GarmentType`.
-        layers: list of `Layer`.
-        keypoints: slot -> (point `(2,)` in the figure's world, part it is on).
+        kind: what a shop would call it.
+        meshes: list of `Mesh`.
+        keypoints: slot -> (mesh, row, column) of the surface point.
+        hides: adds what it covers of the body to a `Coverage`.
+        is_open: whether its front shows what is worn below.
     """
 
     garment_type: GarmentType
-    layers: list
+    kind: str
+    meshes: list
     keypoints: dict
+    hides: object = None
+    is_open: bool = False
 
-    def outline_points(self):
-        """All points of its outlines, `(N, 2)` in the figure's world."""
-        return np.concatenate([np.asarray(p, float) for layer in self.layers for p in layer.polygons])
+    def keypoint(self, slot):
+        """A keypoint's place, world `(3,)`."""
+        mesh, row, column = self.keypoints[slot]
+        return mesh.points[row, column]
+
+    def points(self):
+        """All points of its surfaces, world `(N, 3)`."""
+        return np.concatenate([mesh.points.reshape(-1, 3) for mesh in self.meshes])
 
 
 @dataclasses.dataclass(frozen=True)
-class _Cut:
-    """How a bodice is cut; centimetres, half-widths from the middle.
+class Cut:
+    """How a bodice is cut; centimetres.
 
-    strap: where a sleeveless strap ends; None with sleeves. sleeve: its length as a share of the arm.
-    heights, widths: control points of the side seam, the last one is the hem. dip: how far the hem sags in the middle.
-    hemmed: whether it ends there; a jumpsuit goes on.
+    Attributes:
+        neckline: "crew", "v", "scoop", "square", "boat", "shirt", "lapel" or "turtle".
+        collar: half the width of the neckline on the shoulder line.
+        front_drop, back_drop: how far it goes down from there.
+        strap: where a sleeveless strap ends on the shoulder line; None with sleeves.
+        sleeve: its length as a share of the arm.
+        sleeve_ease: room in the sleeve at shoulder, elbow and cuff.
+        eases: room at chest, waist, hip and hem.
+        hem: height of the lower edge in the rest pose.
+        gap: half the gap of an open front, radians at the neck and at the hem; None for a closed one.
+        flutes: number and depth of the folds that a wide skirt falls in.
     """
 
-    neckline: str
-    collar: float
-    neck_depth: float
-    strap: float | None
-    sleeve: float
-    sleeve_radii: tuple
-    heights: tuple
-    widths: tuple
-    dip: float
-    hemmed: bool
+    neckline: str = "crew"
+    collar: float = 7.4
+    front_drop: float = 5.0
+    back_drop: float = 1.0
+    strap: float | None = None
+    sleeve: float = 0.3
+    sleeve_ease: tuple = (1.2, 1.5, 1.6)
+    eases: tuple = (1.5, 2.5, 1.5, 1.5)
+    hem: float = 88.0
+    gap: tuple | None = None
+    flutes: tuple = (0, 0.0)
 
 
-def make_top(rng, figure, fabric, base_part, *, close_fit=False, laid=False, tucked=False) -> Garment:
-    """Cut an upper-body garment: T-shirt, tank top, shirt, sweater or coat.
+# Drawing the cut -----------------------------------------------------------------------------------------------------
+
+TOP_SHARES = {"tee": 0.27, "tank": 0.13, "shirt": 0.19, "sweater": 0.18, "coat": 0.15, "blouse": 0.08}
+FULL_SHARES = {"dress": 0.68, "jumpsuit": 0.18, "long_coat": 0.14}
+BOTTOM_SHARES = {"trousers": 0.5, "shorts": 0.2, "skirt": 0.3}
+_NECKLINES = {
+    "tee": ("crew", "v", "scoop", "boat"),
+    "tank": ("scoop", "v", "square"),
+    "shirt": ("shirt",),
+    "sweater": ("crew", "turtle", "v", "boat"),
+    "coat": ("lapel", "shirt", "crew"),
+    "blouse": ("v", "boat", "crew", "shirt"),
+    "dress": ("scoop", "v", "crew", "boat", "square"),
+}
+
+
+def _pick(rng, shares):
+    names = list(shares)
+    weights = np.array(list(shares.values()))
+    return str(names[rng.choice(len(names), p=weights / weights.sum())])
+
+
+def _draw_neck(rng, style):
+    """Neckline, half-width on the shoulder line and drop in front."""
+    neckline = str(rng.choice(_NECKLINES[style]))
+    collar = {"turtle": 6.2, "boat": rng.uniform(10, 12), "scoop": rng.uniform(8, 10.5), "square": rng.uniform(8.5, 11)}
+    drop = {
+        "turtle": 0.0,
+        "boat": rng.uniform(2.5, 4.0),
+        "scoop": rng.uniform(9, 15),
+        "v": rng.uniform(11, 20),
+        "shirt": rng.uniform(6, 13),
+        "lapel": rng.uniform(17, 28),
+        "square": rng.uniform(10, 14),
+    }
+    return neckline, float(collar.get(neckline, rng.uniform(6.9, 8.4))), float(drop.get(neckline, rng.uniform(4.5, 7)))
+
+
+def draw_top_cut(rng, build, kind, *, tucked=False, may_open=True) -> Cut:
+    """Draw how a top of a kind is cut.
 
     Args:
         rng: generator.
-        figure: `Figure` it is worn by, or spread out like.
-        fabric: `Fabric`.
-        base_part: first id of its parts; 0 leaves it unlabelled.
-        close_fit: cut it narrow and simple.
-        laid: laid out or hanging, so that the inside of the neck shows.
-        tucked: whether it goes under the bottom.
+        build: `Build` of who wears it.
+        kind: one of `TOP_SHARES`, or "dress".
+        tucked: whether it ends below a waistband.
+        may_open: whether a coat may be worn open.
     """
-    kind = str(rng.choice(("tee", "tank", "shirt", "sweater", "coat"), p=(0.3, 0.14, 0.2, 0.2, 0.16)))
-    if close_fit:
-        kind = str(rng.choice(("tee", "tank"), p=(0.6, 0.4)))
-    body = figure.build
-    ease = rng.uniform(0.6, 1.4) if close_fit else {"tank": rng.uniform(0.8, 3)}.get(kind, rng.uniform(1.0, 4.5))
-    chest = body.chest + ease
-    waist = max(body.waist + 0.8 * ease, chest - rng.uniform(0.0, 3.2))
-    hip = max(body.hip + 0.8, chest + rng.uniform(-0.5, 1.5))
-    hem = {"coat": rng.uniform(88, 106), "tank": rng.uniform(72, 88)}.get(kind, rng.uniform(74, 94))
-    if tucked:
-        heights = (46.0, WAIST_HEIGHT, 74.0)
-        widths = (chest, *(figure.half_width(np.array(heights[1:])) + 0.4))
-    elif kind in ("tee", "tank") and rng.random() < 0.15:
-        heights, widths = (46.0, rng.uniform(60, 66)), (chest, max(waist, chest - 2.0))
-    elif hem > 86.0:
-        heights, widths = (46.0, WAIST_HEIGHT, 84.0, hem), (chest, waist, hip, hip + rng.uniform(0.0, 3.0))
-    else:
-        heights, widths = (46.0, WAIST_HEIGHT, hem), (chest, waist, max(hip, waist + 0.5))
-    cut = _draw_cut(rng, kind, body, heights, widths, dip=rng.uniform(0.5, 2.5))
-    return _bodice(rng, figure, fabric, base_part, cut, kind, GarmentType.UPPER_BODY, laid=laid, tucked=tucked)
-
-
-def make_full(rng, figure, fabric, base_part, *, laid=False) -> Garment:
-    """Cut a full-body garment: dress, jumpsuit or knee-length belted coat; arguments as of `make_top`."""
-    kind = str(rng.choice(("dress", "jumpsuit", "long_coat"), p=(0.66, 0.2, 0.14)))
-    body = figure.build
-    chest = body.chest + rng.uniform(0.5, 1.8)
-    waist = body.waist + rng.uniform(0.4, 1.5)
-    hip = body.hip + rng.uniform(0.8, 3.5)
-    if kind == "jumpsuit":
-        heights, widths = (46.0, WAIST_HEIGHT, 84.0, 91.0), (chest, waist, body.hip + 0.8, body.hip + 0.9)
-    else:
-        hem = (
-            rng.uniform(106, 126) if kind == "long_coat" else rng.choice((rng.uniform(104, 122), rng.uniform(122, 152)))
-        )
-        flare = rng.choice((rng.uniform(-0.5, 3.0), rng.uniform(4.0, 16.0)))
-        heights, widths = (46.0, WAIST_HEIGHT, 86.0, hem), (chest, waist, hip + 0.3 * flare, hip + flare)
-    style = {"long_coat": "coat", "jumpsuit": str(rng.choice(("tank", "tee", "shirt")))}.get(
-        kind, str(rng.choice(("tank", "tee", "sweater"), p=(0.45, 0.35, 0.2)))
+    neckline, collar, drop = _draw_neck(rng, kind)
+    strap = min(collar + rng.uniform(1.4, 5.0), 15.0 * build.shoulder) if kind == "tank" else None
+    if kind == "dress" and rng.random() < 0.4:
+        strap = min(collar + rng.uniform(1.2, 4.5), 15.0 * build.shoulder)
+    sleeve = {"tee": rng.uniform(0.2, 0.45), "coat": rng.uniform(0.88, 1.0)}.get(
+        kind, rng.choice((rng.uniform(0.22, 0.5), rng.uniform(0.6, 0.82), rng.uniform(0.88, 1.0)), p=(0.25, 0.2, 0.55))
     )
-    cut = _draw_cut(rng, style, body, heights, widths, dip=rng.uniform(0.8, 3.5), hemmed=kind != "jumpsuit")
-    garment = _bodice(rng, figure, fabric, base_part, cut, style, GarmentType.FULL_BODY, laid=laid)
-    garment.layers.append(trims.belt(rng, figure, fabric, _part(base_part, _BODICE), waist, always=kind == "long_coat"))
+    if kind == "dress":
+        sleeve = rng.choice((rng.uniform(0.15, 0.42), rng.uniform(0.55, 1.0)), p=(0.6, 0.4))
+    loose = {"tank": rng.uniform(0.3, 2.5), "coat": rng.uniform(2.0, 4.5), "dress": rng.uniform(0.4, 1.8)}.get(
+        kind, rng.choice((rng.uniform(0.5, 2.0), rng.uniform(1.5, 4.5)))
+    )
+    if tucked:
+        loose = rng.uniform(0.4, 1.0)
+    straight = 2.2 * build.chest / max(build.waist, 0.9)
+    waist = loose + (rng.uniform(0.0, straight + 0.6) if not tucked else 0.0)
+    hip = max(loose * 0.8 + 0.6, 1.6 if tucked else 2.6)
+    hem = {"coat": rng.uniform(70, 92), "tank": rng.uniform(84, 100)}.get(kind, rng.uniform(80, 99))
+    if kind in ("tee", "tank", "blouse") and rng.random() < 0.16:
+        hem = rng.uniform(106, 116)
+    if tucked:
+        hem, waist = 98.0, 0.3
+    cuff = rng.uniform(0.4, 1.6) if sleeve > 0.5 else 1.0 + 0.5 * loose
+    if kind in ("blouse", "sweater", "dress") and sleeve > 0.3 and rng.random() < 0.3:
+        cuff += rng.uniform(2.0, 5.0)
+    arm = 0.6 + 0.3 * loose
+    gap = (0.02, rng.uniform(0.1, 0.75)) if kind == "coat" and may_open and rng.random() < 0.55 else None
+    return Cut(
+        neckline,
+        collar,
+        drop,
+        float(rng.uniform(0.3, 2.0)) if neckline != "turtle" else 0.0,
+        strap,
+        float(sleeve),
+        (arm, 0.8 + 0.4 * loose, cuff),
+        (loose, waist, hip, hip + rng.uniform(-0.3, 1.2)),
+        float(hem),
+        gap,
+    )
+
+
+def draw_full_cut(rng, build, kind) -> Cut:
+    """Draw how the upper part, and for a dress the skirt, of a full-body garment of a kind is cut."""
+    style = {"long_coat": "coat", "jumpsuit": str(rng.choice(("tank", "tee", "shirt")))}.get(kind, "dress")
+    cut = draw_top_cut(rng, build, style)
+    chest = rng.uniform(0.4, 1.4) if kind != "long_coat" else rng.uniform(1.5, 3.0)
+    waist = rng.uniform(0.4, 1.3) if kind != "long_coat" else rng.uniform(0.9, 2.4)
     if kind == "jumpsuit":
-        legs, hems = _trouser_legs(rng, figure, fabric, base_part, depth=fig.TOP - 2.0)
-        garment.layers[0].shadow = 0.0
-        _join([garment.layers[0], *legs])
-        garment.layers += legs
-        garment.keypoints.update(hems)
+        return dataclasses.replace(cut, eases=(chest, waist, 1.0, 1.0), hem=78.0, gap=None)
+    flare = rng.choice((rng.uniform(-0.5, 3.5), rng.uniform(4.0, 17.0)))
+    hem = rng.choice((rng.uniform(44, 66), rng.uniform(12, 44)))
+    if kind == "long_coat":
+        flare, hem = rng.uniform(0.5, 6.0), rng.uniform(26, 60)
+    hip = rng.uniform(0.8, 2.5) + 0.3 * max(flare, 0.0)
+    flutes = (int(rng.integers(5, 10)), 0.12 * max(flare, 0.0) + rng.uniform(0.1, 0.6))
+    gap = (0.02, rng.uniform(0.05, 0.3)) if kind == "long_coat" and rng.random() < 0.25 else None
+    return dataclasses.replace(cut, eases=(chest, waist, hip, hip + flare), hem=float(hem), flutes=flutes, gap=gap)
+
+
+# Sewing --------------------------------------------------------------------------------------------------------------
+
+
+def make_top(rng, figure, fabric, owner, *, kind=None, tucked=False, may_open=True, sleeveless=False) -> Garment:
+    """Cut and sew an upper-body garment.
+
+    Args:
+        rng: generator.
+        figure: `Figure` that wears it, or that it is spread out like.
+        fabric: `Fabric`.
+        owner: its number, see `Mesh.owner`.
+        kind: one of `TOP_SHARES`; None to draw one.
+        tucked: whether it goes under the bottom.
+        may_open: whether a coat may be worn open.
+        sleeveless: leave the sleeves out, below a coat.
+    """
+    kind = kind or _pick(rng, TOP_SHARES)
+    cut = draw_top_cut(rng, figure.build, kind, tucked=tucked, may_open=may_open)
+    if sleeveless:
+        cut = dataclasses.replace(cut, strap=None, sleeve=0.0, eases=(0.5, 0.6, 0.8, 0.8), hem=max(cut.hem, 84.0))
+    garment = _bodice(rng, figure, fabric, owner, cut, kind, GarmentType.UPPER_BODY)
+    # A top that is worn over a bottom has to stay in front of it however the hips bend.
+    for mesh in garment.meshes:
+        mesh.bias += -1.5 if tucked else 1.6
     return garment
 
 
-def make_bottom(rng, figure, fabric, base_part, *, plain=False, laid=False) -> Garment:
-    """Cut a lower-body garment: trousers, shorts or a skirt.
+def make_full(rng, figure, fabric, owner, *, kind=None) -> Garment:
+    """Cut and sew a full-body garment; arguments as of `make_top`, `kind` one of `FULL_SHARES`."""
+    kind = kind or _pick(rng, FULL_SHARES)
+    cut = draw_full_cut(rng, figure.build, kind)
+    style = {"long_coat": "coat", "dress": "dress"}.get(kind, "shirt" if cut.neckline == "shirt" else "tank")
+    garment = _bodice(rng, figure, fabric, owner, cut, style, GarmentType.FULL_BODY)
+    garment.kind = kind
+    if kind == "jumpsuit":
+        legs, hems, hide_legs = _trouser_legs(rng, figure, fabric, owner, shorts=rng.random() < 0.25)
+        garment.meshes += legs
+        garment.keypoints.update(hems)
+        hide_trunk = garment.hides
 
-    Args:
-        rng, figure, fabric, base_part, laid: as of `make_top`.
-        plain: cut it close and without details, for a bottom that only accompanies.
-    """
-    kind = str(rng.choice(("trousers", "shorts", "skirt"), p=(0.5, 0.22, 0.28)))
-    top = rng.uniform(65.0, 71.0)
-    body = figure.build
-    waist = float(figure.half_width(top)) + 0.7
-    hip = body.hip + (0.8 if plain else rng.uniform(0.8, 2.2))
-    waistband = (figure.place(np.array([-waist, 0.0, waist]) * 1.1, top + 3.6), 0.45, 0.72)
-    fly = (figure.place(np.zeros(2), np.array([top + 3.6, top + 17.0]), np.full(2, hip)), 0.4, 0.78)
-    part = _part(base_part, _BODICE)
-    layers, keypoints = [], {}
+        def hides(coverage):
+            hide_trunk(coverage)
+            hide_legs(coverage)
+
+        garment.hides = hides
+    if kind == "long_coat" or rng.random() < 0.5:
+        garment.meshes.append(_belt(rng, figure, fabric, owner, cut))
+    return garment
+
+
+def make_bottom(rng, figure, fabric, owner, *, kind=None) -> Garment:
+    """Cut and sew a lower-body garment; arguments as of `make_top`, `kind` one of `BOTTOM_SHARES`."""
+    kind = kind or _pick(rng, BOTTOM_SHARES)
+    top = float(rng.uniform(99.0, 108.0))
     if kind == "skirt":
-        length = rng.choice((rng.uniform(32, 45), rng.uniform(45, 78)))
-        flare = rng.choice((rng.uniform(-1.0, 2.0), rng.uniform(4.0, 15.0)))
-        heights, widths = (top, 84.0, top + length), (waist, hip + 0.25 * flare, hip + flare)
-        sides = [_side_seam(figure, side, heights, widths) for side in SIDES]
-        hem_line = _hem(figure, sides, rng.uniform(1.0, 3.5))
-        outline = np.concatenate(
-            [sides[0][:1], [figure.place(0.0, top + 0.6, waist)], sides[1], hem_line, sides[0][::-1]]
-        )
-        lines = [waistband, *trims.pleat_lines(rng, figure, sides)] if flare > 3.0 else [waistband]
-        lines.append((hem_line - (0.0, 2.2), 0.3, 0.8))
-        layers.append(
-            _cloth(outline, fabric, fig.BOTTOM, part, lines=lines, fold_size=(4.0, 26.0), origin=figure.place(0, 65))
-        )
-        keypoints = {6: (sides[0][-1], part), 7: (sides[1][-1], part)}
-    else:
-        legs, keypoints = _trouser_legs(
-            rng, figure, fabric, base_part, fig.BOTTOM, shorts=kind == "shorts", plain=plain
-        )
-        layers += legs
-        heights, widths = (top, 84.0, 90.0), (waist, body.hip + 0.8, body.hip + 0.9)
-        sides = [_side_seam(figure, side, heights, widths, over_legs=False) for side in SIDES]
-        crotch = figure.place(np.array([hip * 0.6, 0.0, -hip * 0.6]), np.array([93.5, 95.5, 93.5]))
-        outline = np.concatenate(
-            [sides[0][:1], [figure.place(0.0, top + 0.6, waist)], sides[1], crotch, sides[0][::-1]]
-        )
-        lines = [waistband, fly]
-        for side in SIDES:
-            pocket = figure.place(side * np.array([hip * 0.58, hip * 0.7, hip * 0.97]), np.array([top + 4, 78.0, 82.0]))
-            lines.append((curve(pocket), 0.4, 0.76))
-        layers.append(
-            _cloth(outline, fabric, fig.BOTTOM + 4.0, part, lines=lines, origin=figure.place(0, 65), shadow=0.0)
-        )
-        _join(layers)
-    keypoints.update({4: (sides[0][0], part), 5: (sides[1][0], part)})
-    if laid:
-        layers.insert(0, trims.waist_inside(figure, fabric, part, waist, top))
-    return Garment(GarmentType.LOWER_BODY, layers, keypoints)
+        return _skirt(rng, figure, fabric, owner, top)
+    hip_ease = rng.uniform(0.6, 1.8)
+    mesh = _hips(rng, figure, fabric, owner, top, hip_ease, kind)
+    legs, keypoints, hide_legs = _trouser_legs(rng, figure, fabric, owner, shorts=kind == "shorts", room=hip_ease)
+    keypoints |= {4: (mesh, 0, _column(_COLUMNS, -1)), 5: (mesh, 0, _column(_COLUMNS, 1))}
+
+    def hides(coverage):
+        coverage.trunk.append(lambda azimuth, heights: heights < top - 1.5)
+        hide_legs(coverage)
+
+    return Garment(GarmentType.LOWER_BODY, kind, [mesh, *legs], keypoints, hides)
 
 
-# ---- cutting
+def _column(columns, side, extra=0):
+    """The column at azimuth -90 or +90 degrees; `extra` columns were put in at the front."""
+    return columns // 4 if side < 0 else 3 * columns // 4 + extra
 
 
-def _part(base_part, offset):
-    return base_part + offset if base_part else 0
+def _folds(rng, azimuth, down, strength, waves=5):
+    """Smooth low-frequency displacement, centimetres, growing downwards from the first row."""
+    total = 0.0
+    for _ in range(waves):
+        around, along = int(rng.integers(1, 6)), rng.uniform(-0.28, 0.28)
+        total = total + rng.uniform(0.2, 1.0) * np.sin(around * azimuth + along * down + rng.uniform(0.0, 6.3))
+    return strength * 0.5 * total * np.clip(down / 14.0, 0.0, 1.0)
 
 
-def _cloth(outline, fabric, depth, part, **kwargs):
-    polygons = [outline] if isinstance(outline, np.ndarray) else outline
-    settings = {"roundness": 6.0, "folds": 0.42, "shadow": 0.3} | kwargs
-    return Layer(polygons, fabric, depth, part, **settings)
+def _eased(figure, heights, eases, hem):
+    """Half-width and half-depth of cloth around the trunk."""
+    chest, waist, hip, end = eases
+    width, depth, _ = figure.measures(np.maximum(heights, 88.0))
+    # Below the hips the cloth falls on from there; nothing narrows again with the thighs.
+    controls = (min(hem, 87.5), 88.0, 107.0, 126.0, 136.0, 141.0, 150.0)
+    room = (end, hip, waist, chest, 0.9 + 0.25 * chest, 0.6, 0.5)
+    ease = np.interp(heights, controls, room)
+    return width + ease, depth + 0.9 * ease
 
 
-def _join(layers):
-    """Shade the layers as one piece of cloth."""
-    for layer in layers:
-        layer.joined = [p for other in layers if other is not layer for p in other.polygons]
+def _around_legs(figure, heights, half_width, half_depth):
+    """Widen rings below the hips until both legs are inside."""
+    low = heights[:, 0] < HIP_HEIGHT
+    if low.any():
+        at = HIP_HEIGHT - heights[low, 0]
+        aside, ahead = figure.leg_spread(at)
+        radius = figure.leg_radius(at) + 0.9
+        grow = np.clip(at / 8.0, 0.0, 1.0)[:, None]
+        # At its ends an ellipse has to be as blunt as the legs that are there.
+        wide = np.maximum(aside + radius, np.sqrt((ahead + radius) * radius))
+        deep = np.maximum(ahead + radius, np.sqrt((aside + radius) * radius))
+        # One leg may be in front on one side and the other behind on the other: in the corners of the ring.
+        corner = np.hypot((aside + 0.71 * radius) / wide, (ahead + 0.71 * radius) / deep)
+        for half, needed in ((half_width, wide), (half_depth, deep)):
+            missing = (needed * np.maximum(corner, 1.0))[:, None] - half[low]
+            half[low] += grow * np.maximum(missing, 0.0)
+    return half_width, half_depth
 
 
-def _draw_cut(rng, kind, body, heights, widths, dip, hemmed=True):
-    necklines = {
-        "tee": ("crew", "v", "scoop", "boat"),
-        "tank": ("scoop", "v", "square"),
-        "shirt": ("shirt",),
-        "sweater": ("crew", "turtle", "v", "boat"),
-        "coat": ("lapel", "shirt"),
-    }[kind]
-    neckline = str(rng.choice(necklines))
-    collar = {
-        "turtle": 6.2,
-        "boat": rng.uniform(10, 12),
-        "scoop": rng.uniform(8, 10),
-        "square": rng.uniform(8.5, 10),
-    }.get(neckline, rng.uniform(6.6, 8.2))
-    depth = {
-        "turtle": 0.6,
-        "boat": 2.2,
-        "scoop": rng.uniform(8, 14),
-        "v": rng.uniform(10, 20),
-        "shirt": rng.uniform(5, 12),
-    }
-    depth = depth | {"lapel": rng.uniform(16, 28), "square": rng.uniform(8, 13)}
-    strap = collar + rng.uniform(2.6, 5.5) if kind == "tank" else None
-    if strap is not None:
-        strap = min(strap, body.shoulder - 1.5)
-    sleeve = {"tee": rng.uniform(0.2, 0.45), "tank": 0.0, "coat": rng.uniform(0.9, 1.0)}.get(
-        kind, rng.choice((rng.uniform(0.28, 0.5), rng.uniform(0.62, 0.8), rng.uniform(0.9, 1.0)))
-    )
-    wide = {"tee": rng.uniform(0.8, 2.6), "coat": rng.uniform(1.6, 2.8)}.get(kind, rng.uniform(0.6, 2.2))
-    bell = rng.uniform(1.5, 4.0) if kind == "sweater" and rng.random() < 0.25 else 0.0
-    wrist = 3.4 + 1.8 * max(0.0, 1.0 - sleeve) + 0.6 * wide + bell
-    radii = (
-        5.8 * body.limb + 0.4 * wide,
-        4.3 * body.limb + 0.8 * wide,
-        wrist if sleeve > 0.5 else 4.7 * body.limb + wide,
-    )
-    return _Cut(
-        neckline,
-        collar,
-        depth.get(neckline, rng.uniform(3.5, 6)),
-        strap,
-        float(sleeve),
-        radii,
-        heights,
-        widths,
-        dip,
-        hemmed,
-    )
-
-
-def _bodice(rng, figure, fabric, base_part, cut, kind, garment_type, *, laid, tucked=False):
-    """Paint-ready layers and keypoints of everything above the legs."""
-    depth = fig.TUCKED_TOP if tucked else fig.TOP
-    part = _part(base_part, _BODICE)
-    corners = [_on_shoulder_line(figure, side, cut.collar) for side in SIDES]
+def _neck_edge(figure, cut, azimuth):
+    """Height of the upper edge at azimuths, and of the shoulder line where it crosses."""
+    widths, heights = figure.measures(np.arange(140.0, 149.0, 0.25))[0] + 0.5, np.arange(140.0, 149.0, 0.25)
+    crossing = float(np.interp(-cut.collar, -widths, heights))
     if cut.neckline == "turtle":
-        corners = [figure.place(side * 6.2, 25.5) for side in SIDES]
-    neckline = _neckline(figure, cut, corners)
-    sides = [_side_seam(figure, side, cut.heights, cut.widths) for side in SIDES]
-    hem_line = _hem(figure, sides, cut.dip)
-    armholes = [_armhole(figure, side, cut) for side in SIDES]
-    if cut.neckline == "turtle":
-        armholes = [np.concatenate([[figure.place(s * 6.4, 30.0)], a]) for s, a in zip(SIDES, armholes, strict=True)]
-    outline = np.concatenate([neckline, armholes[1], sides[1], hem_line, sides[0][::-1], armholes[0][::-1]])
-    origin = figure.place(0.0, 40.0)
-    lines = trims.bodice_lines(rng, figure, cut, kind, neckline, hem_line)
-    folds = {"fold_size": (5.0, 22.0)} if cut.heights[-1] > 104 else {}
-    layers = [_cloth(outline, fabric, depth, part, lines=lines, angle=figure.pose.lean, origin=origin, **folds)]
-    keypoints = {0: (corners[0], part), 1: (corners[1], part)}
-    keypoints |= {6: (sides[0][-1], part), 7: (sides[1][-1], part)}
-    if garment_type == GarmentType.FULL_BODY:
-        waist = cut.widths[1]
-        keypoints |= {4: (figure.place(-waist, WAIST_HEIGHT), part), 5: (figure.place(waist, WAIST_HEIGHT), part)}
-    for side, slot, offset in zip(SIDES, (2, 3), _SLEEVES, strict=True):
-        if cut.strap is not None:
-            keypoints[slot] = (_on_shoulder_line(figure, side, cut.strap), part)
-        else:
-            sleeve, cuff = _sleeve(rng, figure, side, cut, fabric, _part(base_part, offset))
-            layers += sleeve
-            keypoints[slot] = (cuff, _part(base_part, offset))
-    layers += trims.neck_layers(rng, figure, cut, fabric, part, corners, depth)
-    if laid and cut.neckline != "turtle":
-        layers.append(trims.neck_inside(figure, cut, fabric, part, corners, neckline, depth))
-    if kind in ("tee", "sweater") and fabric.pattern == "plain" and rng.random() < 0.4:
-        layers.append(trims.chest_print(rng, figure, fabric, part, cut, depth))
-    return Garment(garment_type, layers, keypoints)
+        return np.full(azimuth.shape, 151.5), 151.5
+    share = np.linspace(0.0, 1.0, 60)
+    power = {"v": 1.0, "shirt": 1.0, "lapel": 1.05, "square": 7.0, "scoop": 2.4}.get(cut.neckline, 2.0)
+    edge = []
+    for drop, shape in ((cut.front_drop, power), (cut.back_drop, 2.0)):
+        dip = 1.0 - share if shape == 1.0 else (1.0 - share**shape) ** (1.0 / shape)
+        height = crossing - drop * dip
+        half_width = figure.measures(height)[0] + 0.5
+        angle = np.arcsin(np.clip(share * cut.collar / half_width, 0.0, 1.0) ** 1.2)
+        angle = np.maximum.accumulate(angle)
+        angle[-1] = _SIDE
+        edge.append(np.interp(np.minimum(np.abs(azimuth), np.pi - np.abs(azimuth)), angle, height))
+    return np.where(np.abs(azimuth) <= _SIDE, edge[0], edge[1]), crossing
 
 
-def _on_shoulder_line(figure, side, x):
-    """The point of the shoulder line x centimetres from the spine: between neck and shoulder tip."""
-    neck, tip = figure.place(side * NECK[0], NECK[1]), figure.shoulder_tip(side)
-    share = (x - NECK[0]) / (figure.build.shoulder - NECK[0])
-    return neck + share * (tip - neck) - (0.0, 0.7)
-
-
-def _neckline(figure, cut, corners):
-    """From the left to the right collar corner, `(N, 2)`."""
-    height = NECK[1] + 0.4 * (cut.collar - NECK[0])
-
-    def at(x, drop):
-        return figure.place(x * cut.collar, height + drop * cut.neck_depth, 11.0)
-
-    if cut.neckline == "turtle":
-        return np.stack([corners[0], figure.place(0.0, 26.6, 6.2), corners[1]])
-    if cut.neckline in ("v", "shirt", "lapel"):
-        return np.stack([corners[0], at(0.0, 1.0), corners[1]])
-    if cut.neckline == "square":
-        return np.stack([corners[0], at(-0.9, 1.0), at(0.9, 1.0), corners[1]])
-    return curve([corners[0], at(-0.78, 0.62), at(0.0, 1.0), at(0.78, 0.62), corners[1]])
-
-
-def _armhole(figure, side, cut):
-    """From the shoulder line to the armpit, `(N, 2)`."""
-    chest = cut.widths[0]
+def _armhole(figure, cut, azimuth, top, crossing):
+    """Upper and lower edge of the armholes at azimuths; the same height where there is none."""
+    seam = np.minimum(133.0, top - 2.0)
     if cut.strap is None:
-        tip = figure.shoulder_tip(side)
-        return np.stack([tip - (0.0, 0.4), figure.place(side * max(chest - 0.5, figure.build.shoulder - 1.5), 41.0)])
-    start = _on_shoulder_line(figure, side, cut.strap)
-    inner = figure.place(side * np.array([cut.strap + 0.2, chest - 1.8]), np.array([39.5, 44.5]))
-    return np.concatenate([[start], inner])
+        return seam, seam
+    heights = np.arange(138.0, 149.0, 0.25)
+    widths = figure.measures(heights)[0] + 0.5
+    end = float(np.interp(-cut.strap, -widths, heights))
+    half_angle = np.radians(np.interp(cut.strap, (8.0, 15.0), (52.0, 38.0)))
+    away = (np.abs(azimuth) - _SIDE) / half_angle
+    eye = np.sqrt(np.clip(1.0 - away**2, 0.0, 1.0))
+    upper = np.minimum(seam + (end - seam) * eye, np.where(eye > 0.0, top - 0.9 * (crossing - end), seam))
+    return upper, seam - (seam - 127.5) * eye
 
 
-def _side_seam(figure, side, heights, widths, *, over_legs=True):
-    """From the first control height down to the hem, `(N, 2)`; a skirt is pushed out by a leg that is further out."""
-    at = np.linspace(heights[0], heights[-1], 16)
-    points = figure.place(side * profile(heights, widths, at), at)
-    if over_legs:
-        leg = figure.leg(side)
-        radius = np.interp(at, (87.0, 126.0, 166.0), (8.8, 6.2, 4.4)) * figure.build.limb
-        out = np.interp(at, leg[:, 1], leg[:, 0]) + side * (radius + 0.4)
-        free = np.clip((at - 88.0) / 14.0, 0.0, 1.0)
-        pushed = np.maximum(side * points[:, 0], side * out)
-        points[:, 0] += free * (side * pushed - points[:, 0])
-    return points
-
-
-def _hem(figure, sides, dip):
-    """Between the two lower corners, right to left and without them, `(N, 2)`."""
-    left, right = sides[0][-1], sides[1][-1]
-    t = np.linspace(0.0, 1.0, 9)[1:-1, None]
-    along = right + t * (left - right)
-    return along + np.concatenate([0.0 * t, 4.0 * dip * t * (1.0 - t)], axis=1)
-
-
-def _tube(chain, length, radii):
-    """Cut a sleeve or trouser leg along a chain of three joints.
-
-    Args:
-        chain: joints `(3, 2)`.
-        length: share of the chain that is covered.
-        radii: at the first joint, the second, and the end.
-
-    Returns:
-        upper outline, lower outline or None, end `(2,)`, unit direction at the end `(2,)`.
-    """
-    first, second = chain[1] - chain[0], chain[2] - chain[1]
-    len_first, len_second = np.linalg.norm(first), np.linalg.norm(second)
-    covered = length * (len_first + len_second)
-    if covered <= len_first:
-        direction = first / len_first
-        end = chain[0] + covered * direction
-        return limb(chain[0], end, radii[0], radii[2], round_end=False), None, end, direction
-    direction = second / len_second
-    end = chain[1] + (covered - len_first) * direction
-    upper = limb(chain[0], chain[1], radii[0], radii[1])
-    return upper, limb(chain[1], end, radii[1], radii[2], round_end=False), end, direction
-
-
-def _outer_corner(side, end, direction, radius):
-    """The corner of a flat tube end that is on the outer side when the limb hangs down."""
-    return end + radius * side * np.array([direction[1], -direction[0]])
-
-
-def _cuff_line(end, direction, radius, inset):
-    across = np.array([-direction[1], direction[0]]) * radius * 1.3
-    middle = end - inset * direction
-    return np.stack([middle - across, middle + across])
-
-
-def _sleeve(rng, figure, side, cut, fabric, part):
-    chain = figure.arm(side)
-    upper, lower, end, direction = _tube(chain, cut.sleeve, cut.sleeve_radii)
-    radius = cut.sleeve_radii[2]
-    cuff = (_cuff_line(end, direction, radius, rng.uniform(1.4, 4.0)), 0.4, 0.72)
-    pose = figure.arm_pose(side)
-    settings = {"roundness": 3.5, "fold_size": (5.0, 5.0), "origin": chain[0]}
-    first = chain[1] - chain[0]
-    layers = [
-        _cloth(
-            upper,
-            fabric,
-            fig.UPPER_SLEEVE + (side + 1) / 2,
-            part,
-            lines=[] if lower is not None else [cuff],
-            angle=np.arctan2(first[1], first[0]) - np.pi / 2,
-            **settings,
-        )
-    ]
-    if lower is not None:
-        depth = fig.ARM_BACK + 1 if pose.behind else fig.FOREARM + 2 * (side + 1) + 1
-        angle = np.arctan2(direction[1], direction[0]) - np.pi / 2
-        layers.append(_cloth(lower, fabric, depth, part, lines=[cuff], angle=angle, shadow=0.16, **settings))
-        _join(layers)
-    return layers, _outer_corner(side, end, direction, radius)
-
-
-def _trouser_legs(rng, figure, fabric, base_part, depth, *, shorts=False, plain=False):
-    """Both legs, and their hem keypoints."""
-    thick = figure.build.limb
-    length = (
-        rng.uniform(0.12, 0.48)
-        if shorts
-        else rng.choice((rng.uniform(0.66, 0.85), rng.uniform(0.9, 1.0)), p=(0.25, 0.75))
+def _bodice(rng, figure, fabric, owner, cut, kind, garment_type):
+    """Sew everything above the legs, and the skirt of a dress."""
+    columns = _COLUMNS if cut.flutes[0] == 0 else 48
+    azimuth = azimuths(columns)
+    extra = 0
+    if cut.gap is not None:
+        azimuth = np.insert(azimuth, columns // 2, 0.0)
+        extra = 1
+    top, crossing = _neck_edge(figure, cut, azimuth)
+    upper, lower = _armhole(figure, cut, azimuth, top, crossing)
+    waist = _waist_height(figure, cut)
+    short = cut.hem > waist - 4.0
+    low_end = cut.hem if short else waist
+    shares = [np.linspace(0.0, 1.0, n)[:, None] for n in (7, 9, max(3, int((low_end - cut.hem) / 4.0)))]
+    rows = [top + (upper - top) * shares[0], lower + (low_end - lower) * shares[1]]
+    if not short:
+        rows.append(np.broadcast_to(waist + (cut.hem - waist) * shares[2][1:], (len(shares[2]) - 1, len(azimuth))))
+    heights = np.concatenate(rows)
+    angle = np.broadcast_to(azimuth, heights.shape).copy()
+    if cut.gap is not None:
+        angle = _open_front(cut, angle, heights, columns)
+    half_width, half_depth = _eased(figure, heights, cut.eases, cut.hem)
+    down = np.maximum(_SHOULDER_TOP - heights, 0.0)
+    fold = _folds(rng, angle, down, (0.25 + 0.14 * cut.eases[1]) * (1.6 if figure.flat < 1.0 else 1.0))
+    if cut.flutes[0]:
+        fall = np.clip((98.0 - heights) / max(98.0 - cut.hem, 20.0), 0.0, 1.0)
+        fold = fold + cut.flutes[1] * fall * np.cos(cut.flutes[0] * angle + rng.uniform(0.0, 6.3))
+    half_width, half_depth = half_width + fold, half_depth + fold
+    _around_legs(figure, heights, half_width, half_depth)
+    power = np.clip(2.4 - (96.0 - heights) / 60.0, 2.0, 2.4)
+    points = figure.surface(
+        angle, heights, half_width, half_depth, figure.bulge(angle, heights, envelope=True), power=power
     )
-    wide = 0.3 if plain else rng.choice((rng.uniform(0.2, 1.2), rng.uniform(1.2, 4.5)))
-    radii = (
-        0.46 * figure.build.hip + 1.0 + 0.2 * wide,
-        5.8 * thick + wide,
-        (4.4 if not shorts else 7.2) * thick + 1.3 * wide,
+    reach = 13.6
+    uv = np.stack([angle * reach, _SHOULDER_TOP - heights], axis=-1)
+    faces = np.ones((heights.shape[0] - 1, heights.shape[1] - 1), bool)
+    if cut.strap is not None:
+        hole = upper - lower > 0.3
+        faces[6] = ~(hole[:-1] | hole[1:])
+    if extra:
+        faces[:, columns // 2] = False
+    tone = np.ones(faces.shape)
+    if cut.neckline not in ("shirt", "lapel"):
+        tone[0] = rng.choice((0.86, 1.12, 1.0))
+    if garment_type == GarmentType.UPPER_BODY and kind in ("sweater", "tee"):
+        tone[-1] = 0.87
+    decal = draw_top(
+        rng,
+        fabric,
+        kind=kind,
+        neck_drop=_SHOULDER_TOP - float(top.min()),
+        waist=_SHOULDER_TOP - waist,
+        length=_SHOULDER_TOP - cut.hem,
+        reach=reach * _SIDE,
     )
+    cloth = dataclasses.replace(fabric, decal=decal)
+    settings = {"owner": owner, "two_sided": True, "round": not extra}
+    mesh = Mesh(points, uv, cloth, faces=faces, face_tone=tone, **settings)
+    sides = {side: _column(columns, side, extra) for side in SIDES}
+    keypoints = {0: (mesh, 0, sides[-1]), 1: (mesh, 0, sides[1])}
+    keypoints |= {6: (mesh, -1, sides[-1]), 7: (mesh, -1, sides[1])}
+    if garment_type == GarmentType.FULL_BODY:
+        keypoints |= {4: (mesh, 15, sides[-1]), 5: (mesh, 15, sides[1])}
+    meshes = [mesh]
+    if cut.neckline in ("shirt", "lapel"):
+        meshes.append(_collar(rng, figure, fabric, cut, angle[0], top, owner))
+    for side, slot in zip(SIDES, (2, 3), strict=True):
+        if cut.strap is not None:
+            keypoints[slot] = (mesh, 6, sides[side])
+        elif cut.sleeve > 0.0:
+            sleeve = _sleeve(rng, figure, side, cut, fabric, owner)
+            meshes.append(sleeve)
+            keypoints[slot] = (sleeve, -1, _column(16, side))
+    hides = _hide_trunk(figure, cut, azimuth, top, upper, lower)
+    return Garment(garment_type, kind, meshes, keypoints, hides, cut.gap is not None)
+
+
+def _open_front(cut, angle, heights, columns):
+    """Part the front: the two middle columns move to the edges of the gap, the others after them."""
+    down = np.clip((140.0 - heights) / max(140.0 - cut.hem, 20.0), 0.0, 1.0)
+    half = cut.gap[0] + (cut.gap[1] - cut.gap[0]) * down
+    side = np.where(np.arange(angle.shape[1]) <= columns // 2, -1.0, 1.0)
+    size = np.abs(angle)
+    parted = np.where(size < _SIDE, half + size * (1.0 - half / _SIDE), size)
+    return parted * side
+
+
+def _waist_height(figure, cut):
+    """Height of the narrowest ring."""
+    heights = np.arange(101.0, 114.0, 0.5)
+    width, _ = _eased(figure, heights, cut.eases, cut.hem)
+    return float(heights[np.argmin(width)])
+
+
+def _hide_trunk(figure, cut, azimuth, top, upper, lower):
+    def hides(coverage):
+        def covers(angle, heights):
+            edge, above, below = (np.interp(angle, azimuth, line) for line in (top, upper, lower))
+            inside = (heights < edge - 1.2) & (heights > cut.hem + 2.0)
+            if cut.gap is not None:
+                inside &= np.abs(angle) > 1.0
+            return inside & ~((above - below > 0.3) & (heights < above + 1.0) & (heights > below - 1.0))
+
+        coverage.trunk.append(covers)
+        if cut.strap is None and cut.sleeve > 0.0:
+            for side in SIDES:
+                coverage.arms[side] = (-20.0, cut.sleeve * (UPPER_ARM + FOREARM) - 2.0)
+        if cut.hem < HIP_HEIGHT and cut.gap is None:
+            for side in SIDES:
+                coverage.legs[side] = (-20.0, (HIP_HEIGHT - cut.hem) * figure.spread_legs - 3.0)
+
+    return hides
+
+
+def _sleeve(rng, figure, side, cut, fabric, owner):
+    length = cut.sleeve * figure.limb_length("arm")
+    at = np.concatenate([(-5.6, -4.4, -2.4), np.linspace(0.5, length, max(4, int(length / 3.4)) + 1)])
+    arm = UPPER_ARM + FOREARM
+    room = np.interp(at, (0.0, UPPER_ARM, arm), cut.sleeve_ease)
+    if cut.sleeve < 0.55:
+        room = np.interp(at, (0.0, length), (cut.sleeve_ease[0], cut.sleeve_ease[2]))
+    dome = np.sqrt(np.clip(1.0 - (np.minimum(at, 0.0) / 5.8) ** 2, 0.0, 1.0))
+    radius = (figure.arm_radius(at) + room) * dome
+    path = figure.arm_path(side, at)
+    # Wide cloth hangs from the upper side of the arm.
+    level = 1.0 - np.abs(path.along[:, 1])
+    path.centres[:, 1] -= 0.75 * room * level * (at > 0)
+    azimuth = azimuths(16)
+    mesh = tube(path, radius * 0.97, radius * (figure.flat if figure.flat < 1 else 1.0), 16, fabric=fabric)
+    bunch = np.exp(-(((at - UPPER_ARM) / 9.0) ** 2))
+    wave = _folds(rng, azimuth[None], at[:, None] * 2.6, 0.2 + 0.12 * cut.sleeve_ease[1])
+    wave = wave + (0.35 * bunch * np.sin(at * 1.3 + rng.uniform(0, 6.3)))[:, None]
+    wave = wave * np.clip(at, 0.0, 6.0)[:, None] / 6.0
+    away = mesh.points - path.centres[:, None]
+    mesh.points = path.centres[:, None] + away * (1.0 + wave / np.maximum(radius, 2.0)[:, None])[..., None]
+    mesh.uv = np.stack(np.broadcast_arrays(azimuth[None] * 6.5, at[:, None] + 4.0), axis=-1)
+    mesh.owner, mesh.two_sided = owner, True
+    mesh.face_tone = np.ones((len(at) - 1, 16))
+    mesh.face_tone[-1] = 0.86
+    return mesh
+
+
+def _collar(rng, figure, fabric, cut, azimuth, top, owner):
+    """The turned-down collar of a shirt, or lapels: a strip that lies on the cloth along the upper edge."""
+    lapel = cut.neckline == "lapel"
+    wide = rng.uniform(3.0, 4.5) if not lapel else rng.uniform(5.0, 8.0)
+    size = np.abs(azimuth)
+    tip = float(np.min(size)) if lapel else np.radians(rng.uniform(14.0, 30.0))
+    to_side = np.where(size < _SIDE, np.cos(size), 0.0)
+    share = np.array([0.0, 0.45, 1.0])[:, None]
+    taper = np.clip((size - tip) / np.radians(25.0), 0.15, 1.0) if lapel else 1.0
+    reach = share * wide * taper
+    angle = (size + reach * to_side / 13.0) * np.sign(np.where(azimuth == 0.0, 1e-9, azimuth))
+    stand = np.where(size > 0.5, 1.2, 0.3) * (1.0 - share) - 0.2
+    heights = top + stand - reach * (0.3 + 0.7 * np.clip(size / _SIDE, 0.0, 1.0))
+    half_width, half_depth = _eased(figure, heights, cut.eases, cut.hem)
+    lift = 0.35 + 0.9 * share * (1 - share) * 2
+    front = figure.bulge(angle, heights, envelope=True)
+    points = figure.surface(angle, heights, half_width + lift, half_depth + lift, front)
+    uv = np.stack([angle * 13.6, np.broadcast_to(reach, angle.shape)], axis=-1)
+    faces = np.broadcast_to((size[:-1] >= tip - 0.01) & (size[1:] >= tip - 0.01), (2, len(azimuth) - 1)).copy()
+    tone = np.full(faces.shape, 1.06)
+    tone[-1] = 0.94
+    return Mesh(points, uv, fabric, owner, faces=faces, face_tone=tone, two_sided=True, bias=1.2, round=cut.gap is None)
+
+
+def _belt(rng, figure, fabric, owner, cut):
+    waist = _waist_height(figure, cut)
+    half = rng.uniform(0.7, 2.4)
+    azimuth = azimuths(_COLUMNS)[None]
+    heights = waist + np.array([half, 0.0, -half])[:, None] + 0.0 * azimuth
+    half_width, half_depth = _eased(figure, heights, cut.eases, cut.hem)
+    front = figure.bulge(azimuth, heights, envelope=True)
+    points = figure.surface(azimuth, heights, half_width + 0.5, half_depth + 0.5, front)
+    uv = np.stack(np.broadcast_arrays(azimuth * 13.6, waist - heights), axis=-1)
+    colour = tuple(c * 0.6 for c in fabric.colour) if rng.random() < 0.4 else fabric.second
+    return Mesh(points, uv, Fabric(colour, gloss=0.3), owner, two_sided=True, bias=0.8)
+
+
+def _hips(rng, figure, fabric, owner, top, ease, kind):
+    azimuth = azimuths(_COLUMNS)[None]
+    upper = top + 0.8 * np.clip(-np.cos(azimuth), 0.0, 1.0)
+    heights = upper + (77.0 - upper) * np.linspace(0.0, 1.0, 10)[:, None]
+    width, depth, _ = figure.measures(heights)
+    room = np.interp(heights, (82.0, 90.0, 100.0, 108.0), (ease, ease, 0.9, 0.7))
+    room = room + _folds(rng, azimuth, top - heights, 0.18)
+    points = figure.surface(azimuth, heights, width + room, depth + room, figure.bulge(azimuth, heights))
+    uv = np.stack(np.broadcast_arrays(azimuth * 14.5, top - heights), axis=-1)
+    decal = draw_bottom(rng, fabric, kind=kind, crotch=top - 80.0, length=top - 77.0, reach=14.5 * _SIDE)
+    cloth = dataclasses.replace(fabric, decal=decal)
+    return Mesh(points, uv, cloth, owner, two_sided=True)
+
+
+def _trouser_legs(rng, figure, fabric, owner, *, shorts, room=1.0):
+    """Two legs; their meshes, hem keypoints, and what hides the skin below."""
+    whole = figure.limb_length("leg")
+    length = whole * (
+        rng.uniform(0.16, 0.52) if shorts else rng.choice((rng.uniform(0.62, 0.9), rng.uniform(0.92, 1.05)))
+    )
+    wide = rng.choice((rng.uniform(0.5, 1.6), rng.uniform(1.5, 4.5), rng.uniform(4.0, 8.5)), p=(0.5, 0.35, 0.15))
     if shorts:
-        radii = (radii[0], radii[1] + 1.0, max(radii[2], 8.2 * thick + wide - 3.0 * length))
-    turn_up = rng.uniform(1.2, 4.5)
-    crease = rng.random() < 0.35
-    layers, keypoints = [], {}
-    for side, slot, offset in zip(SIDES, (6, 7), _LEGS, strict=True):
-        chain = figure.leg(side)
-        upper, lower, end, direction = _tube(chain, float(length), radii)
-        part = _part(base_part, offset)
-        lines = [(_cuff_line(end, direction, radii[2], turn_up), 0.4, 0.74)]
-        if crease and not plain:
-            lines.append(
-                (
-                    np.stack([chain[0] + (0, 6), chain[1], end]) if lower is not None else np.stack([chain[0], end]),
-                    0.4,
-                    0.86,
-                )
-            )
-        outlines = [upper] if lower is None else [upper, lower]
-        settings = {"origin": figure.place(0, 65), "lines": lines}
-        layers.append(_cloth(outlines, fabric, depth + (side + 1) / 2, part, **settings))
-        keypoints[slot] = (_outer_corner(side, end, direction, radii[2]), part)
-    return layers, keypoints
+        wide = rng.uniform(0.6, 4.0)
+    at = np.concatenate([(-6.0,), np.linspace(-2.0, length, max(5, int(length / 4.5)) + 1)])
+    azimuth = azimuths(20)
+    meshes, keypoints = [], {}
+    for side, slot in zip(SIDES, (6, 7), strict=True):
+        ease = np.interp(
+            at, (-6.0, 6.0, max(0.5 * length, 12.0), max(length, 18.0)), (room - 0.4, room, room + 0.3 * wide, wide)
+        )
+        radius = figure.leg_radius(at) + ease
+        path = figure.leg_path(side, at)
+        wave = _folds(rng, azimuth[None], at[:, None] * 1.5, 0.22 + 0.06 * wide)
+        bunch = np.exp(-(((at - 42.0 * figure.build.leg) / 7.0) ** 2)) + np.exp(-(((at - whole) / 7.0) ** 2))
+        wave = wave + (0.3 * bunch * np.sin(at * 1.1 + rng.uniform(0.0, 6.3)))[:, None]
+        mesh = tube(path, radius, radius * 1.03 * figure.flat, 20, fabric=fabric)
+        away = mesh.points - path.centres[:, None]
+        mesh.points = path.centres[:, None] + away * (1.0 + wave / radius[:, None])[..., None]
+        mesh.uv = np.stack(np.broadcast_arrays(azimuth[None] * 9.0, at[:, None] + 16.0), axis=-1)
+        mesh.owner, mesh.two_sided = owner, True
+        mesh.face_tone = np.ones((len(at) - 1, 20))
+        mesh.face_tone[-1] = 0.9
+        meshes.append(mesh)
+        keypoints[slot] = (mesh, -1, _column(20, side))
+
+    def hides(coverage):
+        for side in SIDES:
+            coverage.legs[side] = (-20.0, length - 2.5)
+
+    return meshes, keypoints, hides
+
+
+def _skirt(rng, figure, fabric, owner, top):
+    length = rng.choice((rng.uniform(32, 48), rng.uniform(48, 84)))
+    flare = rng.choice((rng.uniform(-1.0, 2.5), rng.uniform(4.0, 17.0)))
+    hem = float(top - length)
+    columns = 48
+    azimuth = azimuths(columns)[None]
+    upper = top + 0.8 * np.clip(-np.cos(azimuth), 0.0, 1.0)
+    heights = upper + (hem - upper) * np.linspace(0.0, 1.0, int(length / 4.0) + 2)[:, None]
+    eases = (0.7, 0.7, rng.uniform(0.8, 2.0) + 0.25 * max(flare, 0.0), 1.2 + 1.1 * flare)
+    half_width, half_depth = _eased(figure, heights, eases, hem)
+    fold = _folds(rng, azimuth, top - heights, 0.25)
+    number, deep = int(rng.integers(5, 11)), 0.11 * max(flare, 0.0) + rng.uniform(0.0, 0.5)
+    fall = np.clip((top - 8.0 - heights) / max(length - 8.0, 10.0), 0.0, 1.0)
+    fold = fold + deep * fall * np.cos(number * azimuth + rng.uniform(0.0, 6.3))
+    half_width, half_depth = half_width + fold, half_depth + fold
+    _around_legs(figure, heights, half_width, half_depth)
+    seat = figure.bulge(azimuth, heights)
+    power = np.clip(2.4 - (96.0 - heights) / 60.0, 2.0, 2.4)
+    points = figure.surface(azimuth, heights, half_width, half_depth, np.minimum(seat, 0.0), power=power)
+    uv = np.stack(np.broadcast_arrays(azimuth * 14.5, top - heights), axis=-1)
+    decal = draw_bottom(rng, fabric, kind="skirt", crotch=18.0, length=length, reach=14.5 * _SIDE)
+    tone = np.ones((heights.shape[0] - 1, columns))
+    tone[-1] = rng.choice((0.9, 1.0))
+    cloth = dataclasses.replace(fabric, decal=decal)
+    mesh = Mesh(points, uv, cloth, owner, face_tone=tone, two_sided=True, bias=0.3)
+    sides = {side: _column(columns, side) for side in SIDES}
+    keypoints = {4: (mesh, 0, sides[-1]), 5: (mesh, 0, sides[1]), 6: (mesh, -1, sides[-1]), 7: (mesh, -1, sides[1])}
+
+    def hides(coverage):
+        coverage.trunk.append(lambda azimuth, heights: heights < top - 1.5)
+        for side in SIDES:
+            coverage.legs[side] = (-20.0, (HIP_HEIGHT - hem) * figure.spread_legs - 3.0)
+
+    return Garment(GarmentType.LOWER_BODY, "skirt", [mesh], keypoints, hides)
+
+
+def coverage_of(garments) -> Coverage:
+    """What opaque garments hide of the body below them."""
+    coverage = Coverage()
+    for garment in garments:
+        if all(mesh.fabric.opacity >= 1.0 for mesh in garment.meshes):
+            garment.hides(coverage)
+    return coverage
+
+
+def make_sheer(rng, garment) -> None:
+    """Make sleeves and skirt of a garment of sheer cloth; trunk and thighs stay lined."""
+    opacity = float(rng.uniform(0.35, 0.75))
+    pieces = []
+    for mesh in garment.meshes:
+        lined = mesh.fabric.decal is not None or mesh is garment.keypoints.get(0, garment.keypoints.get(4))[0]
+        if not lined:
+            mesh.fabric = dataclasses.replace(mesh.fabric, opacity=opacity)
+            pieces.append(mesh)
+            continue
+        pieces += _lined_to_the_thigh(mesh, opacity, garment.keypoints)
+    garment.meshes = pieces
+
+
+def _lined_to_the_thigh(mesh, opacity, keypoints):
+    """Split a bodice or skirt in two where its lining ends, or leave it."""
+    below = mesh.uv[:, 0, 1] - mesh.uv[0, 0, 1]
+    row = int(np.searchsorted(below, below[-1] * 0.6))
+    if below[-1] < 50.0 or not 2 < row < len(below) - 2:
+        return [mesh]
+    faces = np.ones((mesh.points.shape[0] - 1, mesh.points.shape[1] - 1), bool) if mesh.faces is None else mesh.faces
+    is_lower = np.arange(len(faces))[:, None] >= row
+    lower = dataclasses.replace(mesh, faces=faces & is_lower, fabric=dataclasses.replace(mesh.fabric, opacity=opacity))
+    mesh.faces = faces & ~is_lower
+    for slot in (6, 7):
+        keypoints[slot] = (lower, *keypoints[slot][1:])
+    return [mesh, lower]

@@ -37,7 +37,13 @@ HAIR_COLOURS = (
 class Fabric:
     """A material.
 
-    colour and second are RGB in 0..255; period is the pattern's repeat in centimetres.
+    Attributes:
+        colour, second: RGB in 0..255.
+        pattern: one of `PATTERNS`; period: its repeat, centimetres; phase: radians.
+        crease: strength of small creases, 0..1; crease_size: across and along the cloth, centimetres.
+        gloss: strength of highlights, 0..1.
+        opacity: 1 for cloth that hides what is below, less for sheer cloth.
+        decal: `Decal` sewn on or printed over the pattern, or None.
     """
 
     colour: tuple
@@ -45,6 +51,36 @@ class Fabric:
     pattern: str = "plain"
     period: float = 6.0
     phase: float = 0.0
+    crease: float = 0.0
+    crease_size: tuple = (8.0, 12.0)
+    gloss: float = 0.0
+    opacity: float = 1.0
+    decal: "Decal | None" = dataclasses.field(default=None, compare=False, repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decal:
+    """A picture in cloth coordinates.
+
+    Attributes:
+        rgba: float32 `(H, W, 4)`, RGB in 0..255 and opacity in 0..1.
+        origin: u and v of its upper left corner, centimetres.
+        density: pixels a centimetre.
+    """
+
+    rgba: np.ndarray
+    origin: tuple
+    density: float
+
+    def at(self, u, v):
+        """Look up cloth coordinates `(N,)`; RGB and opacity `(N, 4)`, clear outside of the picture."""
+        height, width = self.rgba.shape[:2]
+        column = ((u - self.origin[0]) * self.density).astype(np.int32)
+        row = ((v - self.origin[1]) * self.density).astype(np.int32)
+        inside = (u >= self.origin[0]) & (v >= self.origin[1]) & (column < width) & (row < height)
+        found = self.rgba[np.where(inside, row, 0), np.where(inside, column, 0)]
+        found[..., 3] *= inside
+        return found
 
 
 def colour_distance(a, b) -> float:
@@ -81,7 +117,17 @@ def draw_fabric(rng, away_from=(), *, plain=False) -> Fabric:
         pattern, rng.uniform(4.5, 12)
     )
     second = any_colour(rng, (colour,), 60.0)
-    return Fabric(colour, second, pattern, period, rng.uniform(0.0, 6.3))
+    stiff = rng.random()
+    return Fabric(
+        colour,
+        second,
+        pattern,
+        period,
+        rng.uniform(0.0, 6.3),
+        crease=float(0.25 + 0.75 * (1.0 - stiff) * rng.random()),
+        crease_size=(float(rng.uniform(5.0, 11.0)), float(rng.uniform(7.0, 20.0))),
+        gloss=float(rng.choice((0.0, rng.uniform(0.1, 0.6)), p=(0.75, 0.25))),
+    )
 
 
 def pattern_amount(fabric, u, v):

@@ -1,16 +1,17 @@
-"""What a photo shows, decided before anything is painted: sizes, garments, poses and the camera."""
+"""What a photo shows, decided before anything is drawn: size, garments, people, things and the camera."""
 
 import dataclasses
 
 import numpy as np
 
-from ...garments import KEYPOINT_SLOTS, GarmentType, Variation
+from ...garments import GarmentType, Variation
 from . import clothes, props
-from . import figure as fig
+from .body import Figure, body_meshes, draw_build
+from .camera import Camera, draw_warp, look_at
 from .fabric import Fabric, any_colour, draw_fabric
-from .raster import Camera
+from .labels import inside
+from .poses import draw_pose, laid_pose
 from .scene import draw_place
-from .shapes import rotation
 
 VARIATION_SHARES = {
     Variation.NORMAL_POSE: 0.35,
@@ -20,9 +21,15 @@ VARIATION_SHARES = {
     Variation.LARGE_ZOOM_IN: 0.10,
 }
 GARMENT_TYPE_SHARES = {GarmentType.UPPER_BODY: 0.42, GarmentType.LOWER_BODY: 0.28, GarmentType.FULL_BODY: 0.30}
-_LAID_SHARE = 0.27
 MAX_GARMENTS = 6
-_ZOOMS = (Variation.MEDIUM_ZOOM_IN, Variation.LARGE_ZOOM_IN)
+ZOOMS = (Variation.MEDIUM_ZOOM_IN, Variation.LARGE_ZOOM_IN)
+_LAID_SHARE = 0.22
+_HANGER_SHARE = 0.4
+_SHEER_SHARE = 0.1
+_BYSTANDER_SHARE = 0.12
+# What is left of the depth of a garment laid flat, or hanging.
+_FLAT = 0.13
+_HANGING = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +42,7 @@ class Layout:
         setting: "worn", "laid" (flat) or "hanger".
         place: the background, see `scene.PLACES`, or "table".
         groups: the labelled garments, a tuple of garment types for each person (or hanger).
+        whole_outfits: whether every garment in the photo is labelled.
     """
 
     width: int
@@ -43,75 +51,82 @@ class Layout:
     setting: str
     place: str
     groups: tuple
-
-
-@dataclasses.dataclass(frozen=True)
-class PlannedGarment:
-    """A labelled garment before painting.
-
-    Attributes:
-        garment_type: `GarmentType`.
-        keypoints: slot -> (point `(2,)` in photo pixels, wherever it falls; part it is on).
-        parts: ids of its parts.
-    """
-
-    garment_type: GarmentType
-    keypoints: dict
-    parts: tuple
+    whole_outfits: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Everything to paint and where the labels are.
+    """Everything there is to draw.
 
     Attributes:
         layout: `Layout`.
         camera: `Camera`.
-        layers: list of `Layer`, back to front.
-        props: list of `Layer` that may hide keypoints, to be merged with `layers` by depth.
-        garments: tuple of `PlannedGarment`.
+        meshes: list of `Mesh`: people, clothes and what belongs there.
+        props: list of `Mesh` that may hide keypoints and can be left out.
+        garments: tuple of `Garment`; the one at place k has owner k + 1.
+        flat: share of its depth that is left of what is shown.
+        floor_depth: distance before the camera of what the garments lie on or hang before; None for people.
         joints_xy: `(14, 2)` body joints in photo pixels, or None where nobody is in the photo.
+        feet_xy: `(F, 2)` pixels where people stand, for shadows.
     """
 
     layout: Layout
     camera: Camera
-    layers: list
+    meshes: list
     props: list
     garments: tuple
+    flat: float
+    floor_depth: float | None
     joints_xy: np.ndarray | None
+    feet_xy: np.ndarray
 
 
-def draw_layout(rng, size, num_garments=None) -> Layout:
+def draw_layout(rng, size, num_garments=None, variation_shares=None) -> Layout:
     """Decide what a photo shows.
 
     Args:
         rng: generator.
         size: long side at most, pixels.
-        num_garments: labelled garments; None for one, as in FLD. With more than one nothing is cut off.
+        num_garments: how many garments are in the photo, all labelled; None for FLD's rule, one labelled garment and
+            the rest of the outfit unlabelled.
+        variation_shares: `Variation` -> share; None for `VARIATION_SHARES`.
     """
-    count = 1 if num_garments is None else num_garments
-    variations = [v for v in VARIATION_SHARES if count == 1 or v not in _ZOOMS]
-    shares = np.array([VARIATION_SHARES[v] for v in variations])
-    variation = variations[rng.choice(len(variations), p=shares / shares.sum())]
-    groups = _draw_groups(rng, count)
-    setting = "worn"
-    if rng.random() < _LAID_SHARE and all(len(group) == 1 for group in groups):
-        setting = "hanger" if rng.random() < 0.4 and variation != Variation.LARGE_POSE else "laid"
+    shares = VARIATION_SHARES if variation_shares is None else variation_shares
+    weights = np.array(list(shares.values()), float)
+    variation = list(shares)[rng.choice(len(shares), p=weights / weights.sum())]
+    laid = rng.random() < _LAID_SHARE
+    hangs = rng.random() < _HANGER_SHARE and variation != Variation.LARGE_POSE
+    setting = "worn" if not laid else "hanger" if hangs else "laid"
+    groups = _draw_groups(rng, num_garments, setting)
     place = draw_place(rng) if setting == "worn" else "table"
     width, height = _draw_size(rng, size, len(groups))
-    return Layout(width, height, variation, setting, place, groups)
+    return Layout(width, height, variation, setting, place, groups, num_garments is not None)
 
 
-def _draw_groups(rng, count):
+def check_variation_shares(shares):
+    """Raise a ValueError unless the shares are of FLD's variations, not negative, and not all zero."""
+    known = all(Variation(v) in VARIATION_SHARES for v in shares)
+    if not known or not shares or min(shares.values()) < 0 or not 0 < sum(shares.values()) < np.inf:
+        raise ValueError(
+            "variation_shares must give FLD's five variations shares that are not negative and not all zero. "
+            f"Received: variation_shares={shares}"
+        )
+
+
+def _draw_groups(rng, num_garments, setting):
     types = list(GARMENT_TYPE_SHARES)
     shares = list(GARMENT_TYPE_SHARES.values())
+    if num_garments is None:
+        return ((types[rng.choice(len(types), p=shares)],),)
     groups = []
-    while count > 0:
-        if count >= 2 and rng.random() < 0.5:
+    while num_garments > 0:
+        if setting != "worn":
+            groups.append((types[rng.choice(len(types), p=shares)],))
+        elif num_garments >= 2 and rng.random() < 0.7:
             groups.append((GarmentType.UPPER_BODY, GarmentType.LOWER_BODY))
         else:
-            groups.append((types[rng.choice(len(types), p=shares)],))
-        count -= len(groups[-1])
+            groups.append((GarmentType.FULL_BODY,))
+        num_garments -= len(groups[-1])
     return tuple(groups)
 
 
@@ -124,175 +139,154 @@ def _draw_size(rng, size, num_figures):
     return (short_side, long_side) if aspect <= 1.0 else (long_side, short_side)
 
 
+# Putting it together -------------------------------------------------------------------------------------------------
+
+
 def compose(rng, layout, background_colour) -> Plan:
-    """Dress the figures, set up the camera, and put the labels where the outlines are.
+    """Dress the figures, put things there, and set up the camera.
 
     Args:
         rng: generator.
         layout: `Layout`.
         background_colour: RGB that the labelled garments stand off from.
     """
-    layers, things, garments, joints = [], [], [], None
+    meshes, things, garments, figures = [], [], [], []
+    flat = {"worn": 1.0, "laid": _FLAT, "hanger": _HANGING}[layout.setting]
+    spacing = rng.uniform(68.0, 100.0) if layout.setting == "worn" else 105.0
     for number, group in enumerate(layout.groups):
-        centre_x = 95.0 * (number - (len(layout.groups) - 1) / 2.0)
-        first_part = 1 + clothes.PARTS_PER_GARMENT * len(garments)
+        place = (spacing * (number - (len(layout.groups) - 1) / 2.0), 0.0)
         if layout.setting == "worn":
-            figure = fig.Figure(fig.draw_build(rng), _worn_pose(rng, layout.variation), centre_x)
-            group_layers, group_garments = _dress(rng, figure, group, first_part, background_colour, layout.variation)
-            things += _deeper(props.draw_worn_props(rng, figure), number)
-            joints = figure.joints() if joints is None else joints
+            place = (place[0], rng.uniform(-20.0, 20.0) if len(layout.groups) > 1 else 0.0)
+            figure = Figure(draw_build(rng), draw_pose(rng, layout.variation), place)
+            labelled, others = _dress(rng, figure, group, len(garments) + 1, background_colour, layout)
+            meshes += body_meshes(rng, figure, clothes.coverage_of(labelled + others))
+            meshes += [mesh for garment in others for mesh in garment.meshes]
+            meshes += props.seat(rng, figure)
+            things += props.draw_carried(rng, figure)
         else:
-            figure = fig.Figure(fig.draw_build(rng), _laid_pose(rng, layout.variation), centre_x)
-            group_layers, group_garments = _lay(rng, figure, group[0], first_part, background_colour)
+            pose = laid_pose(rng, layout.variation, layout.setting == "hanger")
+            figure = Figure(draw_build(rng), pose, place, flat)
+            labelled = [_make(rng, figure, group[0], draw_fabric(rng, (background_colour,)), len(garments) + 1)]
             if layout.setting == "hanger":
-                group_layers += props.hanger_layers(rng, figure, group_garments[0])
+                meshes += props.hanger(rng, figure, labelled[0])
             else:
-                things += _deeper(props.draw_laid_props(rng, group_garments[0]), number)
-        layers += _deeper(group_layers, number)
-        garments += group_garments
+                things += props.draw_laid(rng, labelled[0])
+        meshes += [mesh for garment in labelled for mesh in garment.meshes]
+        garments += labelled
+        figures.append(figure)
+    if layout.setting == "worn" and not layout.whole_outfits and rng.random() < _BYSTANDER_SHARE:
+        meshes += _bystander(rng)
     camera = _draw_camera(rng, layout, garments)
-    things += props.draw_foreground(rng, layout.width, layout.height)
-    planned = tuple(
-        PlannedGarment(
-            garment.garment_type,
-            {slot: (camera.to_photo(point[None])[0], part) for slot, (point, part) in garment.keypoints.items()},
-            tuple(range(1 + clothes.PARTS_PER_GARMENT * k, 1 + clothes.PARTS_PER_GARMENT * (k + 1))),
-        )
-        for k, garment in enumerate(garments)
-    )
-    return Plan(layout, camera, layers, things, planned, None if joints is None else camera.to_photo(joints))
+    things += props.draw_foreground(rng, camera, layout.width, layout.height)
+    worn = layout.setting == "worn"
+    joints_xy = camera.project(figures[0].skeleton.joints())[0] if worn else None
+    floor_depth = None if worn else camera.distance + (8.0 if layout.setting == "laid" else 14.0)
+    feet = [leg[2] - (0.0, 8.0, 0.0) for figure in figures for leg in figure.skeleton.legs.values()]
+    feet_xy = camera.project(np.array(feet))[0] if worn else np.zeros((0, 2))
+    return Plan(layout, camera, meshes, things, tuple(garments), flat, floor_depth, joints_xy, feet_xy)
 
 
-def _deeper(layers, number):
-    """Paint the layers of a later figure over all of an earlier one."""
-    for layer in layers:
-        layer.depth += 100.0 * number if layer.depth < 1000.0 else 0.0
-    return layers
-
-
-def _worn_pose(rng, variation):
-    if variation == Variation.NORMAL_POSE:
-        return fig.normal_pose(rng)
-    if variation == Variation.LARGE_POSE:
-        return fig.large_pose(rng)
-    if variation == Variation.MEDIUM_POSE or rng.random() < 0.4:
-        return fig.medium_pose(rng)
-    return fig.normal_pose(rng)
-
-
-def _laid_pose(rng, variation):
-    spread = {Variation.NORMAL_POSE: 0.1, Variation.MEDIUM_POSE: 0.5, Variation.LARGE_POSE: 1.0}.get(variation, 0.3)
-    return fig.laid_pose(rng, spread)
-
-
-def _dress(rng, figure, group, first_part, background_colour, variation):
-    """Put clothes on a figure: the labelled garments, and plain ones for the rest of the body."""
-    skin = figure.build.skin
-    fabric = draw_fabric(rng, (background_colour, skin))
-    other = Fabric(any_colour(rng, (fabric.colour, skin, background_colour), 60.0))
-    if group == (GarmentType.FULL_BODY,):
-        labelled = [clothes.make_full(rng, figure, fabric, first_part)]
-        worn = []
-    elif group == (GarmentType.UPPER_BODY,):
-        labelled = [clothes.make_top(rng, figure, fabric, first_part)]
-        worn = [clothes.make_bottom(rng, figure, other, 0, plain=True)]
-    elif group == (GarmentType.LOWER_BODY,):
-        labelled = [clothes.make_bottom(rng, figure, fabric, first_part)]
-        # A top that hangs over the waistband hides both waistlines, so only where the hems are sure to be seen.
-        tucked = variation in _ZOOMS or rng.random() < 0.92
-        worn = [clothes.make_top(rng, figure, other, 0, close_fit=True, tucked=tucked)]
-    else:
-        second = first_part + clothes.PARTS_PER_GARMENT
-        labelled = [
-            clothes.make_top(rng, figure, fabric, first_part),
-            clothes.make_bottom(rng, figure, other, second),
-        ]
-        worn = []
-    layers = figure.body_layers(rng)
-    for garment in labelled + worn:
-        layers += garment.layers
-    return layers, labelled
-
-
-def _lay(rng, figure, garment_type, first_part, background_colour):
-    fabric = draw_fabric(rng, (background_colour,))
+def _make(rng, figure, garment_type, fabric, owner, **kwargs):
     make = {
         GarmentType.UPPER_BODY: clothes.make_top,
         GarmentType.LOWER_BODY: clothes.make_bottom,
         GarmentType.FULL_BODY: clothes.make_full,
     }[garment_type]
-    garment = make(rng, figure, fabric, first_part, laid=True)
-    return list(garment.layers), [garment]
+    return make(rng, figure, fabric, owner, **kwargs)
 
 
-# ---- camera
+def _dress(rng, figure, group, first_owner, background_colour, layout):
+    """Put clothes on a figure: the labelled garments, and others for the rest of the body."""
+    skin = figure.build.skin
+    # Now and then a garment is hard to tell from what is behind it.
+    avoided = (background_colour, skin) if rng.random() < 0.8 else (skin,)
+    fabric = draw_fabric(rng, avoided)
+    other = draw_fabric(rng, (fabric.colour, skin), plain=rng.random() < 0.7)
+    may_open = not layout.whole_outfits
+    if group == (GarmentType.FULL_BODY,):
+        labelled, others = [clothes.make_full(rng, figure, fabric, first_owner)], []
+    elif group == (GarmentType.UPPER_BODY,):
+        labelled = [clothes.make_top(rng, figure, fabric, first_owner, may_open=may_open)]
+        others = [clothes.make_bottom(rng, figure, other, 0)]
+    elif group == (GarmentType.LOWER_BODY,):
+        labelled = [clothes.make_bottom(rng, figure, fabric, first_owner)]
+        # A top that hangs over the waistband hides both waistlines, so only where the hems are sure to be seen.
+        tucked = layout.variation in ZOOMS or rng.random() < 0.85
+        kind = str(rng.choice(("tee", "tank", "shirt", "sweater"), p=(0.45, 0.2, 0.2, 0.15)))
+        others = [clothes.make_top(rng, figure, other, 0, kind=kind, tucked=tucked)]
+    else:
+        top = clothes.make_top(rng, figure, fabric, first_owner, tucked=rng.random() < 0.5, may_open=False)
+        labelled, others = [top, clothes.make_bottom(rng, figure, other, first_owner + 1)], []
+    if any(garment.is_open for garment in labelled):
+        inner = Fabric(any_colour(rng, (fabric.colour, skin), 60.0), crease=0.4)
+        others.append(clothes.make_top(rng, figure, inner, 0, kind="tee", tucked=True, sleeveless=True))
+    if labelled[0].kind != "coat" and rng.random() < _SHEER_SHARE:
+        clothes.make_sheer(rng, labelled[0])
+    return labelled, others
+
+
+def _bystander(rng):
+    """Somebody else, partly in view behind the subject."""
+    place = (rng.choice((-1, 1)) * rng.uniform(45.0, 120.0), -rng.uniform(70.0, 260.0))
+    figure = Figure(draw_build(rng), draw_pose(rng, Variation.MEDIUM_POSE), place)
+    worn = [
+        clothes.make_top(rng, figure, draw_fabric(rng, plain=rng.random() < 0.6), 0, may_open=False),
+        clothes.make_bottom(rng, figure, draw_fabric(rng, plain=True), 0),
+    ]
+    return body_meshes(rng, figure, clothes.coverage_of(worn)) + [mesh for garment in worn for mesh in garment.meshes]
+
+
+# The camera ----------------------------------------------------------------------------------------------------------
 
 
 def _draw_camera(rng, layout, garments):
-    tilt = {Variation.NORMAL_POSE: 0.05, Variation.LARGE_POSE: 0.26}.get(layout.variation, 0.1)
+    roll = {Variation.NORMAL_POSE: 0.04, Variation.LARGE_POSE: 0.2}.get(layout.variation, 0.09)
     if layout.setting == "laid":
-        tilt *= 1.8
+        roll *= 2.0
     if layout.setting == "hanger":
-        tilt *= 0.4
-    shape = rotation(rng.uniform(-tilt, tilt)) @ np.diag((1.0, rng.uniform(0.94, 1.06)))
-    points = np.concatenate([garment.outline_points() for garment in garments]) @ shape.T
-    low, high = points.min(axis=0), points.max(axis=0)
+        roll *= 0.4
+    points = np.concatenate([garment.points() for garment in garments])
+    target = (points.min(axis=0) + points.max(axis=0)) / 2
+    wide = float(np.ptp(points[:, 0]))
+    distance = rng.uniform(190.0, 480.0) + max(wide - 80.0, 0.0)
+    pitch = rng.normal(0.05, 0.09) if layout.setting == "worn" else rng.normal(0.0, 0.06)
+    if layout.variation == Variation.LARGE_POSE:
+        pitch *= 2.0
+    camera = look_at(target, distance, float(np.clip(pitch, -0.35, 0.5)), float(rng.uniform(-roll, roll)))
+    flat, _ = camera.project(points)
+    low, high = flat.min(axis=0), flat.max(axis=0)
     frame = np.array([layout.width, layout.height], float)
-    warp = _draw_warp(rng, max(layout.width, layout.height))
+    warp = draw_warp(rng, max(layout.width, layout.height))
     margin = 0.03 * frame.min() + np.abs(warp[:, :2]).sum(axis=0).max()
     fit = float(((frame - 2.0 * margin) / (high - low)).min())
-    if layout.variation in _ZOOMS:
-        return _zoom_in(rng, layout, garments, shape, warp, low, high, fit)
-    smallest = min(1.0, max(0.62, 0.3 * frame[1] / (fit * (high[1] - low[1]))))
-    scale = fit * (1.0 - (1.0 - smallest) * rng.random() ** 1.4)
-    room = frame - 2.0 * margin - scale * (high - low)
+    if layout.variation in ZOOMS:
+        return _zoom_in(rng, layout, garments, camera, warp, low, high, fit)
+    smallest = min(1.0, max(0.5, 0.3 * frame[1] / (fit * (high[1] - low[1]))))
+    focal = fit * (1.0 - (1.0 - smallest) * rng.random() ** 1.5)
+    room = frame - 2.0 * margin - focal * (high - low)
     corner = margin + room * rng.beta(3.0, 3.0, 2)
-    return Camera(shape * scale, corner - scale * low, warp)
+    return camera.aimed(focal, corner - focal * low, warp)
 
 
-def _draw_warp(rng, long_side):
-    """A smooth deformation of at most about 1 % of the photo."""
-    amplitude = rng.uniform(0.0, 0.006) * long_side
-    waves = []
-    for _ in range(3):
-        direction = rng.uniform(0.0, 2.0 * np.pi)
-        frequency = 2.0 * np.pi / (long_side * rng.uniform(0.5, 1.2))
-        waves.append(
-            (
-                *(amplitude * rng.uniform(-1.0, 1.0, 2)),
-                frequency * np.cos(direction),
-                frequency * np.sin(direction),
-                rng.uniform(0.0, 6.3),
-            )
-        )
-    return np.array(waves)
-
-
-def _zoom_in(rng, layout, garments, shape, warp, low, high, fit):
-    """Go so near that some, or much, of the garment is outside the photo, but two keypoints are not."""
-    num_slots = len(KEYPOINT_SLOTS[garments[0].garment_type])
+def _zoom_in(rng, layout, garments, camera, warp, low, high, fit):
+    """Go so near that some, or much, of the garments is outside the photo, but two keypoints of each are not."""
+    points = [np.stack([garment.keypoint(slot) for slot in garment.keypoints]) for garment in garments]
+    num_slots = sum(map(len, points))
     large = layout.variation == Variation.LARGE_ZOOM_IN
     wanted = (max(2, int(0.34 * num_slots)), num_slots - 2) if large else (1, num_slots // 3 if num_slots > 4 else 2)
-    zoom = (1.35, 2.1) if large else (1.05, 1.45)
+    zoom = (1.35, 2.3) if large else (1.05, 1.5)
     frame = np.array([layout.width, layout.height], float)
-    points = np.stack([point for point, _ in garments[0].keypoints.values()])
     best, best_miss = None, np.inf
     for _ in range(60):
-        scale = fit * rng.uniform(*zoom)
-        middle = low + (high - low) * rng.uniform(0.15, 0.85, 2)
-        camera = Camera(shape * scale, frame / 2.0 - scale * middle, warp)
-        cut = num_slots - int(inside(camera.to_photo(points), layout.width, layout.height).sum())
+        focal = fit * rng.uniform(*zoom)
+        middle = low + (high - low) * rng.uniform(0.12, 0.88, 2)
+        candidate = camera.aimed(focal, frame / 2.0 - focal * middle, warp)
+        left = [int(inside(candidate.project(p)[0], layout.width, layout.height).sum()) for p in points]
+        cut = num_slots - sum(left)
         # Too many cut off is worse than too few: something has to be left to learn from.
-        miss = max(wanted[0] - cut, 2 * (cut - wanted[1]), 0)
+        miss = max(wanted[0] - cut, 2 * (cut - wanted[1]), 0) + 4 * sum(max(2 - n, 0) for n in left)
         if miss < best_miss:
-            best, best_miss = camera, miss
+            best, best_miss = candidate, miss
         if miss == 0:
             break
     return best
-
-
-def inside(points_xy, width, height):
-    """Which points fall on a pixel of the photo, bool `(N,)`; pixel (0, 0) covers -0.5 to 0.5."""
-    points_xy = np.asarray(points_xy)
-    x, y = points_xy[..., 0], points_xy[..., 1]
-    return (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)

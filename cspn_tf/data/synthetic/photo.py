@@ -8,14 +8,15 @@ import dataclasses
 
 import numpy as np
 
-from ...garments import NUM_KEYPOINTS, GarmentType, Variation, Visibility
+from ...garments import GarmentType, Variation, Visibility
 from .effects import develop
-from .layout import MAX_GARMENTS, Plan, compose, draw_layout, inside
-from .raster import Painter
-from .scene import paint_background
+from .labels import label_keypoints, silhouette_box
+from .layout import MAX_GARMENTS, Plan, check_variation_shares, compose, draw_layout
+from .raster import ZBuffer
+from .scene import cast_shadows, paint_background
+from .shading import Soup, assemble, crease_texture, draw_light, opaque_buffer, render_surfaces
 
 SPLITS = ("train", "val", "test")
-_PROBE_RADIUS = 3  # pixels around a keypoint that decide whether it is seen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class SyntheticPhoto:
     Attributes:
         image: uint8 `(H, W, 3)` RGB.
         garments: tuple of `SyntheticGarment`.
-        jpeg_quality: 60..95, to be saved with.
+        jpeg_quality: 40..95, to be saved with.
     """
 
     image: np.ndarray
@@ -60,12 +61,14 @@ class Rendering:
     Attributes:
         photo: `SyntheticPhoto`.
         plan: `Plan`.
-        painter: `Painter`, with who is on top at each pixel.
+        soup: `Soup`, all triangles in photo pixels.
+        buffer: `ZBuffer`, who is front-most at each pixel.
     """
 
     photo: SyntheticPhoto
     plan: Plan
-    painter: Painter
+    soup: Soup
+    buffer: ZBuffer
 
 
 def render_photo(
@@ -78,8 +81,8 @@ def render_photo(
         index: of the photo within its split, from 0.
         size: the long side is at most this many pixels; at least 64.
         split: train, val or test; the same index differs between splits.
-        num_garments: how many garments are labelled, 1..6, on as many people as that takes; None for one, the rule
-            of FLD.
+        num_garments: how many garments are in the photo, 1..6, all of them labelled, on as many people as that takes;
+            None for the rule of FLD: one is labelled, the rest of the outfit is not.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -87,34 +90,35 @@ def render_photo(
     return render(seed, index, size=size, split=split, num_garments=num_garments).photo
 
 
-def render(seed, index, *, size=512, split="train", num_garments=None, extra_layers=()) -> Rendering:
+def render(seed, index, *, size=512, split="train", num_garments=None, variation_shares=None, change=None) -> Rendering:
     """Render one photo and keep what it was made from.
 
     Args:
         seed, index, size, split, num_garments: as of `render_photo`.
-        extra_layers: `Layer`s painted over everything, to force an occlusion.
+        variation_shares: `Variation` -> share of the photos; None for `layout.VARIATION_SHARES`.
+        change: called with the `Plan` before it is drawn, returns the one to draw; for tests.
     """
-    _check(seed, index, size, split, num_garments)
-    entropy = [seed, SPLITS.index(split), index]
-    rng = np.random.default_rng(entropy)
-    layout = draw_layout(rng, size, num_garments)
+    _check(seed, index, size, split, num_garments, variation_shares)
+    rng = np.random.default_rng([seed, SPLITS.index(split), index])
+    layout = draw_layout(rng, size, num_garments, variation_shares)
     background, background_colour = paint_background(rng, layout.width, layout.height, layout.place)
     plan = compose(rng, layout, background_colour)
-    light, quality = float(rng.uniform(-1.0, 1.0)), int(rng.integers(60, 96))
-    for layers in (plan.layers + plan.props, plan.layers):
-        painter = Painter(background.copy(), plan.camera, light, np.random.default_rng([*entropy, 1]))
-        for layer in sorted(layers, key=lambda layer: layer.depth):
-            painter.paint(layer)
-        for layer in extra_layers:
-            painter.paint(layer)
-        garments = tuple(_label(planned, layout, painter) for planned in plan.garments)
-        if all(_recognisable(garment) for garment in garments):
+    light, creases, quality = draw_light(rng), crease_texture(rng), int(rng.integers(40, 96))
+    if change is not None:
+        plan = change(plan)
+    for meshes in (plan.meshes + plan.props, plan.meshes):
+        soup = assemble(meshes, plan.camera, light)
+        buffer = opaque_buffer(soup, layout.width, layout.height)
+        garments = tuple(_label(k, plan, soup, buffer) for k in range(len(plan.garments)))
+        if change is not None or all(_recognisable(garment) for garment in garments):
             break
-    image = develop(rng, painter.image)
-    return Rendering(SyntheticPhoto(image, garments, quality), plan, painter)
+    background = cast_shadows(background, plan.feet_xy, plan.camera.scale)
+    picture = render_surfaces(soup, buffer, background, light, creases, 0.6 * plan.camera.distance, plan.floor_depth)
+    image = develop(rng, picture)
+    return Rendering(SyntheticPhoto(image, garments, quality), plan, soup, buffer)
 
 
-def _check(seed, index, size, split, num_garments):
+def _check(seed, index, size, split, num_garments, variation_shares):
     if seed < 0 or index < 0:
         raise ValueError(f"seed and index must not be negative. Received: seed={seed}, index={index}")
     if size < 64:
@@ -123,46 +127,19 @@ def _check(seed, index, size, split, num_garments):
         raise ValueError(f"split must be one of {', '.join(SPLITS)}. Received: split={split}")
     if num_garments is not None and not 1 <= num_garments <= MAX_GARMENTS:
         raise ValueError(f"num_garments must be 1..{MAX_GARMENTS} or None. Received: num_garments={num_garments}")
+    if variation_shares is not None:
+        check_variation_shares(variation_shares)
 
 
 def _recognisable(garment):
-    """Whether enough is left to see: half of the keypoints that are in the photo."""
+    """Whether enough is left to see: a third of the keypoints that are in the photo."""
     labelled = int((garment.visibility > 0).sum())
-    return 2 * int((garment.visibility == Visibility.VISIBLE).sum()) >= labelled
+    return 3 * int((garment.visibility == Visibility.VISIBLE).sum()) >= labelled
 
 
-def _label(planned, layout, painter):
-    keypoints_xy = np.zeros((NUM_KEYPOINTS, 2), np.float32)
-    visibility = np.full(NUM_KEYPOINTS, int(Visibility.ABSENT))
-    for slot, (point, part) in planned.keypoints.items():
-        if not inside(point, layout.width, layout.height):
-            visibility[slot] = Visibility.CUT_OFF
-            continue
-        keypoints_xy[slot] = point
-        visibility[slot] = Visibility.VISIBLE if _is_seen(point, part, painter) else Visibility.OCCLUDED
-    return SyntheticGarment(
-        planned.garment_type, layout.variation, _silhouette_box(planned, painter), keypoints_xy, visibility
-    )
-
-
-def _is_seen(point, part, painter):
-    """Whether most of what was painted of the part around the point is still on top."""
-    painted = painter.painted.get(part)
-    if painted is None:
-        return False
-    x, y = (int(np.floor(c + 0.5)) for c in point)
-    rows = slice(max(y - _PROBE_RADIUS, 0), y + _PROBE_RADIUS + 1)
-    columns = slice(max(x - _PROBE_RADIUS, 0), x + _PROBE_RADIUS + 1)
-    own = painted[rows, columns]
-    on_top = painter.ids[rows, columns] == part
-    return bool(own.any()) and 2 * int((own & on_top).sum()) >= int(own.sum())
-
-
-def _silhouette_box(planned, painter):
-    """The tight box of all pixels of the garment's parts, hidden or not."""
-    silhouette = np.zeros_like(painter.ids, bool)
-    for part in planned.parts:
-        if part in painter.painted:
-            silhouette |= painter.painted[part]
-    columns, rows = np.flatnonzero(silhouette.any(axis=0)), np.flatnonzero(silhouette.any(axis=1))
-    return float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1])
+def _label(number, plan, soup, buffer):
+    garment = plan.garments[number]
+    keypoints_xy, visibility = label_keypoints(garment, soup, buffer, plan.camera, plan.flat)
+    height, width = buffer.nearness.shape
+    box_xyxy = silhouette_box(number + 1, soup, width, height)
+    return SyntheticGarment(garment.garment_type, plan.layout.variation, box_xyxy, keypoints_xy, visibility)

@@ -1,158 +1,234 @@
-"""Things in front of clothes: bags, phones, straps, leaves, table edges, and what lies beside a laid-out garment."""
+"""Things that people carry, that hang or lie beside clothes, and that stand between the camera and its subject."""
 
-import itertools
+import dataclasses
 
 import numpy as np
 
 from . import fabric as fabrics
-from . import figure as fig
 from .fabric import Fabric
-from .figure import SIDES
-from .raster import Layer
-from .shapes import blob, curve, ellipse, limb, rectangle
+from .mesh import Mesh, ellipsoid, ribbon, tube
+from .skeleton import SIDES, follow
+
+_CARRIED = {
+    "nothing": 0.6,
+    "handbag": 0.1,
+    "crossbody": 0.09,
+    "tote": 0.07,
+    "phone": 0.05,
+    "backpack": 0.05,
+    "cup": 0.04,
+}
 
 
-def _plain(rng):
-    return Fabric(fabrics.any_colour(rng))
+def _leather(rng):
+    return Fabric(fabrics.any_colour(rng), gloss=float(rng.choice((0.0, 0.4))), crease=0.2)
 
 
-def draw_worn_props(rng, figure):
-    """Draw what a person carries: nothing, most of the time, or a bag or a phone; a list of `Layer`."""
-    kind = str(rng.choice(("nothing", "handbag", "crossbody", "phone", "tote"), p=(0.62, 0.12, 0.1, 0.08, 0.08)))
+def draw_carried(rng, figure) -> list:
+    """Draw what a person carries: nothing, most of the time; `Mesh`es."""
+    kind = str(rng.choice(list(_CARRIED), p=list(_CARRIED.values())))
     side = int(rng.choice(SIDES))
-    if kind == "handbag":
-        return _handbag(rng, figure, side)
-    if kind == "crossbody":
-        return _crossbody(rng, figure, side)
-    if kind == "phone":
-        return _phone(rng, figure, side)
-    if kind == "tote":
-        return _tote(rng, figure, side)
-    return []
+    draw = {
+        "handbag": _handbag,
+        "crossbody": _crossbody,
+        "tote": _tote,
+        "phone": _phone,
+        "backpack": _backpack,
+        "cup": _cup,
+    }.get(kind)
+    return [] if draw is None else draw(rng, figure, side)
 
 
 def _handbag(rng, figure, side):
-    wrist = figure.arm(side)[2]
-    top = wrist + (0.0, rng.uniform(12, 18))
-    wide, tall = rng.uniform(9, 15), rng.uniform(14, 22)
-    body = np.array([(-wide * 0.85, 0), (wide * 0.85, 0), (wide, tall), (-wide, tall)]) + top
-    handle = curve([top + (-wide * 0.6, 1), wrist + (-3.5, 8), wrist + (3.5, 8), top + (wide * 0.6, 1)])
-    leather = _plain(rng)
-    strips = [limb(a, b, 0.7, 0.7) for a, b in zip(handle[:-1:3], handle[3::3], strict=True)]
-    clasp = [(np.array([(-wide, tall * 0.35), (wide, tall * 0.35)]) + top, 0.5, 0.7)]
-    return [
-        Layer(strips, leather, fig.HELD, roundness=0.0),
-        Layer([body], leather, fig.HELD + 1, roundness=4.0, shadow=0.4, lines=clasp),
-    ]
+    wrist, fingers = figure.skeleton.arms[side][2:]
+    grip = wrist + 0.5 * (fingers - wrist)
+    axes = figure.skeleton.hip_rotation
+    wide, tall = rng.uniform(9, 15), rng.uniform(8, 12)
+    drop = rng.uniform(6, 12)
+    middle = grip - (0.0, drop + tall, 0.0)
+    leather = _leather(rng)
+    # Carried with its broad side along the way.
+    bag = ellipsoid(middle, axes[:, [2, 1, 0]] * (1.0, 1.0, -1.0), (wide, tall, 4.5), 8, 20, power=5.0, fabric=leather)
+    top = middle + (0.0, tall * 0.9, 0.0)
+    t = np.linspace(-1.0, 1.0, 9)[:, None]
+    strap = top + t * axes[:, 2] * wide * 0.6 + (1 - t**2) * (grip - top)
+    return [bag, ribbon(strap, axes[:, 0], 0.7, fabric=leather)]
 
 
 def _crossbody(rng, figure, side):
-    shoulder = figure.place(-side * 10.0, 33.5)
-    hip = figure.place(side * (figure.build.hip + 1.0), 84.0)
-    leather = _plain(rng)
-    wide, tall = rng.uniform(7, 10), rng.uniform(11, 15)
-    bag = rectangle(-wide, -2.0, wide, tall) + hip
-    return [
-        Layer([limb(shoulder, hip, 1.0, 1.0)], leather, fig.HEAD - 2, roundness=0.0, shadow=0.3),
-        Layer(
-            [bag],
-            leather,
-            fig.FOREARM - 1,
-            roundness=3.0,
-            shadow=0.4,
-            lines=[(bag[[0, 2]] * (1, 0) + hip * (0, 1), 0.5, 0.7)],
-        ),
-    ]
+    """A strap from one shoulder across chest and back to a bag at the other hip."""
+    leather = _leather(rng)
+    meshes = []
+    for front in (1.0, -1.0):
+        t = np.linspace(0.0, 1.0, 12)
+        heights = 142.0 + (92.0 - 142.0) * t
+        lateral = -side * 8.5 + side * (8.5 + 17.0 * figure.build.hip) * t
+        width, depth, middle = figure.measures(heights)
+        inside = np.clip(1.0 - (np.abs(lateral) / (width + 2.0)) ** 2.4, 0.0, 1.0) ** (1 / 2.4)
+        bust = np.where(front > 0, figure.bulge(0.5, heights), 0.0)
+        z = middle + front * (depth + 2.6) * inside + np.maximum(bust, 0.0)
+        line = figure.place(lateral, heights, z)
+        meshes.append(
+            ribbon(line, figure.skeleton.chest_rotation[:, 0], rng.uniform(0.7, 1.6), fabric=leather, bias=2.0)
+        )
+    hip = figure.place(np.array([side * (figure.build.hip * 18.0 + 3.0)]), np.array([88.0]), np.array([2.0]))[0]
+    axes = figure.skeleton.hip_rotation[:, [2, 1, 0]] * (1.0, 1.0, -1.0)
+    size = (rng.uniform(8, 12), rng.uniform(6, 9), 3.5)
+    return [*meshes, ellipsoid(hip, axes, size, 8, 16, power=5.0, fabric=leather, bias=1.0)]
 
 
 def _tote(rng, figure, side):
-    shoulder = figure.shoulder_tip(side, -3.0)
-    top = figure.place(side * (figure.build.chest + 4.0), 62.0)
-    canvas = _plain(rng)
-    wide, tall = rng.uniform(11, 15), rng.uniform(26, 34)
-    bag = np.array([(-wide, 0), (wide, 0), (wide * 0.9, tall), (-wide * 0.9, tall)]) + top
-    straps = [limb(shoulder, top + (d, 1), 0.8, 0.8) for d in (-0.6 * wide, 0.5 * wide)]
-    return [Layer([bag, *straps], canvas, fig.FOREARM - 1, roundness=4.0, shadow=0.4, folds=0.4)]
+    canvas = _leather(rng)
+    shoulder = figure.place(np.array([side * 13.0]), np.array([143.5]), np.array([-1.0]))[0]
+    tall, wide = rng.uniform(13, 18), rng.uniform(13, 18)
+    spot = figure.place(np.array([side * (figure.build.chest * 15.0 + 8.0)]), np.array([104.0]), np.array([-2.0]))[0]
+    axes = figure.skeleton.hip_rotation[:, [2, 1, 0]] * (1.0, 1.0, -1.0)
+    bag = ellipsoid(spot, axes, (wide, tall, 4.0), 8, 16, power=6.0, fabric=canvas)
+    straps = []
+    for end in (-0.5, 0.5):
+        top = spot + axes @ (end * wide, tall * 0.9, 0.0)
+        line = np.linspace(0.0, 1.0, 6)[:, None] * (shoulder - top) + top
+        straps.append(ribbon(line, figure.skeleton.hip_rotation[:, 2], 0.9, fabric=canvas, bias=1.0))
+    return [bag, *straps]
+
+
+def _in_hand(figure, side, share=0.5):
+    wrist, fingers = figure.skeleton.arms[side][2:]
+    return wrist + share * (fingers - wrist)
 
 
 def _phone(rng, figure, side):
-    """A phone in a hand that reaches up from the elbow, as in a mirror photo."""
-    elbow = figure.arm(side)[1]
-    hand = figure.place(side * rng.uniform(2, 9), rng.uniform(18, 44))
-    skin = Fabric(figure.build.skin)
-    phone = rectangle(-3.8, -8.0, 3.8, 8.0) + hand + (0, -3)
-    lens = ellipse(hand + (2.2, -9.2), 0.8, 0.8)
-    return [
-        Layer([limb(elbow, hand, 4.1, 2.8)], skin, fig.HELD, roundness=2.5, shadow=0.35),
-        Layer([phone], _plain(rng), fig.HELD + 1, roundness=0.0, shadow=0.3),
-        Layer([lens], Fabric((15, 15, 18)), fig.HELD + 2, roundness=0.0),
-        Layer(
-            [limb(hand + (-4, o), hand + (3.5, o), 1.1, 0.9) for o in (-2.0, 0.4, 2.8)],
-            skin,
-            fig.HELD + 3,
-            roundness=1.0,
-        ),
-    ]
+    axes = figure.skeleton.chest_rotation
+    spot = _in_hand(figure, side) + axes @ (-side * 1.5, 2.0, 2.0)
+    case = Fabric(fabrics.any_colour(rng), gloss=0.3)
+    return [ellipsoid(spot, axes, (3.8, 7.8, 0.7), 6, 12, power=8.0, fabric=case)]
 
 
-def draw_foreground(rng, width, height):
-    """Draw something between camera and subject, in photo pixels: leaves, a table edge or a chair back; `Layer`s."""
+def _cup(rng, figure, side):
+    spot = _in_hand(figure, side, 0.6)
+    at = np.array([0.0, 0.1, 1.0, 11.0, 12.0])
+    path = follow(np.stack([spot + (0, 6, 0), spot - (0, 6, 0)]), (1.0, 0.0, 0.0), at)
+    return [tube(path, [0.1, 4.3, 4.3, 3.2, 0.1], [0.1, 4.3, 4.3, 3.2, 0.1], 12, fabric=Fabric((238, 234, 226)))]
+
+
+def _backpack(rng, figure, side):
+    cloth = _leather(rng)
+    chest = figure.skeleton.chest_rotation
+    spot = figure.place(np.zeros(1), np.array([121.0]), np.array([-20.0]))[0]
+    bag = ellipsoid(spot, chest, (13.0, rng.uniform(16, 21), 8.0), 9, 18, power=4.0, fabric=cloth)
+    meshes = [bag]
+    for at in (-1, 1):
+        heights = np.array([136.0, 141.0, 143.0, 140.0, 133.0, 124.0, 116.0])
+        x = at * np.array([8.0, 9.5, 10.5, 12.0, 13.0, 13.5, 13.8]) * figure.build.chest
+        width, depth, middle = figure.measures(heights)
+        ahead = np.clip(1.0 - (np.abs(x) / (width + 2.0)) ** 2.4, 0.0, 1.0) ** (1 / 2.4)
+        z = middle + np.array([-1.0, -0.8, 0.0, 1.0, 1.0, 1.0, 1.0]) * ahead * (depth + 2.5)
+        meshes.append(ribbon(figure.place(x, heights, z), chest[:, 0], 1.8, fabric=cloth, bias=2.0))
+    return meshes
+
+
+def seat(rng, figure) -> list:
+    """Put a stool or bench under somebody who sits; `Mesh`es, none for people who stand."""
+    skeleton = figure.skeleton
+    if min(leg.flex for leg in skeleton.pose.legs) < 1.0:
+        return []
+    axes = skeleton.hip_rotation
+    middle = (skeleton.legs[-1][0] + skeleton.legs[1][0]) / 2
+    top = float(middle[1]) - 11.5
+    wood = Fabric(fabrics.any_colour(rng), crease=0.4)
+    wide, deep, thick = rng.uniform(19.0, 45.0), rng.uniform(14.0, 18.0), rng.uniform(2.0, 4.0)
+    spot = np.array([middle[0], top - thick, middle[2]]) + axes[:, 2] * 6.0
+    meshes = [ellipsoid(spot, axes, (wide, thick, deep), 6, 16, power=8.0, fabric=wood)]
+    floor = min(float(joints[2][1]) for joints in skeleton.legs.values()) - 8.0
+    for x in (-0.8, 0.8):
+        for z in (-0.8, 0.8):
+            start = spot + axes @ (x * wide, 0.0, z * deep)
+            path = follow(np.stack([start, [start[0], floor, start[2]]]), axes[:, 0], np.array([0.0, start[1] - floor]))
+            meshes.append(tube(path, [1.6, 1.2], [1.6, 1.2], 6, fabric=wood))
+    return meshes
+
+
+def draw_foreground(rng, camera, width, height) -> list:
+    """Draw something out of the subject's reach, near the camera: leaves, a table edge or a post; `Mesh`es."""
     kind = str(rng.choice(("nothing", "leaves", "table", "post"), p=(0.86, 0.06, 0.05, 0.03)))
+    depth = 0.45 * camera.distance
     if kind == "leaves":
         corner = np.array([rng.choice((0, width)), rng.choice((0.15, 1.0)) * height])
-        green = Fabric((rng.uniform(40, 90), rng.uniform(90, 150), rng.uniform(40, 80)))
+        green = Fabric((rng.uniform(40, 90), rng.uniform(90, 150), rng.uniform(40, 80)), crease=0.5)
         leaves = []
         for _ in range(7):
-            centre = corner + rng.normal(0, 0.11, 2) * (width, height)
-            leaves.append(ellipse(centre, 0.09 * width, 0.025 * width, rng.uniform(0, np.pi)))
-        return [Layer([leaf], green, 1000.0, roundness=1.0, shadow=0.2, in_pixels=True) for leaf in leaves]
+            spot = camera.unproject(corner + rng.normal(0, 0.11, 2) * (width, height), depth)
+            size = 0.09 * width * depth / camera.focal
+            turn = rng.uniform(0.0, np.pi)
+            axes = camera.rotation.T @ [[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]]
+            leaves.append(ellipsoid(spot, axes, (size, size * 0.28, 0.3), 5, 10, fabric=green))
+        return leaves
     if kind == "table":
         y = height * rng.uniform(0.88, 0.96)
-        wood = Fabric((rng.uniform(90, 170), rng.uniform(70, 120), rng.uniform(50, 90)))
-        return [
-            Layer([rectangle(-5, y, width + 5, height + 5)], wood, 1000.0, roundness=0.0, shadow=0.4, in_pixels=True)
-        ]
+        wood = Fabric((rng.uniform(90, 170), rng.uniform(70, 120), rng.uniform(50, 90)), crease=0.6)
+        return [_screen(camera, (-5, y, width + 5, height + 5), depth, wood)]
     if kind == "post":
         x, half = width * rng.choice((0.07, 0.93)), width * rng.uniform(0.015, 0.03)
-        return [
-            Layer([rectangle(x - half, -5, x + half, height + 5)], _plain(rng), 1000.0, roundness=1.5, in_pixels=True)
-        ]
+        return [_screen(camera, (x - half, -5, x + half, height + 5), depth, Fabric(fabrics.any_colour(rng)))]
     return []
 
 
-def draw_laid_props(rng, garment):
-    """Draw things that lie next to a laid-out garment and now and then on its edge; `Layer`s."""
-    outline = garment.outline_points()
-    low, high = outline.min(axis=0), outline.max(axis=0)
-    layers = []
-    for _ in range(int(rng.choice((0, 1, 2), p=(0.55, 0.3, 0.15)))):
-        spot = np.array([rng.choice((low[0] - 7, high[0] + 7)), rng.uniform(low[1], high[1])]) + rng.normal(0, 4, 2)
-        kind = rng.integers(3)
-        if kind == 0:
-            layers.append(Layer([ellipse(spot, 6, 6)], _plain(rng), fig.HELD, roundness=2.0, shadow=0.45))
-            layers.append(Layer([ellipse(spot, 4.8, 4.8)], _plain(rng), fig.HELD + 1, roundness=1.5))
-        elif kind == 1:
-            layers.append(Layer([rectangle(-7, -10, 7, 10) + spot], _plain(rng), fig.HELD, roundness=3.0, shadow=0.45))
-        else:
-            layers.append(
-                Layer([blob(rng, spot, 9, 6, 0.3)], _plain(rng), fig.HELD, roundness=3.0, shadow=0.45, folds=0.6)
-            )
-    return layers
+def cover(camera, x, y, half, fabric) -> Mesh:
+    """A square of a fabric near the camera, over the pixels around (x, y)."""
+    return _screen(camera, (x - half, y - half, x + half, y + half), 0.5 * camera.distance, fabric)
 
 
-def hanger_layers(rng, figure, garment):
-    """Draw the hanger a garment hangs from: shoulders for tops, clips for bottoms; `Layer`s."""
-    wood = Fabric(tuple(np.array((170, 126, 84)) * rng.uniform(0.6, 1.2)))
-    metal = Fabric((150, 150, 156))
-    is_bottom = 4 in garment.keypoints and 0 not in garment.keypoints
-    top = figure.place(0.0, 55.0 if is_bottom else 24.0)
-    arc = curve([top, top + (0, -5), top + (3.2, -8), top + (2.5, -11.5), top + (-1.5, -12.0)])
-    hook = Layer([limb(a, b, 0.45, 0.45) for a, b in itertools.pairwise(arc)], metal, fig.HAIR_BACK, roundness=0.0)
+def _screen(camera, box, depth, fabric):
+    x, y = np.linspace(box[0], box[2], 9), np.linspace(box[1], box[3], 9)
+    grid = np.stack(np.broadcast_arrays(x[None], y[:, None]), axis=-1)
+    points = camera.unproject(grid.reshape(-1, 2), depth).reshape(9, 9, 3)
+    return Mesh(points, grid * 0.2, fabric, two_sided=True, round=False)
+
+
+def draw_laid(rng, garment) -> list:
+    """Draw things that lie beside a laid-out garment and now and then on its edge; `Mesh`es."""
+    points = garment.points()
+    low, high = points.min(axis=0), points.max(axis=0)
+    meshes = []
+    for _ in range(int(rng.choice((0, 1, 2), p=(0.5, 0.32, 0.18)))):
+        x, y = rng.choice((low[0] - 7, high[0] + 7)), rng.uniform(low[1], high[1])
+        spot = np.array([x, y, high[2] + 1.0]) + (*rng.normal(0, 4, 2), 0.0)
+        turn = rng.uniform(0.0, np.pi)
+        axes = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1.0]])
+        size, power = (
+            ((6.0, 6.0, 2.0), 2.0) if rng.random() < 0.4 else ((rng.uniform(6, 12), rng.uniform(8, 14), 2.0), 6.0)
+        )
+        meshes.append(ellipsoid(spot, axes, size, 8, 16, power=power, fabric=_leather(rng)))
+    return meshes
+
+
+def hanger(rng, figure, garment) -> list:
+    """Draw the hanger a garment hangs from: shoulders for tops, a bar with clips for bottoms; `Mesh`es."""
+    wood = Fabric(tuple(np.array((170, 126, 84)) * rng.uniform(0.6, 1.2)), gloss=0.2)
+    metal = Fabric((150, 150, 156), gloss=0.5)
+    is_bottom = 0 not in garment.keypoints
+    left, right = garment.keypoint(4 if is_bottom else 0), garment.keypoint(5 if is_bottom else 1)
+    top = (left + right) / 2 + (0.0, 9.0 if is_bottom else 4.0, 0.0)
+    turns = np.linspace(-0.5 * np.pi, 0.9 * np.pi, 9)
+    hook = top + np.stack([2.6 * np.cos(turns), 6.0 + 2.6 * np.sin(turns), 0.0 * turns], axis=1)
+    meshes = [_wire(np.concatenate([top[None], hook]), 0.4, metal)]
     if not is_bottom:
-        arms = [limb(top, figure.place(s * 13.0, 36.0), 1.1, 1.1) for s in SIDES]
-        return [hook, Layer(arms, wood, fig.HAIR_BACK + 1, roundness=1.0)]
-    grips = [top + (0.75 * (garment.keypoints[slot][0][0] - top[0]), 0.0) for slot in (4, 5)]
-    waist_height = garment.keypoints[4][0][1]
-    clips = [rectangle(-1.3, 0.0, 1.3, waist_height + 4.0 - top[1]) + grip for grip in grips]
-    bar = limb(*grips, 1.0, 1.0)
-    return [hook, Layer([bar], wood, fig.HAIR_BACK + 1, roundness=1.0), Layer(clips, metal, fig.HELD, roundness=0.0)]
+        for side in SIDES:
+            tip = figure.place(np.array([side * 13.0]), np.array([141.0]), np.array([-0.5]))[0]
+            meshes.append(_wire(np.stack([top, tip]), 1.0, wood))
+        return meshes
+    ends = [top + 0.75 * (end - (left + right) / 2) for end in (left, right)]
+    meshes.append(_wire(np.stack(ends), 0.9, wood))
+    for end in ends:
+        clip = np.stack([end, end - (0.0, 12.5, 0.0)]) + (0.0, 0.0, 3.0)
+        meshes.append(dataclasses.replace(_wire(clip, 1.0, metal), bias=3.0))
+    return meshes
+
+
+def _wire(points, radius, fabric):
+    lengths = np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1))
+    at = np.concatenate([[0.0], np.cumsum(lengths)])
+    first = (points[1] - points[0]) / lengths[0]
+    across = np.cross(first, (0.0, 0.0, 1.0))
+    path = follow(points, across / np.linalg.norm(across), at, rounding=0.2)
+    return tube(path, np.full(len(at), radius), np.full(len(at), radius), 6, fabric=fabric)

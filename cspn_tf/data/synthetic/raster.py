@@ -1,234 +1,126 @@
-"""Painting: layers of cloth, skin and things, composited from back to front, with a record of who is on top.
+"""Which triangle is front-most at each pixel: a z-buffer over all triangles at once.
 
-Every layer is an outline with a fabric. The painter draws it anti-aliased, shades it as something rounded, and notes
-in `ids` which part of which labelled garment is the top-most one at each pixel; that record, and not a guess, says
-whether a keypoint is occluded. Pixel rule: integer coordinates are pixel centres.
+A triangle is cut into runs of pixels of one row, all runs into pixels; of the pixels with the same place the nearest
+one stays. Pixel rule: integer coordinates are pixel centres.
+
+Letters in shapes: N points, T triangles, P pixels.
 """
 
 import dataclasses
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
-
-from . import fabric as fabrics
-from .shapes import densify, rotation
-
-
-@dataclasses.dataclass
-class Layer:
-    """One painted thing.
-
-    Attributes:
-        polygons: outlines `(N, 2)`, centimetres of the figure's world, or pixels where `in_pixels`; their union is
-            painted.
-        fabric: `Fabric`.
-        depth: painted from small to large.
-        part: which part of a labelled garment this is; 0 for everything else.
-        roundness: centimetres over which the shading falls off towards the edge; 0 paints the flat colour.
-        folds: strength of creases, 0..1.
-        fold_size: width and height of a crease, centimetres.
-        shadow: strength of the shadow cast on what is behind, 0..1.
-        lines: (points `(N, 2)`, width in centimetres, tone) with tone below 1 darker and above 1 lighter.
-        angle: radians by which the fabric's grain is turned.
-        origin: where the pattern starts, centimetres.
-        joined: outlines of what this is sewn to, taken into account by the shading so that no edge shows there.
-        in_pixels: whether the outlines are in photo pixels and the camera leaves them alone.
-    """
-
-    polygons: list
-    fabric: fabrics.Fabric
-    depth: float = 0.0
-    part: int = 0
-    roundness: float = 6.0
-    folds: float = 0.0
-    fold_size: tuple = (7.0, 9.0)
-    shadow: float = 0.0
-    lines: list = dataclasses.field(default_factory=list)
-    angle: float = 0.0
-    origin: tuple = (0.0, 0.0)
-    joined: list = dataclasses.field(default_factory=list)
-    in_pixels: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
-class Camera:
-    """Maps the figure's world, centimetres, to photo pixels: scale, turn, shift, then a smooth warp.
+class ZBuffer:
+    """What is front-most.
 
     Attributes:
-        linear: `(2, 2)`, pixels a centimetre.
-        shift: `(2,)`, pixels.
-        warp: rows of (amplitude_x, amplitude_y, frequency_x, frequency_y, phase), pixels and radians a pixel.
+        triangle: int32 `(H, W)`, -1 where there is none.
+        nearness: float32 `(H, W)`, one over the distance before the camera; 0 where there is none.
     """
 
-    linear: np.ndarray
-    shift: np.ndarray
-    warp: np.ndarray
-
-    @property
-    def scale(self) -> float:
-        """Pixels a centimetre."""
-        return float(np.sqrt(abs(np.linalg.det(self.linear))))
-
-    def to_photo(self, points):
-        """Map `(N, 2)` world points to photo pixels; labels and outlines both go through here."""
-        flat = np.asarray(points, float) @ self.linear.T + self.shift
-        phases = flat @ self.warp[:, 2:4].T + self.warp[:, 4]
-        return flat + np.sin(phases) @ self.warp[:, 0:2]
+    triangle: np.ndarray
+    nearness: np.ndarray
 
 
-class Painter:
-    """A photo being painted.
+def rasterise(xy, nearness, triangles, width, height) -> ZBuffer:
+    """Find the front-most triangle of each pixel.
 
-    Attributes:
-        image: PIL RGB image.
-        ids: uint8 `(H, W)`: the part of a labelled garment that is on top at each pixel, 0 elsewhere.
-        painted: part -> bool `(H, W)`: where that part was painted, whatever covers it since.
+    Args:
+        xy: `(N, 2)` pixels.
+        nearness: `(N,)`, one over the distance.
+        triangles: int `(T, 3)`.
+        width, height: pixels.
     """
-
-    def __init__(self, image, camera, light, rng):
-        """Start from a background.
-
-        Args:
-            image: PIL RGB image, painted over in place.
-            camera: `Camera`.
-            light: -1..1, how much the light comes from the right.
-            rng: generator for creases.
-        """
-        self.image = image
-        self.camera = camera
-        self.light = light
-        self.ids = np.zeros((image.height, image.width), np.uint8)
-        self.painted = {}
-        self._rng = rng
-        self._crease_fields = {}
-
-    def paint(self, layer):
-        """Paint a layer on top of what is there."""
-        outlines = [self._outline(layer, polygon) for polygon in layer.polygons]
-        everything = np.concatenate(outlines)
-        x0, y0 = np.floor(everything.min(axis=0)).astype(int) - 1
-        x1, y1 = np.ceil(everything.max(axis=0)).astype(int) + 2
-        x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, self.image.width), min(y1, self.image.height)
-        if x1 <= x0 or y1 <= y0:
-            return
-        box = (x0, y0, x1, y1)
-        mask = _fill(outlines, box)
-        if layer.shadow > 0:
-            self._cast_shadow(layer, outlines, box)
-        self.image.paste(self._colours(layer, outlines, box), box, mask)
-        self._record(layer.part, box, mask)
-
-    def _outline(self, layer, polygon):
-        return np.asarray(polygon, float) if layer.in_pixels else self.camera.to_photo(densify(polygon, 4.0))
-
-    def _record(self, part, box, mask):
-        x0, y0, x1, y1 = box
-        solid = np.asarray(mask) > 127
-        self.ids[y0:y1, x0:x1][solid] = part
-        if part:
-            painted = self.painted.setdefault(part, np.zeros(self.ids.shape, bool))
-            painted[y0:y1, x0:x1] |= solid
-
-    def _cast_shadow(self, layer, outlines, box):
-        reach = max(2, int(2.2 * self.camera.scale))
-        x0, y0 = max(box[0] - 2 * reach, 0), max(box[1] - 2 * reach, 0)
-        x1, y1 = min(box[2] + 2 * reach, self.image.width), min(box[3] + 2 * reach, self.image.height)
-        width, height = max(1, (x1 - x0) // 4), max(1, (y1 - y0) // 4)
-        small = Image.new("L", (width, height))
-        draw = ImageDraw.Draw(small)
-        offset = np.array([-self.light * reach * 0.6 - x0, reach * 0.5 - y0])
-        for outline in outlines:
-            draw.polygon(((outline + offset) / 4.0).ravel().tolist(), fill=int(255 * layer.shadow))
-        small = small.filter(ImageFilter.BoxBlur(reach / 4.0)).resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR)
-        self.image.paste((12, 10, 14), (x0, y0, x1, y1), small)
-
-    def _colours(self, layer, outlines, box):
-        """The layer's own colours over the box, a PIL RGB image; the mask cuts it out afterwards."""
-        size = (box[2] - box[0], box[3] - box[1])
-        if layer.roundness <= 0 and layer.fabric.pattern == "plain" and not layer.lines:
-            return Image.new("RGB", size, tuple(int(c) for c in layer.fabric.colour))
-        tone = self._tone(layer, outlines, box)
-        colour = np.array(layer.fabric.colour, np.float32)
-        if layer.fabric.pattern == "plain" and not layer.lines:
-            small = np.clip(tone[..., None] * colour, 0, 255).astype(np.uint8)
-            return Image.fromarray(small).resize(size, Image.Resampling.BILINEAR)
-        tone = np.asarray(Image.fromarray(tone).resize(size, Image.Resampling.BILINEAR))
-        if layer.lines:
-            tone = tone * self._line_tone(layer, box)
-        if layer.fabric.pattern == "plain":
-            mixed = tone[..., None] * colour
-        else:
-            mixed = self._pattern(layer, box)[..., None] * (np.array(layer.fabric.second, np.float32) - colour)
-            mixed += colour
-            mixed *= tone[..., None]
-        return Image.fromarray(np.clip(mixed, 0, 255, out=mixed).astype(np.uint8))
-
-    def _tone(self, layer, outlines, box):
-        """Shading on a grid four times coarser than the photo: bright where the surface faces the light."""
-        size = ((box[2] - box[0] + 3) // 4, (box[3] - box[1] + 3) // 4)
-        if layer.roundness <= 0:
-            return np.ones(size[::-1], np.float32)
-        small = Image.new("L", size)
-        draw = ImageDraw.Draw(small)
-        for outline in outlines + [self._outline(layer, polygon) for polygon in layer.joined]:
-            draw.polygon(np.rint((outline - box[:2]) / 4.0 - 0.375).ravel().tolist(), fill=255)
-        radius = max(1.0, layer.roundness * self.camera.scale / 4.0)
-        body = np.asarray(small.filter(ImageFilter.BoxBlur(radius)).filter(ImageFilter.BoxBlur(radius / 2)), np.float32)
-        body = body / 255.0
-        tone = 0.66 + 0.38 * body
-        if min(body.shape) > 1:
-            tone += np.clip(np.gradient(body, axis=1) * np.float32(-self.light * radius * 0.7), -0.28, 0.28)
-        if layer.folds > 0:
-            tone += layer.folds * self._creases(layer, box, size)
-        return tone.astype(np.float32)
-
-    def _creases(self, layer, box, size):
-        """Crop the creases of this size, one field for the whole photo so that joined layers crease alike."""
-        if layer.fold_size not in self._crease_fields:
-            whole = ((self.image.width + 3) // 4 + 1, (self.image.height + 3) // 4 + 1)
-            cells = [
-                int(np.clip(4 * n / (c * self.camera.scale), 2, 80)) + 1
-                for n, c in zip(whole, layer.fold_size, strict=True)
-            ]
-            grid = 0.12 * self._rng.standard_normal(cells[::-1], dtype=np.float32)
-            field = Image.fromarray(grid).resize(whole, Image.Resampling.BICUBIC)
-            self._crease_fields[layer.fold_size] = np.asarray(field)
-        x, y = box[0] // 4, box[1] // 4
-        return self._crease_fields[layer.fold_size][y : y + size[1], x : x + size[0]]
-
-    def _line_tone(self, layer, box):
-        """Seams, pockets and buttons as a factor on the colours, float32 over the box."""
-        x0, y0, x1, y1 = box
-        canvas = Image.new("L", (2 * (x1 - x0), 2 * (y1 - y0)), 128)
-        draw = ImageDraw.Draw(canvas)
-        for points, width, tone in layer.lines:
-            pixels = self.camera.to_photo(points) if not layer.in_pixels else np.asarray(points, float)
-            pixels = (pixels - (x0, y0) + 0.5) * 2.0 - 0.5
-            fill = int(np.clip(128 * tone, 0, 255))
-            thickness = max(2, round(2 * width * (1.0 if layer.in_pixels else self.camera.scale)))
-            draw.line(pixels.ravel().tolist(), fill=fill, width=thickness, joint="curve")
-        return np.asarray(canvas.reduce(2), np.float32) / 128.0
-
-    def _pattern(self, layer, box):
-        x0, y0, x1, y1 = box
-        x = np.arange(x0, x1, dtype=np.float32)[None, :]
-        y = np.arange(y0, y1, dtype=np.float32)[:, None]
-        if layer.in_pixels:
-            matrix, offset = np.eye(2) * 0.2, np.zeros(2)
-        else:
-            matrix = rotation(-layer.angle) @ np.linalg.inv(self.camera.linear)
-            offset = -matrix @ self.camera.shift - rotation(-layer.angle) @ np.asarray(layer.origin, float)
-        u = x * np.float32(matrix[0, 0]) + y * np.float32(matrix[0, 1]) + np.float32(offset[0])
-        v = x * np.float32(matrix[1, 0]) + y * np.float32(matrix[1, 1]) + np.float32(offset[1])
-        return fabrics.pattern_amount(layer.fabric, u, v)
+    owner, pixel, near = fragments(xy, nearness, triangles, width, height)
+    best = np.zeros(width * height, np.float32)
+    front = np.full(width * height, -1, np.int32)
+    places, values = pixel, near
+    while len(places):
+        # Of several values for one place the last one stays; go round for the places where that was not the nearest.
+        best[places] = values
+        behind = values > best[places]
+        places, values = places[behind], values[behind]
+    won = near == best[pixel]
+    front[pixel[won]] = owner[won]
+    return ZBuffer(front.reshape(height, width), best.reshape(height, width))
 
 
-def _fill(outlines, box):
-    """Draw the union of outlines over the box, anti-aliased; a PIL L image of coverage 0..255."""
-    x0, y0, x1, y1 = box
-    double = Image.new("L", (2 * (x1 - x0), 2 * (y1 - y0)))
-    draw = ImageDraw.Draw(double)
-    for outline in outlines:
-        # Pillow cuts coordinates down to whole numbers, so round them first.
-        draw.polygon(np.rint((outline - (x0, y0) + 0.5) * 2.0 - 0.5).ravel().tolist(), fill=255)
-    return double.reduce(2)
+def fragments(xy, nearness, triangles, width, height):
+    """List the pixels whose centres lie in a triangle, hidden ones included, from far triangles to near ones.
+
+    Args:
+        xy, nearness, triangles, width, height: as of `rasterise`.
+
+    Returns:
+        triangle: int32 `(P,)`.
+        pixel: int32 `(P,)`, row times width plus column.
+        nearness: float32 `(P,)`.
+    """
+    corners = np.asarray(xy, np.float64)[triangles]
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    first = np.maximum(np.ceil(low[:, 1]), 0).astype(np.int64)
+    last = np.minimum(np.ceil(high[:, 1]) - 1, height - 1).astype(np.int64)
+    crosses = (last >= first) & (high[:, 0] >= 0) & (low[:, 0] <= width - 1)
+    near = np.asarray(nearness, np.float64)[triangles]
+    chosen = np.flatnonzero(crosses)
+    chosen = chosen[np.argsort(near[chosen].sum(axis=1))]
+    corners, near, first, last = corners[chosen], near[chosen], first[chosen], last[chosen]
+    x_slope, at_zero = _plane(corners, near)
+    order = np.argsort(corners[..., 1], axis=1)
+    ordered = np.take_along_axis(corners, order[..., None], axis=1)
+    (x0, y0), (x1, y1), (x2, y2) = (ordered[:, k].T for k in range(3))
+    # A level edge has no runs of its own: its slope is never used.
+    long_slope, upper_slope, lower_slope = (
+        np.divide(dx, dy, out=np.zeros_like(dx), where=dy != 0.0)
+        for dx, dy in ((x2 - x0, y2 - y0), (x1 - x0, y1 - y0), (x2 - x1, y2 - y1))
+    )
+    counts = last - first + 1
+    run_triangle = np.repeat(np.arange(len(chosen)), counts)
+    starts = np.cumsum(counts) - counts
+    row = np.arange(len(run_triangle)) - (starts - first)[run_triangle]
+    y = row.astype(np.float64)
+    t = run_triangle
+    on_long = x0[t] + (y - y0[t]) * long_slope[t]
+    on_upper = x0[t] + (y - y0[t]) * upper_slope[t]
+    on_lower = x1[t] + (y - y1[t]) * lower_slope[t]
+    on_short = np.where(y < y1[t], on_upper, on_lower)
+    start = np.maximum(np.ceil(np.minimum(on_long, on_short)), 0).astype(np.int64)
+    end = np.minimum(np.ceil(np.maximum(on_long, on_short)) - 1, width - 1).astype(np.int64)
+    lengths = end - start + 1
+    some = lengths > 0
+    t, row, start, lengths = t[some], row[some], start[some], lengths[some]
+    offset = np.cumsum(lengths) - lengths
+    step = np.arange(int(lengths.sum()), dtype=np.int32) - np.repeat(offset.astype(np.int32), lengths)
+    pixel = np.repeat((row * width + start).astype(np.int32), lengths) + step
+    at_start = at_zero[t, 0] + x_slope[t] * start + at_zero[t, 1] * row
+    value = np.repeat(at_start.astype(np.float32), lengths)
+    value += np.repeat(x_slope[t].astype(np.float32), lengths) * step
+    return np.repeat(chosen[t].astype(np.int32), lengths), pixel, value
+
+
+def _plane(corners, values):
+    """The slope along x `(T,)` of a value over each triangle; its value at pixel (0, 0) and slope along y `(T, 2)`."""
+    slopes = gradients(corners, values[..., None])
+    return slopes[:, 0, 0], np.stack([slopes[:, 2, 0], slopes[:, 1, 0]], axis=1)
+
+
+def gradients(corners, values):
+    """Fit a plane to values at the corners of triangles.
+
+    Args:
+        corners: `(T, 3, 2)` pixels.
+        values: `(T, 3, A)`.
+
+    Returns:
+        `(T, 3, A)`: slope along x, slope along y, value at (0, 0).
+    """
+    (ax, ay), (bx, by) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
+    area = ax * by - bx * ay
+    inverse = np.where(np.abs(area) > 1e-9, 1.0 / np.where(area == 0.0, 1.0, area), 0.0)[:, None]
+    va, vb = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
+    along_x = (va * by[:, None] - vb * ay[:, None]) * inverse
+    along_y = (vb * ax[:, None] - va * bx[:, None]) * inverse
+    at_zero = values[:, 0] - along_x * corners[:, 0, :1] - along_y * corners[:, 0, 1:]
+    return np.stack([along_x, along_y, at_zero], axis=1)

@@ -41,6 +41,27 @@ def paint_background(rng, width, height, place):
     return image, tuple(np.asarray(middle, float).reshape(-1, 3).mean(axis=0))
 
 
+def cast_shadows(image, feet_xy, scale):
+    """Darken the floor below feet.
+
+    Args:
+        image: PIL RGB image.
+        feet_xy: `(F, 2)` pixels.
+        scale: pixels a centimetre.
+    """
+    reach = 15.0 * scale
+    feet_xy = [(x, y) for x, y in feet_xy if -reach < x < image.width + reach and -reach < y < image.height + reach]
+    if not feet_xy:
+        return image
+    small = Image.new("L", (max(image.width // 4, 1), max(image.height // 4, 1)))
+    draw = ImageDraw.Draw(small)
+    for x, y in feet_xy:
+        draw.ellipse(((x - reach) / 4, (y - 0.2 * reach) / 4, (x + reach) / 4, (y + 0.35 * reach) / 4), fill=110)
+    mask = small.filter(ImageFilter.BoxBlur(reach / 16.0)).resize(image.size, Image.Resampling.BILINEAR)
+    image.paste((18, 16, 18), (0, 0), mask)
+    return image
+
+
 def _colour(rng, saturation=(0.02, 0.3), value=(0.45, 0.95)):
     rgb = colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
     return tuple(int(255 * c) for c in rgb)

@@ -1,9 +1,11 @@
-"""Write a synthetic dataset in the folder layout of DeepFashion's Landmark Detection Benchmark (FLD).
+"""Write synthetic datasets: in the folder layout of DeepFashion's Landmark Detection Benchmark (FLD), or in COCO's.
 
 FLD's conventions: visibility 0 visible, 1 occluded, 2 cut off with coordinates 0 0; whole pixel coordinates; one
-labelled garment a photo; every list starts with its row count and its column names.
+labelled garment a photo; every list starts with its row count and its column names. The COCO layout has photos with
+several garments, every one of them labelled.
 """
 
+import contextlib
 import dataclasses
 import multiprocessing
 import os
@@ -16,7 +18,9 @@ from PIL import Image
 
 from ...console import UserError
 from ...garments import KEYPOINT_SLOTS, GarmentType, Visibility
-from .layout import inside
+from ..samples import Garment, Sample
+from .labels import inside
+from .layout import MAX_GARMENTS, check_variation_shares
 from .photo import SPLITS, render
 
 NUM_JOINTS = 14
@@ -25,12 +29,29 @@ _FLD_VISIBILITY = {Visibility.VISIBLE: 0, Visibility.OCCLUDED: 1, Visibility.CUT
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
+    """One photo to render: its place on the disk and in the lists, and the arguments of `render`."""
+
     path: str
     name: str
     seed: int
     split: str
     index: int
     size: int
+    num_garments: int | None
+    variation_shares: dict | None
+
+    def render(self):
+        """Render and save the photo."""
+        rendering = render(
+            self.seed,
+            self.index,
+            size=self.size,
+            split=self.split,
+            num_garments=self.num_garments,
+            variation_shares=self.variation_shares,
+        )
+        Image.fromarray(rendering.photo.image).save(self.path, quality=rendering.photo.jpeg_quality)
+        return rendering
 
 
 def write_fld_dataset(
@@ -43,6 +64,7 @@ def write_fld_dataset(
     size: int = 512,
     workers: int | None = None,
     progress=None,
+    variation_shares: dict | None = None,
 ) -> None:
     """Render a dataset and write it as FLD does.
 
@@ -57,28 +79,92 @@ def write_fld_dataset(
         workers: processes; None for one a processor. With more than one, processes are spawned, so a script that calls
             this needs the usual `if __name__ == "__main__"` guard.
         progress: called with (photos done, photos in all) after each photo, or None.
+        variation_shares: `Variation` -> share of the photos; None for `layout.VARIATION_SHARES`.
 
     Raises:
         UserError: `root` exists and is not an empty folder.
-        ValueError: a count, the seed or the size is out of its range.
+        ValueError: a count, the seed, the size or a share is out of its range.
     """
+    root, counts = _checked(root, (num_train, num_val, num_test), seed, size, workers, variation_shares)
+    with _written_beside(root, ("Anno", "Eval", "img")) as partial:
+        tasks = []
+        for split, index in _photos(counts):
+            name = f"img/img_{len(tasks) + 1:08d}.jpg"
+            tasks.append(_Task(str(partial / name), name, seed, split, index, size, None, variation_shares))
+        rows = _run_all(_fld_rows, tasks, workers, progress)
+        _write_lists(partial, tasks, rows)
+
+
+def write_coco_dataset(
+    root,
+    *,
+    num_train: int,
+    num_val: int,
+    num_test: int,
+    seed: int,
+    max_garments: int = 3,
+    size: int = 512,
+    workers: int | None = None,
+    progress=None,
+    variation_shares: dict | None = None,
+) -> None:
+    """Render a dataset of photos with one to several garments, all of them labelled, and write it as COCO does.
+
+    Args:
+        root: folder to create: images/<split>/ and annotations/<split>.json.
+        num_train, num_val, num_test, seed, size, workers, progress, variation_shares: as of `write_fld_dataset`.
+        max_garments: a photo has 1 to this many garments, each number as often; at most 6.
+
+    Raises:
+        UserError: `root` exists and is not an empty folder.
+        ValueError: a count, the seed, the size or a share is out of its range.
+    """
+    from ..coco import write_coco
+
+    root, counts = _checked(root, (num_train, num_val, num_test), seed, size, workers, variation_shares)
+    if not 1 <= max_garments <= MAX_GARMENTS:
+        raise ValueError(f"max_garments must be 1..{MAX_GARMENTS}. Received: max_garments={max_garments}")
+    with _written_beside(root, ("annotations", *(f"images/{split}" for split in SPLITS))) as partial:
+        tasks = []
+        for split, index in _photos(counts):
+            name = f"images/{split}/{index + 1:08d}.jpg"
+            num_garments = 1 + int(np.random.default_rng([seed, SPLITS.index(split), index, 1]).integers(max_garments))
+            tasks.append(_Task(str(partial / name), name, seed, split, index, size, num_garments, variation_shares))
+        labels = _run_all(_labels, tasks, workers, progress)
+        for split in SPLITS:
+            path = partial / "annotations" / f"{split}.json"
+            photos = [
+                (Sample(task.name, split, garments, f"{path.name}:{task.name}", task.path), height, width)
+                for task, (garments, height, width) in zip(tasks, labels, strict=True)
+                if task.split == split
+            ]
+            write_coco(path, photos)
+
+
+def _checked(root, counts, seed, size, workers, variation_shares):
     root = Path(root).absolute()
-    counts = dict(zip(SPLITS, (num_train, num_val, num_test), strict=True))
+    counts = dict(zip(SPLITS, counts, strict=True))
     if min(counts.values()) < 0 or seed < 0 or size < 64:
         raise ValueError(
             f"counts and seed must not be negative, size at least 64. Received: {counts}, {seed=}, {size=}"
         )
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1. Received: workers={workers}")
+    if variation_shares is not None:
+        check_variation_shares(variation_shares)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root}: exists and is not an empty folder; the synthetic dataset needs a new one")
+    return root, counts
+
+
+@contextlib.contextmanager
+def _written_beside(root, folders):
+    """Give a folder to write to that becomes `root` if all goes well and vanishes otherwise."""
     partial = root.with_name(f"{root.name}.partial-{os.getpid()}")
     try:
-        for folder in ("Anno", "Eval", "img"):
+        for folder in folders:
             (partial / folder).mkdir(parents=True)
-        tasks = _tasks(partial, counts, seed, size)
-        rows = _render_all(tasks, workers or os.cpu_count() or 1, progress)
-        _write_lists(partial, tasks, rows)
+        yield partial
         if root.exists():
             root.rmdir()
         partial.rename(root)
@@ -86,29 +172,25 @@ def write_fld_dataset(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _tasks(folder, counts, seed, size):
-    tasks = []
-    for split in SPLITS:
-        for index in range(counts[split]):
-            name = f"img/img_{len(tasks) + 1:08d}.jpg"
-            tasks.append(_Task(str(folder / name), name, seed, split, index, size))
-    return tasks
+def _photos(counts):
+    return [(split, index) for split in SPLITS for index in range(counts[split])]
 
 
-def _render_all(tasks, workers, progress):
-    rows = []
-    workers = min(workers, max(1, len(tasks)))
+def _run_all(function, tasks, workers, progress):
+    """Map a function over the tasks, in order."""
+    results = []
+    workers = min(workers or os.cpu_count() or 1, max(1, len(tasks)))
     if workers == 1:
-        for row in map(_render_task, tasks):
-            rows.append(row)
-            _report(progress, len(rows), len(tasks))
-        return rows
+        for result in map(function, tasks):
+            results.append(result)
+            _report(progress, len(results), len(tasks))
+        return results
     # Spawned, not forked: the caller may have TensorFlow's threads running.
     with multiprocessing.get_context("spawn").Pool(workers, initializer=_leave_interrupts_to_the_parent) as pool:
-        for row in pool.imap(_render_task, tasks, chunksize=4):
-            rows.append(row)
-            _report(progress, len(rows), len(tasks))
-    return rows
+        for result in pool.imap(function, tasks, chunksize=4):
+            results.append(result)
+            _report(progress, len(results), len(tasks))
+    return results
 
 
 def _leave_interrupts_to_the_parent():
@@ -121,11 +203,26 @@ def _report(progress, done, total):
         progress(done, total)
 
 
-def _render_task(task):
+# COCO ----------------------------------------------------------------------------------------------------------------
+
+
+def _labels(task):
+    """Render and save one photo; its labelled garments, height and width."""
+    photo = task.render().photo
+    garments = tuple(
+        Garment(g.garment_type, g.box_xyxy, g.keypoints_xy, g.visibility.astype(np.int32), g.variation)
+        for g in photo.garments
+    )
+    return garments, *photo.image.shape[:2]
+
+
+# FLD -----------------------------------------------------------------------------------------------------------------
+
+
+def _fld_rows(task):
     """Render and save one photo; its rows for the box, landmark and joint lists, without the name."""
-    rendering = render(task.seed, task.index, size=task.size, split=task.split)
+    rendering = task.render()
     photo, plan = rendering.photo, rendering.plan
-    Image.fromarray(photo.image).save(task.path, quality=photo.jpeg_quality)
     garment = photo.garments[0]
     kind = f"{int(garment.garment_type)}  {int(garment.variation)}"
     box = "  ".join(f"{int(c):03d}" for c in garment.box_xyxy)

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from cspn_tf.data.synthetic.fabric import PATTERNS, Fabric, any_colour, colour_distance, draw_fabric, pattern_amount
+from cspn_tf.data.synthetic.fabric import (
+    PATTERNS,
+    Decal,
+    Fabric,
+    any_colour,
+    colour_distance,
+    draw_fabric,
+    pattern_amount,
+)
 
 
 def test_colour_distance_is_euclidean():
@@ -42,3 +50,15 @@ def test_plain_fabrics_have_no_pattern():
     rng = np.random.default_rng(2)
     assert {draw_fabric(rng, plain=True).pattern for _ in range(20)} == {"plain"}
     assert len({draw_fabric(rng).pattern for _ in range(80)}) > 3
+
+
+def test_decals_are_looked_up_in_cloth_coordinates_and_clear_outside():
+    rgba = np.zeros((4, 6, 4), np.float32)
+    rgba[..., 3] = 0.5
+    rgba[1, 2] = (10.0, 20.0, 30.0, 1.0)
+    decal = Decal(rgba, (-1.0, 5.0), 2.0)
+    # Two pixels a centimetre: column 2, row 1 covers u in [0, 0.5), v in [5.5, 6).
+    found = decal.at(np.array([0.1, 0.1, -1.1, 2.1, 0.1]), np.array([5.6, 5.4, 5.6, 5.6, 7.1]))
+    np.testing.assert_allclose(found[0], (10, 20, 30, 1))
+    np.testing.assert_allclose(found[1], (0, 0, 0, 0.5))
+    np.testing.assert_allclose(found[2:, 3], 0.0)

@@ -1,11 +1,15 @@
+import dataclasses
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from cspn_tf.data.synthetic import render_photo
 from cspn_tf.data.synthetic.fabric import Fabric
+from cspn_tf.data.synthetic.layout import VARIATION_SHARES
 from cspn_tf.data.synthetic.photo import render
-from cspn_tf.data.synthetic.raster import Layer
-from cspn_tf.data.synthetic.shapes import rectangle
+from cspn_tf.data.synthetic.props import cover
+from cspn_tf.data.synthetic.raster import fragments
 from cspn_tf.garments import KEYPOINT_SLOTS, GarmentType, Variation, Visibility
 
 SIZE = 224
@@ -13,15 +17,17 @@ SIZE = 224
 
 @pytest.fixture(scope="module")
 def renderings():
-    return [render(11, index, size=SIZE) for index in range(70)]
+    return [render(11, index, size=SIZE) for index in range(110)]
 
 
 def garments(renderings):
     return [(rendering, rendering.photo.garments[0]) for rendering in renderings]
 
 
-def test_a_photo_is_the_same_every_time():
-    first, second = (render_photo(5, 3, size=SIZE) for _ in range(2))
+def test_a_photo_is_the_same_every_time_and_in_any_order():
+    first = render_photo(5, 3, size=SIZE)
+    render_photo(5, 7, size=SIZE)
+    second = render_photo(5, 3, size=SIZE)
     np.testing.assert_array_equal(first.image, second.image)
     np.testing.assert_array_equal(first.garments[0].keypoints_xy, second.garments[0].keypoints_xy)
     assert first.jpeg_quality == second.jpeg_quality
@@ -43,8 +49,16 @@ def test_photos_are_rgb_of_at_most_the_size_and_full_of_detail(renderings):
         image = rendering.photo.image
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
         assert max(image.shape[:2]) <= SIZE
-        assert image.std() > 8
-        assert 60 <= rendering.photo.jpeg_quality <= 95
+        assert image.std() > 4
+        assert 40 <= rendering.photo.jpeg_quality <= 95
+
+
+def test_every_type_variation_and_setting_is_drawn(renderings):
+    assert {garment.garment_type for _, garment in garments(renderings)} == set(GarmentType)
+    assert {garment.variation for _, garment in garments(renderings)} == set(VARIATION_SHARES)
+    assert {rendering.plan.layout.setting for rendering in renderings} == {"worn", "laid", "hanger"}
+    kinds = Counter(rendering.plan.garments[0].kind for rendering in renderings)
+    assert len(kinds) >= 10
 
 
 def test_labels_follow_the_vocabulary(renderings):
@@ -62,38 +76,37 @@ def test_labels_follow_the_vocabulary(renderings):
             else:
                 assert (x, y) == (0.0, 0.0)
         assert (garment.visibility > 0).sum() >= 2
-        assert (garment.visibility == Visibility.VISIBLE).any()
 
 
-def test_visible_keypoints_touch_their_part_and_occluded_ones_are_covered(renderings):
+def test_keypoints_are_the_projected_surface_points(renderings):
     for rendering, garment in garments(renderings):
-        for slot, (point, part) in rendering.plan.garments[0].keypoints.items():
-            if garment.visibility[slot] <= 0:
-                continue
-            x, y = np.floor(point + 0.5).astype(int)
-            window = np.s_[max(y - 3, 0) : y + 4, max(x - 3, 0) : x + 4]
-            own, seen = rendering.painter.painted[part][window], rendering.painter.ids[window] == part
-            assert own.any()
-            share = (own & seen).sum() / own.sum()
-            assert (share >= 0.5) == (garment.visibility[slot] == Visibility.VISIBLE)
+        planned = rendering.plan.garments[0]
+        for slot in np.flatnonzero(garment.visibility > 0):
+            xy, _ = rendering.plan.camera.project(planned.keypoint(slot)[None])
+            np.testing.assert_allclose(garment.keypoints_xy[slot], xy[0], atol=1e-3)
 
 
-def test_keypoints_lie_on_the_edge_of_their_part(renderings):
+def test_visible_keypoints_have_their_garment_on_top_near_by(renderings):
     misses = []
     for rendering, garment in garments(renderings):
-        for slot, (point, part) in rendering.plan.garments[0].keypoints.items():
-            if garment.visibility[slot] > 0:
-                rows, columns = np.nonzero(rendering.painter.painted[part])
-                misses.append(np.hypot(columns - point[0], rows - point[1]).min())
-    assert np.max(misses) < 1.6  # pixels from the nearest painted pixel centre, thin corners included
-    assert np.mean(misses) < 0.8
+        if not rendering.soup.opaque().all():
+            continue
+        triangle = rendering.buffer.triangle
+        own = (triangle >= 0) & (rendering.soup.owner[triangle] == 1)
+        rows, columns = np.nonzero(own)
+        for slot in np.flatnonzero(garment.visibility == Visibility.VISIBLE):
+            x, y = garment.keypoints_xy[slot]
+            misses.append(np.hypot(columns - x, rows - y).min())
+    # Pixels; the side of a ring may have turned away, and thin cloth lies behind hair or between pixel centres.
+    assert np.quantile(misses, 0.95) < 1.5 and np.max(misses) < 4.5
 
 
 def test_boxes_hold_the_silhouette_tightly(renderings):
-    for rendering, garment in garments(renderings):
-        parts = rendering.plan.garments[0].parts
-        masks = [mask for part, mask in rendering.painter.painted.items() if part in parts]
-        rows, columns = np.nonzero(np.any(masks, axis=0))
+    for rendering, garment in garments(renderings[:40]):
+        height, width = rendering.photo.image.shape[:2]
+        soup = rendering.soup
+        _, pixel, _ = fragments(soup.xy, soup.nearness, soup.triangles[soup.owner == 1], width, height)
+        rows, columns = np.divmod(pixel, width)
         assert garment.box_xyxy == (columns.min(), rows.min(), columns.max(), rows.max())
         labelled = garment.keypoints_xy[garment.visibility > 0]
         assert (labelled >= np.array(garment.box_xyxy[:2]) - 1.5).all()
@@ -106,37 +119,48 @@ def test_a_forced_occluder_hides_what_it_covers_and_nothing_else(renderings):
         for k, (_, garment) in enumerate(garments(renderings))
         if (garment.visibility == Visibility.VISIBLE).sum() >= 4
     )
-    before = renderings[index].photo.garments[0]
+    before = render(11, index, size=SIZE, change=lambda plan: plan).photo.garments[0]
     slot = int(np.flatnonzero(before.visibility == Visibility.VISIBLE)[0])
     x, y = before.keypoints_xy[slot]
-    patch = Layer([rectangle(x - 8, y - 8, x + 8, y + 8)], Fabric((9, 9, 9)), roundness=0.0, in_pixels=True)
-    after = render(11, index, size=SIZE, extra_layers=[patch]).photo.garments[0]
+
+    def hide(plan):
+        patch = cover(dataclasses.replace(plan.camera, warp=np.zeros((0, 5))), x, y, 8.0, Fabric((9, 9, 9)))
+        return dataclasses.replace(plan, meshes=[*plan.meshes, patch])
+
+    after = render(11, index, size=SIZE, change=hide).photo.garments[0]
     assert after.visibility[slot] == Visibility.OCCLUDED
     np.testing.assert_array_equal(after.keypoints_xy, before.keypoints_xy)
     assert after.box_xyxy == before.box_xyxy
-    far = np.abs(before.keypoints_xy - (x, y)).max(axis=1) > 14
+    far = np.abs(before.keypoints_xy - (x, y)).max(axis=1) > 16
     np.testing.assert_array_equal(after.visibility[far], before.visibility[far])
 
 
-def test_left_is_left_of_right_in_normal_poses(renderings):
-    checked = 0
+def test_left_is_image_left_in_most_upper_body_pairs_and_in_all_of_normal_poses(renderings):
+    normal, upper = [], []
     for _, garment in garments(renderings):
-        if garment.variation != Variation.NORMAL_POSE:
-            continue
-        for left in (0, 2, 4, 6):
-            if garment.visibility[left] > 0 and garment.visibility[left + 1] > 0:
-                assert garment.keypoints_xy[left, 0] < garment.keypoints_xy[left + 1, 0]
-                checked += 1
-    assert checked > 30
+        for left in (0, 2, 6):
+            if garment.garment_type != GarmentType.LOWER_BODY and (garment.visibility[left : left + 2] > 0).all():
+                is_left = garment.keypoints_xy[left, 0] < garment.keypoints_xy[left + 1, 0]
+                upper.append(is_left)
+                if garment.variation == Variation.NORMAL_POSE:
+                    normal.append(is_left)
+    assert len(upper) > 100 and np.mean(upper) >= 0.9
+    assert len(normal) > 30 and all(normal)
 
 
-def test_only_zoom_ins_are_cut_off_and_some_keypoints_are_occluded(renderings):
+def test_variations_differ_in_what_is_cut_off_and_occluded(renderings):
     zooms = (Variation.MEDIUM_ZOOM_IN, Variation.LARGE_ZOOM_IN)
+    zoomed = [(g.visibility == Visibility.CUT_OFF).any() for _, g in garments(renderings) if g.variation in zooms]
+    assert np.mean(zoomed) > 0.8
     for _, garment in garments(renderings):
         assert garment.variation in zooms or not (garment.visibility == Visibility.CUT_OFF).any()
-    codes = np.concatenate([garment.visibility for _, garment in garments(renderings)])
-    assert (codes == Visibility.CUT_OFF).any()
-    assert 0.01 < (codes == Visibility.OCCLUDED).sum() / (codes > 0).sum() < 0.3
+
+    def occluded(variation):
+        codes = np.concatenate([g.visibility for _, g in garments(renderings) if g.variation == variation])
+        return (codes == Visibility.OCCLUDED).sum() / (codes > 0).sum()
+
+    assert 0.02 < occluded(Variation.NORMAL_POSE) < 0.3
+    assert occluded(Variation.LARGE_POSE) > occluded(Variation.NORMAL_POSE)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6])

@@ -1,3 +1,4 @@
+import json
 import re
 
 import numpy as np
@@ -5,9 +6,11 @@ import pytest
 from PIL import Image
 
 from cspn_tf.console import UserError
-from cspn_tf.data.synthetic import render_photo, write_fld_dataset
+from cspn_tf.data.coco import read_coco
+from cspn_tf.data.deepfashion import read_deepfashion
+from cspn_tf.data.synthetic import render_photo, write_coco_dataset, write_fld_dataset
 from cspn_tf.data.synthetic.photo import render
-from cspn_tf.garments import KEYPOINT_SLOTS, Visibility
+from cspn_tf.garments import KEYPOINT_SLOTS, Variation, Visibility
 
 COUNTS = {"num_train": 9, "num_val": 3, "num_test": 2}
 FLD_CODE = {Visibility.VISIBLE: 0, Visibility.OCCLUDED: 1, Visibility.CUT_OFF: 2}
@@ -141,4 +144,79 @@ def test_an_interrupted_run_leaves_nothing(tmp_path):
 def test_arguments_out_of_range_are_refused_before_anything_is_written(tmp_path, bad):
     with pytest.raises(ValueError, match="Received"):
         write(tmp_path / "data", **bad)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_reader_takes_every_photo(dataset):
+    result = read_deepfashion(dataset)
+    assert len(result.samples) == 14
+    assert result.rejected == []
+    sample = result.samples[0]
+    garment = render_photo(21, 0, size=160).garments[0]
+    assert sample.garments[0].garment_type == garment.garment_type
+    np.testing.assert_array_equal(sample.garments[0].visibility, garment.visibility)
+
+
+def test_variations_are_drawn_in_the_shares_asked_for(tmp_path):
+    write(tmp_path / "data", variation_shares={Variation.LARGE_POSE: 1.0})
+    _, landmarks = rows(tmp_path / "data/Anno/list_landmarks.txt")
+    assert {int(row[2]) for row in landmarks} == {Variation.LARGE_POSE}
+
+
+# COCO ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def coco(tmp_path_factory):
+    root = tmp_path_factory.mktemp("coco") / "data"
+    write_coco_dataset(root, **COUNTS, seed=21, max_garments=3, size=160, workers=1)
+    return root
+
+
+def test_coco_photos_and_annotations_lie_by_split(coco):
+    files = sorted(str(path.relative_to(coco)) for path in coco.rglob("*") if path.is_file())
+    images = [f"images/{split}/{index + 1:08d}.jpg" for split, index in photos()]
+    assert files == sorted([f"annotations/{split}.json" for split in ("train", "val", "test")] + images)
+    for split, count in (("train", 9), ("val", 3), ("test", 2)):
+        document = json.loads((coco / f"annotations/{split}.json").read_text())
+        names = [image["file_name"] for image in document["images"]]
+        assert names == [f"images/{split}/{index + 1:08d}.jpg" for index in range(count)]
+
+
+def test_coco_labels_are_those_of_each_rendered_garment(coco):
+    document = json.loads((coco / "annotations/train.json").read_text())
+    counts = []
+    for index, image in enumerate(document["images"]):
+        annotations = [a for a in document["annotations"] if a["image_id"] == image["id"]]
+        photo = render_photo(21, index, size=160, num_garments=len(annotations))
+        assert (image["height"], image["width"]) == photo.image.shape[:2]
+        for annotation, garment in zip(annotations, photo.garments, strict=True):
+            x_min, y_min, x_max, y_max = garment.box_xyxy
+            np.testing.assert_allclose(annotation["bbox"], (x_min, y_min, x_max - x_min, y_max - y_min), atol=1e-3)
+            # The category's own slots first, or all eight: whichever, visible points are 2 and occluded ones 1.
+            codes = np.array(annotation["keypoints"][2::3])
+            assert (codes == 2).sum() == (garment.visibility == Visibility.VISIBLE).sum()
+            assert (codes == 1).sum() == (garment.visibility == Visibility.OCCLUDED).sum()
+        counts.append(len(annotations))
+    assert min(counts) >= 1 and max(counts) <= 3 and len(set(counts)) > 1
+
+
+def test_coco_files_read_back(coco):
+    result = read_coco(coco)
+    assert result.rejected == []
+    assert [sample.split for sample in result.samples].count("train") == 9 and len(result.samples) == 14
+    assert all(Image.open(sample.path).format == "JPEG" for sample in result.samples)
+
+
+def test_coco_bytes_do_not_depend_on_the_number_of_workers(coco, tmp_path):
+    write_coco_dataset(tmp_path / "two", **COUNTS, seed=21, max_garments=3, size=160, workers=2)
+    for path in coco.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / "two" / path.relative_to(coco)).read_bytes() == path.read_bytes(), path
+
+
+@pytest.mark.parametrize("bad", [{"max_garments": 0}, {"max_garments": 7}, {"variation_shares": {}}])
+def test_coco_arguments_out_of_range_are_refused(tmp_path, bad):
+    with pytest.raises(ValueError, match=rf"{next(iter(bad))}.*Received"):
+        write_coco_dataset(tmp_path / "data", **{**COUNTS, "seed": 1, **bad})
     assert list(tmp_path.iterdir()) == []

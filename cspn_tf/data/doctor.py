@@ -1,0 +1,157 @@
+"""Find what is odd about labels that can be used: nothing here is rejected, all of it is worth a look.
+
+A dataset is as good as its labels, and their faults are seldom at random: a tool that counted from 1, an annotator who
+named left what the others call right, a photo that is in the training and in the test split.
+"""
+
+import collections
+import dataclasses
+import itertools
+
+import numpy as np
+
+from cspn_tf.data.samples import Sample
+from cspn_tf.garments import (
+    KEYPOINT_NAMES,
+    MIN_NORMALISER_DISTANCE,
+    NORMALISER_SLOTS,
+    Visibility,
+)
+
+# How far outside its garment's box a keypoint may lie, of the box's long side.
+BOX_SLACK = 0.1
+
+# What may be found, with what it means.
+KINDS = {
+    "box reaches outside the photo": "training and evaluation use the box as it is",
+    "keypoint outside the photo": "by no more than a pixel; further out, the photo is rejected",
+    "keypoint far outside its box": f"by more than {BOX_SLACK:.0%} of the box's long side",
+    "collars reversed": "left is right of right: a garment seen from behind, or a slip",
+    "sleeves reversed": "likewise, or crossed arms",
+    "waistline reversed": "likewise",
+    "hems reversed": "likewise",
+    "keypoints in one place": "two keypoints of a garment have the same coordinates",
+    "normalising pair too close": f"under {MIN_NORMALISER_DISTANCE:g} px: ne_garment skips the garment",
+    "normalising pair not labelled": "ne_garment skips the garment",
+    "no labelled keypoint": "the garment trains the detector only",
+}
+_PAIRS = {(0, 1): "collars reversed", (2, 3): "sleeves reversed", (4, 5): "waistline reversed", (6, 7): "hems reversed"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One odd thing about one garment.
+
+    Attributes:
+        kind: one of `KINDS`.
+        photo: as the annotation names it.
+        split: of the photo.
+        where: `file:line` of the annotation.
+        detail: what was found, with its numbers.
+    """
+
+    kind: str
+    photo: str
+    split: str
+    where: str
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Duplicates:
+    """Photos that are the same.
+
+    Attributes:
+        kind: "same file", or "same picture" where only what it shows is the same, saved anew or resized.
+        photos: tuple of (split, photo) in the order of the dataset, at least two.
+    """
+
+    kind: str
+    photos: tuple[tuple[str, str], ...]
+
+    @property
+    def across_splits(self) -> bool:
+        """Whether the photos are in more than one split, where they make measurements look better than they are."""
+        return len({split for split, _ in self.photos}) > 1
+
+
+def examine(sample: Sample, height, width) -> list[Finding]:
+    """Look at the labels of one photo.
+
+    Args:
+        sample: `Sample` that can be used.
+        height, width: of its photo as displayed, pixels.
+
+    Returns:
+        list of `Finding`, garment by garment in the order of `KINDS`.
+    """
+    return [
+        Finding(kind, sample.photo, sample.split, sample.where, detail)
+        for garment in sample.garments
+        for kind, detail in itertools.chain(
+            _outside(garment, height, width), _reversed_pairs(garment), _normaliser_faults(garment)
+        )
+    ]
+
+
+def _outside(garment, height, width):
+    x_min, y_min, x_max, y_max = garment.box_xyxy
+    if min(x_min, y_min) < -0.5 or x_max > width - 0.5 or y_max > height - 0.5:
+        box = f"box {x_min:g} {y_min:g} {x_max:g} {y_max:g}"
+        yield "box reaches outside the photo", f"{box}, photo {width} x {height}"
+    slack = BOX_SLACK * max(x_max - x_min, y_max - y_min)
+    for slot in np.flatnonzero(garment.visibility > Visibility.ABSENT):
+        x, y = garment.keypoints_xy[slot]
+        text = f"{KEYPOINT_NAMES[slot]} {x:g} {y:g}"
+        if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
+            yield "keypoint outside the photo", f"{text}, photo {width} x {height}"
+        if not (x_min - slack <= x <= x_max + slack and y_min - slack <= y <= y_max + slack):
+            yield "keypoint far outside its box", f"{text}, box {x_min:g} {y_min:g} {x_max:g} {y_max:g}"
+
+
+def _reversed_pairs(garment):
+    labelled = garment.visibility > Visibility.ABSENT
+    for (left, right), kind in _PAIRS.items():
+        x_left, x_right = garment.keypoints_xy[left, 0], garment.keypoints_xy[right, 0]
+        if labelled[left] and labelled[right] and x_left > x_right:
+            yield kind, f"{KEYPOINT_NAMES[left]} x {x_left:g}, {KEYPOINT_NAMES[right]} x {x_right:g}"
+    places = collections.defaultdict(list)
+    for slot in np.flatnonzero(labelled):
+        places[tuple(garment.keypoints_xy[slot].tolist())].append(KEYPOINT_NAMES[slot])
+    for (x, y), names in places.items():
+        if len(names) > 1:
+            yield "keypoints in one place", f"{', '.join(names)} at {x:g} {y:g}"
+
+
+def _normaliser_faults(garment):
+    labelled = garment.visibility > Visibility.ABSENT
+    if not labelled.any():
+        yield "no labelled keypoint", ""
+        return
+    pair = list(NORMALISER_SLOTS[garment.garment_type])
+    names = " and ".join(KEYPOINT_NAMES[slot] for slot in pair)
+    if not labelled[pair].all():
+        yield "normalising pair not labelled", names
+        return
+    distance = float(np.hypot(*(garment.keypoints_xy[pair[1]] - garment.keypoints_xy[pair[0]])))
+    if distance < MIN_NORMALISER_DISTANCE:
+        yield "normalising pair too close", f"{names} are {distance:.1f} px apart"
+
+
+def find_duplicates(photos) -> list[Duplicates]:
+    """Find photos that are the same.
+
+    Args:
+        photos: list of objects with `sample`, a `Sample`, and `facts`, a `PhotoFacts`.
+
+    Returns:
+        list of `Duplicates`: groups of the same file, then groups of the same picture that are not one file.
+    """
+    by_digest, by_look = collections.defaultdict(list), collections.defaultdict(dict)
+    for photo in photos:
+        name = (photo.sample.split, photo.sample.photo)
+        by_digest[photo.facts.digest].append(name)
+        if photo.facts.look is not None:
+            by_look[photo.facts.look].setdefault(photo.facts.digest, name)
+    found = [Duplicates("same file", tuple(names)) for names in by_digest.values() if len(names) > 1]
+    return found + [Duplicates("same picture", tuple(files.values())) for files in by_look.values() if len(files) > 1]

@@ -1,0 +1,237 @@
+"""Write labelled photos as the shards of a prepared dataset, many photos at a time, and go on after an interruption.
+
+A shard is the unit of work: which photos go into it is decided beforehand from the sizes of their files, it is
+written under another name and then renamed, and a record beside it says what is in it. A run that is cut off leaves
+the finished ones, and the next one, of the same photos with the same labels, takes them as they are.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import tensorflow as tf
+
+from cspn_tf.console import UserError
+from cspn_tf.data.photo_checks import PhotoFacts, check_photo
+from cspn_tf.data.samples import SPLITS, Rejected, Sample
+from cspn_tf.data.tfrecords import FORMAT_VERSION, encode_example, file_sha256, write_manifest
+from cspn_tf.data.threads import map_in_order
+from cspn_tf.files import replaced_file
+
+SHARD_BYTES = 100_000_000
+
+# What a record has besides the photo's file: names, labels, framing.
+_RECORD_OVERHEAD = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class WrittenPhoto:
+    """A photo that was written: its `Sample`, and the `PhotoFacts` that were found."""
+
+    sample: Sample
+    facts: PhotoFacts
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shard:
+    """One shard to be written: its file's name, its samples and what tells them from others."""
+
+    split: str
+    name: str
+    samples: tuple[Sample, ...]
+    fingerprint: str
+
+
+def write_dataset(folder, samples, *, about, num_threads=8, shard_bytes=SHARD_BYTES, progress=None, on_resume=None):
+    """Write samples as shards with a manifest; each photo is decoded once, to see that it can be.
+
+    Photos pass through a few at a time: beyond the labels, the memory used does not grow with the dataset.
+
+    Args:
+        folder: an empty folder, or one in which a run of this function was cut off; see
+            `cspn_tf.files.staged_directory`.
+        samples: list of `Sample` with splits; within a split they are written in this order.
+        about: what else the manifest shall say, a dict that goes into JSON; `source`, a name, at least.
+        num_threads: threads that read and check photos.
+        shard_bytes: a shard that has grown to about this size is followed by another.
+        progress: called with (photos done, photos in all) after each photo, or None. Photos of shards that were
+            finished before are in neither.
+        on_resume: called with the number of photos in shards that an earlier run has finished, if there are any.
+
+    Returns:
+        photos: list of `WrittenPhoto`, in the order of the shards.
+        rejected: list of `Rejected`, for photos that are missing, broken or not as their labels require.
+
+    Raises:
+        UserError: a shard cannot be written.
+    """
+    folder = Path(folder)
+    shards = [shard for split in SPLITS for shard in _plan(split, samples, shard_bytes)]
+    records = {shard.name: record for shard in shards if (record := _finished(folder, shard))}
+    _tidy(folder, records)
+    num_photos = sum(len(shard.samples) for shard in shards if shard.name not in records)
+    if on_resume and records:
+        on_resume(sum(len(shard.samples) for shard in shards if shard.name in records))
+    num_done = 0
+
+    def report_one():
+        nonlocal num_done
+        num_done += 1
+        if progress:
+            progress(num_done, num_photos)
+
+    try:
+        for shard in shards:
+            if shard.name not in records:
+                records[shard.name] = _write_shard(folder, shard, num_threads, report_one)
+    except tf.errors.OpError as error:
+        raise UserError(f"{folder}: cannot be written: {error.message}")
+
+    in_split = {split: [records[shard.name] for shard in shards if shard.split == split] for split in SPLITS}
+    write_manifest(folder, about, {split: _manifest_of_split(in_split[split]) for split in SPLITS})
+    for name, record in records.items():
+        _record_path(folder, name).unlink()
+        if not record["photos"]:
+            (folder / name).unlink()
+    photos = [photo for shard in shards for photo in _written_photos(shard, records[shard.name])]
+    rejected = [fault for shard in shards for fault in _rejected(shard, records[shard.name])]
+    return photos, rejected
+
+
+# Planning ------------------------------------------------------------------------------------------------------------
+
+
+def _plan(split, samples, shard_bytes) -> list[_Shard]:
+    """Divide a split into shards by the sizes of the photos' files; a photo that is missing counts nothing."""
+    parts, num_bytes = [], shard_bytes
+    for sample in samples:
+        if sample.split != split:
+            continue
+        size, changed = _size_and_time(sample.path)
+        if num_bytes >= shard_bytes:
+            parts.append(([], hashlib.blake2b(str(FORMAT_VERSION).encode(), digest_size=16)))
+            num_bytes = 0
+        part, digest = parts[-1]
+        part.append(sample)
+        digest.update(_description(sample, size, changed))
+        num_bytes += size + _RECORD_OVERHEAD
+    return [
+        _Shard(split, f"{split}-{index:05d}-of-{len(parts):05d}.tfrecord", tuple(part), digest.hexdigest())
+        for index, (part, digest) in enumerate(parts)
+    ]
+
+
+def _size_and_time(path):
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _description(sample, size, changed) -> bytes:
+    """Say all that decides what is written for a sample."""
+    garments = [
+        (int(g.garment_type), int(g.variation), g.box_xyxy, g.keypoints_xy.tolist(), g.visibility.tolist())
+        for g in sample.garments
+    ]
+    return repr((sample.photo, sample.path, sample.where, size, changed, garments)).encode("utf-8", "surrogateescape")
+
+
+# Shards and their records --------------------------------------------------------------------------------------------
+
+
+def _write_shard(folder, shard, num_threads, report_one) -> dict:
+    """Write one shard and its record.
+
+    Returns:
+        The record: fingerprint; photos, one `[place in the shard's samples, height, width, digest, look]` for each
+        written; rejected, one `[place, reason, kind]` for each that was not; num_garments, num_keypoint_garments;
+        and shard, the shard's entry in the manifest.
+    """
+    path, unfinished = folder / shard.name, folder / f"{shard.name}.unfinished"
+    record = {"fingerprint": shard.fingerprint, "photos": [], "rejected": []}
+    garments = []
+    with (
+        _removed_on_failure(unfinished),
+        tf.io.TFRecordWriter(str(unfinished)) as writer,
+        contextlib.closing(map_in_order(_load, shard.samples, num_threads)) as results,
+    ):
+        for place, (sample, result) in enumerate(zip(shard.samples, results, strict=True)):
+            if isinstance(result, Rejected):
+                record["rejected"].append([place, result.reason, result.kind])
+            else:
+                serialized, facts = result
+                writer.write(serialized)
+                garments += sample.garments
+                record["photos"].append([place, facts.height, facts.width, facts.digest, facts.look])
+            report_one()
+    record["num_garments"] = len(garments)
+    record["num_keypoint_garments"] = sum(bool((garment.visibility > 0).any()) for garment in garments)
+    entry = {"file": shard.name, "num_records": len(record["photos"])}
+    record["shard"] = {**entry, "bytes": unfinished.stat().st_size, "sha256": file_sha256(unfinished)}
+    unfinished.replace(path)
+    with replaced_file(_record_path(folder, shard.name)) as record_path:
+        record_path.write_text(json.dumps(record))
+    return record
+
+
+@contextlib.contextmanager
+def _removed_on_failure(path):
+    try:
+        yield
+    except BaseException:  # Ctrl-C too
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _load(sample) -> tuple[bytes, PhotoFacts] | Rejected:
+    """Read and check one photo and serialize it with its labels."""
+    checked = check_photo(sample)
+    if isinstance(checked, Rejected):
+        return checked
+    photo_bytes, facts = checked
+    return encode_example(sample, photo_bytes, facts.height, facts.width), facts
+
+
+def _record_path(folder, name):
+    return folder / f"{name}.json"
+
+
+def _finished(folder, shard) -> dict | None:
+    """Return the record of a shard that an earlier run has finished, of the same photos with the same labels."""
+    try:
+        record = json.loads(_record_path(folder, shard.name).read_text())
+        same = record["fingerprint"] == shard.fingerprint
+        whole = (folder / shard.name).stat().st_size == record["shard"]["bytes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if same and whole else None
+
+
+def _tidy(folder, finished_names):
+    """Remove what an earlier run has left, but for the finished shards."""
+    kept = {path.name for name in finished_names for path in (folder / name, _record_path(folder, name))}
+    for path in folder.iterdir():
+        if ".tfrecord" in path.name and path.name not in kept:
+            path.unlink()
+
+
+def _written_photos(shard, record):
+    for place, *facts in record["photos"]:
+        yield WrittenPhoto(shard.samples[place], PhotoFacts(*facts))
+
+
+def _rejected(shard, record):
+    for place, reason, kind in record["rejected"]:
+        sample = shard.samples[place]
+        yield Rejected(sample.photo, sample.where, reason, kind, sample)
+
+
+def _manifest_of_split(records) -> dict:
+    sums = {name: sum(record[name] for record in records) for name in ("num_garments", "num_keypoint_garments")}
+    num_photos = sum(len(record["photos"]) for record in records)
+    return {"num_photos": num_photos, **sums, "shards": [record["shard"] for record in records if record["photos"]]}

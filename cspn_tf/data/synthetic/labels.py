@@ -1,0 +1,128 @@
+"""Labels: the tight box and the visibility of each keypoint, measured on the surfaces themselves."""
+
+import numpy as np
+
+from ...garments import NUM_KEYPOINTS, Visibility
+from .raster import fragments
+
+# The side of a ring counts as seen until the body has turned so far that cloth of the same ring is in front of it by
+# this share of the ring's radius: about 15 degrees. Centimetres at least and at most.
+_TURNED_AWAY, _TURNED_RANGE = 0.4, (1.5, 7.0)
+# So much more is allowed to other cloth of the same garment, a belt or a collar that lies on it, centimetres.
+_OWN_CLOTH = 2.5
+# Centimetres around a keypoint within which cloth counts as its surface.
+_REACH = 2.5
+# Pixels around a keypoint in which its surface has to be seen, as a share of the photo's long side; at least two.
+_WINDOW = 0.007
+
+
+def inside(points_xy, width, height):
+    """Which points fall on a pixel of the photo, bool `(N,)`; pixel (0, 0) covers -0.5 to 0.5."""
+    points_xy = np.asarray(points_xy)
+    x, y = points_xy[..., 0], points_xy[..., 1]
+    return (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
+
+
+def label_keypoints(garment, soup, buffer, camera, flat=1.0):
+    """Find a garment's keypoints in the photo.
+
+    A keypoint is VISIBLE if, to the front or to the back of it on its ring, at least half of the surface within a few
+    pixels of it is seen, seen meaning that nothing is in front but cloth of the same garment lying on it. So the far
+    side of a body seen from the side is OCCLUDED, while the side of a body seen from the front, where the surface turns
+    away, is not. Sheer cloth hides nothing.
+
+    Args:
+        garment: `Garment`, whose meshes are in the soup.
+        soup: `Soup`.
+        buffer: `ZBuffer` of what is opaque.
+        camera: `Camera`.
+        flat: of the figure it is on.
+
+    Returns:
+        keypoints_xy: float32 `(8, 2)`, 0 where there are no coordinates.
+        visibility: int `(8,)`, `Visibility` codes.
+    """
+    height, width = buffer.nearness.shape
+    keypoints_xy = np.zeros((NUM_KEYPOINTS, 2), np.float32)
+    visibility = np.full(NUM_KEYPOINTS, int(Visibility.ABSENT))
+    for slot, (mesh, row, column) in garment.keypoints.items():
+        xy, depth = camera.project(mesh.points[row, column][None])
+        if not inside(xy, width, height)[0]:
+            visibility[slot] = Visibility.CUT_OFF
+            continue
+        keypoints_xy[slot] = xy[0]
+        seen = _is_seen(mesh, row % len(mesh.points), column, xy[0], depth[0], soup, buffer, flat)
+        visibility[slot] = Visibility.VISIBLE if seen else Visibility.OCCLUDED
+    return keypoints_xy, visibility
+
+
+def _is_seen(mesh, row, column, xy, depth, soup, buffer, flat):
+    # Beside a neckline or a cuff the surface on one side of the point runs away behind the body; one side is enough.
+    return any(_share_seen(mesh, row, column, side, xy, depth, soup, buffer, flat) >= 0.5 for side in (-1, 1))
+
+
+def _share_seen(mesh, row, column, side, xy, depth, soup, buffer, flat):
+    """Of the pixels near a point that the faces on one side of it cover, the share where nothing hides them."""
+    height, width = buffer.nearness.shape
+    number, triangles = triangles_around(mesh, row, column, side, soup)
+    _, pixel, near = fragments(soup.xy, soup.nearness, soup.triangles[triangles], width, height)
+    reach = max(_WINDOW * max(height, width), 2.0)
+    around = (np.abs(pixel % width - xy[0]) <= reach) & (np.abs(pixel // width - xy[1]) <= reach)
+    pixel, near = pixel[around], near[around]
+    if not len(pixel):
+        # The surface is seen edge-on: what is in front of the point itself hides it.
+        x, y = np.clip(np.floor(xy + 0.5).astype(int), 0, (width - 1, height - 1))
+        pixel, near = np.array([y * width + x]), np.array([1.0 / (depth - mesh.bias)])
+    pixel, place = np.unique(pixel, return_inverse=True)
+    # Faces that run to the back from the point are compared as if they were where the point is.
+    own = np.full(len(pixel), 1.0 / (depth - mesh.bias))
+    np.maximum.at(own, place, near)
+    front, front_triangle = buffer.nearness.ravel()[pixel], buffer.triangle.ravel()[pixel]
+    anything = front_triangle >= 0
+    same_mesh = anything & (soup.mesh[front_triangle] == number)
+    same_owner = anything & (soup.owner[front_triangle] == mesh.owner)
+    ring = mesh.points[row]
+    radius = float(np.linalg.norm(mesh.points[row, column] - ring.mean(axis=0)))
+    turned_away = float(np.clip(_TURNED_AWAY * radius, *_TURNED_RANGE))
+    allowed = np.where(same_mesh, turned_away, np.where(same_owner, turned_away + _OWN_CLOTH, 0.0)) * max(flat, 0.25)
+    in_front = np.where(anything, 1.0 / own - 1.0 / np.maximum(front, 1e-9), -1.0)
+    return float((in_front <= allowed + 0.02).mean())
+
+
+def triangles_around(mesh, row, column, side, soup):
+    """Find the faces next to a point of a mesh, and those within a few centimetres, to one side on its ring.
+
+    Returns:
+        The mesh's number in the soup, and the numbers of the soup's triangles.
+    """
+    number = next(k for k, other in enumerate(soup.meshes) if other is mesh)
+    num_rows, num_columns = mesh.points.shape[:2]
+    rows = np.arange(max(row - 4, 0), min(row + 5, num_rows))[:, None]
+    columns = (column + side * np.arange(3))[None]
+    distance = np.linalg.norm(mesh.points[rows, columns] - mesh.points[row, column], axis=-1)
+    chosen = (distance <= _REACH) | ((np.abs(rows - row) <= 1) & (np.abs(columns - column) <= 1))
+    near = np.zeros(num_rows * num_columns, bool)
+    near[(rows * num_columns + columns)[chosen]] = True
+    of_mesh = np.flatnonzero(soup.mesh == number)
+    return number, of_mesh[near[soup.triangles[of_mesh] - soup.first_points[number]].all(axis=1)]
+
+
+def silhouette_box(owner, soup, width, height):
+    """The tight box of a garment's surfaces inside the photo, hidden parts included: x_min, y_min, x_max, y_max of its
+    outermost pixel centres, floats; None where it has no pixel in the photo."""
+    triangles = soup.triangles[soup.owner == owner]
+    corners = soup.xy[triangles]
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    frame = np.array([width - 1.0, height - 1.0])
+    touching = ((high >= 0) & (low <= frame)).all(axis=1)
+    if not touching.any():
+        return None
+    first = np.maximum(low[touching].min(axis=0), 0.0)
+    last = np.minimum(high[touching].max(axis=0), frame)
+    # Only what reaches the rim of the box can decide it.
+    rim = touching & ((low <= first + 3.0).any(axis=1) | (high >= last - 3.0).any(axis=1))
+    _, pixel, _ = fragments(soup.xy, soup.nearness, triangles[rim], width, height)
+    if not len(pixel):
+        return None
+    row, column = np.divmod(pixel, width)
+    return float(column.min()), float(row.min()), float(column.max()), float(row.max())

@@ -1,0 +1,149 @@
+"""Surfaces: grids of points with cloth coordinates, and the shapes that bodies, clothes and things are made of.
+
+A mesh is a grid `(R, C)`. Seen from outside with its rows downwards, its columns run to the right; that is what tells
+the outside of a cloth from its inside. Tubes are cut open at the back: azimuth -pi .. pi, 0 to the front, pi/2 to x.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from .fabric import Fabric
+
+
+@dataclasses.dataclass
+class Mesh:
+    """One surface.
+
+    Attributes:
+        points: float `(R, C, 3)`, world centimetres.
+        uv: float `(R, C, 2)`, cloth coordinates, centimetres: around or across, and downwards.
+        fabric: `Fabric`.
+        owner: number of the labelled garment this belongs to, from 1; 0 for everything else.
+        faces: bool `(R - 1, C - 1)`, which faces there are; None for all.
+        face_tone: float `(R - 1, C - 1)`, makes bands lighter or darker; None for 1.
+        tone: float `(R, C)`, likewise by point, blended between them; None for 1.
+        two_sided: whether its inside can be seen: cloth, but not bodies.
+        bias: centimetres by which it counts as nearer, so that cloth lies on what is below it.
+        round: whether the columns close to a ring.
+    """
+
+    points: np.ndarray
+    uv: np.ndarray
+    fabric: Fabric
+    owner: int = 0
+    faces: np.ndarray | None = None
+    face_tone: np.ndarray | None = None
+    tone: np.ndarray | None = None
+    two_sided: bool = False
+    bias: float = 0.0
+    round: bool = True
+
+
+def azimuths(columns):
+    """Angles of a ring's points, `(columns + 1,)` from -pi to pi; with a multiple of four the sides are among them."""
+    return np.linspace(-np.pi, np.pi, columns + 1)
+
+
+def ring(azimuth, power=2.0):
+    """A unit ring, sideways and to the front, `(2, ...)`; a power above 2 makes it boxier."""
+    sine, cosine = np.sin(azimuth), np.cos(azimuth)
+    if np.ndim(power) == 0 and power == 2.0:
+        return np.stack([sine, cosine])
+    exponent = 2.0 / power
+    return np.stack([np.sign(sine) * np.abs(sine) ** exponent, np.sign(cosine) * np.abs(cosine) ** exponent])
+
+
+def tube(path, half_width, half_depth, columns, power=2.0, **kwargs):
+    """A tube around a path.
+
+    Args:
+        path: `Path` with R places.
+        half_width, half_depth: `(R,)`, along `path.across` and `path.front`.
+        columns: faces around.
+        power: of `ring`.
+        **kwargs: of `Mesh`; `fabric` is required.
+
+    Returns:
+        `Mesh` of `(R, columns + 1)` points.
+    """
+    azimuth = azimuths(columns)
+    side, front = ring(azimuth, power)
+    points = (
+        path.centres[:, None]
+        + (np.asarray(half_width)[:, None] * side)[..., None] * path.across[:, None]
+        + (np.asarray(half_depth)[:, None] * front)[..., None] * path.front[:, None]
+    )
+    steps = np.sqrt((np.diff(path.centres, axis=0) ** 2).sum(axis=1))
+    down = np.concatenate([[0.0], np.cumsum(steps)])
+    around = azimuth * float(np.mean(half_width))
+    uv = np.stack(np.broadcast_arrays(around[None], down[:, None]), axis=-1)
+    return Mesh(points, uv, **kwargs)
+
+
+def ellipsoid(centre, rotation, radii, rows, columns, power=2.0, **kwargs):
+    """A ball of three radii, or with a power above 2 a cushion.
+
+    Args:
+        centre: `(3,)`.
+        rotation: `(3, 3)`, its axes as columns: sideways, up, to the front.
+        radii: along those.
+        rows, columns: faces.
+        power: of its sections.
+        **kwargs: of `Mesh`; `fabric` is required.
+    """
+    polar = np.linspace(0.03, np.pi - 0.03, rows + 1)
+    azimuth = azimuths(columns)
+    side, front = ring(azimuth, power)
+    out, up = ring(polar, power)
+    local = np.stack(
+        [
+            radii[0] * out[:, None] * side,
+            np.broadcast_to((radii[1] * up)[:, None], (rows + 1, columns + 1)),
+            radii[2] * out[:, None] * front,
+        ],
+        axis=-1,
+    )
+    uv = np.stack(np.broadcast_arrays(azimuth[None] * radii[0], polar[:, None] * radii[1]), axis=-1)
+    return Mesh(local @ np.asarray(rotation).T + centre, uv, **kwargs)
+
+
+def ribbon(points, across, half_width, **kwargs):
+    """A flat strip along points `(R, 3)`, to both sides along `across` `(R, 3)` or `(3,)`."""
+    points = np.asarray(points, float)
+    offset = np.broadcast_to(np.asarray(across, float) * half_width, points.shape)
+    grid = np.stack([points - offset, points + offset], axis=1)
+    steps = np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1))
+    down = np.concatenate([[0.0], np.cumsum(steps)])
+    uv = np.stack(np.broadcast_arrays(np.array([-half_width, half_width])[None], down[:, None]), axis=-1)
+    return Mesh(grid, uv, two_sided=True, round=False, **kwargs)
+
+
+def normals(mesh):
+    """Unit normals that point outwards, `(R, C, 3)`."""
+    points = mesh.points
+    down = np.empty_like(points)
+    down[1:-1] = points[2:] - points[:-2]
+    down[0], down[-1] = points[1] - points[0], points[-1] - points[-2]
+    right = np.empty_like(points)
+    right[:, 1:-1] = points[:, 2:] - points[:, :-2]
+    if mesh.round:
+        right[:, 0] = right[:, -1] = points[:, 1] - points[:, -2]
+    else:
+        right[:, 0], right[:, -1] = points[:, 1] - points[:, 0], points[:, -1] - points[:, -2]
+    x = down[..., 1] * right[..., 2] - down[..., 2] * right[..., 1]
+    y = down[..., 2] * right[..., 0] - down[..., 0] * right[..., 2]
+    z = down[..., 0] * right[..., 1] - down[..., 1] * right[..., 0]
+    length = np.maximum(np.sqrt(x * x + y * y + z * z), 1e-6)
+    return np.stack([x / length, y / length, z / length], axis=-1)
+
+
+def quads(mesh):
+    """The faces that there are, as rows of four point numbers of the flattened grid, and their row and column."""
+    rows, columns = mesh.points.shape[:2]
+    if mesh.faces is None:
+        row, column = np.indices((rows - 1, columns - 1)).reshape(2, -1)
+    else:
+        row, column = np.nonzero(mesh.faces)
+    first = row * columns + column
+    return np.stack([first, first + 1, first + columns + 1, first + columns], axis=1), row, column

@@ -1,0 +1,118 @@
+"""Files and folders that appear whole or not at all: written under another name, then renamed."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from cspn_tf.console import CallError
+
+_LOCK = "lock"
+
+
+@contextlib.contextmanager
+def replaced_file(path):
+    """Give a path to write to that becomes `path` when the block ends well, and is gone when it does not.
+
+    Args:
+        path: file to write; what is there is replaced.
+
+    Yields:
+        Path of a file that is not there yet, beside `path` and with the same suffix.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:  # Ctrl-C too
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def staged_directory(out, *, overwrite=False):
+    """Give a folder to write into that becomes `out` when the block ends well.
+
+    When the block fails, the folder is removed. When it is interrupted (`KeyboardInterrupt`, or the process is
+    killed), what has been written stays, and the next call for the same `out` gives it again: whoever writes must be
+    able to tell finished files from others.
+
+    Args:
+        out: folder to create. Missing parents are created; an empty folder is replaced.
+        overwrite: whether a folder with something in it is replaced too. It stays as it is until then.
+
+    Yields:
+        Path of a folder beside `out`, empty but for what an interrupted run has left.
+
+    Raises:
+        CallError: see `check_replaceable`; or another process is writing the same folder.
+    """
+    check_replaceable(out, overwrite)
+    out = Path(out).resolve()
+    missing_parents = [parent for parent in out.parents if not parent.exists()]
+    staging = out.with_name(f".{out.name}.partial")
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+        with _locked(staging / _LOCK, out):
+            try:
+                yield staging
+                (staging / _LOCK).unlink()
+                _replace(out, staging, overwrite)
+            except KeyboardInterrupt:
+                if {path.name for path in staging.iterdir()} <= {_LOCK}:
+                    shutil.rmtree(staging, ignore_errors=True)
+                raise
+            except BaseException:
+                shutil.rmtree(staging, ignore_errors=True)
+                raise
+    except BaseException:
+        for parent in missing_parents:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def _locked(path, out):
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CallError(f"{out} is being written by another process")
+        yield
+
+
+def check_replaceable(out, overwrite) -> None:
+    """Check that a folder can be written, before work is put into what shall be in it.
+
+    Raises:
+        CallError: `out` is not empty and is not to be overwritten, is no folder, or cannot be replaced.
+    """
+    out = Path(out).resolve()
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise CallError(f"{out} is a file, required a folder")
+    if os.path.ismount(out):
+        raise CallError(f"{out} is a mount point and cannot be replaced: name a folder inside it")
+    if any(out.iterdir()) and not overwrite:
+        raise CallError(f"{out} is not empty: give --overwrite to replace it")
+    if Path.cwd().is_relative_to(out):
+        raise CallError(f"{out} holds the working folder and cannot be replaced")
+
+
+def _replace(out, staging, overwrite):
+    if not (overwrite and out.exists()):
+        staging.rename(out)  # replaces an empty folder, and fails if something came to be in it meanwhile
+        return
+    old = out.with_name(f".{out.name}.replaced-{secrets.token_hex(4)}")
+    out.rename(old)
+    try:
+        staging.rename(out)
+    except BaseException:
+        old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

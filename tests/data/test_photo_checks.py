@@ -1,0 +1,133 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cspn_tf.config import Config
+from cspn_tf.data.photo_checks import PhotoError, check_photo, label_fault, photo_facts
+from cspn_tf.data.samples import Garment, Sample
+from cspn_tf.decoding import decode_photo
+from cspn_tf.garments import GarmentType
+from tests.data.made import LOWER, UPPER, photo_bytes
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_photo_is_measured_as_the_decoder_shows_it(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = photo_bytes(kind=kind, exif=exif)
+    _, size, status = decode_photo(photo, Config.max_pixels)
+    assert status == 0
+    facts = photo_facts(photo)
+    assert (facts.height, facts.width) == tuple(size.numpy())
+
+
+def _picture(seed):
+    """A picture with large shapes, as photos have."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (6, 8, 3), np.uint8)).resize((160, 120), 3)
+
+
+def _saved(picture, kind="JPEG", **options):
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_copies_of_a_file_have_one_digest_and_another_file_has_another():
+    assert photo_facts(photo_bytes(1)) == photo_facts(photo_bytes(1))
+    assert photo_facts(photo_bytes(1)).digest != photo_facts(photo_bytes(2)).digest
+
+
+def test_a_picture_saved_anew_looks_the_same_and_another_does_not():
+    facts = photo_facts(_saved(_picture(1), quality=95))
+    again = photo_facts(_saved(_picture(1), quality=90))
+    assert facts.digest != again.digest
+    assert facts.look == again.look
+    assert len({photo_facts(_saved(_picture(seed))).look for seed in range(20)}) == 20
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_picture_of_nothing_has_no_look(kind):
+    assert photo_facts(_saved(Image.new("RGB", (64, 64), (200, 200, 200)), kind)).look is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is not a JPEG or PNG"),
+        (photo_bytes(kind="GIF"), "is not a JPEG or PNG"),
+        (photo_bytes()[:-500], "cannot be decoded: image file is truncated"),
+        (photo_bytes(kind="PNG")[:-500], "cannot be decoded: "),
+    ],
+)
+def test_what_is_no_whole_photo_is_refused(content, message):
+    with pytest.raises(PhotoError, match=message):
+        photo_facts(content)
+
+
+def test_a_photo_of_too_many_pixels_is_refused(monkeypatch):
+    monkeypatch.setattr(Config, "max_pixels", 60 * 80)
+    assert photo_facts(photo_bytes()).width == 60
+    with pytest.raises(PhotoError, match="has 4880 pixels, at most 4800 are allowed"):
+        photo_facts(photo_bytes(width=61))
+
+
+@pytest.mark.parametrize(
+    ("box", "fault"),
+    [
+        ((0, 0, 9, 9), None),
+        ((-20, -20, 0, 0), None),  # a corner is inside
+        ((59, 79, 90, 90), None),
+        ((60, 0, 90, 9), "box 60 0 90 9 lies outside the photo of 60 x 80 pixels"),
+        ((0, -9, 9, -1), "box 0 -9 9 -1 lies outside the photo of 60 x 80 pixels"),
+    ],
+)
+def test_a_box_must_touch_the_photo(box, fault):
+    garment = Garment(GarmentType.LOWER_BODY, box, np.zeros((8, 2), np.float32), np.zeros(8, np.int32))
+    assert label_fault([garment], 80, 60) == fault
+
+
+@pytest.mark.parametrize(
+    ("xy", "visibility", "fault"),
+    [
+        ((59, 79), 2, None),
+        ((60.5, 80.5), 1, None),  # a pixel beyond the edge at 59.5, 79.5
+        ((60.75, 10), 2, "right_hem 60.75 10 lies outside the photo of 60 x 80 pixels"),
+        ((10, -1.75), 1, "right_hem 10 -1.75 lies outside the photo of 60 x 80 pixels"),
+        ((500, 500), 0, None),  # not labelled
+    ],
+)
+def test_a_keypoint_may_lie_a_pixel_outside(xy, visibility, fault):
+    keypoints_xy = np.zeros((8, 2), np.float32)
+    keypoints_xy[7] = xy
+    garment = Garment(GarmentType.LOWER_BODY, (0, 0, 9, 9), keypoints_xy, np.array([0] * 7 + [visibility], np.int32))
+    assert label_fault([garment], 80, 60) == fault
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "reason"),
+    [
+        ("gone.jpg", "missing photo", "photo 'img/a.jpg' is missing: no file "),
+        (".", "unreadable photo", "photo 'img/a.jpg' cannot be read: Is a directory"),
+        ("text.jpg", "unreadable photo", "photo 'img/a.jpg' is not a JPEG or PNG"),
+        ("small.jpg", "label outside the photo", "right_waistline 51 42 lies outside the photo of 20 x 80 pixels"),
+        ("nul\0.jpg", "missing photo", "photo 'img/a.jpg' is missing: embedded null byte"),
+    ],
+)
+def test_a_photo_that_cannot_be_used_is_told_by_kind(tmp_path, path, kind, reason):
+    (tmp_path / "text.jpg").write_text("text")
+    (tmp_path / "small.jpg").write_bytes(photo_bytes(width=20))
+    sample = Sample("img/a.jpg", "train", (LOWER,), "list.txt:3", f"{tmp_path}/{path}")
+    rejected = check_photo(sample)
+    assert (rejected.kind, rejected.photo, rejected.where) == (kind, "img/a.jpg", "list.txt:3")
+    assert reason in rejected.reason
+    assert rejected.sample is sample
+
+
+def test_a_good_photo_comes_with_its_bytes(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(photo_bytes())
+    content, facts = check_photo(Sample("a.jpg", "train", (UPPER,), "list.txt:3", str(tmp_path / "a.jpg")))
+    assert content == photo_bytes()
+    assert facts == photo_facts(photo_bytes())

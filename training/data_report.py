@@ -1,0 +1,257 @@
+"""What `training.prepare` says of a dataset: counts, findings, rejected rows, and pictures to look at."""
+
+import collections
+import json
+import random
+from pathlib import Path
+
+from cspn_tf.data.doctor import KINDS, examine, find_duplicates
+from cspn_tf.data.samples import REJECTION_KINDS, SPLITS
+from cspn_tf.files import replaced_file
+from cspn_tf.garments import GARMENT_TYPE_NAMES, GarmentType, Variation, Visibility
+
+REPORT, SUMMARY, REJECTED, FINDINGS = "report.json", "report.md", "rejected.jsonl", "findings.jsonl"
+CONTACT_SHEET, REJECTED_SHEET = "contact_sheet.jpg", "rejected.jpg"
+
+MAX_LISTED = 10  # rejected rows, and examples of a finding, that are named in the summary
+MAX_EXAMPLES = 20  # of a kind in report.json; findings.jsonl has all
+NUM_SHOWN = 24  # photos on a contact sheet
+
+_TILE_SIZE = 320
+
+
+def write_report(folder, photos, rejected, *, root, about, notes, seed) -> str:
+    """Write all that is known of a dataset into its folder.
+
+    `report.json` and `report.md` have the counts, `rejected.jsonl` the rows that could not be used, `findings.jsonl`
+    what is odd about the others, one JSON object a line; `contact_sheet.jpg` shows random photos with their labels
+    and `rejected.jpg` some of the rejected ones, if there are any that can be shown.
+
+    Args:
+        folder: of the dataset.
+        photos: list of `WrittenPhoto`.
+        rejected: list of `Rejected` in the order in which to list them.
+        root: folder of the source, where the photos of rejected rows are looked for.
+        about: source, variant and splits of the dataset, as in its manifest.
+        notes: of `ReadResult`.
+        seed: chooses the photos that are shown.
+
+    Returns:
+        The summary, as text.
+    """
+    findings = [f for photo in photos for f in examine(photo.sample, photo.facts.height, photo.facts.width)]
+    duplicates = find_duplicates(photos)
+    report = make_report(photos, rejected, findings, duplicates, about=about, notes=notes)
+    summary = describe_report(report, rejected)
+    _write(folder / REPORT, json.dumps(report, indent=2) + "\n")
+    _write(folder / SUMMARY, f"# Data report\n\n```\n{summary}\n```\n\n![Random photos with labels]({CONTACT_SHEET})\n")
+    _write(folder / REJECTED, "".join(json.dumps(fault.as_dict()) + "\n" for fault in rejected))
+    lines = [json.dumps(vars(finding)) + "\n" for finding in findings]
+    lines += [json.dumps(_duplicates_as_dict(group)) + "\n" for group in duplicates]
+    _write(folder / FINDINGS, "".join(lines))
+    write_contact_sheets(folder, photos, rejected, root, seed)
+    return summary
+
+
+def _write(path, text):
+    with replaced_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+# Counting ------------------------------------------------------------------------------------------------------------
+
+
+def make_report(photos, rejected, findings, duplicates, *, about, notes) -> dict:
+    """Count what is in a dataset.
+
+    Args:
+        photos: list of `WrittenPhoto`.
+        rejected: list of `Rejected`.
+        findings: list of `Finding` of those photos.
+        duplicates: list of `Duplicates` of those photos.
+        about, notes: as for `write_report`.
+
+    Returns:
+        what `about` has; notes; num_rejected; rejected, their number by kind; splits: by name of the split and for
+        "all", num_photos, num_garments, and the number of garments by garment_types and variations and of keypoints
+        by visibility, each by name; findings: by kind, count and examples; duplicates: groups, groups across splits,
+        and examples.
+    """
+    samples = [photo.sample for photo in photos]
+    in_splits = {split: [sample for sample in samples if sample.split == split] for split in SPLITS} | {"all": samples}
+    by_kind = collections.Counter(fault.kind for fault in rejected)
+    return {
+        **about,
+        "notes": notes,
+        "num_rejected": len(rejected),
+        "rejected": {kind: by_kind[kind] for kind in REJECTION_KINDS},
+        "splits": {name: _count_samples(in_split) for name, in_split in in_splits.items()},
+        "findings": _count_findings(findings),
+        "duplicates": {
+            "num_groups": len(duplicates),
+            "num_groups_across_splits": sum(group.across_splits for group in duplicates),
+            "examples": [
+                _duplicates_as_dict(group) for group in sorted(duplicates, key=lambda group: not group.across_splits)
+            ][:MAX_EXAMPLES],
+        },
+    }
+
+
+def _count_samples(samples) -> dict:
+    garments = [garment for sample in samples for garment in sample.garments]
+    types = collections.Counter(garment.garment_type for garment in garments)
+    variations = collections.Counter(garment.variation for garment in garments)
+    visibility = collections.Counter(code for garment in garments for code in garment.visibility.tolist())
+    return {
+        "num_photos": len(samples),
+        "num_garments": len(garments),
+        "garment_types": {GARMENT_TYPE_NAMES[t]: types[t] for t in GarmentType},
+        "variations": {_words(v): variations[v] for v in Variation},
+        "visibility": {_words(v): visibility[v] for v in sorted(Visibility, reverse=True)},
+    }
+
+
+def _count_findings(findings) -> dict:
+    by_kind = {kind: [] for kind in KINDS}
+    for finding in findings:
+        by_kind[finding.kind].append(finding)
+    return {
+        kind: {"count": len(found), "meaning": KINDS[kind], "examples": [vars(f) for f in found[:MAX_EXAMPLES]]}
+        for kind, found in by_kind.items()
+    }
+
+
+def _duplicates_as_dict(group) -> dict:
+    photos = [{"split": split, "photo": photo} for split, photo in group.photos]
+    return {"kind": group.kind, "across_splits": group.across_splits, "photos": photos}
+
+
+def _words(code) -> str:
+    return code.name.lower().replace("_", " ")
+
+
+# Telling -------------------------------------------------------------------------------------------------------------
+
+
+def describe_report(report, rejected) -> str:
+    """Lay a report out as text: counts with a column for each split, then findings, duplicates and rejected rows."""
+    splits = report["splits"]
+    rows = [("", splits)]
+    rows += [(name, [counts[f"num_{name}"] for counts in splits.values()]) for name in ("photos", "garments")]
+    for group in ("garment_types", "variations", "visibility"):
+        title = {"visibility": "keypoints"}.get(group, group.replace("_", " "))
+        rows.append((title, [""] * len(splits)))
+        for name in splits["all"][group]:
+            values = [counts[group][name] for counts in splits.values()]
+            if any(values):
+                rows.append((f"  {name}", values))
+    lines = [f"{report['source']}: {report['variant']}", f"splits: {describe_splits(report['splits_from'])}"]
+    lines += [f"{label:<18}" + "".join(f"{value:>10}" for value in values) for label, values in rows]
+    lines += [f"note: {what}: {count}" for what, count in report["notes"].items()]
+    lines += _describe_findings(report)
+    lines += describe_rejected(rejected, report["num_rejected"])
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def describe_splits(splits_from) -> str:
+    """Say in words where the splits come from."""
+    if splits_from == "source":
+        return "the dataset's own"
+    fractions = " / ".join(f"{fraction:g}" for fraction in splits_from["fractions"])
+    return f"made, {fractions} of the photos, seed {splits_from['seed']}"
+
+
+def _describe_findings(report):
+    found = {kind: finding for kind, finding in report["findings"].items() if finding["count"]}
+    if found:
+        yield "findings (the photos are used all the same)"
+    for kind, finding in found.items():
+        first = finding["examples"][0]
+        yield f"  {kind:<32}{finding['count']:>8}   {finding['meaning']}; as in {Path(first['where']).name}"
+    duplicates = report["duplicates"]
+    if duplicates["num_groups"]:
+        across = duplicates["num_groups_across_splits"]
+        yield f"duplicates: {duplicates['num_groups']} groups of photos that are the same, {across} across splits"
+        for group in duplicates["examples"][:MAX_LISTED]:
+            if group["across_splits"]:
+                names = ", ".join(f"{photo['split']} {photo['photo']}" for photo in group["photos"][:4])
+                yield f"  {group['kind']}: {names}"
+
+
+def describe_rejected(rejected, num_rejected) -> list[str]:
+    """Name the first rejected rows, with their file and line."""
+    kinds = collections.Counter(fault.kind for fault in rejected)
+    counts = ", ".join(f"{kinds[kind]} {kind}" for kind in REJECTION_KINDS if kinds[kind])
+    lines = [f"rejected rows     {num_rejected:>10}" + (f"   {counts}" if counts else "")]
+    lines += [f"  {fault.where}: {fault.reason}" for fault in rejected[:MAX_LISTED]]
+    if len(rejected) > MAX_LISTED:
+        lines.append(f"  and {len(rejected) - MAX_LISTED} more")
+    return lines
+
+
+# Showing -------------------------------------------------------------------------------------------------------------
+
+
+def write_contact_sheets(folder, photos, rejected, root, seed) -> None:
+    """Draw random photos with their labels, and some of the photos whose rows were rejected.
+
+    Args:
+        folder: of the dataset.
+        photos: list of `WrittenPhoto`.
+        rejected: list of `Rejected`.
+        root: folder of the source.
+        seed: chooses.
+    """
+    from cspn_tf.drawing import contact_sheet, draw_truth
+
+    rng = random.Random(seed)
+    chosen = rng.sample(photos, min(NUM_SHOWN, len(photos)))
+    chosen.sort(key=lambda photo: SPLITS.index(photo.sample.split))
+    drawn = [
+        (draw_truth(_opened(photo.sample.path), photo.sample.garments), _caption(photo.sample)) for photo in chosen
+    ]
+    _save_sheet(folder / CONTACT_SHEET, drawn, contact_sheet)
+
+    shown = []
+    for fault in rng.sample(rejected, len(rejected)):
+        picture = _picture_of(fault, root, draw_truth)
+        if picture is not None:
+            shown.append((picture, _caption_of_rejected(fault)))
+        if len(shown) == NUM_SHOWN:
+            break
+    if shown:
+        _save_sheet(folder / REJECTED_SHEET, shown, contact_sheet)
+
+
+def _caption(sample) -> str:
+    variations = {_words(g.variation) for g in sample.garments if g.variation != Variation.UNKNOWN}
+    return ", ".join([sample.split, *sorted(variations), Path(sample.photo).name])
+
+
+def _caption_of_rejected(fault) -> str:
+    return f"{Path(fault.photo).name}: {fault.reason.removeprefix(f'photo {fault.photo!a} ')}"
+
+
+def _opened(path):
+    from PIL import Image, ImageOps
+
+    image = Image.open(path)
+    return ImageOps.exif_transpose(image) if image.format == "JPEG" else image
+
+
+def _picture_of(fault, root, draw_truth):
+    """Return the photo of a rejected row, with its labels if they could be read; None if it cannot be shown."""
+    path, garments = (fault.sample.path, fault.sample.garments) if fault.sample else (root / fault.photo, ())
+    try:
+        if fault.sample is None and not path.resolve().is_relative_to(root.resolve()):
+            return None
+        return draw_truth(_opened(path), garments)
+    except Exception:  # whatever is wrong with a photo that was rejected
+        return None
+
+
+def _save_sheet(path, drawn, contact_sheet):
+    pictures, captions = zip(*drawn, strict=True)
+    sheet = contact_sheet(list(pictures), 6, _TILE_SIZE, list(captions))
+    with replaced_file(path) as temporary:
+        sheet.save(temporary, quality=90)

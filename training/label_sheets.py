@@ -1,0 +1,120 @@
+"""Draw the labels of a prepared dataset, sorted: a picture for each garment type, in it a row for each variation.
+
+python -m training.label_sheets --data DIR --out DIR
+"""
+
+import sys
+from pathlib import Path
+
+from cspn_tf.console import Parser, positive_int, run
+from cspn_tf.data.samples import SPLITS
+from cspn_tf.files import replaced_file
+from cspn_tf.garments import GARMENT_TYPE_NAMES, GarmentType, Variation
+
+_TILE_SIZE = 200
+
+
+def main(argv=None) -> int:
+    """Write the pictures."""
+    parser = Parser(description="Draw the labels of a prepared dataset by garment type and variation.")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="directory that training.prepare wrote")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write the pictures")
+    parser.add_argument("--split", choices=SPLITS, default="train")
+    parser.add_argument("--columns", type=positive_int, default=6, help="photos of each type and variation")
+    args = parser.parse_args(argv)
+
+    photos = choose(args.data, args.split, args.columns)
+    args.out.mkdir(parents=True, exist_ok=True)
+    for garment_type, name in GARMENT_TYPE_NAMES.items():
+        of_type = {variation: photos.get((garment_type, variation), []) for variation in Variation}
+        if any(of_type.values()):
+            path = args.out / f"labels-{name}.jpg"
+            with replaced_file(path) as temporary:
+                draw(of_type).save(temporary, quality=80)
+            print(path)
+    return 0
+
+
+def choose(data_dir, split, num) -> dict:
+    """Find the first photos of each garment type and variation.
+
+    Args:
+        data_dir: a prepared dataset.
+        split: one of `SPLITS`.
+        num: how many photos of each at most; a photo counts by its largest garment.
+
+    Returns:
+        by (garment type, variation): a list of examples, see `cspn_tf.data.tfrecords.parse_example`.
+
+    Raises:
+        UserError: the dataset cannot be read, or has no photos in the split.
+    """
+    import tensorflow as tf
+
+    from cspn_tf.data.tfrecords import parse_example, shard_paths
+
+    wanted = {(t, v): [] for t in GarmentType for v in Variation if v != Variation.UNKNOWN}
+    found = {}
+    for record in tf.data.TFRecordDataset(shard_paths(data_dir, split)):
+        example = {key: value.numpy() for key, value in parse_example(record).items()}
+        sides = example["boxes_xyxy_photo"][:, 2:] - example["boxes_xyxy_photo"][:, :2]
+        largest = sides.prod(axis=1).argmax()
+        kind = GarmentType(example["garment_types"][largest]), Variation(example["variations"][largest])
+        if len(found.setdefault(kind, [])) < num:
+            found[kind].append(example)
+        if all(len(found.get(kind, ())) == num for kind in wanted):
+            break
+    return found
+
+
+def draw(photos_of_variations):
+    """Draw photos with their labels, a row a variation.
+
+    Args:
+        photos_of_variations: dict of `Variation` to a list of examples; those without any get no row.
+
+    Returns:
+        An RGB picture.
+    """
+    from PIL import Image
+
+    from cspn_tf.drawing import contact_sheet
+
+    rows = []
+    for variation, examples in photos_of_variations.items():
+        if examples:
+            words = variation.name.lower().replace("_", " ")
+            tiles = [_draw_example(example) for example in examples]
+            rows.append(contact_sheet(tiles, len(tiles), _TILE_SIZE, [words] * len(tiles)))
+    sheet = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), (250, 250, 248))
+    top = 0
+    for row in rows:
+        sheet.paste(row, (0, top))
+        top += row.height
+    return sheet
+
+
+def _draw_example(example):
+    import io
+
+    from PIL import Image, ImageOps
+
+    from cspn_tf.data.samples import Garment
+    from cspn_tf.drawing import draw_truth
+
+    garments = [
+        Garment(GarmentType(garment_type), tuple(box), keypoints_xy, visibility)
+        for garment_type, box, keypoints_xy, visibility in zip(
+            example["garment_types"],
+            example["boxes_xyxy_photo"],
+            example["keypoints_xy_photo"],
+            example["visibility"],
+            strict=True,
+        )
+    ]
+    image = Image.open(io.BytesIO(example["photo_bytes"]))
+    return draw_truth(ImageOps.exif_transpose(image) if image.format == "JPEG" else image, garments)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
