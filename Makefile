@@ -38,6 +38,8 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(RUN) -m serving.benchmark --model out/demo/models/cspn --tflite out/demo/phone/cspn.tflite
+	@$(RUN) -m training.benchmark_prepare --root out/demo/fld
+	@$(RUN) -m training.benchmark_data --data out/demo/data
 
 clean:
 	rm -rf $(VENV) out build *.egg-info .pytest_cache .ruff_cache .hypothesis

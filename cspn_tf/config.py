@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from cspn_tf.console import UserError
+from cspn_tf.files import replaced_file
 
 BACKBONES = ("vgg16", "resnet50", "resnet101", "efficientnet_lite0", "mobilenet_v3_small")
 WEIGHTS = ("none", "imagenet")
@@ -280,10 +281,8 @@ def to_dict(config) -> dict:
 
 def save(config, path) -> None:
     """Write a config dataclass as JSON, by rename."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(json.dumps(to_dict(config), indent=2) + "\n")
-    temporary.replace(path)
+    with replaced_file(path) as temporary:
+        temporary.write_text(json.dumps(to_dict(config), indent=2) + "\n")
 
 
 def load(path) -> Config:

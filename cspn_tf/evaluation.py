@@ -116,6 +116,7 @@ def evaluate_predictions(truths, predictions) -> dict:
             pck_02, auc, ne_bbox, ne_garment, ne_longside, epe: see `cspn_tf.metrics`, overall
             ne_garment_skipped: garments left out of `ne_garment`
             detected_boxes: measure to overall, garment_type, variation and visibility, see `evaluate_keypoints`
+            box_errors: how far the detections' boxes are off, see `measure_box_errors`
             detection: ap, ap_50, ap_75, ar of COCO, with ap by garment type; recall_50 by garment type and variation
     """
     garments = _concatenate([matched_garments(t, p) for t, p in zip(truths, predictions, strict=True)])
@@ -137,8 +138,46 @@ def evaluate_predictions(truths, predictions) -> dict:
         **{name: scores["overall"]["value"] for name, scores in keypoints.items()},
         "ne_garment_skipped": keypoints["ne_garment"]["overall"]["skipped"],
         "detected_boxes": keypoints,
+        "box_errors": measure_box_errors(truths, predictions),
         "detection": {**_coco_scores(truths, predictions), "recall_50": _recall_slices(garments)},
     }
+
+
+BOX_ERRORS = ("shift_x", "shift_y", "log_width", "log_height")
+
+
+def measure_box_errors(truths, predictions) -> dict:
+    """Measure how far the boxes of the detections that found a garment are off; training jitters its boxes so.
+
+    Args:
+        truths, predictions: as in `evaluate_predictions`.
+
+    Returns:
+        A JSON-ready dict:
+            count: matched garments whose labelled box is not empty
+            shift_x, shift_y: of the box's centre, over the long side of the labelled box
+            log_width, log_height: natural logarithm of detected over labelled
+            each with mean, sd (standard deviation), p5, p50 and p95 (percentiles); None where nothing was matched.
+    """
+    pairs = []
+    for truth, prediction in zip(truths, predictions, strict=True):
+        matches = match_photo(truth, prediction)
+        found = matches >= 0
+        pairs.append(np.stack([truth.boxes_xyxy[found], prediction.boxes_xyxy[matches[found]]], axis=1))
+    boxes = np.concatenate(pairs) if pairs else np.zeros((0, 2, 4))
+    centres, sizes = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
+    usable = (sizes > 0).all(axis=(1, 2))
+    centres, sizes = centres[usable], sizes[usable]
+    shifts = (centres[:, 1] - centres[:, 0]) / sizes[:, 0].max(axis=-1, keepdims=True)
+    errors = np.concatenate([shifts, np.log(sizes[:, 1] / sizes[:, 0])], axis=1)
+    return {"count": len(errors), **{name: _spread(errors[:, k]) for k, name in enumerate(BOX_ERRORS)}}
+
+
+def _spread(values):
+    if not len(values):
+        return dict.fromkeys(("mean", "sd", "p5", "p50", "p95"))
+    p5, p50, p95 = (float(value) for value in np.percentile(values, (5, 50, 95)))
+    return {"mean": float(values.mean()), "sd": float(values.std()), "p5": p5, "p50": p50, "p95": p95}
 
 
 def evaluate_keypoints(truths, keypoints_xy) -> dict:

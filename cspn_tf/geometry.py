@@ -61,35 +61,58 @@ def letterbox(photo, canvas_size):
     shape = tf.shape(photo)
     transform = letterbox_transform(shape[0], shape[1], canvas_size)
     scale, offset_xy = transform[0], transform[1:]
-    size_xy = tf.cast(shape[1::-1], tf.float32)
-    # The canvas pixels whose centres are inside the photo. A photo thinner than the step between them may have none.
-    first_xy = tf.cast(tf.math.ceil(offset_xy - 0.5 * scale), tf.int32)
-    last_xy = tf.cast(tf.floor(offset_xy + (size_xy - 0.5) * scale), tf.int32)
-    is_seen = tf.reduce_all(first_xy <= last_xy)
-    first_xy = tf.clip_by_value(first_xy, 0, canvas_size - 1)
-    last_xy = tf.clip_by_value(last_xy, first_xy, canvas_size - 1)
-
-    def resized():
-        # The op counts from pixel edges: edge frame = index frame + 0.5.
-        translation_xy = offset_xy - tf.cast(first_xy, tf.float32) + 0.5 - 0.5 * scale
-        resized = tf.raw_ops.ScaleAndTranslate(
-            images=photo[tf.newaxis],
-            size=(last_xy - first_xy + 1)[::-1],
-            scale=tf.stack([scale, scale]),
-            translation=translation_xy[::-1],
-            kernel_type="triangle",
-            antialias=True,
-        )[0]
-        return tf.cast(tf.where(is_seen, resized + 0.5, PAD_VALUE), tf.uint8)
-
+    covered = _covered(shape, scale, offset_xy, canvas_size)
     # A photo of the canvas's size is only put into its place.
     fits = tf.equal(scale, 1.0) & tf.reduce_all(tf.equal(offset_xy, tf.round(offset_xy)))
-    content = tf.cond(fits, lambda: photo, resized)
-    around_xy = tf.stack([first_xy, canvas_size - 1 - last_xy], axis=1)
-    padding = tf.concat([around_xy[::-1], [[0, 0]]], axis=0)
-    canvas = tf.pad(content, padding, constant_values=tf.constant(int(PAD_VALUE), tf.uint8))
+    content = tf.cond(fits, lambda: photo, lambda: tf.cast(_resample(photo, scale, offset_xy, covered) + 0.5, tf.uint8))
+    padding = tf.constant(int(PAD_VALUE), tf.uint8)
+    canvas = tf.pad(content, _around(covered, canvas_size), constant_values=padding)
     canvas.set_shape([canvas_size, canvas_size, 3])
     return canvas, transform
+
+
+def _covered(shape, scale, offset_xy, size):
+    """Return which pixels of a square have their centres inside a picture that is laid on it.
+
+    Args:
+        shape: int32 `(3,)` of the picture.
+        scale, offset_xy: float32 `()` and `(2,)`, with square = scale * picture + offset.
+        size: side of the square, pixels, a Python int.
+
+    Returns:
+        first_xy, last_xy: int32 `(2,)`, both inside the square.
+        is_seen: bool scalar, whether there are such pixels: a picture beside the square, or thinner than the step
+            between its pixels, has none.
+    """
+    size_xy = tf.cast(shape[1::-1], tf.float32)
+    first_xy = tf.cast(tf.math.ceil(offset_xy - 0.5 * scale), tf.int32)
+    last_xy = tf.cast(tf.floor(offset_xy + (size_xy - 0.5) * scale), tf.int32)
+    is_seen = tf.reduce_all((first_xy <= last_xy) & (first_xy < size) & (last_xy >= 0))
+    first_xy = tf.clip_by_value(first_xy, 0, size - 1)
+    return first_xy, tf.clip_by_value(last_xy, first_xy, size - 1), is_seen
+
+
+def _around(covered, size):
+    """Return the rows and columns of a square around its covered part, int32 `(3, 2)`, as `tf.pad` takes them."""
+    first_xy, last_xy, _ = covered
+    around_xy = tf.stack([first_xy, size - 1 - last_xy], axis=1)
+    return tf.concat([around_xy[::-1], [[0, 0]]], axis=0)
+
+
+def _resample(picture, scale, offset_xy, covered):
+    """Resize the covered part of a square from the picture on it, bilinear and antialiased, float32 `(h, w, 3)`."""
+    first_xy, last_xy, is_seen = covered
+    # The op counts from pixel edges: edge frame = index frame + 0.5.
+    translation_xy = offset_xy - tf.cast(first_xy, tf.float32) + 0.5 - 0.5 * scale
+    resampled = tf.raw_ops.ScaleAndTranslate(
+        images=picture[tf.newaxis],
+        size=(last_xy - first_xy + 1)[::-1],
+        scale=tf.stack([scale, scale]),
+        translation=translation_xy[::-1],
+        kernel_type="triangle",
+        antialias=True,
+    )[0]
+    return tf.where(is_seen, resampled, PAD_VALUE)
 
 
 def photo_to_canvas(points_xy_photo, transform):
@@ -164,6 +187,12 @@ def whole_window(size):
     return tf.constant([(size - 1) / 2, (size - 1) / 2, size], tf.float32)
 
 
+def canvas_windows_to_photo(windows, transform):
+    """Map windows on a canvas to its photo, float32 `(N, 3)`; `transform` as in `canvas_to_photo`, `(3,)`."""
+    centres = canvas_to_photo(windows[:, :2], transform)
+    return tf.concat([centres, windows[:, 2:] / transform[0]], axis=-1)
+
+
 def crop(canvases, windows, crop_size):
     """Cut square windows out of canvases and resize them, bilinear and antialiased, with `PAD_VALUE` outside.
 
@@ -193,6 +222,29 @@ def crop(canvases, windows, crop_size):
     picked = tf.matmul(picked_rows, columns, transpose_b=True)
     picked = tf.reshape(picked, [-1, num, crop_size, 3, crop_size])
     return tf.transpose(picked, [0, 1, 2, 4, 3]) + PAD_VALUE
+
+
+def crop_one(picture, window, crop_size):
+    """Cut one square window out of one picture: the same operation as `crop`, several times faster on a CPU.
+
+    It works out only the weights that are not zero, with an op that TensorFlow Lite does not have. Training reads its
+    examples through it; the networks in use are fed by `crop`. What the two give differs by rounding alone, less
+    than 0.02 of 255.
+
+    Args:
+        picture: uint8 or float32 `(H, W, 3)`, 0 to 255, of any size.
+        window: float32 `(3,)` of `crop_windows`, pixels of the picture.
+        crop_size: side of the crop, pixels, a Python int.
+
+    Returns:
+        float32 `(C, C, 3)`, 0 to 255.
+    """
+    scale = crop_size / window[2]
+    offset_xy = (crop_size - 1) / 2 - scale * window[:2]
+    covered = _covered(tf.shape(picture), scale, offset_xy, crop_size)
+    content = _resample(picture, scale, offset_xy, covered)
+    cut = tf.pad(content, _around(covered, crop_size), constant_values=PAD_VALUE)
+    return tf.ensure_shape(cut, [crop_size, crop_size, 3])
 
 
 def _tent_weights(centres, sides, size, crop_size):

@@ -17,6 +17,7 @@ import numpy as np
 
 from cspn_tf.console import Parser, UserError, positive_int, run
 from cspn_tf.contract import BYTES_INPUT, BYTES_SIGNATURE, DEFAULT_MODEL_NAME
+from cspn_tf.files import replaced_file
 from cspn_tf.quiet import quiet_native_output
 from serving.client import Client
 from serving.local_server import running_server
@@ -286,10 +287,9 @@ def _write_json(path, measurements, machine, setting):
         }
         for m in measurements
     ]
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_text(json.dumps({"machine": machine, **setting, "results": rows}, indent=2) + "\n")
-        os.replace(temporary, path)
+        with replaced_file(path) as temporary:
+            temporary.write_text(json.dumps({"machine": machine, **setting, "results": rows}, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 

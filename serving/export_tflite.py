@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cspn_tf import contract
 from cspn_tf.console import Parser, UserError, run
+from cspn_tf.files import replaced_file
 from cspn_tf.quiet import quiet_native_output
 
 FILE_NAME = "cspn.tflite"
@@ -54,9 +55,8 @@ def export(pipeline, out_dir) -> Path:
         raise UserError(f"{out_dir}: cannot be made: {error.strerror}") from error
     content = convert(pipeline)
     path = out_dir / FILE_NAME
-    temporary = path.with_name("writing-" + path.name)
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with replaced_file(path) as temporary:
+        temporary.write_bytes(content)
     write_description(out_dir / "cspn.json", pipeline.config, contract.CANVAS_OUTPUTS)
     return path
 

@@ -1,9 +1,9 @@
 """Warm-up requests: what TF Serving replays when it loads a version, so that the first user does not wait."""
 
-import os
 from pathlib import Path
 
 from cspn_tf.contract import BYTES_INPUT, BYTES_SIGNATURE
+from cspn_tf.files import replaced_file
 
 MAX_WARMUP_RECORDS = 1000  # TF Serving refuses to load a version with more
 
@@ -41,11 +41,9 @@ def write_warmup_requests(version_dir, photo_bytes, model_name, batch_sizes=(1, 
 
     path = warmup_file(version_dir)
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with tf.io.TFRecordWriter(str(temporary)) as writer:
+    with replaced_file(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
         for batch_size in batch_sizes:
             writer.write(_prediction_log(photo_bytes, model_name, batch_size).SerializeToString())
-    os.replace(temporary, path)
     return path
 
 

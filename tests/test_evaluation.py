@@ -212,3 +212,39 @@ def test_matched_garments_take_the_keypoints_of_their_own_detection():
     assert garments.matched.tolist() == [True, False, True]
     np.testing.assert_array_equal(garments.predicted_xy[0], photo.keypoints_xy[1])
     np.testing.assert_array_equal(garments.predicted_xy[2], photo.keypoints_xy[0])
+
+
+# Boxes ---------------------------------------------------------------------------------------------------------------
+
+
+def test_box_errors_by_hand():
+    # 100 x 200, centre (50, 100): found as 110 x 180 around (55, 96), and as 90 x 200 around (51, 100).
+    boxes = [[0.0, 6.0, 110.0, 186.0], [6.0, 0.0, 96.0, 200.0]]
+    truths = [truth(), truth((3, 1))]
+    predictions = [prediction(boxes=boxes[:1]), prediction(boxes=boxes[1:])]
+    errors = evaluation.evaluate_predictions(truths, predictions)["box_errors"]
+    assert errors["count"] == 2
+    found = {name: errors[name]["mean"] for name in evaluation.BOX_ERRORS}
+    expected = {
+        "shift_x": (5 + 1) / 2 / 200,
+        "shift_y": (-4 + 0) / 2 / 200,
+        "log_width": (np.log(1.1) + np.log(0.9)) / 2,
+        "log_height": (np.log(0.9) + 0) / 2,
+    }
+    assert found == pytest.approx(expected)
+    assert errors["shift_x"]["sd"] == pytest.approx(2 / 200)
+    assert errors["shift_x"]["p5"] == pytest.approx((1 + 0.05 * 4) / 200)
+    assert errors["shift_x"]["p50"] == pytest.approx(3 / 200)
+    assert errors["shift_x"]["p95"] == pytest.approx((1 + 0.95 * 4) / 200)
+
+
+@pytest.mark.parametrize("truths", [[], [truth()]])
+def test_box_errors_of_nothing_found(truths):
+    predictions = [prediction(()) for _ in truths]
+    errors = evaluation.measure_box_errors(truths, predictions)
+    assert errors["count"] == 0 and errors["log_width"] == dict.fromkeys(("mean", "sd", "p5", "p50", "p95"))
+
+
+def test_an_empty_labelled_box_has_no_box_error():
+    empty = truth(boxes=[[5.0, 5.0, 5.0, 5.0]])
+    assert evaluation.measure_box_errors([empty], [prediction(boxes=[[5.0, 5.0, 5.0, 5.0]])])["count"] == 0

@@ -394,6 +394,44 @@ def test_crops_of_no_photos():
     assert geometry.crop(tf.zeros([0, 32, 32, 3]), tf.zeros([0, 2, 3]), 16).shape == (0, 2, 16, 16, 3)
 
 
+def test_crop_one_is_crop():
+    """The two implementations of one operation, over sizes, windows inside, across and beyond the picture's edges."""
+    random = np.random.default_rng(2)
+    for _ in range(60):
+        size, crop_size = int(random.integers(20, 160)), int(random.integers(8, 100))
+        canvas = random.integers(0, 256, (size, size, 3)).astype(np.uint8)
+        window = np.float32([*random.uniform(-0.3 * size, 1.3 * size, 2), random.uniform(1, 2.5 * size)])
+        found = geometry.crop_one(tf.constant(canvas), tf.constant(window), crop_size)
+        np.testing.assert_allclose(found, cut(canvas, window, size=crop_size)[0], atol=0.02)
+
+
+def test_crop_one_takes_pictures_that_are_not_square():
+    photo = random_photo(40, 70)
+    square = np.full((70, 70, 3), 128, np.uint8)
+    square[:40] = photo
+    for window in ((30.0, 18.0, 20.0), (34.5, 34.5, 70.0), (60.0, 30.0, 50.0)):
+        found = geometry.crop_one(tf.constant(photo), tf.constant(window), 33).numpy()
+        inside = np.arange(33) * window[2] / 33 + window[1] - window[2] / 2 < 38 - window[2] / 33
+        np.testing.assert_allclose(found[inside], cut(square, window, size=33)[0][inside], atol=0.02)
+
+
+def test_crop_one_beside_the_picture_is_padding():
+    for window in ((200.0, 15.0, 16.0), (15.0, -100.0, 16.0)):
+        found = geometry.crop_one(tf.zeros([32, 32, 3], tf.uint8), tf.constant(window), 16)
+        np.testing.assert_array_equal(found, np.full((16, 16, 3), PAD_VALUE))
+
+
+def test_windows_on_the_canvas_and_on_the_photo_show_the_same():
+    transform = geometry.letterbox_transform(300, 200, 96)
+    windows = tf.constant([[40.0, 50.0, 30.0], [10.0, 20.0, 60.0]])
+    points = tf.constant([[[41.0, 52.0]], [[12.0, 19.0]]])
+    in_photo = geometry.canvas_windows_to_photo(windows, transform)
+    np.testing.assert_allclose(in_photo[:, 2], windows[:, 2] / transform[0], rtol=1e-5)
+    expected = geometry.canvas_to_crop(points, windows, 64)
+    photo_points = geometry.canvas_to_photo(points, transform[tf.newaxis])
+    np.testing.assert_allclose(geometry.canvas_to_crop(photo_points, in_photo, 64), expected, atol=1e-3)
+
+
 def test_a_dot_lands_where_canvas_to_crop_says_in_many_windows():
     random = np.random.default_rng(5)
     size, crop_size, num = 96, 40, 60

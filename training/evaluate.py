@@ -25,6 +25,7 @@ import sys
 from pathlib import Path
 
 from cspn_tf.console import CallError, Parser, UserError, positive_int, run
+from cspn_tf.files import replaced_file
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS, KEYPOINT_NAMES, KEYPOINT_SLOTS, GarmentType
 
 SPLITS = ("train", "val", "test")
@@ -144,6 +145,7 @@ class Photos:
         """
         from cspn_tf.data import tfrecords
 
+        tfrecords.verify(data_dir, [split])
         self._paths = [str(path) for path in tfrecords.shard_paths(data_dir, split)]
         self._split, self._limit = split, limit
         num_photos = tfrecords.read_manifest(data_dir)["splits"][split]["num_photos"]
@@ -398,6 +400,9 @@ def make_report(scores) -> str:
         "A detection that finds no labelled garment counts as a false positive, also where the garment is there but "
         "nobody labelled it.",
         _table(["slice", "recall at IoU 0.5", "AP"], _detection_slices(scores["detection"])),
+        f"Boxes of the {scores['box_errors']['count']} garments that were found, against the labelled ones: shift of "
+        "the centre over the long side of the labelled box, and logarithm of the ratio of the sides.",
+        _table(["box error", "mean", "sd", "5 %", "50 %", "95 %"], _box_error_rows(scores["box_errors"])),
     ]
     for mode, title in BOX_MODES:
         if scores[mode]:
@@ -412,6 +417,14 @@ def _detection_slices(detection):
         for group in ("garment_type", "variation")
         for name, score in detection["recall_50"][group].items()
         if score["count"]
+    ]
+
+
+def _box_error_rows(box_errors):
+    return [
+        [name, *(_number(score[key]) for key in ("mean", "sd", "p5", "p50", "p95"))]
+        for name, score in box_errors.items()
+        if name != "count"
     ]
 
 
@@ -466,9 +479,8 @@ def _write_outputs(out, scores, predictions, names, sheets):
 
 
 def _write(path, content):
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with replaced_file(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def prediction_line(name, prediction) -> dict:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from cspn_tf import config as configs
 from cspn_tf.console import CallError, Parser, UserError, positive_int
+from cspn_tf.files import replaced_file
 
 _HISTORY = "history.json"
 
@@ -347,10 +348,9 @@ def draw_curves(history: list[dict], path) -> None:
             axis.set_yscale("log")
             axis.legend(fontsize=7)
     figure.tight_layout()
-    temporary = Path(path).with_name("writing." + Path(path).name)
-    figure.savefig(temporary, dpi=100)
+    with replaced_file(path) as temporary:
+        figure.savefig(temporary, dpi=100)
     pyplot.close(figure)
-    temporary.replace(path)
 
 
 def _number(value):

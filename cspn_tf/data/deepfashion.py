@@ -26,7 +26,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from cspn_tf.console import UserError
-from cspn_tf.data.samples import Garment, ReadResult, Rejected, Sample
+from cspn_tf.data.samples import SPLITS, Garment, ReadResult, Rejected, Sample
 from cspn_tf.garments import KEYPOINT_NAMES, KEYPOINT_SLOTS, NUM_KEYPOINTS, GarmentType, Variation, Visibility
 
 # Where a file may be, the original place first.
@@ -41,10 +41,10 @@ _KEYPOINT_COLUMNS = tuple(
     f"landmark_{what}_{k}" for k in range(1, NUM_KEYPOINTS + 1) for what in ("visibility", "location_x", "location_y")
 )
 _PAIR_COLUMNS = ("image_pair_name_1", "image_pair_name_2", "item_id", "evaluation_status")
-_SPLITS = {"train": "train", "val": "val", "test": "test"}
+_OWN_NAMES = {split: split for split in SPLITS}
 _VARIATIONS = {int(variation): variation for variation in Variation if variation != Variation.UNKNOWN}
 
-# Not in the README of In-shop, which ends at 5. Others who read the dataset found it on garments that nobody wears.
+# The README of In-shop ends at 5; a public converter of it has 6 as "flat (no person)".
 _FLAT_CODE = 6
 
 # Codes the boxes may have, of which no label is made; a row with another code is not to be trusted.
@@ -81,7 +81,7 @@ VARIANTS = (
         ("image_name", *_CORNERS),
         ("image_name", "clothes_type", "variation_type"),
         ("image_name", "evaluation_status"),
-        _SPLITS,
+        _OWN_NAMES,
         _VARIATIONS,
     ),
     _Variant(
@@ -89,7 +89,7 @@ VARIANTS = (
         ("image_name", *_CORNERS),
         ("image_name", "clothes_type"),
         ("image_name", "evaluation_status"),
-        _SPLITS,
+        _OWN_NAMES,
         {},
     ),
     _Variant(
@@ -106,7 +106,7 @@ VARIANTS = (
         ("image_name", "clothes_type", "source_type", *_CORNERS),
         ("image_name", "clothes_type", "variation_type"),
         _PAIR_COLUMNS,
-        _SPLITS,
+        _OWN_NAMES,
         _VARIATIONS,
     ),
 )

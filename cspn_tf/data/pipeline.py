@@ -2,7 +2,8 @@
 
 An example is a dict; a step is a function from dict to dict whose docstring says which keys it needs, adds and
 changes. Up to the crop and the detector's input, training and evaluation run what inference runs:
-`cspn_tf.decoding` and `cspn_tf.geometry`.
+`cspn_tf.decoding` and `cspn_tf.geometry`. Steps work on one photo or one garment, so that what only some examples
+draw costs nothing for the others; the cores share the photos, not the work on one.
 
 Randomness comes from (seed, epoch, place in the epoch) alone: neither the number of cores nor where a run was
 interrupted changes what is seen.
@@ -17,9 +18,10 @@ import tensorflow as tf
 
 from cspn_tf import geometry
 from cspn_tf.console import UserError
-from cspn_tf.data import augmentation
+from cspn_tf.data.augmentation import boxes, camera, colour, deformation, draws, flip, occlusion
 from cspn_tf.data.tfrecords import parse_example, read_manifest, shard_paths
 from cspn_tf.decoding import decode_photo
+from cspn_tf.garments import NUM_KEYPOINTS
 
 # Rows of the detector's labels; a photo with more garments keeps the largest.
 MAX_LABELLED_GARMENTS = 16
@@ -59,45 +61,58 @@ def detector_dataset(data_dir, split, config, batch_size, *, training, seed, aug
         UserError: if the data are missing, or too few to fill one batch in training.
     """
     augment = augment and training
+    photos = examples(data_dir, split, batch_size, "photos", training, seed, first_epoch)
+    if augment:
+        photos = photos.map(chain(functools.partial(add_draws, seed=seed, what="photos")))
+    photos = photos.map(detector_chain(config, augment=augment), num_parallel_calls=tf.data.AUTOTUNE)
+    batches = photos.batch(batch_size, drop_remainder=training)
+    return _finish(batches, data_dir, split, batch_size, "photos", training)
+
+
+def detector_chain(config, *, augment):
+    """Return the function that makes one photo of `parse_example` what the detector is fed.
+
+    Args:
+        config: a `cspn_tf.config.Config`.
+        augment: whether to change the photo at random; it then needs ``draws`` of the photo.
+
+    Returns:
+        A function from example to (image, labels), as `detector_dataset` without the batch.
+    """
     size = config.detector.input_size
     steps = [
         functools.partial(decode, max_pixels=config.max_pixels),
-        functools.partial(to_canvas, canvas_size=config.canvas_size),
+        functools.partial(to_source, canvas_size=config.canvas_size, always_canvas=not augment),
     ]
-    # The window is chosen before the one resampling, so that a close-up is cut from the canvas at full resolution.
     if augment:
-        steps += [
-            functools.partial(add_draws, seed=seed, what="photos"),
-            functools.partial(augmentation.random_window, canvas_size=config.canvas_size),
-        ]
+        steps += detector_augmentation(config)
     else:
-        steps += [functools.partial(choose_whole_canvas, canvas_size=config.canvas_size)]
-    steps += [functools.partial(to_detector_input, input_size=size)]
-    # Mirrored before the boxes are clipped, so that only what the picture shows is clipped.
-    if augment:
-        steps += [augmentation.flip_image]
+        steps += [
+            functools.partial(choose_whole_canvas, canvas_size=config.canvas_size),
+            functools.partial(to_detector_input, input_size=size),
+        ]
+    # Boxes are clipped when they have their final places, so that only what the picture shows is clipped.
     steps += [functools.partial(to_detector_labels, input_size=size)]
-    kept = ["image", "boxes_xyxy", "garment_types"]
-    if augment:
-        steps += [draws_of_photo]
-        kept += ["draws"]
+    steps += [lambda example: (example["image"], {key: example[key] for key in ("boxes_xyxy", "garment_types")})]
+    return chain(*steps)
 
-    photos = _examples(data_dir, split, batch_size, "photos", training, seed, first_epoch)
-    photos = photos.map(_chain(*steps, keep=kept), num_parallel_calls=tf.data.AUTOTUNE)
-    batches = photos.batch(batch_size, drop_remainder=training)
-    # Colours last and for the whole batch at once: they move nothing, and are cheapest so. Blur and JPEG artefacts
-    # belong behind them.
-    steps = [functools.partial(augmentation.recolour, key="image")] if augment else []
-    batches = batches.map(_chain(*steps), num_parallel_calls=tf.data.AUTOTUNE)
-    batches = batches.map(lambda batch: (batch["image"], {key: batch[key] for key in ("boxes_xyxy", "garment_types")}))
-    return _finish(batches, data_dir, split, batch_size, "photos", training)
+
+def detector_augmentation(config):
+    """Return the steps that cut the detector's input out of a photo's source and change it at random."""
+    return [
+        # The window is chosen before the one resampling, so that a close-up is cut at full resolution.
+        functools.partial(boxes.random_window, canvas_size=config.canvas_size),
+        functools.partial(to_detector_input, input_size=config.detector.input_size),
+        flip.flip_image,
+        *_looks("image"),
+    ]
 
 
 def keypoint_dataset(data_dir, split, config, batch_size, *, training, seed, augment=True, first_epoch=0):
     """Build the dataset that trains or evaluates the keypoint network: crops around labelled garments.
 
-    Epochs are as in `detector_dataset`, counted in garments. The garments of a photo follow each other, because
-    the photo is decoded once.
+    Epochs are as in `detector_dataset`, counted in garments, of which training leaves out those without a labelled
+    keypoint. The garments of a photo follow each other, because the photo is decoded once.
 
     Args:
         data_dir, split, config, training, seed, augment, first_epoch: as in `detector_dataset`.
@@ -121,42 +136,68 @@ def keypoint_dataset(data_dir, split, config, batch_size, *, training, seed, aug
         UserError: if the data are missing, or too few to fill one batch in training.
     """
     augment = augment and training
-    size = config.keypoints.crop_size
+    photos = examples(data_dir, split, batch_size, "garments", training, seed, first_epoch)
+    if augment:
+        photos = photos.map(chain(functools.partial(add_draws, seed=seed, what="garments")))
+    photos = photos.map(keypoint_chain(config, augment=augment), num_parallel_calls=tf.data.AUTOTUNE)
+    batches = photos.rebatch(batch_size, drop_remainder=training)
+    return _finish(batches, data_dir, split, batch_size, "garments", training)
+
+
+def keypoint_chain(config, *, augment):
+    """Return the function that makes one photo of `parse_example` what the keypoint network is fed.
+
+    Args:
+        config: a `cspn_tf.config.Config`.
+        augment: whether to change the garments at random; it then needs ``draws`` of the garments.
+
+    Returns:
+        A function from example to dict, as `keypoint_dataset` with G garments in place of B.
+    """
+    size, margin = config.keypoints.crop_size, config.keypoints.crop_margin
     steps = [
         functools.partial(decode, max_pixels=config.max_pixels),
-        functools.partial(to_canvas, canvas_size=config.canvas_size),
-    ]
-    # The box moves before the window is cut, so that what comes into view is the photo and not padding.
-    if augment:
-        steps += [functools.partial(add_draws, seed=seed, what="garments"), augmentation.jitter_boxes]
-    steps += [
-        functools.partial(to_crops, crop_size=size, margin=config.keypoints.crop_margin),
+        functools.partial(to_source, canvas_size=config.canvas_size, always_canvas=not augment),
+        functools.partial(to_crops, steps=garment_steps(size, margin, augment), crop_size=size),
         describe_garments,
+        functools.partial(to_targets, crop_size=size),
     ]
-    kept = [
-        *("crops", "keypoints_xy_crop", "visibility", "windows", "transforms"),
-        *("boxes_xyxy_photo", "keypoints_xy_photo", "garment_types", "variations", "photo_names"),
-    ]
-    if augment:
-        kept += ["draws"]
+    keep = ("crops", "targets", "visibility", "windows", "transforms", "boxes_xyxy_photo", "keypoints_xy_photo")
+    return chain(*steps, keep=(*keep, "garment_types", "variations", "photo_names"))
 
-    photos = _examples(data_dir, split, batch_size, "garments", training, seed, first_epoch)
-    garments_of_photos = photos.map(_chain(*steps, keep=kept), num_parallel_calls=tf.data.AUTOTUNE)
-    batches = garments_of_photos.rebatch(batch_size, drop_remainder=training)
-    steps = []
-    if augment:
-        steps = [
-            # What moves keypoints comes first: a warp of the cloth belongs before this step.
-            augmentation.flip_and_rotate,
-            # Then what changes the pixels in their places; blur and JPEG artefacts belong behind it.
-            functools.partial(augmentation.recolour, key="crops"),
-            # What hides keypoints comes last, when they have their final places.
-            augmentation.cut_out,
-        ]
-    steps += [functools.partial(to_targets, crop_size=size)]
-    kept = [key for key in kept if key not in ("keypoints_xy_crop", "draws")] + ["targets"]
-    batches = batches.map(_chain(*steps, keep=kept), num_parallel_calls=tf.data.AUTOTUNE)
-    return _finish(batches, data_dir, split, batch_size, "garments", training)
+
+def garment_steps(crop_size, margin, augment):
+    """Return the steps on one garment of a photo, from its box to its crop.
+
+    Args:
+        crop_size: C.
+        margin: side of the window over the long side of the box.
+        augment: whether to change the garment at random; the steps then need its ``draws``.
+
+    Returns:
+        A list of functions from dict to dict, as `to_crops` takes them.
+    """
+    window = functools.partial(to_window, margin=margin)
+    if not augment:
+        return [window, functools.partial(cut_garment, crop_size=crop_size)]
+    return [
+        # The box moves before the window is cut, so that what comes into view is the photo and not padding.
+        boxes.jitter_box,
+        window,
+        boxes.move_window,
+        # What moves keypoints comes next,
+        functools.partial(deformation.cut_garment, crop_size=crop_size),
+        flip.flip_crop,
+        # then what hides them, when they have their final places,
+        occlusion.cover,
+        # and at last what changes pixels in their places.
+        *_looks("crop"),
+    ]
+
+
+def _looks(key):
+    """Return the steps that change the pixels of a picture in their places, in the order in which a camera does."""
+    return [functools.partial(step, key=key) for step in (colour.recolour, camera.blur, camera.compress)]
 
 
 def num_examples(data_dir, split, *, what="photos"):
@@ -165,16 +206,31 @@ def num_examples(data_dir, split, *, what="photos"):
     Raises:
         UserError: if there is no manifest, or it lacks the split.
     """
+    return _split_entry(data_dir, split, what)[f"num_{what}"]
+
+
+def _split_entry(data_dir, split, what):
     if what not in ("photos", "garments"):
         raise ValueError(f"what must be 'photos' or 'garments'; received {what!r}")
     splits = read_manifest(data_dir)["splits"]
     if split not in splits:
         raise UserError(f"{data_dir} has no split {split!r}")
-    return splits[split][f"num_{what}"]
+    return splits[split]
+
+
+def _num_training_examples(data_dir, split, what):
+    """Return how many photos or garments (`what`) training sees: garments without a labelled keypoint teach nothing.
+
+    A manifest that does not count those with keypoints is of a dataset in which all garments have some.
+    """
+    entry = _split_entry(data_dir, split, what)
+    if what == "garments":
+        return entry.get("num_keypoint_garments", entry["num_garments"])
+    return entry["num_photos"]
 
 
 def steps_per_epoch(data_dir, split, batch_size, *, what="photos"):
-    """Return how many full batches an epoch of training has.
+    """Return how many full batches an epoch of training has; garments without a labelled keypoint are not in it.
 
     Args:
         data_dir, split, what: as in `num_examples`.
@@ -183,7 +239,7 @@ def steps_per_epoch(data_dir, split, batch_size, *, what="photos"):
     Raises:
         UserError: if the split does not fill one batch.
     """
-    num = num_examples(data_dir, split, what=what)
+    num = _num_training_examples(data_dir, split, what)
     if num < batch_size:
         raise UserError(f"{data_dir} has {num} {what} in split {split!r}, fewer than one batch of {batch_size}")
     return num // batch_size
@@ -192,7 +248,7 @@ def steps_per_epoch(data_dir, split, batch_size, *, what="photos"):
 # Records -------------------------------------------------------------------------------------------------------------
 
 
-def _examples(data_dir, split, batch_size, what, training, seed, first_epoch):
+def examples(data_dir, split, batch_size, what, training, seed, first_epoch):
     """Return the dataset of parsed photos, not decoded yet, with their ``epoch`` and ``place`` in it, int64.
 
     Shuffling happens here, where an example is a few ten kilobytes and costs nothing to make.
@@ -215,7 +271,7 @@ def _examples(data_dir, split, batch_size, what, training, seed, first_epoch):
         records = records.shuffle(shuffle_buffer, seed=shuffle_seed, reshuffle_each_iteration=False)
         photos = records.map(parse_example).enumerate()
         photos = photos.map(lambda place, example: {**example, "epoch": epoch, "place": place})
-        return photos.take(num) if what == "photos" else _take_garments(photos, num)
+        return photos.take(num) if what == "photos" else _take_garments(photos.map(_drop_unlabelled), num)
 
     return tf.data.Dataset.counter(start=first_epoch).flat_map(examples_of_epoch)
 
@@ -227,22 +283,32 @@ def _shuffle_buffer(data_dir, split):
     return max(num_records * SHUFFLE_BYTES // num_bytes, 1)
 
 
+_OF_GARMENTS = ("garment_types", "variations", "boxes_xyxy_photo", "keypoints_xy_photo", "visibility")
+
+
+def _drop_unlabelled(example):
+    """Leave out the garments without a single labelled keypoint."""
+    labelled = tf.reduce_any(example["visibility"] > 0, axis=-1)
+    return {**example, **{key: tf.boolean_mask(example[key], labelled) for key in _OF_GARMENTS}}
+
+
 def _take_garments(photos, num):
     """Return the photos that hold the first `num` garments; the last photo may lose some of its own."""
-    of_garments = ("garment_types", "variations", "boxes_xyxy_photo", "keypoints_xy_photo", "visibility")
 
     def count(num_before, example):
         num_after = num_before + tf.size(example["garment_types"], out_type=tf.int64)
         return num_after, (num_before, example)
 
     def drop_beyond(num_before, example):
-        return {**example, **{key: example[key][: num - num_before] for key in of_garments}}
+        return {**example, **{key: example[key][: num - num_before] for key in _OF_GARMENTS}}
 
+    # A photo without garments would be decoded for nothing.
+    photos = photos.filter(lambda example: tf.size(example["garment_types"]) > 0)
     photos = photos.scan(tf.constant(0, tf.int64), count)
     return photos.take_while(lambda num_before, _: num_before < num).map(drop_beyond)
 
 
-def _chain(*steps, keep=None):
+def chain(*steps, keep=None):
     """Return the function that runs steps one after the other and keeps some keys, or all."""
 
     # The steps hold no Python control flow over tensors: looking for some only makes building slow.
@@ -263,6 +329,8 @@ def _finish(batches, data_dir, split, batch_size, what, training):
         num_batches = -(-num_examples(data_dir, split, what=what) // batch_size)
     options = tf.data.Options()
     options.deterministic = True
+    # The cores share the examples; sharing out one example's operations too only costs.
+    options.threading.max_intra_op_parallelism = 1
     batches = batches.apply(tf.data.experimental.assert_cardinality(num_batches))
     return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
 
@@ -285,8 +353,13 @@ def decode(example, *, max_pixels):
         return {**example, "photo": tf.identity(photo)}
 
 
-def to_canvas(example, *, canvas_size):
-    """Letterbox the photo, and take its labels along.
+def to_source(example, *, canvas_size, always_canvas):
+    """Letterbox the labels, and choose what crops and the detector's input are cut out of.
+
+    That is the canvas, as in inference, or, where that would only enlarge or shift the photo and `always_canvas` is
+    not set, the photo itself with the canvas's padding around it: it saves a resampling, and its time, and shows what
+    the canvas would show. A photo that the canvas shrinks goes over it, or training would see finer detail than there
+    is in use.
 
     Needs:
         photo: uint8 `(H, W, 3)`.
@@ -294,19 +367,39 @@ def to_canvas(example, *, canvas_size):
         keypoints_xy_photo: float32 `(G, 8, 2)`.
 
     Adds:
-        canvas: uint8 `(S, S, 3)`.
-        transform: float32 `(3,)`, of `geometry.letterbox_transform`.
+        transform: float32 `(3,)`, photo to canvas, of `geometry.letterbox_transform`.
         boxes_xyxy_canvas: float32 `(G, 4)`.
         keypoints_xy_canvas: float32 `(G, 8, 2)`.
+        source: uint8 `(H, W, 3)`, the padded photo or the canvas.
+        source_transform: float32 `(3,)`, source to canvas.
     """
-    canvas, transform = geometry.letterbox(example["photo"], canvas_size)
+    photo = example["photo"]
+    height, width = tf.unstack(tf.shape(photo)[:2])
+    transform = geometry.letterbox_transform(height, width, canvas_size)
+
+    def canvas():
+        return geometry.letterbox(photo, canvas_size)[0], tf.constant([1.0, 0.0, 0.0])
+
+    def padded_photo():
+        pad_yx = (tf.maximum(height, width) - [height, width] + 1) // 2
+        padding = tf.stack([pad_yx[0], pad_yx[0], pad_yx[1], pad_yx[1], 0, 0])
+        source = tf.pad(photo, tf.reshape(padding, [3, 2]), constant_values=int(geometry.PAD_VALUE))
+        offset_xy = transform[1:] - transform[0] * tf.cast(pad_yx[::-1], tf.float32)
+        return source, tf.concat([transform[:1], offset_xy], axis=0)
+
+    if always_canvas:
+        source, source_transform = canvas()
+    else:
+        is_shrunk = tf.maximum(height, width) > canvas_size
+        source, source_transform = tf.cond(is_shrunk, canvas, padded_photo)
     corners = geometry.photo_to_canvas(geometry.boxes_to_corners(example["boxes_xyxy_photo"]), transform)
     return {
         **example,
-        "canvas": canvas,
         "transform": transform,
         "boxes_xyxy_canvas": geometry.corners_to_boxes(corners),
         "keypoints_xy_canvas": geometry.photo_to_canvas(example["keypoints_xy_photo"], transform[tf.newaxis]),
+        "source": source,
+        "source_transform": source_transform,
     }
 
 
@@ -318,22 +411,20 @@ def add_draws(example, *, seed, what):
         garment_types: int32 `(G,)`.
 
     Adds:
-        draws: of `augmentation.draw`, for 1 or G examples.
+        draws: of `draws.draw`, of the photo, or of G garments.
     """
     photo_seed = tf.constant([seed, 1], tf.int64)
     for number in (example["epoch"], example["place"]):
         photo_seed = tf.random.experimental.stateless_fold_in(photo_seed, number)
-    num = 1 if what == "photos" else tf.size(example["garment_types"])
-    return {**example, "draws": augmentation.draw(photo_seed, num)}
-
-
-def draws_of_photo(example):
-    """Take the axis of one off the photo's ``draws``, so that photos can be batched."""
-    return {**example, "draws": {name: numbers[0] for name, numbers in example["draws"].items()}}
+    if what == "photos":
+        numbers = {name: values[0] for name, values in draws.draw(photo_seed, 1).items()}
+    else:
+        numbers = draws.draw(photo_seed, tf.size(example["garment_types"]))
+    return {**example, "draws": numbers}
 
 
 def choose_whole_canvas(example, *, canvas_size):
-    """Let the detector see the whole canvas; `augmentation.random_window` is the random counterpart.
+    """Let the detector see the whole canvas; `boxes.random_window` is the random counterpart.
 
     Needs:
         garment_types: int32 `(G,)`.
@@ -347,22 +438,26 @@ def choose_whole_canvas(example, *, canvas_size):
 
 
 def to_detector_input(example, *, input_size):
-    """Cut the detector's input out of the canvas, and take the boxes along.
+    """Cut the detector's input out of the source, and take the boxes along.
 
     Needs:
-        canvas: uint8 `(S, S, 3)`.
-        window: float32 `(3,)`.
+        source, source_transform: of `to_source`.
+        window: float32 `(3,)`, canvas pixels.
         boxes_xyxy_canvas: float32 `(G, 4)`.
 
     Adds:
         image: float32 `(D, D, 3)`, 0 to 255.
         boxes_xyxy: float32 `(G, 4)`, pixels of the image; they may reach beyond it.
     """
-    canvas, window = example["canvas"], example["window"]
-    image = _cut(canvas, window, input_size)
+    window = example["window"]
+    image = geometry.crop_one(example["source"], _in_source(example, window), input_size)
     corners = geometry.boxes_to_corners(example["boxes_xyxy_canvas"])
-    boxes = geometry.corners_to_boxes(geometry.canvas_to_crop(corners, window, input_size))
-    return {**example, "image": image, "boxes_xyxy": boxes}
+    boxes_xyxy = geometry.corners_to_boxes(geometry.canvas_to_crop(corners, window, input_size))
+    return {**example, "image": image, "boxes_xyxy": boxes_xyxy}
+
+
+def _in_source(example, window):
+    return geometry.canvas_windows_to_photo(window[tf.newaxis], example["source_transform"])[0]
 
 
 def to_detector_labels(example, *, input_size):
@@ -375,45 +470,93 @@ def to_detector_labels(example, *, input_size):
     Needs:
         kept: bool `(G,)`.
     """
-    boxes = geometry.clip_boxes(example["boxes_xyxy"], input_size, input_size)
-    sizes = boxes[:, 2:] - boxes[:, :2]
+    boxes_xyxy = geometry.clip_boxes(example["boxes_xyxy"], input_size, input_size)
+    sizes = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
     areas = tf.where(example["kept"], sizes[:, 0] * sizes[:, 1], -1.0)
     num = tf.minimum(tf.reduce_sum(tf.cast(example["kept"], tf.int32)), MAX_LABELLED_GARMENTS)
     rows = tf.sort(tf.math.top_k(areas, num).indices)
-    boxes = tf.pad(tf.gather(boxes, rows), [[0, MAX_LABELLED_GARMENTS - num], [0, 0]])
+    boxes_xyxy = tf.pad(tf.gather(boxes_xyxy, rows), [[0, MAX_LABELLED_GARMENTS - num], [0, 0]])
     types = tf.pad(tf.gather(example["garment_types"], rows), [[0, MAX_LABELLED_GARMENTS - num]])
     return {
         **example,
-        "boxes_xyxy": tf.ensure_shape(boxes, [MAX_LABELLED_GARMENTS, 4]),
+        "boxes_xyxy": tf.ensure_shape(boxes_xyxy, [MAX_LABELLED_GARMENTS, 4]),
         "garment_types": tf.ensure_shape(types, [MAX_LABELLED_GARMENTS]),
     }
 
 
-def _cut(canvas, window, size):
-    return geometry.crop(canvas[tf.newaxis], window[tf.newaxis, tf.newaxis], size)[0, 0]
-
-
-def to_crops(example, *, crop_size, margin):
-    """Cut a square around each garment out of the canvas, and take the keypoints along.
+def to_crops(example, *, steps, crop_size):
+    """Run the steps on one garment for each garment of the photo.
 
     Needs:
-        canvas: uint8 `(S, S, 3)`.
-        boxes_xyxy_canvas: float32 `(G, 4)`.
-        keypoints_xy_canvas: float32 `(G, 8, 2)`.
+        source, source_transform, keypoints_xy_canvas, boxes_xyxy_canvas: of `to_source`.
+        visibility: int32 `(G, 8)`.
+        draws: of G garments, where a step needs them.
 
     Adds:
-        windows: float32 `(G, 3)`, of `geometry.crop_windows`.
+        windows: float32 `(G, 3)`, of `geometry.crop_windows`, canvas pixels.
         crops: float32 `(G, C, C, 3)`, 0 to 255.
         keypoints_xy_crop: float32 `(G, 8, 2)`.
+
+    Changes:
+        visibility.
     """
-    windows = geometry.crop_windows(example["boxes_xyxy_canvas"], margin)
-    crops = geometry.crop(example["canvas"][tf.newaxis], windows[:, tf.newaxis], crop_size)[:, 0]
+    of_garment = {
+        "box_xyxy_canvas": example["boxes_xyxy_canvas"],
+        "keypoints_xy_canvas": example["keypoints_xy_canvas"],
+        "visibility": example["visibility"],
+        **({"draws": example["draws"]} if "draws" in example else {}),
+    }
+    of_photo = {key: example[key] for key in ("source", "source_transform")}
+    run = chain(*steps, keep=("window", "crop", "keypoints_xy_crop", "visibility"))
+    garments = tf.map_fn(
+        lambda garment: run({**garment, **of_photo}),
+        of_garment,
+        fn_output_signature={
+            "window": tf.TensorSpec([3], tf.float32),
+            "crop": tf.TensorSpec([crop_size, crop_size, 3], tf.float32),
+            "keypoints_xy_crop": tf.TensorSpec([NUM_KEYPOINTS, 2], tf.float32),
+            "visibility": tf.TensorSpec([NUM_KEYPOINTS], tf.int32),
+        },
+    )
+    return {**example, **garments, "windows": garments["window"], "crops": garments["crop"]}
+
+
+# Steps on one garment ------------------------------------------------------------------------------------------------
+
+
+def to_window(example, *, margin):
+    """Choose the window that is cut out for a garment.
+
+    Needs:
+        box_xyxy_canvas: float32 `(4,)`.
+
+    Adds:
+        window: float32 `(3,)`, of `geometry.crop_windows`.
+    """
+    return {**example, "window": geometry.crop_windows(example["box_xyxy_canvas"], margin)}
+
+
+def cut_garment(example, *, crop_size):
+    """Cut a garment's crop out of its source; `deformation.cut_garment` is the random counterpart.
+
+    Needs:
+        source, source_transform: of `to_source`.
+        window: float32 `(3,)`, canvas pixels.
+        keypoints_xy_canvas: float32 `(8, 2)`.
+
+    Adds:
+        crop: float32 `(C, C, 3)`, 0 to 255.
+        keypoints_xy_crop: float32 `(8, 2)`.
+    """
+    window = example["window"]
     return {
         **example,
-        "windows": windows,
-        "crops": crops,
-        "keypoints_xy_crop": geometry.canvas_to_crop(example["keypoints_xy_canvas"], windows, crop_size),
+        "crop": geometry.crop_one(example["source"], _in_source(example, window), crop_size),
+        "keypoints_xy_crop": geometry.canvas_to_crop(example["keypoints_xy_canvas"], window, crop_size),
     }
+
+
+# Steps on all garments of a photo ------------------------------------------------------------------------------------
 
 
 def describe_garments(example):
@@ -436,18 +579,15 @@ def describe_garments(example):
     }
 
 
-# Steps on a batch ----------------------------------------------------------------------------------------------------
-
-
 def to_targets(example, *, crop_size):
     """Join keypoints and what is known of them into what the loss takes.
 
     Needs:
-        keypoints_xy_crop: float32 `(B, 8, 2)`, crop pixels, anything where there are no coordinates.
-        visibility: int32 `(B, 8)`.
+        keypoints_xy_crop: float32 `(G, 8, 2)`, crop pixels, anything where there are no coordinates.
+        visibility: int32 `(G, 8)`.
 
     Adds:
-        targets: float32 `(B, 8, 3)`: x, y, weight; see `keypoint_dataset`.
+        targets: float32 `(G, 8, 3)`: x, y, weight; see `keypoint_dataset`.
     """
     keypoints = example["keypoints_xy_crop"]
     inside = tf.reduce_all((keypoints >= -0.5) & (keypoints <= crop_size - 0.5), axis=-1)

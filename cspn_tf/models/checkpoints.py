@@ -14,6 +14,7 @@ from pathlib import Path
 from cspn_tf import config as configs
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
+from cspn_tf.files import replaced_file
 
 DETECTOR, KEYPOINTS = "detector", "keypoints"
 _CONFIG, _NETWORK, _WEIGHTS = "config.json", "network.json", "best.weights.h5"
@@ -47,10 +48,8 @@ def read_description(directory, network: str) -> tuple[Config, dict]:
 
 def save_weights(model, directory) -> None:
     """Write a model's weights as the directory's best, by rename."""
-    path = Path(directory) / _WEIGHTS
-    temporary = path.with_name("writing." + path.name)
-    model.save_weights(temporary)
-    temporary.replace(path)
+    with replaced_file(Path(directory) / _WEIGHTS) as temporary:
+        model.save_weights(temporary)
 
 
 def load_detector(directory):
@@ -91,10 +90,8 @@ def joint_config(detector_config: Config, keypoint_config: Config) -> Config:
 
 def write_json(path, content) -> None:
     """Write JSON by rename."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)
+    with replaced_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _with_weights(model, directory):

@@ -11,7 +11,9 @@ from PIL import Image
 from cspn_tf import geometry
 from cspn_tf.config import preset
 from cspn_tf.console import UserError
-from cspn_tf.data import augmentation, pipeline, tfrecords
+from cspn_tf.data import pipeline, shards, tfrecords
+from cspn_tf.data.augmentation import boxes as box_errors
+from cspn_tf.data.augmentation import camera, colour, deformation, draws, flip, occlusion
 from cspn_tf.data.samples import Garment, Sample
 from cspn_tf.garments import GarmentType, Variation, Visibility
 
@@ -73,7 +75,7 @@ def data(tmp_path_factory):
     """A prepared dataset: 14 photos with 18 garments to train on, in several shards, and 6 with 8 in val."""
     photos, out = tmp_path_factory.mktemp("photos"), tmp_path_factory.mktemp("prepared")
     samples = write_photos(photos, "train", 14) + write_photos(photos, "val", 6)
-    _, rejected = tfrecords.write_dataset(out, samples, source="test", shard_bytes=20_000)
+    _, rejected = shards.write_dataset(out, samples, about={"source": "test"}, shard_bytes=20_000)
     assert not rejected
     assert len(tfrecords.shard_paths(out, "train")) > 2
     return out
@@ -115,8 +117,9 @@ def photos_of_two_epochs(data):
 
 @pytest.fixture
 def without_colours(monkeypatch):
-    monkeypatch.setattr(augmentation, "recolour", lambda example, key: example)
-    monkeypatch.setattr(augmentation, "cut_out", lambda example: example)
+    for module, step in ((colour, "recolour"), (camera, "blur"), (camera, "compress")):
+        monkeypatch.setattr(module, step, lambda example, key: example)
+    monkeypatch.setattr(occlusion, "cover", lambda example: example)
 
 
 def assert_same(batches, others):
@@ -172,8 +175,17 @@ def test_evaluation_is_one_pass_in_file_order_with_every_label(evaluated_garment
 
 @pytest.mark.parametrize("build", [pipeline.keypoint_dataset, pipeline.detector_dataset])
 def test_evaluation_has_no_augmentation_in_its_graph(data, monkeypatch, build):
-    for step in ("draw", "jitter_boxes", "flip_and_rotate", "cut_out", "random_window", "flip_image", "recolour"):
-        monkeypatch.setattr(augmentation, step, None)
+    for module, steps in (
+        (draws, ["draw"]),
+        (box_errors, ["jitter_box", "move_window", "random_window"]),
+        (deformation, ["cut_garment"]),
+        (flip, ["flip_crop", "flip_image"]),
+        (occlusion, ["cover"]),
+        (colour, ["recolour"]),
+        (camera, ["blur", "compress"]),
+    ):
+        for step in steps:
+            monkeypatch.setattr(module, step, None)
     dataset = build(data, "val", CONFIG, 4, training=False, seed=1, augment=True)
     assert dataset.cardinality() == 2
 
@@ -240,6 +252,120 @@ def test_a_training_dataset_is_known_to_be_endless(data):
     """So that Keras asks for the number of steps rather than never end an epoch."""
     dataset = pipeline.detector_dataset(data, "train", CONFIG, 4, training=True, seed=0, augment=False)
     assert dataset.cardinality() == tf.data.INFINITE_CARDINALITY
+
+
+def test_the_first_batches_mix_all_shards(tmp_path):
+    """The photos of a shard follow each other in the files, and must not in the batches."""
+    samples = [with_photo(tmp_path, index, [full_garment()]) for index in range(64)]
+    (tmp_path / "out").mkdir()
+    shards.write_dataset(tmp_path / "out", samples, about={"source": "test"}, shard_bytes=6_000)
+    num_shards = len(tfrecords.shard_paths(tmp_path / "out", "train"))
+    assert num_shards >= 4
+    seen = joined(keypoint_batches(tmp_path / "out", 4, augment=False), "photo_names")
+    places = [int(name.decode().split("-")[1].split(".")[0]) * num_shards // 64 for name in seen]
+    assert len(set(places)) >= min(num_shards, 6)
+
+
+# Garments ------------------------------------------------------------------------------------------------------------
+
+
+def with_photo(folder, index, garments, split="train"):
+    """Write a photo of 60 x 50 and return its sample."""
+    path = folder / f"photo-{index}.png"
+    Image.fromarray(np.random.default_rng(index).integers(0, 255, (6, 5, 3), np.uint8)).resize((50, 60)).save(path)
+    return Sample(path.name, split, tuple(garments), f"list.txt:{index + 1}", str(path))
+
+
+def full_garment(**visibility):
+    return garment_in((5, 6, 40, 52), GarmentType.FULL_BODY, **visibility)
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    """Photo 0 has 18 garments, photo 1 none with a keypoint, photo 2 one with and one without, 3 to 5 one each."""
+    folder = tmp_path_factory.mktemp("crowded")
+    hidden = {f"slot{slot}": Visibility.ABSENT if slot % 2 else Visibility.CUT_OFF for slot in range(8)}
+    garments = [
+        [garment_in((index, 6, index + 30, 52), GarmentType(index % 3 + 1)) for index in range(18)],
+        [full_garment(**hidden), full_garment(**hidden)],
+        [full_garment(**hidden), full_garment()],
+        *([full_garment()] for _ in range(3)),
+    ]
+    samples = [with_photo(folder, index, labelled) for index, labelled in enumerate(garments)]
+    (folder / "out").mkdir()
+    shards.write_dataset(folder / "out", samples, about={"source": "test"})
+    return folder / "out"
+
+
+def test_garments_without_keypoints_are_not_trained_on(crowded):
+    assert pipeline.num_examples(crowded, "train", what="garments") == 25
+    assert pipeline.steps_per_epoch(crowded, "train", 4, what="garments") == 22 // 4
+    batches = keypoint_batches(crowded, 5)
+    names = joined(batches, "photo_names")
+    assert b"photo-1.png" not in names and (names == b"photo-2.png").sum() <= 1
+    assert (joined(batches, "visibility") > 0).any(axis=1).all()
+    windows = {tuple(window) for window in joined(batches, "windows")}
+    assert len(windows) == 20
+    with pytest.raises(UserError, match=r"22 garments in split 'train', fewer than one batch of 23"):
+        pipeline.steps_per_epoch(crowded, "train", 23, what="garments")
+
+
+def test_garments_without_keypoints_are_evaluated_in_their_place(crowded):
+    batches = keypoint_batches(crowded, split="train", training=False)
+    names = joined(batches, "photo_names").tolist()
+    assert names == [b"photo-0.png"] * 18 + [b"photo-1.png"] * 2 + [b"photo-2.png"] * 2 + [
+        b"photo-3.png",
+        b"photo-4.png",
+        b"photo-5.png",
+    ]
+    assert not joined(batches, "targets")[18:21].any()
+
+
+def test_a_manifest_that_does_not_count_keypoints_counts_all_garments(crowded, tmp_path):
+    manifest = json.loads((crowded / tfrecords.MANIFEST).read_text())
+    assert manifest["splits"]["train"].pop("num_keypoint_garments") == 22
+    (tmp_path / tfrecords.MANIFEST).write_text(json.dumps(manifest))
+    assert pipeline.steps_per_epoch(tmp_path, "train", 4, what="garments") == 25 // 4
+
+
+def test_the_detector_is_given_the_sixteen_largest_garments_of_a_photo(crowded):
+    ((images, labels),) = detector_batches(crowded, 1, split="train", training=False)
+    assert (labels["garment_types"] > 0).sum(axis=1).tolist() == [16, 2, 2, 1]
+    assert images.shape == (4, INPUT, INPUT, 3)
+
+
+def test_a_photo_that_fits_the_canvas_is_cut_as_its_canvas_would_be():
+    """Training cuts such photos without the canvas between; what it sees differs by one faint resampling."""
+    random = np.random.default_rng(0)
+    for height, width in ((256, 256), (256, 170), (256, 171), (200, 150)):
+        coarse = random.integers(0, 256, (height // 12, width // 12, 3), np.uint8)
+        photo = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+        example = {
+            "photo": tf.constant(photo),
+            "boxes_xyxy_photo": tf.constant([[20.0, 10.0, width - 30.0, height - 20.0]]),
+            "keypoints_xy_photo": tf.zeros([1, 8, 2]),
+            "visibility": tf.zeros([1, 8], tf.int32),
+        }
+        found = [
+            pipeline.to_crops(
+                pipeline.to_source(example, canvas_size=CANVAS, always_canvas=always_canvas),
+                steps=pipeline.garment_steps(CROP, 1.25, augment=False),
+                crop_size=CROP,
+            )["crops"].numpy()
+            for always_canvas in (True, False)
+        ]
+        # The canvas is rounded to whole levels; even without a shift or a change of size it is the photo itself.
+        exact = max(height, width) == CANVAS and (height - width) % 2 == 0
+        away = np.abs(found[0] - found[1])
+        assert away.mean() < (0.01 if exact else 1.0)
+
+
+def test_a_photo_that_the_canvas_shrinks_goes_over_it():
+    photo = tf.zeros([300, 410, 3], tf.uint8)
+    example = {"photo": photo, "boxes_xyxy_photo": tf.zeros([0, 4]), "keypoints_xy_photo": tf.zeros([0, 8, 2])}
+    source = pipeline.to_source(example, canvas_size=CANVAS, always_canvas=False)
+    assert source["source"].shape == (CANVAS, CANVAS, 3)
+    np.testing.assert_array_equal(source["source_transform"], [1, 0, 0])
 
 
 # Markers -------------------------------------------------------------------------------------------------------------
@@ -361,10 +487,12 @@ def test_detector_labels_are_padded_with_zeros(num):
 
 
 def test_steps_give_the_same_in_a_dataset_as_eagerly(data):
+    steps = pipeline.garment_steps(CROP, 1.25, augment=False)
+
     def run(record):
         example = pipeline.decode(tfrecords.parse_example(record), max_pixels=CONFIG.max_pixels)
-        example = pipeline.to_canvas(example, canvas_size=CANVAS)
-        example = pipeline.to_crops(example, crop_size=CROP, margin=1.25)
+        example = pipeline.to_source(example, canvas_size=CANVAS, always_canvas=True)
+        example = pipeline.to_crops(example, steps=steps, crop_size=CROP)
         example = pipeline.to_targets(example, crop_size=CROP)
         example = pipeline.choose_whole_canvas(example, canvas_size=CANVAS)
         return pipeline.to_detector_labels(pipeline.to_detector_input(example, input_size=INPUT), input_size=INPUT)

@@ -22,7 +22,7 @@ BOX = (10.0, 10.0, 90.0, 130.0)
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     """Five photos of 100 x 140: photo i is grey level 40 i and shows one garment, except that the last shows two."""
-    from cspn_tf.data import tfrecords
+    from cspn_tf.data import shards
 
     root = tmp_path_factory.mktemp("photos")
     samples = []
@@ -35,7 +35,7 @@ def data_dir(tmp_path_factory):
         garments = tuple(garment(garment_type) for garment_type in types_)
         samples.append(Sample(path.name, "test", garments, f"labels.txt:{index + 3}", str(path)))
     folder = tmp_path_factory.mktemp("data")
-    _, rejected = tfrecords.write_dataset(folder, samples, source="by hand")
+    _, rejected = shards.write_dataset(folder, samples, about={"source": "by hand"})
     assert not rejected
     return folder
 
@@ -224,6 +224,7 @@ def test_outputs_are_complete_and_readable(data_dir, pipeline, tmp_path):
     report = (tmp_path / "report.md").read_text()
     assert "| PCK@0.2 | higher | 0.6842 | 38 | 0.8947 | 38 |" in report
     assert "| recall at IoU 0.5 | 0.6667 | 6 garments |" in report
+    assert "| log width | 0.0000 | 0.0000 | 0.0000 | 0.0000 | 0.0000 |" in report
     assert "| upper-body | 0.6842" not in report and "| upper-body | 1.0000 (3) |" in report
 
 

@@ -1,0 +1,61 @@
+"""What cameras and shops do to pictures: blur and JPEG artefacts."""
+
+import functools
+
+import tensorflow as tf
+import tensorflow_addons as tfa
+
+from cspn_tf.data.augmentation.ranges import between
+
+BLUR_CHANCE = 0.2
+# Standard deviation and size of the filter, pixels. A few fixed ones: the op takes Python numbers only.
+BLURS = ((0.6, 5), (1.0, 7), (1.4, 7))
+JPEG_CHANCE = 0.3
+JPEG_QUALITY = (25, 95)
+
+
+def blur(example, key):
+    """Blur some pictures, each with one of `BLURS`.
+
+    Args:
+        example: as below.
+        key: name of the picture.
+
+    Needs and changes:
+        <key>: float32 `(C, C, 3)`.
+
+    Needs:
+        draws: of the example.
+    """
+    draws, picture = example["draws"], example[key]
+    blurred = [functools.partial(_blurred, picture, *numbers) for numbers in BLURS]
+    which = tf.cast(draws["blur_sigma"] * len(BLURS), tf.int32)
+    picture = tf.cond(draws["blurred"] < BLUR_CHANCE, lambda: tf.switch_case(which, blurred), lambda: picture)
+    return {**example, key: picture}
+
+
+def _blurred(picture, sigma, filter_size):
+    return tfa.image.gaussian_filter2d(picture, filter_size, sigma)
+
+
+def compress(example, key):
+    """Write some pictures as JPEG files of random quality, and read them again.
+
+    Args:
+        example: as below.
+        key: name of the picture.
+
+    Needs and changes:
+        <key>: float32 `(C, C, 3)`, 0 to 255; whole numbers afterwards.
+
+    Needs:
+        draws: of the example.
+    """
+    draws, picture = example["draws"], example[key]
+    quality = tf.cast(between(draws["jpeg_quality"], JPEG_QUALITY), tf.int32)
+
+    def compressed():
+        file = tf.raw_ops.EncodeJpegVariableQuality(images=tf.cast(picture + 0.5, tf.uint8), quality=quality)
+        return tf.ensure_shape(tf.cast(tf.io.decode_jpeg(file, channels=3), tf.float32), picture.shape)
+
+    return {**example, key: tf.cond(draws["compressed"] < JPEG_CHANCE, compressed, lambda: picture)}

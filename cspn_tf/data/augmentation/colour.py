@@ -1,0 +1,51 @@
+"""Brightness, contrast, saturation and the colour of the light."""
+
+import tensorflow as tf
+
+from cspn_tf import geometry
+from cspn_tf.data.augmentation.ranges import between
+
+BRIGHTNESS = (0.7, 1.3)  # gain of all colours
+CONTRAST = (0.75, 1.25)  # gain about mid-grey
+SATURATION = (0.6, 1.4)  # gain of the difference from grey
+GREY_CHANCE = 0.08
+CAST = (0.9, 1.1)  # gain of each colour by itself: the light's colour
+
+# What each colour gives to brightness (ITU-R BT.601).
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def recolour(example, key):
+    """Change the colours of a picture: one matrix and one offset, so that the pixels are touched once.
+
+    Args:
+        example: as below.
+        key: name of the picture.
+
+    Needs and changes:
+        <key>: float32 `(C, C, 3)`, 0 to 255.
+
+    Needs:
+        draws: of the example.
+    """
+    picture = example[key]
+    matrix, offset = colour_change(example["draws"])
+    pixels = tf.matmul(tf.reshape(picture, [-1, 3]), matrix, transpose_b=True) + offset
+    return {**example, key: tf.reshape(tf.clip_by_value(pixels, 0.0, 255.0), picture.shape)}
+
+
+def colour_change(draws):
+    """Return the change of colours of a picture: `changed = matrix @ colour + offset`.
+
+    Args:
+        draws: of the example.
+
+    Returns:
+        matrix: float32 `(3, 3)`.
+        offset: float32 scalar, the same for the three colours.
+    """
+    saturation = tf.where(draws["grey"] < GREY_CHANCE, 0.0, between(draws["saturation"], SATURATION))
+    saturate = saturation * tf.eye(3) + (1.0 - saturation) * tf.constant(_LUMA)
+    contrast = between(draws["contrast"], CONTRAST)
+    gains = contrast * between(draws["brightness"], BRIGHTNESS) * between(draws["cast"], CAST)
+    return gains[:, tf.newaxis] * saturate, geometry.PAD_VALUE * (1.0 - contrast)

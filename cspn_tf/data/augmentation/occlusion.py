@@ -1,0 +1,46 @@
+"""Rectangles that hide a part of the garment and the keypoints under them."""
+
+import tensorflow as tf
+import tensorflow_addons as tfa
+
+from cspn_tf.data.augmentation.ranges import between
+from cspn_tf.garments import Visibility
+
+COVER_CHANCE = 0.3
+COVER_SIZE = (0.1, 0.35)  # sides of the rectangle, of the crop
+
+
+def cover(example):
+    """Cover a rectangle of some crops with one colour; the keypoints under it become occluded, and stay labelled.
+
+    Needs and changes:
+        crop: float32 `(C, C, 3)`.
+        visibility: int32 `(8,)`.
+
+    Needs:
+        keypoints_xy_crop: float32 `(8, 2)`.
+        draws: of the garment.
+    """
+    draws, crop, visibility = example["draws"], example["crop"], example["visibility"]
+    size = crop.shape[0]
+    centre_xy = tf.cast(draws["cover_centre"] * size, tf.int32)
+    # Half sides, because the op takes even sizes only, and at least one pixel.
+    half_xy = tf.maximum(tf.cast(between(draws["cover_size"], COVER_SIZE) * size / 2.0, tf.int32), 1)
+
+    def covered():
+        cut = tfa.image.cutout(
+            crop[tf.newaxis],
+            mask_size=2 * half_xy[::-1],
+            offset=centre_xy[tf.newaxis, ::-1],
+            # Documented as one number; it may be whatever broadcasts to the pictures.
+            constant_values=draws["cover_colour"] * 255.0,
+        )[0]
+        # The op covers `centre - half` up to, but not with, `centre + half`.
+        first_xy, last_xy = (tf.cast(edge, tf.float32) for edge in (centre_xy - half_xy, centre_xy + half_xy - 1))
+        points = example["keypoints_xy_crop"]
+        under = tf.reduce_all((points >= first_xy - 0.5) & (points <= last_xy + 0.5), axis=-1)
+        hidden = under & (visibility == Visibility.VISIBLE)
+        return cut, tf.where(hidden, tf.constant(Visibility.OCCLUDED, tf.int32), visibility)
+
+    crop, visibility = tf.cond(draws["covered"] < COVER_CHANCE, covered, lambda: (crop, visibility))
+    return {**example, "crop": crop, "visibility": visibility}

@@ -1,0 +1,185 @@
+"""Values of annotation files that are not text tables: JSON documents, numbers, codes, boxes, photo names.
+
+Every function returns a value that can be used or raises `FieldFault`, whatever it is given: a reader decides what
+the fault costs.
+"""
+
+import json
+import os
+from pathlib import PurePosixPath
+
+LARGEST_COORDINATE = 1e6  # pixels; beyond this a number is a slip, whatever the photo
+
+
+class FieldFault(Exception):
+    """A value cannot be used; the message says why, in one line."""
+
+
+# JSON ----------------------------------------------------------------------------------------------------------------
+
+
+class _RepeatedKey(dict):
+    """An object that has a key twice, so that nobody knows which value is right."""
+
+    key = ""
+
+
+def read_json(path):
+    """Read a JSON file.
+
+    What Python reads beyond the standard is a fault where it is used: `NaN`, `Infinity` and numbers too large for a
+    float when they are read as a number, repeated keys when the object is. A fault then costs one annotation of a
+    large file and not the file.
+
+    Args:
+        path: of the file, UTF-8, with or without a byte order mark.
+
+    Raises:
+        FieldFault: it cannot be read, or is not JSON.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = file.read().decode("utf-8-sig")
+        return json.loads(text, object_pairs_hook=_object)
+    except OSError as error:
+        raise FieldFault(f"cannot be read: {error.strerror or error}")
+    except UnicodeDecodeError as error:
+        raise FieldFault(f"is not UTF-8: byte {error.start}")
+    except json.JSONDecodeError as error:
+        raise FieldFault(f"is not JSON: {error.msg} in line {error.lineno}")
+    except ValueError:  # Python reads no whole number of more than some thousand digits
+        raise FieldFault("is not JSON that can be read: a number has too many digits")
+    except RecursionError:
+        raise FieldFault("is not JSON that can be read: it is nested too deeply")
+
+
+def _object(pairs):
+    read = dict(pairs)
+    if len(read) == len(pairs):
+        return read
+    repeated, seen = _RepeatedKey(read), set()
+    for key, _ in pairs:
+        if key in seen:
+            repeated.key = key
+        seen.add(key)
+    return repeated
+
+
+def json_object(value, what) -> dict:
+    """Return a JSON object.
+
+    Args:
+        value: as `read_json` gave it.
+        what: what it is, for the message.
+
+    Raises:
+        FieldFault: it is something else, or has a key twice.
+    """
+    if not isinstance(value, dict):
+        raise FieldFault(f"{what} is {shown(value)}, required an object")
+    if isinstance(value, _RepeatedKey):
+        raise FieldFault(f"{what} has the key {shown(value.key)} more than once")
+    return value
+
+
+def json_list(value, what, length=None) -> list:
+    """Return a JSON list, of `length` values unless that is None; the rest as `json_object`."""
+    if not isinstance(value, list):
+        raise FieldFault(f"{what} is {shown(value)}, required a list")
+    if length is not None and len(value) != length:
+        raise FieldFault(f"{what} has {len(value)} values, required {length}")
+    return value
+
+
+def member(json_dict, key, what):
+    """Return what a JSON object has under a key; `what` names the object.
+
+    Raises:
+        FieldFault: the key is missing.
+    """
+    if key not in json_dict:
+        raise FieldFault(f"{what} has no {key!r}")
+    return json_dict[key]
+
+
+# Values --------------------------------------------------------------------------------------------------------------
+
+
+def number(value, what) -> float:
+    """Return a coordinate or a length in pixels.
+
+    Raises:
+        FieldFault: it is no number, not finite or too large.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise FieldFault(f"{what} is {shown(value)}, required a number")
+    if not abs(value) <= LARGEST_COORDINATE:  # so that NaN fails too
+        raise FieldFault(f"{what} {shown(value)} is not a number of pixels")
+    return float(value)
+
+
+def whole_number(value, what) -> int:
+    """Return a whole number that is not negative.
+
+    Raises:
+        FieldFault: it is anything else; 1.0 is.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise FieldFault(f"{what} is {shown(value)}, required a whole number")
+    return value
+
+
+def code(value, what, known) -> int:
+    """Return a code that must be one of those known; 1.0 is 1, as tools write whole tables as floats.
+
+    Raises:
+        FieldFault: it is anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or value not in known:
+        raise FieldFault(f"{what} is {shown(value)}, required {', '.join(str(int(k)) for k in known)}")
+    return int(value)
+
+
+def box(x_min, y_min, x_max, y_max) -> tuple[float, float, float, float]:
+    """Return a box from its corners.
+
+    Raises:
+        FieldFault: it has no area, or is too large.
+    """
+    if not (x_max > x_min and y_max > y_min):
+        raise FieldFault(f"box {x_min:g} {y_min:g} {x_max:g} {y_max:g} has no area")
+    for value in (x_min, y_min, x_max, y_max):
+        number(value, "corner of the box")
+    return x_min, y_min, x_max, y_max
+
+
+def photo_name(value, what) -> str:
+    """Return a photo's path inside the dataset, in its shortest spelling.
+
+    Raises:
+        FieldFault: it is no text, is absolute or leads out of the dataset, or has unprintable characters.
+    """
+    if not isinstance(value, str):
+        raise FieldFault(f"{what} is {shown(value)}, required text")
+    path = PurePosixPath(value)
+    if not value.isprintable() or not path.name or path.is_absolute() or ".." in path.parts:
+        raise FieldFault(f"{what} {shown(value)} is not a path inside the dataset")
+    return str(path)
+
+
+def first_file(folders, photo) -> str:
+    """Return the path of a photo in the first of some folders that has it; in the first of all, where none has."""
+    paths = [os.path.join(folder, photo) for folder in folders]
+    return next((path for path in paths if os.path.isfile(path)), paths[0])
+
+
+def shown(value, limit=60) -> str:
+    """Put a value into words for a message: printable, one line, and not too long."""
+    if isinstance(value, str):
+        return ascii(value if len(value) <= limit else value[:limit] + "...")
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    text = json.dumps(value)  # null, true, false, NaN or a number, as the file has it
+    return text if len(text) <= limit else text[:limit] + "..."

@@ -1,0 +1,337 @@
+import numpy as np
+import pytest
+
+from cspn_tf.console import UserError
+from cspn_tf.data.fashionai import DERIVED_BOX, PHOTO_WITHOUT_LABELS, read_fashionai
+from cspn_tf.garments import GarmentType, Variation, Visibility
+
+HEADER = (
+    "image_id,image_category,neckline_left,neckline_right,center_front,shoulder_left,shoulder_right,armpit_left,"
+    "armpit_right,waistline_left,waistline_right,cuff_left_in,cuff_left_out,cuff_right_in,cuff_right_out,top_hem_left,"
+    "top_hem_right,waistband_left,waistband_right,hemline_left,hemline_right,crotch,bottom_left_in,bottom_left_out,"
+    "bottom_right_in,bottom_right_out"
+)
+COLUMNS = HEADER.split(",")
+
+BLOUSE = {
+    "neckline_left": "212_100_1",
+    "neckline_right": "300_98_0",
+    "center_front": "249_130_1",
+    "shoulder_left": "180_110_1",
+    "shoulder_right": "330_108_1",
+    "armpit_left": "185_200_0",
+    "armpit_right": "325_198_1",
+    "cuff_left_in": "150_300_1",
+    "cuff_left_out": "120_290_1",
+    "cuff_right_in": "360_302_1",
+    "cuff_right_out": "390_292_-1",
+    "top_hem_left": "190_400_1",
+    "top_hem_right": "320_402_1",
+}
+BLOUSE["cuff_right_out"] = "-1_-1_-1"
+SKIRT = {
+    "waistband_left": "200_50_1",
+    "waistband_right": "300_50_0",
+    "hemline_left": "180_250_1",
+    "hemline_right": "320_240_1",
+}
+TROUSERS = {
+    "waistband_left": "96_72_1",
+    "waistband_right": "285_68_1",
+    "crotch": "206_180_1",
+    "bottom_left_in": "203_312_1",
+    "bottom_left_out": "64_309_1",
+    "bottom_right_in": "224_297_1",
+    "bottom_right_out": "335_296_0",
+}
+DRESS = {
+    "neckline_left": "210_60_1",
+    "neckline_right": "290_60_1",
+    "waistline_left": "205_200_1",
+    "waistline_right": "295_200_0",
+    "hemline_left": "150_420_1",
+    "hemline_right": "350_422_1",
+}
+
+
+def _line(photo, category, cells, columns=COLUMNS):
+    values = {"image_id": photo, "image_category": category, **cells}
+    return ",".join(values.get(column, "-1_-1_-1") for column in columns)
+
+
+def _write(path, *lines, header=HEADER, newline="\n"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(newline.join([header, *lines, ""]).encode())
+
+
+def _read(root, *lines):
+    _write(root / "Annotations" / "train.csv", *lines)
+    return read_fashionai(root)
+
+
+def _read_one(root, category, cells):
+    result = _read(root, _line(f"Images/{category}/1.jpg", category, cells))
+    assert result.rejected == []
+    return result.samples[0].garments[0]
+
+
+def _reject(root, line):
+    """Read a row that has a fault between two that have none."""
+    good = [_line(f"Images/skirt/{n}.jpg", "skirt", SKIRT) for n in (1, 3)]
+    result = _read(root, good[0], line, good[1])
+    assert [sample.photo for sample in result.samples] == ["Images/skirt/1.jpg", "Images/skirt/3.jpg"]
+    (rejected,) = result.rejected
+    assert rejected.where == f"{root / 'Annotations' / 'train.csv'}:3"
+    assert rejected.reason.isprintable() and rejected.photo.isprintable()
+    return rejected
+
+
+def test_a_blouse_is_read(tmp_path):
+    result = _read(tmp_path, _line("Images/blouse/1.jpg", "blouse", BLOUSE))
+    (sample,) = result.samples
+    assert (sample.photo, sample.split, sample.group) == ("Images/blouse/1.jpg", None, None)
+    assert sample.path == str(tmp_path / "Images/blouse/1.jpg")
+    assert sample.where == f"{tmp_path / 'Annotations' / 'train.csv'}:2"
+    (garment,) = sample.garments
+    assert garment.garment_type == GarmentType.UPPER_BODY
+    assert garment.variation == Variation.UNKNOWN
+    wanted_xy = [[212, 100], [300, 98], [120, 290], [0, 0], [0, 0], [0, 0], [190, 400], [320, 402]]
+    np.testing.assert_array_equal(garment.keypoints_xy, np.array(wanted_xy, np.float32))
+    np.testing.assert_array_equal(garment.visibility, [2, 1, 2, 0, 0, 0, 2, 2])
+    assert garment.keypoints_xy.dtype == np.float32 and garment.visibility.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    "category, cells, garment_type, keypoints_xy, visibility",
+    [
+        (
+            "skirt",
+            SKIRT,
+            GarmentType.LOWER_BODY,
+            [[0, 0], [0, 0], [0, 0], [0, 0], [200, 50], [300, 50], [180, 250], [320, 240]],
+            [0, 0, 0, 0, 2, 1, 2, 2],
+        ),
+        (
+            "trousers",
+            TROUSERS,
+            GarmentType.LOWER_BODY,
+            [[0, 0], [0, 0], [0, 0], [0, 0], [96, 72], [285, 68], [64, 309], [335, 296]],
+            [0, 0, 0, 0, 2, 2, 2, 1],
+        ),
+        (
+            "dress",
+            DRESS,
+            GarmentType.FULL_BODY,
+            [[210, 60], [290, 60], [0, 0], [0, 0], [205, 200], [295, 200], [150, 420], [350, 422]],
+            [2, 2, 0, 0, 2, 1, 2, 2],
+        ),
+        (
+            "outwear",
+            {**BLOUSE, "center_front": "-1_-1_-1", "waistline_left": "200_300_1", "cuff_right_out": "390_292_1"},
+            GarmentType.UPPER_BODY,
+            [[212, 100], [300, 98], [120, 290], [390, 292], [0, 0], [0, 0], [190, 400], [320, 402]],
+            [2, 1, 2, 2, 0, 0, 2, 2],
+        ),
+    ],
+)
+def test_columns_come_to_their_slots(tmp_path, category, cells, garment_type, keypoints_xy, visibility):
+    garment = _read_one(tmp_path, category, cells)
+    assert garment.garment_type == garment_type
+    np.testing.assert_array_equal(garment.keypoints_xy, keypoints_xy)
+    np.testing.assert_array_equal(garment.visibility, visibility)
+
+
+@pytest.mark.parametrize("code, seen", [("1", Visibility.VISIBLE), ("0", Visibility.OCCLUDED)])
+def test_visibility_codes(tmp_path, code, seen):
+    garment = _read_one(tmp_path, "skirt", {**SKIRT, "waistband_left": f"200_50_{code}"})
+    assert garment.visibility[4] == seen
+
+
+def test_the_box_is_derived_from_all_points_with_a_margin(tmp_path):
+    # Bounds of the labelled points, mapped or not: 64 to 335 and 68 to 312; 5 % of 271 are 14 pixels.
+    assert _read_one(tmp_path, "trousers", TROUSERS).box_xyxy == (50.0, 54.0, 349.0, 326.0)
+
+
+def test_the_box_stays_in_the_photo_where_its_edge_is_known(tmp_path):
+    cells = {**SKIRT, "waistband_left": "3_2_1"}
+    # Bounds 3 to 320 and 2 to 250; the margin is 16 pixels.
+    assert _read_one(tmp_path, "skirt", cells).box_xyxy == (0.0, 0.0, 336.0, 266.0)
+
+
+def test_the_box_holds_a_point_outside_the_photo(tmp_path):
+    assert _read_one(tmp_path, "skirt", {**SKIRT, "waistband_left": "-1_2_1"}).box_xyxy[:2] == (-1.0, 0.0)
+
+
+def test_derived_boxes_are_counted(tmp_path):
+    result = _read(tmp_path, *(_line(f"Images/skirt/{n}.jpg", "skirt", SKIRT) for n in range(3)), "broken")
+    assert result.notes == {DERIVED_BOX: 3}
+    assert "FashionAI" in result.variant and "no boxes" in result.variant
+
+
+@pytest.mark.parametrize(
+    "cells, words",
+    [
+        ({}, "0 labelled points, required 3 to derive a box"),
+        ({"waistband_left": "1_2_1", "waistband_right": "9_8_0"}, "2 labelled points, required 3"),
+        ({"waistband_left": "1_5_1", "waistband_right": "9_5_1", "hemline_left": "5_5_1"}, "has no area"),
+    ],
+)
+def test_without_enough_points_there_is_no_box(tmp_path, cells, words):
+    assert words in _reject(tmp_path, _line("Images/skirt/2.jpg", "skirt", cells)).reason
+
+
+@pytest.mark.parametrize("name", ["train.csv", "Annotations/annotations.csv", "test_a_answer.csv"])
+def test_labels_are_found_under_any_name(tmp_path, name):
+    _write(tmp_path / name, _line("Images/skirt/1.jpg", "skirt", SKIRT))
+    assert len(read_fashionai(str(tmp_path)).samples) == 1
+
+
+def test_photos_are_looked_for_in_the_root_and_beside_the_file(tmp_path):
+    lines = [_line(f"Images/skirt/{n}.jpg", "skirt", SKIRT) for n in (1, 2, 3)]
+    for path in ("Images/skirt/1.jpg", "Annotations/Images/skirt/1.jpg", "Annotations/Images/skirt/2.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"a photo")
+    samples = _read(tmp_path, *lines).samples
+    assert [sample.path.removeprefix(f"{tmp_path}/") for sample in samples] == [
+        "Images/skirt/1.jpg",
+        "Annotations/Images/skirt/2.jpg",
+        "Images/skirt/3.jpg",  # nowhere, and so where it should be
+    ]
+
+
+def test_several_files_come_together(tmp_path):
+    _write(tmp_path / "Annotations/b.csv", _line("Images/skirt/2.jpg", "skirt", SKIRT))
+    _write(tmp_path / "Annotations/a.csv", _line("Images/skirt/3.jpg", "skirt", SKIRT))
+    _write(tmp_path / "c.csv", _line("Images/skirt/1.jpg", "skirt", SKIRT))
+    assert [sample.photo[-5] for sample in read_fashionai(tmp_path).samples] == ["1", "3", "2"]
+
+
+def test_a_list_of_photos_without_labels_is_left_out_and_counted(tmp_path):
+    _write(
+        tmp_path / "test.csv", "Images/skirt/8.jpg,skirt", "Images/skirt/9.jpg,skirt", header="image_id,image_category"
+    )
+    result = _read(tmp_path, _line("Images/skirt/1.jpg", "skirt", SKIRT))
+    assert [sample.photo for sample in result.samples] == ["Images/skirt/1.jpg"]
+    assert result.notes == {DERIVED_BOX: 1, PHOTO_WITHOUT_LABELS: 2}
+
+
+def test_shuffled_columns_are_read_by_the_header(tmp_path):
+    columns = COLUMNS[::-1]
+    lines = [_line("Images/trousers/1.jpg", "trousers", TROUSERS, columns)]
+    _write(tmp_path / "a" / "train.csv", *lines, header=",".join(columns))
+    _write(tmp_path / "b" / "train.csv", _line("Images/trousers/1.jpg", "trousers", TROUSERS))
+    (shuffled,), (straight,) = (read_fashionai(tmp_path / folder).samples[0].garments for folder in "ab")
+    assert shuffled.box_xyxy == straight.box_xyxy and shuffled.garment_type == straight.garment_type
+    np.testing.assert_array_equal(shuffled.keypoints_xy, straight.keypoints_xy)
+    np.testing.assert_array_equal(shuffled.visibility, straight.visibility)
+
+
+@pytest.mark.parametrize("newline", ["\r\n", "\n\n", "\r\n\r\n"])
+def test_line_ends_do_not_matter(tmp_path, newline):
+    _write(tmp_path / "train.csv", _line("Images/skirt/1.jpg", "skirt", SKIRT), newline=newline)
+    result = read_fashionai(tmp_path)
+    assert len(result.samples) == 1 and result.rejected == []
+
+
+def test_quotes_spaces_and_a_byte_order_mark_do_no_harm(tmp_path):
+    line = '"' + _line("Images/skirt/1.jpg", "skirt", SKIRT).replace(",", '", "') + '"'
+    line = line.replace(', "', ',"').replace("skirt/1.jpg", "skirt/1, 2.jpg")
+    _write(tmp_path / "train.csv", line, header="\ufeff" + HEADER.replace(",", " ,"))
+    assert [sample.photo for sample in read_fashionai(tmp_path).samples] == ["Images/skirt/1, 2.jpg"]
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"image_category": "hat"}, "unknown image_category 'hat', required blouse, outwear, dress, skirt, trousers"),
+        ({"image_category": ""}, "unknown image_category ''"),
+        ({"image_category": "Skirt"}, "unknown image_category 'Skirt'"),
+        ({"image_category": "trousers"}, "hemline_left '180_250_1', which a trousers does not have"),
+        ({"crotch": "1_2_1"}, "crotch '1_2_1', which a skirt does not have"),
+        ({"hemline_left": "1_2"}, "hemline_left '1_2' is not x_y_v"),
+        ({"hemline_left": "1_2_2"}, "hemline_left '1_2_2' is not x_y_v with v 1, 0 or -1"),
+        ({"hemline_left": "1_2_1_1"}, "is not x_y_v"),
+        ({"hemline_left": "a_2_1"}, "is not x_y_v"),
+        ({"hemline_left": "nan_2_1"}, "is not x_y_v"),
+        ({"hemline_left": "1e3_2_1"}, "is not x_y_v"),
+        ({"hemline_left": ""}, "hemline_left '' is not x_y_v"),
+        ({"hemline_left": "1234567_2_1"}, "is not x_y_v"),
+        ({"hemline_left": "3_4_-1"}, "absent is -1_-1_-1"),
+        ({"hemline_left": "-1_-1_1"}, "absent is -1_-1_-1, and -1_-1 is nothing else"),
+        ({"hemline_left": "-1_-1_0"}, "absent is -1_-1_-1, and -1_-1 is nothing else"),
+        ({"hemline_left": "x" * 1000}, "is not x_y_v"),
+        ({"image_id": ""}, "image_id '' is not a path inside the dataset"),
+        ({"image_id": "../x.jpg"}, "image_id '../x.jpg' is not a path inside the dataset"),
+        ({"image_id": "/etc/x.jpg"}, "is not a path inside the dataset"),
+        ({"image_id": "a\0b.jpg"}, "is not a path inside the dataset"),
+        ({"image_id": "a,b.jpg"}, "27 cells, required 26"),
+        ({"hemline_left": '"1_2_1'}, "the line is not CSV"),
+    ],
+)
+def test_a_fault_of_a_row_costs_the_photo(tmp_path, changes, words):
+    assert words in _reject(tmp_path, _line("Images/skirt/2.jpg", "skirt", {**SKIRT, **changes})).reason
+
+
+def test_a_row_with_a_fault_names_its_photo(tmp_path):
+    line = _line("Images/skirt/2.jpg", "skirt", SKIRT)
+    assert _reject(tmp_path / "a", line.replace("skirt,", "hat,", 1)).photo == "Images/skirt/2.jpg"
+    assert _reject(tmp_path / "b", line[:-9]).photo == "Images/skirt/2.jpg"
+
+
+def test_a_line_that_is_not_utf8_costs_the_photo(tmp_path):
+    path = tmp_path / "Annotations" / "train.csv"
+    _write(path, _line("Images/skirt/1.jpg", "skirt", SKIRT), _line("Images/skirt/\xff.jpg", "skirt", SKIRT))
+    path.write_bytes(path.read_bytes().replace("\xff".encode(), b"\xff"))
+    result = read_fashionai(tmp_path)
+    assert len(result.samples) == 1
+    assert result.rejected[0].reason == "the line is not UTF-8"
+    assert result.rejected[0].photo == "Images/skirt/\\xff.jpg"
+
+
+def test_a_repeated_row_costs_only_itself(tmp_path):
+    line = _line("Images/skirt/1.jpg", "skirt", SKIRT)
+    result = _read(tmp_path, line, line)
+    assert len(result.samples) == 1
+    (rejected,) = result.rejected
+    assert rejected.where.endswith(":3") and "is in " in rejected.reason and rejected.reason.endswith(":2 already")
+
+
+def test_rows_that_contradict_each_other_cost_the_photo(tmp_path):
+    lines = [_line("Images/skirt/1.jpg", "skirt", {**SKIRT, "hemline_left": f"{x}_2_1"}) for x in (1, 2)]
+    result = _read(tmp_path, *lines, _line("Images/skirt/2.jpg", "skirt", SKIRT))
+    assert [sample.photo for sample in result.samples] == ["Images/skirt/2.jpg"]
+    (rejected,) = result.rejected
+    assert rejected.photo == "Images/skirt/1.jpg" and "already, with other values" in rejected.reason
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "image_id",
+        HEADER + ",extra",
+        HEADER.replace(",crotch", ""),
+        HEADER.replace("crotch", "armpit_left"),
+        HEADER.replace(",", ";"),
+        "Images/skirt/1.jpg,skirt",
+        'image_id,"image_category',
+    ],
+)
+def test_another_header_is_refused(tmp_path, header):
+    _write(tmp_path / "train.csv", header=header)
+    with pytest.raises(UserError) as error:
+        read_fashionai(tmp_path)
+    assert str(error.value).startswith(f"{tmp_path / 'train.csv'}:1: ") and str(error.value).isprintable()
+
+
+def test_a_missing_root_is_named(tmp_path):
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        read_fashionai(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("header", [None, "image_id,image_category"])
+def test_a_dataset_without_labels_is_refused(tmp_path, header):
+    if header:
+        _write(tmp_path / "test.csv", "Images/skirt/1.jpg,skirt", header=header)
+    with pytest.raises(UserError, match="no CSV file with keypoints in it or in Annotations"):
+        read_fashionai(tmp_path)

@@ -1,0 +1,639 @@
+"""Files with something wrong in them, thousands of ways, for the three readers that are not of text tables.
+
+A valid file is changed at random and then read by the reader and by a small oracle here, which shares no code with it.
+What the reader accepts must be what the oracle says; the rest must be rejected or refused, in one line.
+"""
+
+import collections
+import contextlib
+import copy
+import csv
+import json
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from cspn_tf.console import UserError
+from cspn_tf.data.coco import read_coco
+from cspn_tf.data.deepfashion2 import read_deepfashion2
+from cspn_tf.data.fashionai import read_fashionai
+from tests.data.test_landmark_maps import (
+    DEEPFASHION2_WANTED,
+    FASHIONAI_COLUMNS_WANTED,
+    FASHIONAI_HEADER,
+    FASHIONAI_WANTED,
+    TYPES,
+)
+
+SETTINGS = settings(derandomize=True, deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+
+# Mutations -----------------------------------------------------------------------------------------------------------
+
+# json.dumps cannot write these, so they travel in strings and are put right in the text.
+_REPEATED = "\0repeated"
+_RAW = "\0raw:"
+
+_NUMBERS = [
+    *(float("nan"), float("nan"), float("inf"), -float("inf"), _RAW + "1e999", _RAW + "9" * 5000, True, False),
+    *(-1, 0, 1, 2, 3, 7, 1.0, 2.0, 1.5, -0.0, 10**7, -(10**7), 10**30, 1e300, 1e6, 12345.678, "1"),
+]
+_TEXTS = [
+    *("", "NaN", "é", "\ud800", "a\nb", "a\0b", "../a.jpg", "a/../b.jpg", "/etc/a.jpg", "./2.jpg", ".", "x" * 300),
+    *("vest", "sling", "skirt", "left_hem", "Right-Collar", "nose", "upper", "fashion"),
+]
+_OTHERS = [None, "item1", [], [1], [[1, [2]], 3], [1, 2, 3, 4], {}, {"id": 1}]
+
+
+def _junk_for(value):
+    """Return what to put in the place of a value: mostly something like it."""
+    if isinstance(value, str):
+        return _TEXTS * 2 + _OTHERS
+    return _NUMBERS + _OTHERS if isinstance(value, int | float) else _NUMBERS + _TEXTS + _OTHERS * 4
+
+
+def _values_of(document, key):
+    """Return all values under a key, anywhere in a document."""
+    if not isinstance(document, dict | list):
+        return []
+    children = document.values() if isinstance(document, dict) else document
+    own = [document[key]] if isinstance(document, dict) and key in document else []
+    return own + [value for child in children for value in _values_of(child, key)]
+
+
+def _mutate_value(draw, document):
+    """Change one thing somewhere in a JSON document."""
+    holder = document
+    while True:
+        keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
+        key = draw(st.sampled_from(keys))
+        if not (isinstance(holder[key], dict | list) and holder[key] and draw(st.integers(0, 7))):
+            break
+        holder = holder[key]
+    action = draw(st.sampled_from(["replace", "replace", "borrow", "borrow", "remove", "repeat", "swap"]))
+    if action == "replace" or (action == "borrow" and isinstance(holder, list)):
+        holder[key] = copy.deepcopy(draw(st.sampled_from(_junk_for(holder[key]))))
+    elif action == "borrow":
+        holder[key] = copy.deepcopy(draw(st.sampled_from(_values_of(document, key))))
+    elif action == "remove":
+        del holder[key]
+    elif action == "swap":
+        other = draw(st.sampled_from(keys))
+        holder[key], holder[other] = holder[other], holder[key]
+    elif isinstance(holder, dict):
+        holder[key + _REPEATED] = copy.deepcopy(holder[key])
+    else:
+        holder.insert(key, copy.deepcopy(holder[key]))
+
+
+def _mutate_bytes(draw, content):
+    """Change the bytes of a file, or leave them."""
+    action = draw(st.sampled_from(["keep"] * 15 + ["truncate", "insert", "mark", "lines", "digit"]))
+    if action == "mark":
+        return b"\xef\xbb\xbf" + content
+    if action == "lines":
+        return content.replace(b"\n", b"\r\n")
+    if action == "keep" or not content:
+        return content
+    position = draw(st.integers(0, len(content) - 1))
+    if action == "truncate":
+        return content[:position]
+    if action == "insert":
+        inserted = draw(st.sampled_from([b"\xff", b"\0", b"\xed\xa0\x80", b'"', b",", b"\r", b"\n", b"{", b"-", b"\\"]))
+        return content[:position] + inserted + content[position:]
+    digits = [match.start() for match in re.finditer(rb"[0-9]", content)]
+    position = draw(st.sampled_from(digits))
+    return content[:position] + draw(st.sampled_from([b"0", b"9", b"e", b"."])) + content[position + 1 :]
+
+
+@st.composite
+def _json_files(draw, document):
+    document = copy.deepcopy(document)
+    for _ in range(draw(st.integers(1, 3))):
+        if document:
+            _mutate_value(draw, document)
+    text = json.dumps(document, indent=1).replace(json.dumps(_REPEATED)[1:], '"')
+    return _mutate_bytes(draw, re.sub(r'"\\u0000raw:([^"]*)"', r"\1", text).encode())
+
+
+# What the oracles share ----------------------------------------------------------------------------------------------
+
+
+class _Wrong(Exception):
+    """The oracle finds a fault."""
+
+
+def _need(condition):
+    if not condition:
+        raise _Wrong
+
+
+def _load(content):
+    def unique(pairs):
+        counts = collections.Counter(key for key, _ in pairs)
+        return {**dict(pairs), **({"\0": "repeated"} if any(n > 1 for n in counts.values()) else {})}
+
+    try:
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=unique)
+    except (ValueError, RecursionError):
+        raise _Wrong
+
+
+def _dict(value):
+    _need(type(value) is dict and "\0" not in value)
+    return value
+
+
+def _get(value, key, wanted_type):
+    _need(key in value and type(value[key]) is wanted_type)
+    return value[key]
+
+
+def _pixels(value):
+    _need(type(value) in (int, float) and -1e6 <= value <= 1e6)
+    return float(value)
+
+
+def _one_of(value, known):
+    _need(type(value) in (int, float) and value in known)
+    return int(value)
+
+
+def _corners(x_min, y_min, x_max, y_max):
+    _need(x_min < x_max and y_min < y_max)
+    return tuple(_pixels(value) for value in (x_min, y_min, x_max, y_max))
+
+
+def _name(value):
+    _need(type(value) is str and value.isprintable() and not value.startswith("/"))
+    parts = [part for part in value.split("/") if part not in ("", ".")]
+    _need(parts and ".." not in parts)
+    return "/".join(parts)
+
+
+def _plain(garment_type, box_xyxy, keypoints, variation=0):
+    """A garment as plain values; keypoints as slot → (x, y, code)."""
+    codes = [keypoints.get(slot, (0, 0, 0))[2] for slot in range(8)]
+    keypoints_xy = [list(keypoints[slot][:2]) if codes[slot] else [0.0, 0.0] for slot in range(8)]
+    return int(garment_type), box_xyxy, np.array(keypoints_xy, np.float32).tolist(), codes, variation
+
+
+def _plain_garments(sample):
+    return [
+        (
+            int(garment.garment_type),
+            garment.box_xyxy,
+            garment.keypoints_xy.tolist(),
+            garment.visibility.tolist(),
+            int(garment.variation),
+        )
+        for garment in sample.garments
+    ]
+
+
+def _check_rejected(rejected, path):
+    for fault in rejected:
+        assert fault.where.startswith(str(path)) and fault.where.isprintable()
+        assert fault.reason and fault.reason.isprintable() and len(fault.reason) < 400
+        assert fault.photo.isprintable()
+
+
+def _check_refusal(error, path):
+    assert str(error).startswith(str(path)) and str(error).isprintable()
+
+
+@contextlib.contextmanager
+def _root(*folders):
+    with tempfile.TemporaryDirectory() as name:
+        for folder in folders:
+            (Path(name) / folder).mkdir(parents=True)
+        yield Path(name)
+
+
+# DeepFashion2 --------------------------------------------------------------------------------------------------------
+
+
+def _item(category_id, first):
+    name, num_landmarks, _, _ = DEEPFASHION2_WANTED[category_id]
+    return {
+        "category_id": category_id,
+        "category_name": name,
+        "bounding_box": [first, 20, first + 150, 300],
+        "landmarks": [value for n in range(num_landmarks) for value in (first + n, 2 * n + 0.5, (2, 1, 2, 0)[n % 4])],
+        "segmentation": [[1, 2, 3, 4]],
+        "style": 1,
+    }
+
+
+_DEEPFASHION2 = {"item1": _item(9, 10), "source": "user", "pair_id": 12, "item2": _item(5, 40)}
+_DEEPFASHION2_NAMES = {name: category_id for category_id, (name, *_) in DEEPFASHION2_WANTED.items()}
+
+
+def _deepfashion2_oracle(content):
+    """Return the group and the garments of one file."""
+    document = _dict(_load(content))
+    group = _get(document, "pair_id", int)
+    _need(group >= 0)
+    numbers = []
+    for key in document:
+        if key not in ("source", "pair_id"):
+            _need(re.fullmatch("item[1-9][0-9]{0,5}", key))
+            numbers.append(int(key[4:]))
+    garments = []
+    for number in sorted(numbers):
+        item = _dict(document[f"item{number}"])
+        _need("category_id" in item)
+        category_id = _one_of(item["category_id"], range(1, 14))
+        name = item.get("category_name")
+        _need(type(name) is not str or _DEEPFASHION2_NAMES.get(name, category_id) == category_id)
+        _, num_landmarks, garment_type, landmark_of_slot = DEEPFASHION2_WANTED[category_id]
+        box = _get(item, "bounding_box", list)
+        landmarks = _get(item, "landmarks", list)
+        _need(len(box) == 4 and len(landmarks) == 3 * num_landmarks)
+        points = [
+            (_pixels(landmarks[i]), _pixels(landmarks[i + 1]), _one_of(landmarks[i + 2], (0, 1, 2)))
+            for i in range(0, len(landmarks), 3)
+        ]
+        keypoints = {slot: points[number - 1] for slot, number in enumerate(landmark_of_slot) if number}
+        garments.append(_plain(TYPES[garment_type], _corners(*map(_pixels, box)), keypoints))
+    return str(group), garments
+
+
+@SETTINGS
+@given(_json_files(_DEEPFASHION2))
+@example(json.dumps(_DEEPFASHION2).encode())
+@example(b"")
+@example(b"[" * 100_000)
+@example(json.dumps(_DEEPFASHION2).encode("utf-16"))
+def test_deepfashion2_accepts_only_what_the_file_says(content):
+    good = json.dumps(_DEEPFASHION2).encode()
+    with _root("train/annos", "train/image") as root:
+        for number, file_content in ((1, good), (2, content), (3, good)):
+            (root / f"train/annos/{number:06d}.json").write_bytes(file_content)
+        result = read_deepfashion2(root)
+        bad_path = root / "train/annos/000002.json"
+
+    found = {sample.photo: (sample.group, _plain_garments(sample)) for sample in result.samples}
+    wanted = {f"train/image/00000{number}.jpg": _deepfashion2_oracle(good) for number in (1, 3)}
+    try:
+        group, garments = _deepfashion2_oracle(content)
+    except _Wrong:
+        (fault,) = result.rejected
+        assert fault.photo == "train/image/000002.jpg"
+        _check_rejected(result.rejected, bad_path)
+    else:
+        assert result.rejected == []
+        if garments:
+            wanted["train/image/000002.jpg"] = group, garments
+    assert found == wanted
+
+
+# FashionAI -----------------------------------------------------------------------------------------------------------
+
+_FASHIONAI_COLUMNS = ["image_id", "image_category", *FASHIONAI_HEADER.split(",")]
+_FASHIONAI_CELLS = st.sampled_from(
+    [
+        *(
+            "",
+            "x",
+            "1_2",
+            "1_2_3",
+            "1_2_1_",
+            "-1_-1_1",
+            "-1_-1_0",
+            "-1_-1_-1",
+            "1_2_-1",
+            "nan_1_1",
+            "inf_1_1",
+            "1e999_1_1",
+        ),
+        *(
+            "10_20_1",
+            " 10_20_0 ",
+            "5.5_6.25_0",
+            "007_8_1",
+            "-3_4_1",
+            "1000000_1_1",
+            "999999_1_1",
+            "١_2_1",
+            "True",
+            "None",
+        ),
+        *("[1]", '"10_20_1"', '"10_20_1', '10"20', "1_2_1\r", "\0", "é", "skirt", "blouse", "trousers"),
+        *("Images/skirt/b.jpg", "../a.jpg", "/a.jpg", "a/../b.jpg", "./Images/skirt/b.jpg", ".", "9" * 200_000),
+    ]
+)
+
+
+def _fashionai_rows():
+    rows = [list(_FASHIONAI_COLUMNS)]
+    for number, (name, letter) in enumerate(
+        zip(("blouse", "skirt", "trousers", "dress"), "abcd", strict=True), start=1
+    ):
+        cells = dict.fromkeys(_FASHIONAI_COLUMNS, "-1_-1_-1")
+        cells.update(image_id=f"Images/{name}/{letter}.jpg", image_category=name)
+        for n, column in enumerate(FASHIONAI_COLUMNS_WANTED[name].split()):
+            cells[column] = f"{50 * number + 7 * n}_{300 - 11 * n}_{n % 2}"
+        rows.append([cells[column] for column in _FASHIONAI_COLUMNS])
+    return rows
+
+
+@st.composite
+def _csv_files(draw):
+    rows = _fashionai_rows()
+    if draw(st.booleans()):
+        order = draw(st.permutations(range(len(_FASHIONAI_COLUMNS))))
+        rows = [[row[index] for index in order] for row in rows]
+    for _ in range(draw(st.integers(0, 3))):
+        row = draw(st.integers(0, len(rows) - 1) if draw(st.integers(0, 3)) == 0 else st.integers(1, len(rows) - 1))
+        action = draw(
+            st.sampled_from(["replace"] * 4 + ["near"] * 4 + ["remove", "insert", "swap", "row", "row again", "no row"])
+        )
+        column = draw(st.integers(0, len(rows[row]) - 1))
+        if action == "replace":
+            rows[row][column] = draw(_FASHIONAI_CELLS)
+        elif action == "near":
+            rows.append(
+                [cell.replace("_1", "_0", 1) if index == column else cell for index, cell in enumerate(rows[row])]
+            )
+        elif action == "remove" and len(rows[row]) > 1:
+            del rows[row][column]
+        elif action == "insert":
+            rows[row].insert(column, draw(_FASHIONAI_CELLS))
+        elif action == "swap":
+            other = draw(st.integers(0, len(rows[row]) - 1))
+            rows[row][column], rows[row][other] = rows[row][other], rows[row][column]
+        elif action == "row":
+            rows[row] = [draw(_FASHIONAI_CELLS) for _ in range(draw(st.integers(1, 3)))]
+        elif action == "row again":
+            rows.append(list(rows[row]))
+        elif action == "no row" and len(rows) > 2:
+            del rows[row]
+    return _mutate_bytes(draw, "".join(",".join(row) + "\n" for row in rows).encode())
+
+
+def _fashionai_cells(line):
+    """Split a line; for what CSV itself says, the standard library may be believed."""
+    try:
+        cells = next(csv.reader([line.decode()], strict=True), [])
+    except (UnicodeDecodeError, csv.Error):
+        raise _Wrong
+    return [cell.strip() for cell in cells]
+
+
+def _fashionai_garment(cells):
+    _need(cells["image_category"] in FASHIONAI_WANTED)
+    garment_type, column_of_slot = FASHIONAI_WANTED[cells["image_category"]]
+    points = {}
+    for column in FASHIONAI_HEADER.split(","):
+        parts = cells[column].split("_")
+        _need(len(parts) == 3 and parts[2] in ("1", "0", "-1"))
+        for part in parts[:2]:
+            _need(re.fullmatch(r"-?\d{1,6}(\.\d{1,6})?", part, re.ASCII))
+        x, y = float(parts[0]), float(parts[1])
+        if parts[2] == "-1":
+            _need((x, y) == (-1, -1))
+        else:
+            _need((x, y) != (-1, -1) and column in FASHIONAI_COLUMNS_WANTED[cells["image_category"]].split())
+            points[column] = x, y, {"1": 2, "0": 1}[parts[2]]
+    _need(len(points) >= 3)
+    xs, ys = sorted(x for x, _, _ in points.values()), sorted(y for _, y, _ in points.values())
+    _need(xs[0] < xs[-1] and ys[0] < ys[-1])
+    margin = round(0.05 * max(xs[-1] - xs[0], ys[-1] - ys[0]))
+    low = [bound if bound < 0 else max(bound - margin, 0.0) for bound in (xs[0], ys[0])]
+    keypoints = {slot: points[column] for slot, column in column_of_slot.items() if column in points}
+    return _plain(TYPES[garment_type], (*low, xs[-1] + margin, ys[-1] + margin), keypoints)
+
+
+def _fashionai_oracle(content):
+    """Return photo → its garment, or None where there is a fault."""
+    lines = [line.removesuffix(b"\r") for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
+    columns = _fashionai_cells(lines[0])
+    _need(sorted(columns) == sorted(_FASHIONAI_COLUMNS))
+    rows = {}
+    for line in lines[1:]:
+        with contextlib.suppress(_Wrong):
+            cells = _fashionai_cells(line)
+            _need(len(cells) == len(columns))
+            cells = dict(zip(columns, cells, strict=True))
+            rows.setdefault(_name(cells["image_id"]), []).append(cells)
+    garments = {}
+    for photo, same in rows.items():
+        garments[photo] = None
+        with contextlib.suppress(_Wrong):
+            _need(all(cells == same[0] for cells in same))
+            garments[photo] = _fashionai_garment(same[0])
+    return garments
+
+
+@SETTINGS
+@given(_csv_files())
+@example(b"")
+@example(b"\xff")
+@example(("\n".join(",".join(row) for row in _fashionai_rows())).encode())
+def test_fashionai_accepts_only_what_the_file_says(content):
+    with _root("Annotations") as root:
+        path = root / "Annotations" / "train.csv"
+        path.write_bytes(content)
+        try:
+            result = read_fashionai(root)
+        except UserError as error:
+            _check_refusal(error, root)
+            result = None
+    try:
+        wanted = _fashionai_oracle(content)
+    except _Wrong:
+        assert result is None
+        return
+    assert result is not None
+    _check_rejected(result.rejected, path)
+    found = {sample.photo: _plain_garments(sample) for sample in result.samples}
+    assert found == {photo: [garment] for photo, garment in wanted.items() if garment}
+    assert {photo for photo, garment in wanted.items() if not garment} <= {fault.photo for fault in result.rejected}
+
+
+@settings(SETTINGS, max_examples=50)
+@given(st.permutations(range(len(_FASHIONAI_COLUMNS))))
+def test_fashionai_columns_are_read_by_the_header_in_any_order(order):
+    straight = "\n".join(",".join(row) for row in _fashionai_rows())
+    shuffled = "\n".join(",".join(row[index] for index in order) for row in _fashionai_rows())
+    with _root() as root:
+        found = []
+        for text in (straight, shuffled):
+            (root / "train.csv").write_text(text)
+            result = read_fashionai(root)
+            found.append([(sample.photo, _plain_garments(sample)) for sample in result.samples])
+    assert len(found[0]) == 4 and found[0] == found[1]
+
+
+# COCO ----------------------------------------------------------------------------------------------------------------
+
+_UPPER = ["left collar", "right collar", "left sleeve", "right sleeve", "left hem", "right hem"]
+_LOWER = ["left_hem", "right_hem", "left_waistline", "right_waistline"]
+_SLOT_OF_NAME = {
+    "left collar": 0,
+    "right collar": 1,
+    "left sleeve": 2,
+    "right sleeve": 3,
+    "left waistline": 4,
+    "right waistline": 5,
+    "left hem": 6,
+    "right hem": 7,
+}
+_SLOTS_OF_TYPE = {1: {0, 1, 2, 3, 6, 7}, 2: {4, 5, 6, 7}, 3: set(range(8))}
+
+
+def _annotation(number, image_id, category_id, codes):
+    return {
+        "id": number,
+        "image_id": image_id,
+        "category_id": category_id,
+        "bbox": [10 * number, 5.5, 100, 150],
+        "area": 15000,
+        "iscrowd": 0,
+        "num_keypoints": sum(code > 0 for code in codes),
+        "keypoints": [value for n, code in enumerate(codes) for value in (10 * number + n, 20 + n / 2, code)],
+        "variation": number % 6,
+    }
+
+
+_COCO = {
+    "info": {"description": "a test"},
+    "images": [
+        {"id": 1, "file_name": "img/1.jpg", "height": 300, "width": 200, "split_group": "a"},
+        {"id": 2, "file_name": "2.jpg", "height": 300, "width": 200},
+        {"id": 5, "file_name": "3.jpg", "height": 300, "width": 200},
+    ],
+    "annotations": [
+        _annotation(1, 1, 1, (2, 2, 1, 0, 2, 2)),
+        _annotation(2, 1, 2, (2, 2, 2, 1)),
+        _annotation(3, 2, 7, (2, 0, 1, 1, 2, 2, 2, 2)),
+        _annotation(4, 5, 1, (2, 2, 2, 2, 2, 1)),
+    ],
+    "categories": [
+        {"id": 1, "name": "fashion", "keypoints": _UPPER, "skeleton": []},
+        {"id": 2, "name": "trousers", "keypoints": _LOWER, "skeleton": []},
+        {"id": 7, "name": "full-body", "keypoints": list(_SLOT_OF_NAME), "skeleton": []},
+    ],
+}
+
+
+def _coco_category(category, num_categories):
+    """Return the garment type and the slots in the order of the names."""
+    slots = []
+    for name in _get(category, "keypoints", list):
+        _need(type(name) is str)
+        normalised = " ".join(re.split(r"[\s._-]+", name.strip().lower()))
+        _need(normalised in _SLOT_OF_NAME)
+        slots.append(_SLOT_OF_NAME[normalised])
+    _need(len(set(slots)) == len(slots))
+    types = [garment_type for garment_type, of_type in _SLOTS_OF_TYPE.items() if of_type == set(slots)]
+    _need(types)
+    if types == [3]:
+        first = re.split(r"[\s._-]+", category["name"].strip().lower())
+        named = {"upper": 1, "lower": 2, "full": 3}.get(first[0]) if first[1:] in ([], ["body"]) else None
+        _need(named or num_categories == 1)
+        types = [named or 3]
+    return types[0], slots
+
+
+def _coco_garment(annotation, categories, num_of_id):
+    _need(_get(annotation, "id", int) >= 0 and num_of_id[annotation["id"]] == 1)
+    _need(_one_of(annotation.get("iscrowd", 0), (0, 1)) == 0)
+    _need(_get(annotation, "category_id", int) in categories)
+    garment_type, slots = categories[annotation["category_id"]]
+    bbox = _get(annotation, "bbox", list)
+    _need(len(bbox) == 4)
+    x, y, width, height = map(_pixels, bbox)
+    values = _get(annotation, "keypoints", list)
+    _need(len(values) == 3 * len(slots))
+    keypoints = {}
+    for index, slot in enumerate(slots):
+        code = _one_of(values[3 * index + 2], (0, 1, 2))
+        keypoints[slot] = _pixels(values[3 * index]), _pixels(values[3 * index + 1]), code
+        _need(not code or slot in _SLOTS_OF_TYPE[garment_type])
+    _one_of(annotation.get("num_keypoints", -1), (-1, sum(code > 0 for _, _, code in keypoints.values())))
+    _need(annotation.get("num_keypoints") != -1)
+    variation = _one_of(annotation.get("variation", 0), range(6))
+    return _plain(garment_type, _corners(x, y, x + width, y + height), keypoints, variation)
+
+
+def _coco_oracle(content):
+    """Return photo → its group and its garments, or None where there is a fault."""
+    document = _dict(_load(content))
+    images, annotations, categories = (_get(document, key, list) for key in ("images", "annotations", "categories"))
+    types = {}
+    for category in categories:
+        _dict(category)
+        _need(_get(category, "id", int) >= 0 and type(category.get("name")) is str)
+        _need(category["id"] not in types)
+        types[category["id"]] = _coco_category(category, len(categories))
+    _need(len({category["name"] for category in categories}) == len(categories))
+
+    def ids(entries):
+        return collections.Counter(
+            entry["id"] for entry in entries if type(entry) is dict and type(entry.get("id")) is int
+        )
+
+    photos, photo_of_id = {}, {}
+    for image in images:
+        if type(image) is not dict:
+            continue
+        try:
+            name = _name(image.get("file_name"))
+        except _Wrong:
+            name = None
+        if type(image.get("id")) is int and image["id"] >= 0:
+            photo_of_id.setdefault(image["id"], name)
+        if name is None:
+            continue
+        good = name not in photos and "\0" not in image and type(image.get("id")) is int and image["id"] >= 0
+        good = good and ids(images)[image["id"]] == 1
+        good = good and ("split_group" not in image or type(image["split_group"]) is str)
+        photos[name] = (image.get("split_group"), []) if good else None
+    for annotation in annotations:
+        image_id = annotation.get("image_id") if type(annotation) is dict else None
+        name = photo_of_id.get(image_id) if type(image_id) is int else None
+        if name is None or photos[name] is None:
+            continue
+        try:
+            garment = _coco_garment(_dict(annotation), types, ids(annotations))
+        except _Wrong:
+            photos[name] = None
+        else:
+            if garment not in photos[name][1]:
+                photos[name][1].append(garment)
+    return photos
+
+
+@SETTINGS
+@given(_json_files(_COCO))
+@example(json.dumps(_COCO).encode())
+@example(b"")
+@example(b"[" * 100_000)
+@example(json.dumps({**_COCO, "images": [*_COCO["images"], _COCO["images"][0]]}).encode())
+def test_coco_accepts_only_what_the_file_says(content):
+    with _root("annotations") as root:
+        path = root / "annotations" / "labels.train.json"
+        path.write_bytes(content)
+        try:
+            result = read_coco(root)
+        except UserError as error:
+            _check_refusal(error, path)
+            result = None
+    try:
+        wanted = _coco_oracle(content)
+    except _Wrong:
+        assert result is None
+        return
+    assert result is not None
+    _check_rejected(result.rejected, path)
+    found = {sample.photo: (sample.group, _plain_garments(sample)) for sample in result.samples}
+    assert found == {photo: labels for photo, labels in wanted.items() if labels and labels[1]}
+    assert {sample.split for sample in result.samples} <= {"train"}
+    bad = {photo for photo, labels in wanted.items() if labels is None}
+    assert bad <= {fault.photo for fault in result.rejected}
+    assert not {fault.photo for fault in result.rejected} & set(found)
