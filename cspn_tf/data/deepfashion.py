@@ -262,7 +262,7 @@ def _find_variant(boxes, landmarks, partition) -> _Variant:
 
 
 def _fits_landmarks(header, columns):
-    # Some files name the columns of fewer keypoints than their rows have; but which is which must be said once.
+    # A header may stop before the last of its rows' keypoints, but not exchange or leave out any before.
     num_named, rest = len(columns), len(header) - len(columns)
     return (
         header[:num_named] == columns and rest > 0 and rest % 3 == 0 and header[num_named:] == _KEYPOINT_COLUMNS[:rest]
@@ -377,14 +377,13 @@ class _PairPartition:
                     self._faults[name] = fault
 
     def _fault(self, name, fields, number, first):
-        where = self._lines.where(number)
         if len(fields) != len(self._variant.partition_columns):
-            return _RowFault(where, _num_fields_fault(len(fields), self._variant.partition_columns))
+            return _RowFault(self._lines.where(number), _num_fields_fault(len(fields), self._variant.partition_columns))
         ours, theirs = fields[2:], self._lines.fields(first)[2:]
         if ours == theirs:
             return None
         ours, theirs = _shown(b" ".join(ours)), _shown(b" ".join(theirs))
-        return _RowFault(where, f"photo {_shown(name)} is of {ours}, in line {first} of {theirs}")
+        return _RowFault(self._lines.where(number), f"photo {_shown(name)} is of {ours}, in line {first} of {theirs}")
 
     def where(self, name) -> str:
         """Return `file:line` of a photo's first row."""

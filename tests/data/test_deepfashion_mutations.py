@@ -437,7 +437,7 @@ def test_the_undamaged_dataset_is_read_whole(roots, variant, own_splits):
 
 
 @pytest.mark.parametrize("variant", HEADERS)
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=400, deadline=None, derandomize=True)
 @given(
     renamed=st.none() | _RENAMED,
     edits=st.lists(_EDITS, max_size=5),
@@ -452,7 +452,7 @@ def test_damaged_files_give_right_labels_or_none(roots, variant, renamed, edits,
 
 
 @pytest.mark.parametrize("variant", HEADERS)
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(table=st.integers(0, 2), cut=st.integers(0, 10**4), own_splits=st.booleans())
 def test_a_file_cut_off_at_any_byte_gives_right_labels_or_none(roots, variant, table, cut, own_splits):
     contents = [b"\n".join(lines) + b"\n" for lines in _dataset(variant).values()]
