@@ -10,6 +10,7 @@ import itertools
 
 import numpy as np
 
+from cspn_tf.data.photo_checks import OUTSIDE_TOLERANCE
 from cspn_tf.data.samples import Sample
 from cspn_tf.garments import (
     KEYPOINT_NAMES,
@@ -23,7 +24,7 @@ BOX_SLACK = 0.1
 
 # What may be found, with what it means.
 KINDS = {
-    "box reaches outside the photo": "training and evaluation use the box as it is",
+    "box reaches outside the photo": "by more than a pixel; training and evaluation use the box as it is",
     "keypoint outside the photo": "by no more than a pixel; further out, the photo is rejected",
     "keypoint far outside its box": f"by more than {BOX_SLACK:.0%} of the box's long side",
     "collars reversed": "left is right of right: a garment seen from behind, or a slip",
@@ -96,7 +97,8 @@ def examine(sample: Sample, height, width) -> list[Finding]:
 
 def _outside(garment, height, width):
     x_min, y_min, x_max, y_max = garment.box_xyxy
-    if min(x_min, y_min) < -0.5 or x_max > width - 0.5 or y_max > height - 0.5:
+    beyond = max(-0.5 - min(x_min, y_min), x_max - (width - 0.5), y_max - (height - 0.5))
+    if beyond > OUTSIDE_TOLERANCE:
         box = f"box {x_min:g} {y_min:g} {x_max:g} {y_max:g}"
         yield "box reaches outside the photo", f"{box}, photo {width} x {height}"
     slack = BOX_SLACK * max(x_max - x_min, y_max - y_min)

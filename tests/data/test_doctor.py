@@ -41,11 +41,11 @@ def test_nothing_is_found_where_nothing_is_odd():
 @pytest.mark.parametrize(
     ("box", "height", "width", "found"),
     [
-        ((-0.5, 10, 90, 110), 120, 100, False),
-        ((-1, 10, 90, 110), 120, 100, True),
-        ((10, 10, 99.5, 110), 120, 100, False),
-        ((10, 10, 100, 110), 120, 100, True),
-        ((10, 10, 90, 120), 120, 100, True),
+        ((-1.5, 10, 90, 110), 120, 100, False),
+        ((-1.6, 10, 90, 110), 120, 100, True),
+        ((10, 10, 100.5, 110), 120, 100, False),  # a pixel beyond the edge at 99.5
+        ((10, 10, 101, 110), 120, 100, True),
+        ((10, 10, 90, 121), 120, 100, True),
     ],
 )
 def test_a_box_that_reaches_outside_is_found(box, height, width, found):

@@ -2,6 +2,8 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from cspn_tf.config import Config
@@ -58,12 +60,65 @@ def test_a_picture_of_nothing_has_no_look(kind):
     [
         (b"", "is not a JPEG or PNG"),
         (photo_bytes(kind="GIF"), "is not a JPEG or PNG"),
-        (photo_bytes()[:-500], "cannot be decoded: image file is truncated"),
+        (photo_bytes()[:-500], "cannot be decoded: its picture data are broken or cut short"),
         (photo_bytes(kind="PNG")[:-500], "cannot be decoded: "),
     ],
 )
 def test_what_is_no_whole_photo_is_refused(content, message):
     with pytest.raises(PhotoError, match=message):
+        photo_facts(content)
+
+
+_WHOLE = [
+    _saved(_picture(1).resize((64, 48)), kind, **options)
+    for kind, options in (
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("JPEG", {"restart_marker_blocks": 2}),
+        ("PNG", {}),
+    )
+]
+
+
+@st.composite
+def _damaged(draw):
+    """A photo's file cut short, with bytes changed, missing or put in, or something else altogether."""
+    content = bytearray(draw(st.sampled_from(_WHOLE)))
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, len(content)))
+        change = draw(st.sampled_from(["cut", "set", "set", "set", "drop", "insert", "replace"]))
+        if change == "cut":
+            del content[place:]
+        elif change == "set":
+            content[place : place + 1] = draw(st.binary(min_size=1, max_size=1))
+        elif change == "drop":
+            del content[place : place + draw(st.integers(1, 20))]
+        elif change == "insert":
+            content[place:place] = draw(st.binary(min_size=1, max_size=10))
+        else:
+            content[:] = draw(st.binary(max_size=60))
+    return bytes(content)
+
+
+@given(_damaged())
+@settings(deadline=None, derandomize=True, max_examples=400)
+def test_a_damaged_photo_is_refused_or_decodes_where_it_is_used(content):
+    try:
+        facts = photo_facts(content)
+    except PhotoError as error:
+        assert "\n" not in str(error)
+        return
+    _, size, status = decode_photo(content, Config.max_pixels)
+    assert status == 0
+    assert (facts.height, facts.width) == tuple(size.numpy())
+
+
+def test_a_photo_that_only_a_lenient_decoder_reads_is_refused():
+    # A baseline JPEG without its end marker: Pillow has all rows by then.
+    content = _WHOLE[0][:-2]
+    _, _, status = decode_photo(content, Config.max_pixels)
+    assert status == 3
+    with pytest.raises(PhotoError, match="cannot be decoded: its picture data"):
         photo_facts(content)
 
 

@@ -8,7 +8,10 @@ import collections
 import contextlib
 import copy
 import csv
+import functools
+import itertools
 import json
+import operator
 import re
 import tempfile
 from pathlib import Path
@@ -29,7 +32,7 @@ from tests.data.test_landmark_maps import (
     TYPES,
 )
 
-SETTINGS = settings(derandomize=True, deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(derandomize=True, deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
 # Mutations -----------------------------------------------------------------------------------------------------------
 
@@ -91,7 +94,7 @@ def _mutate_value(draw, document):
         other = draw(st.sampled_from(keys))
         holder[key], holder[other] = holder[other], holder[key]
     elif isinstance(holder, dict):
-        holder[key + _REPEATED] = copy.deepcopy(holder[key])
+        holder[key + draw(st.sampled_from([_REPEATED, "x", "2"]))] = copy.deepcopy(holder[key])
     else:
         holder.insert(key, copy.deepcopy(holder[key]))
 
@@ -116,14 +119,38 @@ def _mutate_bytes(draw, content):
     return content[:position] + draw(st.sampled_from([b"0", b"9", b"e", b"."])) + content[position + 1 :]
 
 
+def _dump(document):
+    text = json.dumps(document, indent=1).replace(json.dumps(_REPEATED)[1:], '"')
+    return re.sub(r'"\\u0000raw:([^"]*)"', r"\1", text).encode()
+
+
 @st.composite
 def _json_files(draw, document):
     document = copy.deepcopy(document)
     for _ in range(draw(st.integers(1, 3))):
         if document:
             _mutate_value(draw, document)
-    text = json.dumps(document, indent=1).replace(json.dumps(_REPEATED)[1:], '"')
-    return _mutate_bytes(draw, re.sub(r'"\\u0000raw:([^"]*)"', r"\1", text).encode())
+    return _mutate_bytes(draw, _dump(document))
+
+
+def _changed_everywhere(document):
+    """Yield files with one thing changed, for every place and every sort of change."""
+    places = [((), key) for key in document]
+    for number, (path, key) in enumerate(places):  # which grows on the way
+        value = functools.reduce(operator.getitem, path, document)[key]
+        if isinstance(value, dict | list):
+            places += [((*path, key), k) for k in (value if isinstance(value, dict) else range(len(value)))]
+        changes = [operator.methodcaller("__delitem__", key)]
+        junk = [choices[number % len(choices)] for choices in _junk_for(value)]
+        if isinstance(key, str):
+            changes.append(operator.methodcaller("__setitem__", key + _REPEATED, value))
+            junk += [other for other in _values_of(document, key) if other != value]
+            changes.append(lambda holder, key=key: holder.update({key + "x": holder.pop(key)}))
+        changes += [operator.methodcaller("__setitem__", key, other) for other in junk]
+        for change in changes:
+            changed = copy.deepcopy(document)
+            change(functools.reduce(operator.getitem, path, changed))
+            yield _dump(changed)
 
 
 # What the oracles share ----------------------------------------------------------------------------------------------
@@ -272,13 +299,7 @@ def _deepfashion2_oracle(content):
     return str(group), garments
 
 
-@SETTINGS
-@given(_json_files(_DEEPFASHION2))
-@example(json.dumps(_DEEPFASHION2).encode())
-@example(b"")
-@example(b"[" * 100_000)
-@example(json.dumps(_DEEPFASHION2).encode("utf-16"))
-def test_deepfashion2_accepts_only_what_the_file_says(content):
+def _check_deepfashion2(content):
     good = json.dumps(_DEEPFASHION2).encode()
     with _root("train/annos", "train/image") as root:
         for number, file_content in ((1, good), (2, content), (3, good)):
@@ -301,41 +322,54 @@ def test_deepfashion2_accepts_only_what_the_file_says(content):
     assert found == wanted
 
 
+@SETTINGS
+@given(_json_files(_DEEPFASHION2))
+@example(_dump(_DEEPFASHION2))
+@example(b"")
+@example(b"[" * 100_000)
+@example(json.dumps(_DEEPFASHION2).encode("utf-16"))
+def test_deepfashion2_accepts_only_what_the_file_says(content):
+    _check_deepfashion2(content)
+
+
+def test_deepfashion2_accepts_only_what_the_file_says_with_one_change_anywhere():
+    for content in _changed_everywhere(_DEEPFASHION2):
+        _check_deepfashion2(content)
+
+
 # FashionAI -----------------------------------------------------------------------------------------------------------
 
 _FASHIONAI_COLUMNS = ["image_id", "image_category", *FASHIONAI_HEADER.split(",")]
-_FASHIONAI_CELLS = st.sampled_from(
-    [
-        *(
-            "",
-            "x",
-            "1_2",
-            "1_2_3",
-            "1_2_1_",
-            "-1_-1_1",
-            "-1_-1_0",
-            "-1_-1_-1",
-            "1_2_-1",
-            "nan_1_1",
-            "inf_1_1",
-            "1e999_1_1",
-        ),
-        *(
-            "10_20_1",
-            " 10_20_0 ",
-            "5.5_6.25_0",
-            "007_8_1",
-            "-3_4_1",
-            "1000000_1_1",
-            "999999_1_1",
-            "١_2_1",
-            "True",
-            "None",
-        ),
-        *("[1]", '"10_20_1"', '"10_20_1', '10"20', "1_2_1\r", "\0", "é", "skirt", "blouse", "trousers"),
-        *("Images/skirt/b.jpg", "../a.jpg", "/a.jpg", "a/../b.jpg", "./Images/skirt/b.jpg", ".", "9" * 200_000),
-    ]
-)
+_FASHIONAI_CELLS = [
+    *(
+        "",
+        "x",
+        "1_2",
+        "1_2_3",
+        "1_2_1_",
+        "-1_-1_1",
+        "-1_-1_0",
+        "-1_-1_-1",
+        "1_2_-1",
+        "nan_1_1",
+        "inf_1_1",
+        "1e999_1_1",
+    ),
+    *(
+        "10_20_1",
+        " 10_20_0 ",
+        "5.5_6.25_0",
+        "007_8_1",
+        "-3_4_1",
+        "1000000_1_1",
+        "999999_1_1",
+        "١_2_1",
+        "True",
+        "None",
+    ),
+    *("[1]", '"10_20_1"', '"10_20_1', '10"20', "1_2_1\r", "\0", "é", "skirt", "blouse", "trousers"),
+    *("Images/skirt/b.jpg", "../a.jpg", "/a.jpg", "a/../b.jpg", "./Images/skirt/b.jpg", ".", "9" * 200_000),
+]
 
 
 def _fashionai_rows():
@@ -351,6 +385,10 @@ def _fashionai_rows():
     return rows
 
 
+def _csv(rows):
+    return "".join(",".join(row) + "\n" for row in rows).encode()
+
+
 @st.composite
 def _csv_files(draw):
     rows = _fashionai_rows()
@@ -364,7 +402,7 @@ def _csv_files(draw):
         )
         column = draw(st.integers(0, len(rows[row]) - 1))
         if action == "replace":
-            rows[row][column] = draw(_FASHIONAI_CELLS)
+            rows[row][column] = draw(st.sampled_from(_FASHIONAI_CELLS))
         elif action == "near":
             rows.append(
                 [cell.replace("_1", "_0", 1) if index == column else cell for index, cell in enumerate(rows[row])]
@@ -372,17 +410,17 @@ def _csv_files(draw):
         elif action == "remove" and len(rows[row]) > 1:
             del rows[row][column]
         elif action == "insert":
-            rows[row].insert(column, draw(_FASHIONAI_CELLS))
+            rows[row].insert(column, draw(st.sampled_from(_FASHIONAI_CELLS)))
         elif action == "swap":
             other = draw(st.integers(0, len(rows[row]) - 1))
             rows[row][column], rows[row][other] = rows[row][other], rows[row][column]
         elif action == "row":
-            rows[row] = [draw(_FASHIONAI_CELLS) for _ in range(draw(st.integers(1, 3)))]
+            rows[row] = [draw(st.sampled_from(_FASHIONAI_CELLS)) for _ in range(draw(st.integers(1, 3)))]
         elif action == "row again":
             rows.append(list(rows[row]))
         elif action == "no row" and len(rows) > 2:
             del rows[row]
-    return _mutate_bytes(draw, "".join(",".join(row) + "\n" for row in rows).encode())
+    return _mutate_bytes(draw, _csv(rows))
 
 
 def _fashionai_cells(line):
@@ -439,12 +477,7 @@ def _fashionai_oracle(content):
     return garments
 
 
-@SETTINGS
-@given(_csv_files())
-@example(b"")
-@example(b"\xff")
-@example(("\n".join(",".join(row) for row in _fashionai_rows())).encode())
-def test_fashionai_accepts_only_what_the_file_says(content):
+def _check_fashionai(content):
     with _root("Annotations") as root:
         path = root / "Annotations" / "train.csv"
         path.write_bytes(content)
@@ -465,15 +498,37 @@ def test_fashionai_accepts_only_what_the_file_says(content):
     assert {photo for photo, garment in wanted.items() if not garment} <= {fault.photo for fault in result.rejected}
 
 
+@SETTINGS
+@given(_csv_files())
+@example(b"")
+@example(b"\xff")
+@example(_csv(_fashionai_rows()))
+def test_fashionai_accepts_only_what_the_file_says(content):
+    _check_fashionai(content)
+
+
+def test_fashionai_accepts_only_what_the_file_says_with_one_change_anywhere():
+    rows = _fashionai_rows()
+    cells = itertools.cycle(_FASHIONAI_CELLS)
+    for row, column in itertools.product(range(len(rows)), range(len(_FASHIONAI_COLUMNS))):
+        for _ in range(5):
+            changed = copy.deepcopy(rows)
+            changed[row][column] = next(cells)
+            _check_fashionai(_csv(changed))
+            changed[row][column] = rows[row][column]
+            changed.append([next(cells) if index == column else cell for index, cell in enumerate(rows[row])])
+            _check_fashionai(_csv(changed))
+
+
 @settings(SETTINGS, max_examples=50)
 @given(st.permutations(range(len(_FASHIONAI_COLUMNS))))
 def test_fashionai_columns_are_read_by_the_header_in_any_order(order):
-    straight = "\n".join(",".join(row) for row in _fashionai_rows())
-    shuffled = "\n".join(",".join(row[index] for index in order) for row in _fashionai_rows())
+    straight = _csv(_fashionai_rows())
+    shuffled = _csv([[row[index] for index in order] for row in _fashionai_rows()])
     with _root() as root:
         found = []
-        for text in (straight, shuffled):
-            (root / "train.csv").write_text(text)
+        for content in (straight, shuffled):
+            (root / "train.csv").write_bytes(content)
             result = read_fashionai(root)
             found.append([(sample.photo, _plain_garments(sample)) for sample in result.samples])
     assert len(found[0]) == 4 and found[0] == found[1]
@@ -619,13 +674,7 @@ def _coco_oracle(content):
     return photos
 
 
-@SETTINGS
-@given(_json_files(_COCO))
-@example(json.dumps(_COCO).encode())
-@example(b"")
-@example(b"[" * 100_000)
-@example(json.dumps({**_COCO, "images": [*_COCO["images"], _COCO["images"][0]]}).encode())
-def test_coco_accepts_only_what_the_file_says(content):
+def _check_coco(content):
     with _root("annotations") as root:
         path = root / "annotations" / "labels.train.json"
         path.write_bytes(content)
@@ -647,3 +696,25 @@ def test_coco_accepts_only_what_the_file_says(content):
     bad = {photo for photo, labels in wanted.items() if labels is None}
     assert bad <= {fault.photo for fault in result.rejected}
     assert not {fault.photo for fault in result.rejected} & set(found)
+
+
+@SETTINGS
+@given(_json_files(_COCO))
+@example(_dump(_COCO))
+@example(b"")
+@example(b"[" * 100_000)
+@example(_dump({**_COCO, "images": [*_COCO["images"], _COCO["images"][0]]}))
+def test_coco_accepts_only_what_the_file_says(content):
+    _check_coco(content)
+
+
+def test_coco_accepts_only_what_the_file_says_with_one_change_anywhere():
+    for content in _changed_everywhere(_COCO):
+        _check_coco(content)
+
+
+def test_coco_accepts_only_what_a_file_of_one_category_says():
+    document = {key: [_COCO[key][2]] for key in ("images", "annotations", "categories")}
+    document["annotations"][0] = {**document["annotations"][0], "image_id": 5}
+    for content in _changed_everywhere(document):
+        _check_coco(content)

@@ -96,7 +96,7 @@ def _damaged(photo):
         (None, "photo 'img/1.jpg' is missing: no file "),
         (b"", "photo 'img/1.jpg' is not a JPEG or PNG"),
         (photo_bytes(kind="GIF"), "photo 'img/1.jpg' is not a JPEG or PNG"),
-        (photo_bytes()[:-500], "photo 'img/1.jpg' cannot be decoded: image file is truncated"),
+        (photo_bytes()[:-500], "photo 'img/1.jpg' cannot be decoded: its picture data are broken"),
         (photo_bytes(kind="PNG")[:-500], "photo 'img/1.jpg' cannot be decoded: "),
         (_damaged(photo_bytes(kind="PNG")), "photo 'img/1.jpg' cannot be decoded: "),
         (photo_bytes(width=9), "right_hem 20 20 lies outside the photo of 9 x 80 pixels"),
