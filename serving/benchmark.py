@@ -8,7 +8,6 @@ import dataclasses
 import io
 import json
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from cspn_tf.quiet import quiet_native_output
 from serving.client import Client
 from serving.local_server import running_server
 from serving.model_versions import latest_version
+from training.machine import describe_machine
 
 BATCH_SIZE = 8
 NUM_WARMUP = 3
@@ -69,7 +69,7 @@ def main(argv=None):
         if tflite is not None:
             runners |= {(name, 1): run_one for name, run_one in tflite_runners(tflite, photos, args.threads).items()}
         measurements = measure(runners, args.repeats)
-    machine = {"cpu": _cpu_name(), "cores": os.cpu_count(), "threads": args.threads}
+    machine = {**describe_machine(), "threads": args.threads}
     sizes = sorted({f"{width}x{height}" for height, width in map(_photo_size, photos)})
     setting = {"model": str(args.model), "version": version, "photo_sizes": sizes, "repeats": args.repeats}
     print(format_table(measurements, machine, setting))
@@ -264,16 +264,6 @@ def _read(path):
         return Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _cpu_name():
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()
 
 
 def _write_json(path, measurements, machine, setting):

@@ -13,8 +13,6 @@ import dataclasses
 import functools
 import gc
 import json
-import os
-import platform
 import statistics
 import sys
 import time
@@ -22,6 +20,7 @@ from pathlib import Path
 
 from cspn_tf.config import DETECTOR_TRAINING, KEYPOINT_TRAINING, PRESETS, preset
 from cspn_tf.console import CallError, Parser, positive_int, run
+from training.machine import describe_machine
 
 NETWORKS = ("keypoints", "detector")
 # The stages of a pipeline in their order; "whole" is what training gets, in batches.
@@ -310,22 +309,6 @@ def summarise(timings) -> dict:
 
 def _times(timing):
     return {"clock_ms": timing.clock, "cpu_ms": timing.cpu, "per_second": 1000.0 / timing.clock}
-
-
-def describe_machine() -> dict:
-    """Return the processor's name and how many cores this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cpu": _cpu_name(), "cores": cores}
-
-
-def _cpu_name():
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()
 
 
 def format_tables(figures) -> str:

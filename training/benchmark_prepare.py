@@ -8,7 +8,6 @@ files have been read before. Turns alternate, and medians are printed.
 """
 
 import os
-import platform
 import shutil
 import statistics
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from cspn_tf.console import Parser, UserError, positive_int, run
 from cspn_tf.data.sources import SOURCES
+from training.machine import describe_machine
 
 
 def main(argv=None) -> int:
@@ -86,9 +86,10 @@ def describe(samples, seconds, workers) -> str:
     """Lay the measured times out as a table."""
     megabytes = sum(os.path.getsize(sample.path) for sample in samples) / 1e6
     copy = statistics.median(seconds["copy"])
+    machine = describe_machine()
     lines = [
         f"{len(samples)} photos, {1000 * megabytes / len(samples):.0f} kB each, {workers} workers, "
-        f"{platform.machine()} with {os.cpu_count()} cores, medians of {len(seconds['copy'])} turns",
+        f"{machine['cpu']}, {machine['cores']} cores, medians of {len(seconds['copy'])} turns",
         f"{'':<10}{'photos/s':>10}{'MB/s':>8}{'of copy':>9}",
     ]
     for name, turns in seconds.items():

@@ -1,0 +1,21 @@
+"""What a benchmark says of the machine it ran on."""
+
+import os
+import platform
+from pathlib import Path
+
+
+def describe_machine() -> dict:
+    """Return the processor's name, `cpu`, and how many cores this process may use, `cores`."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cpu": _cpu_name(), "cores": cores}
+
+
+def _cpu_name():
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
