@@ -17,6 +17,10 @@ from cspn_tf.files import replaced_file
 BACKBONES = ("vgg16", "resnet50", "resnet101", "efficientnet_lite0", "mobilenet_v3_small")
 WEIGHTS = ("none", "imagenet")
 ROI_OPS = ("align", "pool")
+METHODS = ("cspn", "fashionnet", "dfa", "dlan", "bcrnn")
+REGIONS = ("garment", "photo")
+SUBPIXELS = ("none", "parabola", "dark")
+UPSAMPLINGS = ("bilinear", "nearest")
 
 _KIND_NAMES = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a text"}
 
@@ -93,10 +97,17 @@ class DetectorConfig:
 
 @dataclasses.dataclass(frozen=True)
 class KeypointConfig:
-    """The CSPN: what crop it reads, how its stages are built, what its heatmaps look like."""
+    """The keypoint network: what crop it reads, how it is built, what its heatmaps look like.
 
+    `width`, `separable` and what is said of heatmaps hold for every method that has them; stages and all that comes
+    after `num_hard_keypoints` are the CSPN's own. What goes beyond the paper is off in the preset `paper`.
+    """
+
+    method: str = "cspn"  # one of METHODS: the CSPN, or a method the paper compares it with
+    region: str = "garment"  # what the crop shows, one of REGIONS: the box, or the whole photo (the paper's NCSPN)
     backbone: str = "efficientnet_lite0"  # one of BACKBONES
     weights: str = "imagenet"  # backbone's initial weights, one of WEIGHTS
+    frozen_level: int = 0  # pretrained backbone layers up to this pyramid level are kept as they are; 0 trains all
     crop_size: int = 192  # side of the square crop, pixels; heatmaps are a quarter of it
     crop_margin: float = 1.25  # side of the crop over the long side of the box
     num_stages: int = 4  # 1 to 4 as in the paper, more for its ablation
@@ -104,21 +115,42 @@ class KeypointConfig:
     separable: bool = True  # depthwise-separable 3x3 smoothing convolutions
     heatmap_sigma: float = 1.5  # Gaussian's standard deviation, heatmap pixels
     num_hard_keypoints: int = 4  # K of equation 2
+    sigma_factors: tuple[float, ...] = (1.0,) * 8  # of heatmap_sigma, one for each keypoint
+    subpixel: str = "parabola"  # how a heatmap's peak is refined, one of SUBPIXELS
+    upsampling: str = "bilinear"  # of the pyramids, one of UPSAMPLINGS
+    stage_weight_growth: float = 1.0  # weight of each stage's loss over that of the stage before it
+    offset_head: bool = False  # predict, at each heatmap pixel, how far the keypoint is from it
+    visibility_head: bool = False  # predict which keypoints are visible; keypoint_scores are then its probabilities
 
     def __post_init__(self):
+        _check_choice("keypoints.method", self.method, METHODS)
+        _check_choice("keypoints.region", self.region, REGIONS)
         _check_choice("keypoints.backbone", self.backbone, BACKBONES)
         _check_choice("keypoints.weights", self.weights, WEIGHTS)
+        _check_choice("keypoints.subpixel", self.subpixel, SUBPIXELS)
+        _check_choice("keypoints.upsampling", self.upsampling, UPSAMPLINGS)
+        _check_range("keypoints.frozen_level", self.frozen_level, 0, 5)
         _check_multiple("keypoints.crop_size", self.crop_size, 32)
         _check_range("keypoints.crop_margin", self.crop_margin, 1.0, 4.0)
         _check_range("keypoints.num_stages", self.num_stages, 1, 8)
         _check_range("keypoints.width", self.width, 1, None)
         _check_range("keypoints.heatmap_sigma", self.heatmap_sigma, 0.1, None)
         _check_range("keypoints.num_hard_keypoints", self.num_hard_keypoints, 1, 8)
+        _check_range("keypoints.stage_weight_growth", self.stage_weight_growth, 0.1, 10.0)
+        if len(self.sigma_factors) != 8:
+            raise ValueError(f"keypoints.sigma_factors must have 8 numbers, received {len(self.sigma_factors)}")
+        if self.method != "cspn" and (self.offset_head or self.visibility_head):
+            raise ValueError(f"keypoints.offset_head and visibility_head are for method cspn; received {self.method!r}")
 
     @property
     def stage_names(self) -> tuple[str, ...]:
         """Names of the network's outputs, first stage first; the last one is the prediction."""
         return tuple(f"stage_{stage}" for stage in range(1, self.num_stages + 1))
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """Standard deviation of each keypoint's Gaussian, heatmap pixels."""
+        return tuple(self.heatmap_sigma * factor for factor in self.sigma_factors)
 
     @property
     def heatmap_size(self) -> int:
@@ -157,6 +189,7 @@ class TrainingConfig:
     weight_decay: float = 1e-4  # decoupled (AdamW), on kernels only
     gradient_clip: float = 5.0  # global norm; 0 switches clipping off
     augment: bool = True  # random flips, crops and colours on the training split
+    ema_momentum: float = 0.0  # of the moving average of the weights that is kept as the result; 0 keeps the last ones
 
     def __post_init__(self):
         _check_range("epochs", self.epochs, 1, None)
@@ -165,6 +198,7 @@ class TrainingConfig:
         _check_range("warmup_epochs", self.warmup_epochs, 0.0, None)
         _check_range("weight_decay", self.weight_decay, 0.0, None)
         _check_range("gradient_clip", self.gradient_clip, 0.0, None)
+        _check_range("ema_momentum", self.ema_momentum, 0.0, 0.99999)
 
 
 PRESETS = {
@@ -186,7 +220,9 @@ PRESETS = {
             head_width=1024,
             max_garments=8,
         ),
-        keypoints=KeypointConfig(backbone="resnet101", crop_size=1024, width=256, separable=False, heatmap_sigma=4.0),
+        keypoints=KeypointConfig(
+            backbone="resnet101", crop_size=1024, width=256, separable=False, heatmap_sigma=4.0, subpixel="none"
+        ),
     ),
     "base": Config(
         preset="base",

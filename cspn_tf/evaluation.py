@@ -1,18 +1,17 @@
 """From labels and predictions of many photos to one dict of numbers, each with the count behind it.
 
-Nothing here reads or writes files, and nothing knows what made the predictions. Coordinates are photo pixels.
+Nothing here reads or writes files, and nothing knows what made the predictions: every system is measured by the same
+rules, those for missed garments among them, see `cspn_tf.metrics`. Coordinates are photo pixels.
 
-Letters in shapes: G labelled garments of a photo, D detections of a photo, N rows of the served outputs.
+Letters in shapes: G labelled garments of a photo, D detections of a photo, N rows of the served outputs, P photos.
 """
 
-import contextlib
 import dataclasses
-import io
 
 import numpy as np
 
-from cspn_tf import metrics
-from cspn_tf.garments import GARMENT_TYPE_NAMES, NUM_KEYPOINTS, GarmentType, Variation
+from cspn_tf import average_precision, metrics
+from cspn_tf.garments import GARMENT_TYPE_NAMES, NUM_KEYPOINTS, Variation
 
 MATCH_IOU = 0.5
 
@@ -49,7 +48,7 @@ class PhotoPrediction:
         keypoints_xy: float `(D, 8, 2)`.
         keypoint_scores: float `(D, 8)`.
         status: the served contract's status; photos whose status is not 0 have no detections.
-        image_size: height, width; 0, 0 where the status is not 0.
+        image_size: height, width; 0, 0 where the status is not 0 or nobody looked at the photo.
     """
 
     garment_types: np.ndarray
@@ -100,46 +99,55 @@ def matched_garments(truth, prediction) -> metrics.Garments:
     return _garments(truth, predicted, matches >= 0)
 
 
-def evaluate_predictions(truths, predictions) -> dict:
+def evaluate_predictions(truths, predictions, bootstrap=None) -> dict:
     """Measure detections and their keypoints, as they are served.
 
     Args:
         truths: list of `PhotoTruth`.
         predictions: list of `PhotoPrediction`, one for each of `truths`.
+        bootstrap: the `cspn_tf.bootstrap.Bootstrap` over `truths` that gives the intervals; None for no intervals.
 
     Returns:
-        A JSON-ready dict; a measure of nothing is None.
+        A JSON-ready dict; a measure of nothing is None. "Measured" is a dict of value, count and interval, the last
+        low and high, or None without `bootstrap`.
             num_photos, num_failed_photos (status not 0), num_garments, num_keypoints (labelled), num_detections
-            detection_recall_50, miss_rate: shares of the garments that a detection did, did not find
-            precision_50: share of the detections that found a garment
-            false_positives_per_photo: mean number of detections that found no labelled garment
-            pck_02, auc, ne_bbox, ne_garment, ne_longside, epe: see `cspn_tf.metrics`, overall
-            ne_garment_skipped: garments left out of `ne_garment`
+            detection_recall_50, miss_rate: measured shares of the garments that a detection did, did not find
+            precision_50: measured share of the detections that found a garment
+            false_positives_per_photo: measured mean number of detections that found no labelled garment
+            pck_02, auc, ne_bbox, ne_garment, ne_longside, epe: see `cspn_tf.metrics`, overall; measured, with skipped
             detected_boxes: measure to overall, garment_type, variation and visibility, see `evaluate_keypoints`
             box_errors: how far the detections' boxes are off, see `measure_box_errors`
-            detection: ap, ap_50, ap_75, ar of COCO, with ap by garment type; recall_50 by garment type and variation
+            detection: see `cspn_tf.average_precision.box_precision`; and recall_50, measured, by garment type and
+                variation
+            keypoint_detection: see `cspn_tf.average_precision.keypoint_precision`
     """
     garments = _concatenate([matched_garments(t, p) for t, p in zip(truths, predictions, strict=True)])
-    keypoints = _score_keypoints(garments)
-    num_detections = sum(len(prediction.scores) for prediction in predictions)
-    num_found = int(garments.matched.sum())
-    num_false = num_detections - num_found
-    recall = metrics.detection_recall(garments.matched)
+    keypoints = _score_keypoints(garments, bootstrap)
+    everything = np.ones(len(garments), dtype=bool)
+    num_garments = _count_by_photo(garments, everything, len(truths))
+    num_found = _count_by_photo(garments, garments.matched, len(truths))
+    num_detections = np.array([len(prediction.scores) for prediction in predictions], dtype=int)
     return {
         "num_photos": len(truths),
         "num_failed_photos": sum(prediction.status != 0 for prediction in predictions),
         "num_garments": len(garments),
         "num_keypoints": int(garments.labelled.sum()),
-        "num_detections": num_detections,
-        "detection_recall_50": recall,
-        "miss_rate": None if recall is None else 1.0 - recall,
-        "precision_50": num_found / num_detections if num_detections else None,
-        "false_positives_per_photo": num_false / len(truths) if truths else None,
-        **{name: scores["overall"]["value"] for name, scores in keypoints.items()},
-        "ne_garment_skipped": keypoints["ne_garment"]["overall"]["skipped"],
+        "num_detections": int(num_detections.sum()),
+        "detection_recall_50": metrics.rate(num_found, num_garments, bootstrap),
+        "miss_rate": metrics.rate(num_garments - num_found, num_garments, bootstrap),
+        "precision_50": metrics.rate(num_found, num_detections, bootstrap),
+        "false_positives_per_photo": metrics.rate(num_detections - num_found, np.ones(len(truths)), bootstrap),
+        **{
+            name: {key: value for key, value in scores["overall"].items() if key != "per_keypoint"}
+            for name, scores in keypoints.items()
+        },
         "detected_boxes": keypoints,
         "box_errors": measure_box_errors(truths, predictions),
-        "detection": {**_coco_scores(truths, predictions), "recall_50": _recall_slices(garments)},
+        "detection": {
+            **average_precision.box_precision(truths, predictions),
+            "recall_50": _recall_slices(garments, len(truths), bootstrap),
+        },
+        "keypoint_detection": average_precision.keypoint_precision(truths, predictions),
     }
 
 
@@ -180,24 +188,25 @@ def _spread(values):
     return {"mean": float(values.mean()), "sd": float(values.std()), "p5": p5, "p50": p50, "p95": p95}
 
 
-def evaluate_keypoints(truths, keypoints_xy) -> dict:
+def evaluate_keypoints(truths, keypoints_xy, bootstrap=None) -> dict:
     """Measure keypoints that were predicted in the labelled boxes.
 
     Args:
         truths: list of `PhotoTruth`.
         keypoints_xy: list of float `(G, 8, 2)`, one for each of `truths`, or None for a photo that could not be read:
             its garments are then missed.
+        bootstrap: as for `evaluate_predictions`.
 
     Returns:
         A JSON-ready dict: each name of `metrics.KEYPOINT_METRICS` to `overall` and to the slices by `garment_type`,
-        `variation` and `visibility`; each with `value`, `count`, `skipped` and `per_keypoint`.
+        `variation` and `visibility`; each with `value`, `count`, `skipped`, `interval`, and the same `per_keypoint`.
     """
     parts = []
     for truth, predicted in zip(truths, keypoints_xy, strict=True):
         num = len(truth.garment_types)
         found = np.full(num, predicted is not None)
         parts.append(_garments(truth, np.zeros((num, NUM_KEYPOINTS, 2)) if predicted is None else predicted, found))
-    return _score_keypoints(_concatenate(parts))
+    return _score_keypoints(_concatenate(parts), bootstrap)
 
 
 def _garments(truth, predicted_xy, matched):
@@ -217,11 +226,14 @@ def _concatenate(parts):
     empty = PhotoTruth("", *(np.zeros(shape) for shape in ((0,), (0,), (0, 4), (0, NUM_KEYPOINTS, 2), (0, 8))))
     parts = parts or [_garments(empty, np.zeros((0, NUM_KEYPOINTS, 2)), np.zeros(0))]
     names = [field.name for field in dataclasses.fields(metrics.Garments)]
-    return metrics.Garments(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    rows = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return metrics.Garments(**{**rows, "photo_index": np.repeat(np.arange(len(parts)), [len(part) for part in parts])})
 
 
-def _score_keypoints(garments):
-    scores = {name: metrics.score_slices(metric, garments) for name, metric in metrics.KEYPOINT_METRICS.items()}
+def _score_keypoints(garments, bootstrap):
+    scores = {
+        name: metrics.score_slices(metric, garments, bootstrap) for name, metric in metrics.KEYPOINT_METRICS.items()
+    }
     return {
         name: {
             group: part.to_dict() if group == "overall" else {slice_: score.to_dict() for slice_, score in part.items()}
@@ -231,92 +243,20 @@ def _score_keypoints(garments):
     }
 
 
-def _recall_slices(garments):
+def _count_by_photo(garments, rows, num_photos):
+    """Count the garments of each photo among `rows`, bool `(G,)`; int `(P,)`."""
+    return np.bincount(garments.photo_index[rows], minlength=num_photos)
+
+
+def _recall_slices(garments, num_photos, bootstrap):
     """Return recall with the count of garments, overall, by garment type and by variation."""
 
     def recall(rows):
-        return {"value": metrics.detection_recall(garments.matched[rows]), "count": int(rows.sum())}
+        num_found = _count_by_photo(garments, rows & garments.matched, num_photos)
+        return metrics.rate(num_found, _count_by_photo(garments, rows, num_photos), bootstrap)
 
     return {
         "overall": recall(np.ones(len(garments), dtype=bool)),
         "garment_type": {name: recall(garments.garment_types == t) for t, name in GARMENT_TYPE_NAMES.items()},
         "variation": {v.name.lower(): recall(garments.variations == v) for v in Variation},
-    }
-
-
-def _coco_scores(truths, predictions):
-    """Return COCO's average precision and recall of the boxes: the mean over the garment types that are labelled."""
-    counts = [sum(int((truth.garment_types == t).sum()) for truth in truths) for t in GarmentType]
-    labelled = [index for index, count in enumerate(counts) if count]
-    precision, recall = _coco_precision_and_recall(truths, predictions)
-    return {
-        "ap": _mean(precision[:, :, labelled]),
-        "ap_50": _mean(precision[0][:, labelled]),
-        "ap_75": _mean(precision[5][:, labelled]),
-        "ar": _mean(recall[:, labelled]),
-        "ap_by_garment_type": {
-            GARMENT_TYPE_NAMES[t]: {"value": _mean(precision[:, :, [k]]) if count else None, "count": count}
-            for k, (t, count) in enumerate(zip(GarmentType, counts, strict=True))
-        },
-    }
-
-
-def _mean(values):
-    return float(values.mean()) if values.size else None
-
-
-def _coco_precision_and_recall(truths, predictions):
-    """Run pycocotools, whose quirks end here: it prints as it goes and takes no empty list of results.
-
-    Returns:
-        precision: float `(10, 101, 3)`, by overlap from 0.5 to 0.95, by recall from 0 to 1, by garment type.
-        recall: float `(10, 3)`, by overlap and garment type.
-        Both are -1 for a garment type that is not labelled.
-    """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    labels, results = _coco_labels(truths), _coco_results(predictions)
-    if not labels or not results:
-        return np.zeros((10, 101, 3)), np.zeros((10, 3))
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
-        coco.dataset = {
-            "images": [{"id": image_id} for image_id in range(1, len(truths) + 1)],
-            "annotations": labels,
-            "categories": [{"id": int(t), "name": name} for t, name in GARMENT_TYPE_NAMES.items()],
-        }
-        coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-    # The last two axes are the area, of which 0 is all, and the number of detections, of which the last is 100.
-    return evaluation.eval["precision"][..., 0, -1], evaluation.eval["recall"][..., 0, -1]
-
-
-def _coco_labels(truths):
-    """Return COCO annotations; ids start at 1 because pycocotools writes 0 for "no match"."""
-    rows = [
-        (image_id, garment_type, box)
-        for image_id, truth in enumerate(truths, start=1)
-        for garment_type, box in zip(truth.garment_types, truth.boxes_xyxy, strict=True)
-    ]
-    return [{**_coco_box(*row), "id": label_id, "iscrowd": 0} for label_id, row in enumerate(rows, start=1)]
-
-
-def _coco_results(predictions):
-    return [
-        {**_coco_box(image_id, garment_type, box), "score": float(score)}
-        for image_id, photo in enumerate(predictions, start=1)
-        for garment_type, box, score in zip(photo.garment_types, photo.boxes_xyxy, photo.scores, strict=True)
-    ]
-
-
-def _coco_box(image_id, garment_type, box_xyxy):
-    x_min, y_min, x_max, y_max = (float(side) for side in box_xyxy)
-    return {
-        "image_id": image_id,
-        "category_id": int(garment_type),
-        "bbox": [x_min, y_min, x_max - x_min, y_max - y_min],
-        "area": (x_max - x_min) * (y_max - y_min),
     }

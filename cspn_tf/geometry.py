@@ -187,6 +187,23 @@ def whole_window(size):
     return tf.constant([(size - 1) / 2, (size - 1) / 2, size], tf.float32)
 
 
+def keypoint_windows(boxes_xyxy_canvas, config):
+    """Return the windows that the keypoint network's crops are cut from.
+
+    Args:
+        boxes_xyxy_canvas: float32 `(..., 4)`, garments.
+        config: a `cspn_tf.config.Config`.
+
+    Returns:
+        float32 `(..., 3)`, as `crop_windows`: around each box, or all of the canvas where the network has no
+        detection stage before it.
+    """
+    windows = crop_windows(boxes_xyxy_canvas, config.keypoints.crop_margin)
+    if config.keypoints.region == "garment":
+        return windows
+    return tf.zeros_like(windows) + whole_window(config.canvas_size)
+
+
 def canvas_windows_to_photo(windows, transform):
     """Map windows on a canvas to its photo, float32 `(N, 3)`; `transform` as in `canvas_to_photo`, `(3,)`."""
     centres = canvas_to_photo(windows[:, :2], transform)
@@ -291,6 +308,19 @@ def crop_to_heatmap(points_xy_crop, stride):
 def heatmap_to_crop(points_xy_heatmap, stride):
     """Map heatmap points to the crop, float32 `(..., 2)`; the inverse of `crop_to_heatmap`."""
     return (points_xy_heatmap + 0.5) * stride - 0.5
+
+
+# Crop and unit square ------------------------------------------------------------------------------------------------
+
+
+def crop_to_unit(points_xy_crop, crop_size):
+    """Map crop points to shares of its side, 0 and 1 at its outer edges, `(..., 2)`; see `unit_to_crop`."""
+    return (points_xy_crop + 0.5) / crop_size
+
+
+def unit_to_crop(points_xy_unit, crop_size):
+    """Map shares of a crop's side to crop points, float32 `(..., 2)`; the inverse of `crop_to_unit`."""
+    return points_xy_unit * crop_size - 0.5
 
 
 # Mirror --------------------------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """The codec between keypoints and heatmaps.
 
 Encoding draws a Gaussian of peak 1 at the keypoint's true, unrounded place; decoding finds the highest pixel and
-moves to the top of the parabola through the logarithms of its neighbours, which for a Gaussian is exact.
+then, in one of several ways, the place of the peak between the pixels.
 """
+
+import math
 
 import tensorflow as tf
 
@@ -10,6 +12,9 @@ from cspn_tf import geometry
 
 # Heights below this are noise to the logarithm of the refinement.
 _FLOOR = 1e-6
+
+# How far "dark" smooths, heatmap pixels.
+_BLUR_SIGMA = 0.8
 
 
 def encode(keypoints_xy_crop, crop_size, stride, sigma):
@@ -19,13 +24,14 @@ def encode(keypoints_xy_crop, crop_size, stride, sigma):
         keypoints_xy_crop: float32 `(..., K, 2)`, crop pixels; one outside the crop leaves its tail, or nothing.
         crop_size: side of the crop, pixels.
         stride: crop pixels per heatmap pixel.
-        sigma: the Gaussian's standard deviation, heatmap pixels.
+        sigma: the Gaussian's standard deviation, heatmap pixels; a number, or one for each of K keypoints.
 
     Returns:
         float32 `(..., H, H, K)` with H = crop_size // stride, in [0, 1].
     """
     points = geometry.crop_to_heatmap(keypoints_xy_crop, stride)
     index = tf.range(crop_size // stride, dtype=tf.float32)
+    sigma = tf.constant(sigma, tf.float32)
 
     def profile(coordinates):
         # (..., H, K)
@@ -36,38 +42,96 @@ def encode(keypoints_xy_crop, crop_size, stride, sigma):
     return rows[..., :, tf.newaxis, :] * columns[..., tf.newaxis, :, :]
 
 
-def decode(heatmaps, stride):
+def decode(heatmaps, stride, *, subpixel="parabola", offsets=None):
     """Find each heatmap's highest point.
 
     Args:
         heatmaps: float32 `(B, H, H, K)`, any values.
         stride: crop pixels per heatmap pixel.
+        subpixel: what is done beyond the highest pixel, one of `cspn_tf.config.SUBPIXELS`:
+            "none": nothing.
+            "parabola": move to the top of the parabola through the logarithms of the pixel and its neighbours, for
+                each axis by itself; at most half a pixel. Exact for a Gaussian along the axes.
+            "dark": smooth the map by a Gaussian's inner part, then one step of Newton's method on its logarithm, with
+                the mixed derivative, so that a tilted or noisy peak is met; at most one pixel.
+        offsets: float32 `(B, H, H, 2 * K)`, x of the K keypoints and then y, heatmap pixels from a pixel's centre to
+            the keypoint: taken at the highest pixel in place of `subpixel`. None where the network has none.
 
     Returns:
         keypoints_xy_crop: float32 `(B, K, 2)`, crop pixels.
         scores: float32 `(B, K)`, the height of the highest pixel, clipped to [0, 1].
+
+    Source: "dark" is the idea of Distribution-Aware coordinate Representation of Keypoints (Zhang et al., 2020).
     """
-    height, width, num = heatmaps.shape[1:]
-    flat = tf.reshape(tf.transpose(heatmaps, [0, 3, 1, 2]), [-1, num, height * width])
+    height, width = heatmaps.shape[1:3]
+    flat = _flattened(heatmaps)
     best = tf.argmax(flat, axis=-1, output_type=tf.int32)
     scores = tf.clip_by_value(tf.reduce_max(flat, axis=-1), 0.0, 1.0)
     row, column = best // width, best % width
+    if offsets is not None:
+        picked = _at(_flattened(offsets), tf.concat([best, best], axis=-1))
+        step_x, step_y = tf.split(picked, 2, axis=-1)
+    elif subpixel == "none":
+        step_x, step_y = 0.0, 0.0
+    else:
+        # Looked up this way, a place outside is the nearest one inside.
+        source = _flattened(_smoothed(heatmaps)) if subpixel == "dark" else flat
 
-    def at(rows, columns):
-        index = rows * width + columns
-        return tf.math.log(tf.maximum(tf.gather(flat, index[..., tf.newaxis], batch_dims=2)[..., 0], _FLOOR))
+        def height_at(down, right):
+            rows = tf.clip_by_value(row + down, 0, height - 1)
+            columns = tf.clip_by_value(column + right, 0, width - 1)
+            return tf.math.log(tf.maximum(_at(source, rows * width + columns), _FLOOR))
 
-    def offset(before, here, after):
-        curvature = before + after - 2.0 * here
+        refine = _newton_step if subpixel == "dark" else _parabola_steps
+        step_x, step_y = refine(height_at)
+        # At the border there is nothing to compare with.
+        step_x *= tf.cast((column > 0) & (column < width - 1), tf.float32)
+        step_y *= tf.cast((row > 0) & (row < height - 1), tf.float32)
+    points = tf.stack([tf.cast(column, tf.float32) + step_x, tf.cast(row, tf.float32) + step_y], axis=-1)
+    return geometry.heatmap_to_crop(points, stride), scores
+
+
+def _flattened(maps):
+    """Bring maps `(B, H, W, K)` to `(B, K, H * W)`."""
+    height, width, num = maps.shape[1:]
+    return tf.reshape(tf.transpose(maps, [0, 3, 1, 2]), [-1, num, height * width])
+
+
+def _at(flat, index):
+    """Pick one value of each map: `(B, K, H * W)` and int32 `(B, K)` to `(B, K)`."""
+    return tf.gather(flat, index[..., tf.newaxis], batch_dims=2)[..., 0]
+
+
+def _parabola_steps(height_at):
+    here = height_at(0, 0)
+
+    def step(before, after):
         # A flat top has no curvature and needs no offset.
-        step = 0.5 * (before - after) / tf.minimum(curvature, -_FLOOR)
-        return tf.clip_by_value(step, -0.5, 0.5)
+        curvature = tf.minimum(before + after - 2.0 * here, -_FLOOR)
+        return tf.clip_by_value(0.5 * (before - after) / curvature, -0.5, 0.5)
 
-    here = at(row, column)
-    left, right = at(row, tf.maximum(column - 1, 0)), at(row, tf.minimum(column + 1, width - 1))
-    above, below = at(tf.maximum(row - 1, 0), column), at(tf.minimum(row + 1, height - 1), column)
-    inner_x = tf.cast((column > 0) & (column < width - 1), tf.float32)
-    inner_y = tf.cast((row > 0) & (row < height - 1), tf.float32)
-    x = tf.cast(column, tf.float32) + inner_x * offset(left, here, right)
-    y = tf.cast(row, tf.float32) + inner_y * offset(above, here, below)
-    return geometry.heatmap_to_crop(tf.stack([x, y], axis=-1), stride), scores
+    return step(height_at(0, -1), height_at(0, 1)), step(height_at(-1, 0), height_at(1, 0))
+
+
+def _newton_step(height_at):
+    here, left, right = height_at(0, 0), height_at(0, -1), height_at(0, 1)
+    above, below = height_at(-1, 0), height_at(1, 0)
+    slope_x, slope_y = 0.5 * (right - left), 0.5 * (below - above)
+    curve_x, curve_y = right + left - 2.0 * here, below + above - 2.0 * here
+    mixed = 0.25 * (height_at(1, 1) + height_at(-1, -1) - height_at(1, -1) - height_at(-1, 1))
+    determinant = curve_x * curve_y - mixed**2
+    # Newton's step leads to a top only where the surface bends down in every direction.
+    is_top = tf.cast((determinant > _FLOOR) & (curve_x < 0), tf.float32)
+    scale = is_top / tf.maximum(determinant, _FLOOR)
+    step_x = scale * (mixed * slope_y - curve_y * slope_x)
+    step_y = scale * (mixed * slope_x - curve_x * slope_y)
+    return tf.clip_by_value(step_x, -1.0, 1.0), tf.clip_by_value(step_y, -1.0, 1.0)
+
+
+def _smoothed(maps):
+    """Blur maps `(B, H, W, K)` by a Gaussian of `_BLUR_SIGMA` pixels, cut off at two pixels; zeros outside."""
+    num = maps.shape[-1]
+    kernel = [math.exp(-0.5 * (offset / _BLUR_SIGMA) ** 2) for offset in range(-2, 3)]
+    kernel = tf.constant([value / sum(kernel) for value in kernel], tf.float32)
+    square = tf.tile((kernel[:, tf.newaxis] * kernel)[..., tf.newaxis, tf.newaxis], [1, 1, num, 1])
+    return tf.nn.depthwise_conv2d(maps, square, strides=[1, 1, 1, 1], padding="SAME")

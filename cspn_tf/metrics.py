@@ -12,17 +12,23 @@ The definitions, side by side (e is the distance in photo pixels, w and h are th
 
 "Labelled" is visible or occluded, "found" is matched by a detection; keypoints without coordinates never count. A
 garment whose normaliser cannot be used (its pair is not fully labelled or under 10 pixels; its box is empty) is left
-out and reported as skipped. The error measures say nothing of garments that were missed: read the miss rate beside.
+out and reported as skipped.
+
+A missed garment counts in the same way whatever made the predictions: its keypoints are failures in pck and auc. The
+errors, ne and epe, are of garments that were found, and say nothing without the miss rate beside them.
 
 `ne_garment` is the paper's equation 3. `ne_bbox` is what the published tables of DeepFashion use.
 
-Letters in shapes: G labelled garments, D detections, 8 keypoint slots.
+Every metric takes a `cspn_tf.bootstrap.Bootstrap` if its intervals are wanted.
+
+Letters in shapes: G labelled garments, D detections, P photos, 8 keypoint slots.
 """
 
 import dataclasses
 
 import numpy as np
 
+from cspn_tf.bootstrap import percentile_interval
 from cspn_tf.garments import (
     GARMENT_TYPE_NAMES,
     KEYPOINT_ABBREVIATIONS,
@@ -50,6 +56,7 @@ class Garments:
         visibility: int `(G, 8)`, `Visibility` codes.
         predicted_xy: float `(G, 8, 2)`, the predicted keypoints; anything where `matched` is False.
         matched: bool `(G,)`, whether a detection found the garment.
+        photo_index: int `(G,)`, the place of each garment's photo among all photos; None for one photo a garment.
     """
 
     garment_types: np.ndarray
@@ -59,9 +66,12 @@ class Garments:
     visibility: np.ndarray
     predicted_xy: np.ndarray
     matched: np.ndarray
+    photo_index: np.ndarray | None = None
 
     def __post_init__(self):
         num = len(self.garment_types)
+        if self.photo_index is None:
+            object.__setattr__(self, "photo_index", np.arange(num))
         for name, kind, shape in (
             ("garment_types", int, (num,)),
             ("variations", int, (num,)),
@@ -70,6 +80,7 @@ class Garments:
             ("visibility", int, (num, NUM_KEYPOINTS)),
             ("predicted_xy", float, (num, NUM_KEYPOINTS, 2)),
             ("matched", bool, (num,)),
+            ("photo_index", int, (num,)),
         ):
             array = np.asarray(getattr(self, name), dtype=kind)
             if array.shape != shape:
@@ -100,6 +111,9 @@ class Score:
         per_keypoint: 8 values by slot, None where the slot's count is 0.
         per_keypoint_counts: 8 counts by slot.
         skipped: garments that were left out, with the keypoints that would have counted, for want of a normaliser.
+        per_keypoint_skipped: 8 counts by slot: keypoints of those garments that would have counted.
+        interval: low and high of the 95 % interval of `value`; None where there is no value or nobody asked.
+        per_keypoint_intervals: 8 intervals by slot, likewise.
     """
 
     value: float | None
@@ -107,28 +121,42 @@ class Score:
     per_keypoint: tuple[float | None, ...]
     per_keypoint_counts: tuple[int, ...]
     skipped: int = 0
+    per_keypoint_skipped: tuple[int, ...] = (0,) * NUM_KEYPOINTS
+    interval: tuple[float, float] | None = None
+    per_keypoint_intervals: tuple[tuple[float, float] | None, ...] = (None,) * NUM_KEYPOINTS
 
     def to_dict(self) -> dict:
         """Return the JSON-ready form, keypoints by their abbreviations."""
-        per_keypoint = zip(KEYPOINT_ABBREVIATIONS, self.per_keypoint, self.per_keypoint_counts, strict=True)
+        per_keypoint = zip(
+            self.per_keypoint,
+            self.per_keypoint_counts,
+            self.per_keypoint_skipped,
+            self.per_keypoint_intervals,
+            strict=True,
+        )
         return {
-            "value": self.value,
-            "count": self.count,
-            "skipped": self.skipped,
-            "per_keypoint": {name: {"value": value, "count": count} for name, value, count in per_keypoint},
+            **_entry(self.value, self.count, self.skipped, self.interval),
+            "per_keypoint": {
+                name: _entry(*entry) for name, entry in zip(KEYPOINT_ABBREVIATIONS, per_keypoint, strict=True)
+            },
         }
+
+
+def _entry(value, count, skipped, interval):
+    return {"value": value, "count": count, "skipped": skipped, "interval": interval and list(interval)}
 
 
 # Keypoints -----------------------------------------------------------------------------------------------------------
 
 
-def ne_garment(garments, among=None) -> Score:
+def ne_garment(garments, among=None, bootstrap=None) -> Score:
     """Measure the paper's normalised error: distance over the garment's own sleeve or waistline distance.
 
     Args:
         garments: a `Garments`.
         among: bool, broadcastable to `(G, 8)`: only these keypoints count; None for all. Normalisers are taken from
             all labelled keypoints all the same.
+        bootstrap: the `Bootstrap` over the photos of `photo_index` that gives the intervals; None for no intervals.
 
     Returns:
         A `Score`, lower is better; pooled over visible keypoints of matched garments.
@@ -136,70 +164,70 @@ def ne_garment(garments, among=None) -> Score:
     Source: the paper's equation 3. It does not say what to do with a tiny or half-labelled pair; we skip it.
     """
     counted = _counted(garments, among, garments.visible & garments.matched[:, np.newaxis])
-    return _pooled(*_normalised(garments, _pair_distances(garments), counted))
+    return _score(garments, *_normalised(garments, _pair_distances(garments), counted), bootstrap)
 
 
-def ne_bbox(garments, among=None) -> Score:
+def ne_bbox(garments, among=None, bootstrap=None) -> Score:
     """Measure the normalised error of published FLD and DeepFashion-C tables: x over box width, y over box height.
 
     Args:
-        garments, among: as for `ne_garment`.
+        garments, among, bootstrap: as for `ne_garment`.
 
     Returns:
         A `Score`, lower is better; over visible keypoints of matched garments. Its value is the mean of the slots'
         means, over the slots that have any.
     """
     counted = _counted(garments, among, garments.visible & garments.matched[:, np.newaxis])
-    score = _pooled(*_normalised(garments, _box_sides(garments), counted))
-    means = [value for value in score.per_keypoint if value is not None]
-    return dataclasses.replace(score, value=float(np.mean(means)) if means else None)
+    return _score(garments, *_normalised(garments, _box_sides(garments), counted), bootstrap, _mean_of_slots)
 
 
-def ne_longside(garments, among=None) -> Score:
+def ne_longside(garments, among=None, bootstrap=None) -> Score:
     """Measure the normalised error over the box's long side.
 
     Args:
-        garments, among: as for `ne_garment`.
+        garments, among, bootstrap: as for `ne_garment`.
 
     Returns:
         A `Score`, lower is better; pooled over visible keypoints of matched garments.
     """
     counted = _counted(garments, among, garments.visible & garments.matched[:, np.newaxis])
-    return _pooled(*_normalised(garments, _long_sides(garments), counted))
+    return _score(garments, *_normalised(garments, _long_sides(garments), counted), bootstrap)
 
 
-def epe(garments, among=None) -> Score:
+def epe(garments, among=None, bootstrap=None) -> Score:
     """Measure the end-point error: the distance in photo pixels.
 
     Args:
-        garments, among: as for `ne_garment`.
+        garments, among, bootstrap: as for `ne_garment`.
 
     Returns:
         A `Score`, lower is better; pooled over labelled keypoints of matched garments.
     """
     counted = _counted(garments, among, garments.labelled & garments.matched[:, np.newaxis])
-    return _pooled(*_normalised(garments, np.ones((len(garments), 2)), counted))
+    return _score(garments, *_normalised(garments, np.ones((len(garments), 2)), counted), bootstrap)
 
 
-def pck(garments, among=None, threshold=PCK_THRESHOLD) -> Score:
+def pck(garments, among=None, bootstrap=None, threshold=PCK_THRESHOLD) -> Score:
     """Measure the share of correct keypoints: those within `threshold` times the box's long side.
 
     Args:
-        garments, among: as for `ne_garment`.
+        garments, among, bootstrap: as for `ne_garment`.
         threshold: a fraction of the box's long side; a keypoint exactly that far away is correct.
 
     Returns:
         A `Score` in [0, 1], higher is better; pooled over labelled keypoints, those of missed garments as failures.
     """
     errors, counted, skipped = _errors_with_misses(garments, among)
-    return _pooled((errors <= threshold).astype(float), counted, skipped)
+    return _score(garments, errors <= threshold, counted, skipped, bootstrap)
 
 
-def auc(garments, among=None, max_threshold=AUC_MAX_THRESHOLD, num_thresholds=AUC_NUM_THRESHOLDS) -> Score:
+def auc(
+    garments, among=None, bootstrap=None, max_threshold=AUC_MAX_THRESHOLD, num_thresholds=AUC_NUM_THRESHOLDS
+) -> Score:
     """Measure the area under the curve of `pck` over its threshold, by the trapezoid rule, as a share of the most.
 
     Args:
-        garments, among: as for `ne_garment`.
+        garments, among, bootstrap: as for `ne_garment`.
         max_threshold: the last threshold, a fraction of the box's long side; the first is 0.
         num_thresholds: evenly spaced thresholds, both ends included.
 
@@ -211,7 +239,7 @@ def auc(garments, among=None, max_threshold=AUC_MAX_THRESHOLD, num_thresholds=AU
     # The area under a mean of curves is the mean of the areas under each keypoint's own step curve.
     correct = errors[..., np.newaxis] <= thresholds
     areas = np.trapz(correct.astype(float), thresholds, axis=-1) / max_threshold
-    return _pooled(areas, counted, skipped)
+    return _score(garments, areas, counted, skipped, bootstrap)
 
 
 KEYPOINT_METRICS = {
@@ -246,18 +274,22 @@ def slices(garments) -> dict:
     }
 
 
-def score_slices(metric, garments) -> dict:
+def score_slices(metric, garments, bootstrap=None) -> dict:
     """Apply one metric to all garments and to every slice of them.
 
     Args:
-        metric: a function of `(garments, among)` that returns a `Score`, such as those of `KEYPOINT_METRICS`.
+        metric: a function of `(garments, among, bootstrap)` that returns a `Score`, as those of `KEYPOINT_METRICS`.
         garments: a `Garments`.
+        bootstrap: as for `ne_garment`.
 
     Returns:
         `{"overall": Score}` and, for each group of `slices`, slice name to `Score`.
     """
-    groups = {group: {name: metric(garments, m) for name, m in ms.items()} for group, ms in slices(garments).items()}
-    return {"overall": metric(garments), **groups}
+    groups = {
+        group: {name: metric(garments, mask, bootstrap) for name, mask in masks.items()}
+        for group, masks in slices(garments).items()
+    }
+    return {"overall": metric(garments, None, bootstrap), **groups}
 
 
 def _counted(garments, among, eligible):
@@ -285,9 +317,9 @@ def _long_sides(garments):
 
 
 def _normalised(garments, normalisers, counted):
-    """Return errors `(G, 8)` over normalisers `(G, 2)`, the keypoints that still count, and the skipped garments."""
+    """Return errors over normalisers `(G, 2)`, the keypoints that still count and those skipped, all `(G, 8)`."""
     usable = np.isfinite(normalisers).all(axis=1)
-    skipped = int((counted.any(axis=1) & ~usable).sum())
+    skipped = counted & ~usable[:, np.newaxis]
     counted = counted & usable[:, np.newaxis]
     # Where nothing counts there may be anything, even NaN: keep it out of the arithmetic.
     difference = np.where(counted[..., np.newaxis], garments.predicted_xy - garments.keypoints_xy, 0.0)
@@ -302,21 +334,54 @@ def _errors_with_misses(garments, among):
     return np.where(garments.matched[:, np.newaxis], errors, np.inf), counted, skipped
 
 
-def _pooled(values, counted, skipped) -> Score:
-    """Average values `(G, 8)` over the counted keypoints, overall and by slot."""
-    counts = counted.sum(axis=0)
-    sums = np.where(counted, values, 0.0).sum(axis=0)
-    return Score(
-        value=_ratio(sums.sum(), counts.sum()),
+def _pooled(sums, counts):
+    return _ratio(sums.sum(axis=-1), counts.sum(axis=-1))
+
+
+def _mean_of_slots(sums, counts):
+    means, has_any = _ratio(sums, counts), counts > 0
+    return _ratio(np.where(has_any, means, 0.0).sum(axis=-1), has_any.sum(axis=-1))
+
+
+def _ratio(sums, counts):
+    """Divide, elementwise; NaN where the count is 0."""
+    sums, counts = np.asarray(sums, dtype=float), np.asarray(counts, dtype=float)
+    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+
+
+def _or_none(value):
+    return None if np.isnan(value) else float(value)
+
+
+def _score(garments, values, counted, skipped, bootstrap, average=_pooled) -> Score:
+    """Average values over the counted keypoints, overall and by slot.
+
+    Args:
+        garments: a `Garments`.
+        values: float or bool `(G, 8)`; anything where `counted` is False.
+        counted, skipped: bool `(G, 8)`.
+        bootstrap: a `Bootstrap` or None.
+        average: function of sums and counts, `(..., 8)` each, that returns the average over the slots `(...)`, NaN
+            where there is nothing.
+    """
+    columns = np.concatenate([np.where(counted, values, 0.0), counted], axis=1)
+    sums, counts = np.split(columns.sum(axis=0), 2)
+    score = Score(
+        value=_or_none(average(sums, counts)),
         count=int(counts.sum()),
-        per_keypoint=tuple(_ratio(total, count) for total, count in zip(sums, counts, strict=True)),
+        per_keypoint=tuple(_or_none(value) for value in _ratio(sums, counts)),
         per_keypoint_counts=tuple(int(count) for count in counts),
-        skipped=skipped,
+        skipped=int(skipped.any(axis=1).sum()),
+        per_keypoint_skipped=tuple(int(count) for count in skipped.sum(axis=0)),
     )
-
-
-def _ratio(total, count):
-    return float(total / count) if count else None
+    if bootstrap is None or not score.count:
+        return score
+    sums, counts = np.split(bootstrap.sums(garments.photo_index, columns), 2, axis=1)
+    return dataclasses.replace(
+        score,
+        interval=percentile_interval(average(sums, counts)),
+        per_keypoint_intervals=tuple(percentile_interval(values) for values in _ratio(sums, counts).T),
+    )
 
 
 # Detections ----------------------------------------------------------------------------------------------------------
@@ -368,11 +433,22 @@ def match_detections(truth_boxes, truth_types, boxes, types, scores, iou=0.5) ->
     return matches
 
 
-def detection_recall(matched) -> float | None:
-    """Return the share of garments that a detection found, or None where there are no garments.
+def rate(hits, trials, bootstrap=None) -> dict:
+    """Measure a rate over photos, such as recall: garments found, out of garments.
 
     Args:
-        matched: bool `(G,)`.
+        hits: float `(P,)`, by photo.
+        trials: float `(P,)`, likewise.
+        bootstrap: as for `ne_garment`.
+
+    Returns:
+        A JSON-ready dict: value, hits over trials, or None without trials; count, the trials; interval, low and high
+        of its 95 % interval, or None where there is no value or nobody asked.
     """
-    matched = np.asarray(matched, dtype=bool)
-    return _ratio(matched.sum(), matched.size)
+    columns = np.stack([hits, trials], axis=1)
+    hits, trials = columns.sum(axis=0)
+    interval = None
+    if bootstrap is not None and trials:
+        resampled = bootstrap.sums(np.arange(len(columns)), columns)
+        interval = percentile_interval(_ratio(*resampled.T))
+    return {"value": _or_none(_ratio(hits, trials)), "count": int(trials), "interval": interval and list(interval)}

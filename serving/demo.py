@@ -163,14 +163,17 @@ def garment_table(answers: list[dict]) -> str:
 
 
 def metrics_table(metrics: dict) -> str:
-    """Return the measures of the test split, each with the count behind it."""
-    rows = (
-        ("detection recall at IoU 0.5", "detection_recall_50", f"{metrics['num_garments']} garments"),
-        ("PCK@0.2", "pck_02", f"{metrics['num_keypoints']} labelled keypoints, misses count as wrong"),
+    """Return the measures of the test split, each with its 95 % interval and the count behind it."""
+    from training.evaluation_report import with_interval
+
+    lines = [f"\ntest split, synthetic data, detected boxes, {metrics['num_photos']} photos through the SavedModel"]
+    for title, name, of in (
+        ("detection recall at IoU 0.5", "detection_recall_50", "garments"),
+        ("PCK@0.2", "pck_02", "labelled keypoints, misses count as wrong"),
         ("NE, by box (ne_bbox)", "ne_bbox", "visible keypoints of the garments that were found"),
-    )
-    head = f"\ntest split, synthetic data, detected boxes, {metrics['num_photos']} photos through the SavedModel"
-    return "\n".join([head, *(f"  {name:28} {metrics[key]:.4f}   {of}" for name, key, of in rows)])
+    ):
+        lines.append(f"  {title:28} {with_interval(metrics[name])}   {metrics[name]['count']} {of}")
+    return "\n".join(lines)
 
 
 def write_contact_sheet(pictures: Path, answers: list[dict]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cspn_tf import evaluation
+from cspn_tf.bootstrap import Bootstrap
 from cspn_tf.evaluation import PhotoPrediction, PhotoTruth
 
 KEYPOINTS = np.array([[40, 10], [60, 10], [20, 80], [80, 80], [30, 100], [70, 100], [25, 190], [75, 190]], float)
@@ -42,14 +43,16 @@ def test_a_found_garment_five_pixels_off():
     scores = evaluation.evaluate_predictions([truth()], [prediction()])
     assert scores["num_photos"] == scores["num_garments"] == scores["num_detections"] == 1
     assert scores["num_keypoints"] == 8
-    assert (scores["detection_recall_50"], scores["miss_rate"], scores["precision_50"]) == (1.0, 0.0, 1.0)
-    assert scores["false_positives_per_photo"] == 0.0
-    assert scores["epe"] == pytest.approx(5)
-    assert scores["ne_garment"] == pytest.approx(5 / 60)
-    assert scores["ne_longside"] == pytest.approx(5 / 200)
-    assert scores["ne_bbox"] == pytest.approx(np.hypot(0.03, 0.02))
-    assert scores["pck_02"] == 1.0
+    assert scores["detection_recall_50"] == scores["precision_50"] == {"value": 1.0, "count": 1, "interval": None}
+    assert scores["miss_rate"] == scores["false_positives_per_photo"] == {"value": 0.0, "count": 1, "interval": None}
+    assert scores["epe"]["value"] == pytest.approx(5)
+    assert scores["ne_garment"]["value"] == pytest.approx(5 / 60)
+    assert scores["ne_longside"]["value"] == pytest.approx(5 / 200)
+    assert scores["ne_bbox"]["value"] == pytest.approx(np.hypot(0.03, 0.02))
+    assert scores["pck_02"] == {"value": 1.0, "count": 8, "skipped": 0, "interval": None}
     assert scores["detection"]["ap"] == pytest.approx(1.0)
+    # 5 pixels of a box of 20,000: the similarity is exp(-25 / 400), 0.939.
+    assert scores["keypoint_detection"]["ap"] == pytest.approx(9 / 10)
 
 
 def test_missed_garments_false_positives_and_a_photo_that_failed():
@@ -62,11 +65,13 @@ def test_missed_garments_false_positives_and_a_photo_that_failed():
     scores = evaluation.evaluate_predictions(truths, predictions)
     assert (scores["num_photos"], scores["num_failed_photos"], scores["num_garments"]) == (3, 1, 4)
     assert (scores["num_detections"], scores["num_keypoints"]) == (4, 32)
-    assert scores["detection_recall_50"] == scores["miss_rate"] == scores["precision_50"] == 0.5
-    assert scores["false_positives_per_photo"] == pytest.approx(2 / 3)
-    assert scores["pck_02"] == 0.5
-    assert scores["detected_boxes"]["epe"]["overall"]["count"] == 16
-    assert scores["epe"] == pytest.approx(5)
+    for name in ("detection_recall_50", "miss_rate", "precision_50"):
+        assert (scores[name]["value"], scores[name]["count"]) == (0.5, 4)
+    assert scores["false_positives_per_photo"]["value"] == pytest.approx(2 / 3)
+    # Missed garments fail these, and take no part in those.
+    assert (scores["pck_02"]["value"], scores["pck_02"]["count"]) == (0.5, 32)
+    assert (scores["auc"]["count"], scores["ne_longside"]["count"]) == (32, 16)
+    assert (scores["epe"]["value"], scores["epe"]["count"]) == (pytest.approx(5), 16)
 
 
 def test_nested_scores_have_every_slice_with_its_count():
@@ -80,17 +85,18 @@ def test_nested_scores_have_every_slice_with_its_count():
         assert groups["garment_type"]["full-body"]["value"] is None
         assert groups["overall"]["per_keypoint"]["RH"]["count"] == 2
     recall = scores["detection"]["recall_50"]
-    assert recall["overall"] == {"value": 1.0, "count": 2}
-    assert recall["garment_type"]["full-body"] == {"value": None, "count": 0}
-    assert recall["variation"]["large_pose"] == {"value": 1.0, "count": 1}
+    assert recall["overall"] == {"value": 1.0, "count": 2, "interval": None}
+    assert recall["garment_type"]["full-body"] == {"value": None, "count": 0, "interval": None}
+    assert recall["variation"]["large_pose"] == {"value": 1.0, "count": 1, "interval": None}
 
 
 def test_the_top_numbers_are_the_overall_ones():
     scores = evaluation.evaluate_predictions([truth(visibility=1)], [prediction()])
     for name, groups in scores["detected_boxes"].items():
-        assert scores[name] == groups["overall"]["value"]
-    assert scores["ne_garment"] is None
-    assert scores["epe"] == pytest.approx(5)
+        assert set(scores[name]) == {"value", "count", "skipped", "interval"}
+        assert scores[name].items() <= groups["overall"].items()
+    assert scores["ne_garment"]["value"] is None
+    assert scores["epe"]["value"] == pytest.approx(5)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +104,14 @@ def test_the_top_numbers_are_the_overall_ones():
     [([], []), ([truth(())], [prediction(())]), ([truth()], [prediction(())]), ([truth(())], [prediction()])],
 )
 def test_nothing_labelled_or_nothing_found_is_still_json(truths, predictions):
-    scores = evaluation.evaluate_predictions(truths, predictions)
+    scores = evaluation.evaluate_predictions(truths, predictions, Bootstrap(len(truths), 10))
     json.dumps(scores, allow_nan=False)
     if any(len(t.garment_types) for t in truths):
-        assert (scores["detection_recall_50"], scores["pck_02"], scores["detection"]["ap"]) == (0.0, 0.0, 0.0)
-        assert scores["detection"]["ap_by_garment_type"]["full-body"] == {"value": 0.0, "count": 1}
+        assert scores["detection_recall_50"]["value"] == scores["pck_02"]["value"] == 0.0
     else:
-        assert scores["detection_recall_50"] is scores["pck_02"] is scores["detection"]["ap"] is None
+        assert scores["detection_recall_50"]["value"] is scores["pck_02"]["value"] is None
+    for kind in ("detection", "keypoint_detection"):
+        assert scores[kind]["ap"] == scores["detection_recall_50"]["value"]
 
 
 def test_as_many_predictions_as_photos():
@@ -112,58 +119,57 @@ def test_as_many_predictions_as_photos():
         evaluation.evaluate_predictions([truth()], [])
 
 
-def test_average_precision_equals_pycocotools_own_summary(capsys):
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+# Intervals -----------------------------------------------------------------------------------------------------------
 
-    random = np.random.default_rng(5)
-    truths, predictions = [], []
-    for _ in range(30):
-        boxes = np.concatenate([random.uniform(0, 50, (2, 2)), random.uniform(100, 200, (2, 2))], axis=1)
-        shifted = np.concatenate(
-            [boxes + random.normal(0, 12, boxes.shape), random.uniform(0, 90, (1, 4)) + [0, 0, 90, 90]]
-        )
-        types = random.integers(1, 3, 2)
-        truths.append(truth(types, boxes=boxes.tolist()))
-        predictions.append(prediction([*types, 1], shifted.tolist(), random.uniform(0.3, 1, 3).tolist()))
-    scores = evaluation.evaluate_predictions(truths, predictions)["detection"]
-    assert capsys.readouterr().out == ""
 
-    coco = COCO()
-    boxes = [(i, int(t), b) for i, p in enumerate(truths) for t, b in zip(p.garment_types, p.boxes_xyxy, strict=True)]
-    coco.dataset = {
-        "images": [{"id": i} for i in range(30)],
-        "categories": [{"id": t} for t in (1, 2, 3)],
-        "annotations": [
-            {
-                "id": n + 1,
-                "image_id": i,
-                "category_id": t,
-                "bbox": [b[0], b[1], b[2] - b[0], b[3] - b[1]],
-                "area": (b[2] - b[0]) * (b[3] - b[1]),
-                "iscrowd": 0,
-            }
-            for n, (i, t, b) in enumerate(boxes)
-        ],
-    }
-    coco.createIndex()
-    results = coco.loadRes(
-        [
-            {"image_id": i, "category_id": int(t), "bbox": [b[0], b[1], b[2] - b[0], b[3] - b[1]], "score": s}
-            for i, p in enumerate(predictions)
-            for t, b, s in zip(p.garment_types, p.boxes_xyxy, p.scores, strict=True)
-        ]
-    )
-    theirs = COCOeval(coco, results, "bbox")
-    theirs.evaluate()
-    theirs.accumulate()
-    theirs.summarize()
-    ours = [scores[name] for name in ("ap", "ap_50", "ap_75", "ar")]
-    assert ours == pytest.approx(theirs.stats[[0, 1, 2, 8]].tolist())
-    assert 0.1 < ours[0] < ours[1] < 1.0
-    by_type = scores["ap_by_garment_type"]
-    assert (by_type["upper-body"]["value"] + by_type["lower-body"]["value"]) / 2 == pytest.approx(ours[0])
-    assert by_type["full-body"] == {"value": None, "count": 0}
+def two_of_three_found():
+    """Return the labels and predictions of four photos: the third garment is missed, the fourth photo shows none."""
+    truths = [truth(), truth((1,), variations=[3]), truth((2,)), truth(())]
+    return truths, [prediction(), prediction((1,), offset_xy=(30.0, 40.0)), prediction(()), prediction()]
+
+
+def test_intervals_are_there_if_asked_for():
+    truths, predictions = two_of_three_found()
+    bootstrap = Bootstrap(4, num_resamples=200)
+    scores = evaluation.evaluate_predictions(truths, predictions, bootstrap)
+    assert scores["epe"]["interval"] == pytest.approx([5, 50])
+    assert scores["epe"]["interval"] == scores["detected_boxes"]["epe"]["overall"]["interval"]
+    assert scores["detected_boxes"]["epe"]["variation"]["large_pose"]["interval"] == pytest.approx([50, 50])
+    assert scores["detected_boxes"]["epe"]["garment_type"]["lower-body"]["interval"] is None
+    assert scores["detected_boxes"]["epe"]["overall"]["per_keypoint"]["LC"]["interval"] == pytest.approx([5, 50])
+    low, high = scores["detection_recall_50"]["interval"]
+    assert 0 <= low < 2 / 3 < high == 1
+    assert scores["miss_rate"]["interval"] == pytest.approx([1 - high, 1 - low])
+    assert scores["precision_50"]["interval"] == pytest.approx([0, 1])
+    assert scores["detection"]["recall_50"]["garment_type"]["full-body"]["interval"] == [1, 1]
+    in_boxes = evaluation.evaluate_keypoints(truths, [t.keypoints_xy for t in truths], bootstrap)
+    assert in_boxes["pck_02"]["overall"]["interval"] == [1, 1]
+    json.dumps([scores, in_boxes], allow_nan=False)
+
+
+def test_intervals_are_those_of_resampled_photos():
+    truths, predictions = two_of_three_found()
+    random = np.random.default_rng(6)
+    values = {"epe": [], "detection_recall_50": [], "false_positives_per_photo": []}
+    for _ in range(40):
+        photos = random.integers(4, size=4)
+        resampled = evaluation.evaluate_predictions([truths[p] for p in photos], [predictions[p] for p in photos])
+        for name, of_name in values.items():
+            of_name += [resampled[name]["value"]] if resampled[name]["count"] else []
+    scores = evaluation.evaluate_predictions(truths, predictions, Bootstrap(4, 40, seed=6))
+    for name, of_name in values.items():
+        assert scores[name]["interval"] == pytest.approx(np.percentile(of_name, [2.5, 97.5]).tolist()), name
+
+
+def test_intervals_are_left_out_unless_asked_for():
+    scores = evaluation.evaluate_predictions(*two_of_three_found())
+
+    def intervals(part):
+        if isinstance(part, dict):
+            for key, value in part.items():
+                yield from [value] if key == "interval" else intervals(value)
+
+    assert set(intervals(scores)) == {None}
 
 
 # Keypoints in labelled boxes -----------------------------------------------------------------------------------------

@@ -492,6 +492,21 @@ def test_crop_to_heatmap_and_back_is_the_identity(x, y, stride):
     np.testing.assert_allclose(back, points, atol=1e-6 * max(1, abs(x), abs(y)) + 1e-6 * stride)
 
 
+def test_shares_of_the_crop_by_hand():
+    # Of 64 pixels: the outer edges, the centre, and the centres of the first and the last pixel.
+    points = np.array([[-0.5, 63.5], [31.5, 15.5], [0, 63]], np.float32)
+    expected = np.array([[0, 1], [0.5, 0.25], [1 / 128, 127 / 128]], np.float32)
+    np.testing.assert_allclose(geometry.crop_to_unit(points, 64), expected, atol=1e-6)
+    np.testing.assert_allclose(geometry.unit_to_crop(expected, 64), points, atol=1e-5)
+
+
+@few
+@given(coordinates, coordinates, sides)
+def test_crop_to_unit_and_back_is_the_identity(x, y, size):
+    points = tf.constant([[x, y]])
+    np.testing.assert_allclose(geometry.unit_to_crop(geometry.crop_to_unit(points, size), size), points, atol=2e-3)
+
+
 @few
 @given(sides, sides, st.floats(0, 1), st.floats(0, 1), st.floats(0.05, 1), st.floats(0, 1), st.floats(0, 1))
 def test_photo_to_heatmap_and_back_is_the_identity(height, width, x, y, side, centre_x, centre_y):

@@ -204,6 +204,63 @@ def test_decode_takes_maps_that_are_not_square():
     np.testing.assert_allclose(found, [[[17.5 * 4 - 0.5, 3.5 * 4 - 0.5]]], atol=1e-4)
 
 
+# Ways of refining a peak ---------------------------------------------------------------------------------------------
+
+
+def tilted_gaussian(x, y):
+    """A Gaussian at (x, y) whose long axis lies across the grid's, `(1, SIZE, SIZE, 1)`."""
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    along, across = (columns - x + rows - y) / 2**0.5, (columns - x - rows + y) / 2**0.5
+    return np.exp(-0.5 * ((along / 2.5) ** 2 + (across / 1.2) ** 2))[np.newaxis, ..., np.newaxis].astype(np.float32)
+
+
+def errors(subpixel, maps, points):
+    """Return how far what is found is from heatmap places `(1, K, 2)`, heatmap pixels."""
+    found, _ = heatmaps.decode(tf.constant(maps), STRIDE, subpixel=subpixel)
+    return np.linalg.norm((found.numpy() + 0.5) / STRIDE - 0.5 - points, axis=-1)
+
+
+def test_without_refinement_the_highest_pixel_is_the_keypoint():
+    found, _ = heatmaps.decode(encode([[[41.0, 50.0]]]), STRIDE, subpixel="none")
+    # Pixel 10 covers 40 to 43, pixel 12 covers 48 to 51.
+    np.testing.assert_allclose(found, [[[41.5, 49.5]]])
+
+
+@pytest.mark.parametrize("subpixel, tolerance", [("none", 2**-0.5), ("parabola", 1e-3), ("dark", 0.02)])
+def test_an_upright_gaussian_is_found_as_exactly_as_each_way_can(subpixel, tolerance):
+    points = (grid(20, 76, 9) + 0.5) / STRIDE - 0.5
+    maps = encode(grid(20, 76, 9))
+    assert errors(subpixel, maps, points).max() <= tolerance + 1e-6
+    if subpixel == "none":
+        assert errors(subpixel, maps, points).max() > 0.5
+
+
+def test_a_tilted_peak_is_met_by_the_mixed_derivative():
+    worst = {"parabola": 0.0, "dark": 0.0}
+    for x, y in ((10.3, 12.2), (10.4, 12.4), (9.7, 11.8), (10.45, 11.6)):
+        for subpixel in worst:
+            worst[subpixel] = max(worst[subpixel], errors(subpixel, tilted_gaussian(x, y), [[x, y]]).max())
+    assert worst["dark"] < 0.1 < 0.2 < worst["parabola"]
+
+
+@pytest.mark.parametrize("subpixel", ["parabola", "dark"])
+def test_refinement_never_leaves_the_map_nor_jumps(subpixel):
+    noise = np.random.default_rng(3).normal(0, 1, (2, 9, 9, 8)).astype(np.float32)
+    rough, _ = heatmaps.decode(tf.constant(noise), STRIDE, subpixel="none")
+    found, _ = heatmaps.decode(tf.constant(noise), STRIDE, subpixel=subpixel)
+    assert np.isfinite(found).all()
+    assert np.abs(found - rough).max() <= STRIDE + 1e-4
+
+
+def test_offsets_of_the_highest_pixel_are_added_to_it():
+    maps = one_map({(3, 7): 1.0})
+    offsets = np.zeros((1, SIZE, SIZE, 2), np.float32)
+    offsets[0, 3, 7] = 0.25, -1.5
+    found, scores = heatmaps.decode(tf.constant(maps), STRIDE, offsets=tf.constant(offsets))
+    np.testing.assert_allclose(found, [[[7.75 * 4 - 0.5, 2.0 * 4 - 0.5]]])
+    np.testing.assert_allclose(scores, [[1.0]])
+
+
 def test_decode_is_the_same_in_a_dataset():
     maps = mixed_maps()
     (mapped,) = tf.data.Dataset.from_tensor_slices(maps).batch(4).map(lambda batch: heatmaps.decode(batch, STRIDE))
@@ -211,12 +268,13 @@ def test_decode_is_the_same_in_a_dataset():
         np.testing.assert_allclose(found, eager, rtol=1e-6, atol=1e-5)
 
 
-def test_decode_runs_in_tflite_with_built_in_operations():
+@pytest.mark.parametrize("subpixel", config.SUBPIXELS)
+def test_decode_runs_in_tflite_with_built_in_operations(subpixel):
     maps = mixed_maps()
 
     @tf.function(input_signature=[tf.TensorSpec(maps.shape)])
     def function(maps):
-        points, scores = heatmaps.decode(maps, STRIDE)
+        points, scores = heatmaps.decode(maps, STRIDE, subpixel=subpixel)
         return {"points": points, "scores": scores}
 
     module = tf.Module()
@@ -225,7 +283,7 @@ def test_decode_runs_in_tflite_with_built_in_operations():
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     interpreter = tf.lite.Interpreter(model_content=converter.convert())
     found = interpreter.get_signature_runner()(maps=maps)
-    points, scores = decode(maps)
+    points, scores = heatmaps.decode(tf.constant(maps), STRIDE, subpixel=subpixel)
     np.testing.assert_allclose(found["points"], points, atol=1e-3)
     np.testing.assert_allclose(found["scores"], scores, atol=1e-6)
 

@@ -1,7 +1,6 @@
-"""Metrics against hand-computed values and against slow loops written from the definitions alone."""
+"""Metrics against hand-computed values, against `tests.reference_metrics`, and their intervals against naive loops."""
 
 import dataclasses
-import itertools
 import json
 import math
 
@@ -9,7 +8,9 @@ import numpy as np
 import pytest
 
 from cspn_tf import metrics
+from cspn_tf.bootstrap import Bootstrap
 from cspn_tf.garments import KEYPOINT_SLOTS, GarmentType, Visibility
+from tests.reference_metrics import reference
 
 UPPER, LOWER, FULL = GarmentType.UPPER_BODY, GarmentType.LOWER_BODY, GarmentType.FULL_BODY
 ALL_METRICS = tuple(metrics.KEYPOINT_METRICS)
@@ -34,8 +35,8 @@ def one_garment(garment_type=FULL, offset_xy=(3.0, 4.0), sleeve_distance=50.0, m
 
 
 def join(*parts):
-    """Return the rows of several `Garments` as one."""
-    names = [field.name for field in dataclasses.fields(metrics.Garments)]
+    """Return the rows of several `Garments` as one, a photo each."""
+    names = [field.name for field in dataclasses.fields(metrics.Garments) if field.name != "photo_index"]
     return metrics.Garments(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
@@ -44,7 +45,7 @@ def empty():
 
 
 def random_garments(seed, num=60):
-    """Return garments with every type, variation and visibility code, some missed, some without a normaliser."""
+    """Return garments of every type, variation and visibility code, some missed, some without a normaliser."""
     random = np.random.default_rng(seed)
     types = random.integers(1, 4, num)
     visibility = random.choice([-1, 0, 1, 2, 2, 2, 2], (num, 8))
@@ -52,14 +53,19 @@ def random_garments(seed, num=60):
         visibility[row, [k for k in range(8) if k not in KEYPOINT_SLOTS[garment_type]]] = 0
     low = random.uniform(0, 100, (num, 2))
     boxes = np.concatenate([low, low + random.uniform(30, 300, (num, 2))], axis=1)
-    boxes[0, 2] = boxes[0, 0]
     keypoints = low[:, np.newaxis] + random.uniform(0, 1, (num, 8, 2)) * (boxes[:, 2:] - low)[:, np.newaxis]
-    keypoints[:20, 3] = keypoints[:20, 2] + random.uniform(-9, 9, (20, 2))
+    # Pairs around the least distance that normalises, and boxes without width, without height and inside out.
+    for left, right in ((2, 3), (4, 5)):
+        keypoints[: num // 3, right] = keypoints[: num // 3, left] + random.uniform(-9, 9, (num // 3, 2))
+    boxes[0, 2], boxes[1, 3], boxes[2, 2] = boxes[0, 0], boxes[1, 1], boxes[2, 0] - 5
     predicted = keypoints + random.normal(0, 30, (num, 8, 2))
     matched = random.uniform(size=num) < 0.8
+    matched[:3] = True
+    visibility[:3, 6] = 2
     keypoints[visibility <= 0] = np.nan
     predicted[~matched] = np.nan
-    return metrics.Garments(types, random.integers(0, 6, num), boxes, keypoints, visibility, predicted, matched)
+    variations, photos = random.integers(0, 6, num), random.integers(0, num // 2, num)
+    return metrics.Garments(types, variations, boxes, keypoints, visibility, predicted, matched, photos)
 
 
 # Hand-computed values ------------------------------------------------------------------------------------------------
@@ -214,75 +220,124 @@ def test_a_slice_by_visibility_keeps_the_normaliser():
 
 
 def test_score_as_json():
-    form = json.loads(json.dumps(metrics.ne_garment(one_garment(LOWER)).to_dict()))
-    assert form["count"] == 4
-    assert form["per_keypoint"]["LC"] == {"value": None, "count": 0}
+    form = json.loads(json.dumps(metrics.ne_garment(one_garment(LOWER), bootstrap=Bootstrap(1)).to_dict()))
+    assert (form["count"], form["skipped"], form["interval"]) == (4, 0, pytest.approx([5 / 40, 5 / 40]))
+    assert form["per_keypoint"]["LC"] == {"value": None, "count": 0, "skipped": 0, "interval": None}
     assert form["per_keypoint"]["RH"]["value"] == pytest.approx(5 / 40)
+    assert form["per_keypoint"]["RH"]["interval"] == pytest.approx([5 / 40, 5 / 40])
+
+
+def test_skipped_keypoints_are_counted_by_slot():
+    garments = join(one_garment(sleeve_distance=9.0, visibility=[2, 1, 2, 2, 0, 0, 2, 2]), one_garment())
+    form = metrics.ne_garment(garments).to_dict()
+    assert (form["count"], form["skipped"]) == (8, 1)
+    # An occluded keypoint would not have counted.
+    assert [entry["skipped"] for entry in form["per_keypoint"].values()] == [1, 0, 1, 1, 0, 0, 1, 1]
+
+
+# Intervals -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALL_METRICS)
+def test_intervals_equal_a_naive_loop_over_resamples(name):
+    garments = random_garments(1, num=14)
+    num_photos, num_resamples, seed = 9, 40, 3
+    random = np.random.default_rng(seed)
+    resampled = []
+    for _ in range(num_resamples):
+        photos = random.integers(num_photos, size=num_photos)
+        rows = [row for photo in photos for row in np.flatnonzero(garments.photo_index == photo)]
+        resampled.append(reference(name, garments, rows))
+
+    score = metrics.KEYPOINT_METRICS[name](garments, bootstrap=Bootstrap(num_photos, num_resamples, seed))
+    wanted = [r.value for r in resampled if r.value is not None]
+    assert score.interval == pytest.approx(np.percentile(wanted, [2.5, 97.5]))
+    assert score.interval[0] < score.value < score.interval[1]
+    for slot in range(8):
+        wanted = [r.values[slot] for r in resampled if r.values[slot] is not None]
+        assert score.per_keypoint_intervals[slot] == pytest.approx(np.percentile(wanted, [2.5, 97.5]))
+
+
+@pytest.mark.parametrize("name", ALL_METRICS)
+def test_intervals_change_nothing_else_and_are_left_out_unless_asked_for(name):
+    garments = random_garments(2)
+    plain = metrics.KEYPOINT_METRICS[name](garments)
+    with_intervals = metrics.KEYPOINT_METRICS[name](garments, bootstrap=Bootstrap(30, 20))
+    assert plain.interval is None and plain.per_keypoint_intervals == (None,) * 8
+    none = {"interval": None, "per_keypoint_intervals": (None,) * 8}
+    assert dataclasses.replace(with_intervals, **none) == plain
+
+
+@pytest.mark.parametrize("name", ALL_METRICS)
+def test_the_same_everywhere_has_an_interval_without_width(name):
+    garments = join(*[one_garment(offset_xy=(30, 40))] * 12)
+    score = metrics.KEYPOINT_METRICS[name](garments, bootstrap=Bootstrap(12, 50))
+    assert score.interval == pytest.approx((score.value, score.value), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ALL_METRICS)
+def test_nothing_to_measure_has_no_interval(name):
+    invisible = one_garment(visibility=[0, 0, 0, 0, 0, -1, -1, -1])
+    assert metrics.KEYPOINT_METRICS[name](invisible, bootstrap=Bootstrap(1)).interval is None
+    assert metrics.KEYPOINT_METRICS[name](empty(), bootstrap=Bootstrap(0)).interval is None
+
+
+def test_the_keypoints_of_one_photo_are_drawn_together():
+    # Half of the keypoints is right: as halves of one photo that is always so, as two photos only on average.
+    right, wrong = one_garment(offset_xy=(0, 0)), one_garment(offset_xy=(90, 0))
+    apart = join(right, wrong)
+    together = dataclasses.replace(apart, photo_index=[0, 0])
+    assert metrics.pck(together, bootstrap=Bootstrap(1)).interval == (0.5, 0.5)
+    assert metrics.pck(apart, bootstrap=Bootstrap(2)).interval == (0.0, 1.0)
+
+
+def test_slices_have_intervals():
+    garments = random_garments(3)
+    scores = metrics.score_slices(metrics.epe, garments, Bootstrap(30, 50))
+    for score in (scores["overall"], *scores["garment_type"].values(), *scores["visibility"].values()):
+        assert score.interval[0] < score.value < score.interval[1]
 
 
 # Against slow loops --------------------------------------------------------------------------------------------------
-
-
-def slow_errors(g, name):
-    """Yield slot and error of each counted keypoint, written from the table of definitions, one keypoint at a time."""
-    for i in range(len(g.garment_types)):
-        x0, y0, x1, y1 = (float(v) for v in g.boxes_xyxy[i])
-        left, right = (4, 5) if g.garment_types[i] == 2 else (2, 3)
-        for k in range(8):
-            code = int(g.visibility[i][k])
-            if code <= 0 or (name.startswith("ne_") and code != 2):
-                continue
-            if not g.matched[i]:
-                if name in ("pck_02", "auc") and x1 > x0 and y1 > y0:
-                    yield k, math.inf
-                continue
-            dx = float(g.predicted_xy[i][k][0] - g.keypoints_xy[i][k][0])
-            dy = float(g.predicted_xy[i][k][1] - g.keypoints_xy[i][k][1])
-            if name == "epe":
-                yield k, math.sqrt(dx * dx + dy * dy)
-            elif name == "ne_garment":
-                if g.visibility[i][left] <= 0 or g.visibility[i][right] <= 0:
-                    continue
-                s = math.dist(g.keypoints_xy[i][left], g.keypoints_xy[i][right])
-                if s >= 10:
-                    yield k, math.sqrt(dx * dx + dy * dy) / s
-            elif x1 > x0 and y1 > y0:
-                if name == "ne_bbox":
-                    yield k, math.sqrt((dx / (x1 - x0)) ** 2 + (dy / (y1 - y0)) ** 2)
-                else:
-                    yield k, math.sqrt(dx * dx + dy * dy) / max(x1 - x0, y1 - y0)
-
-
-def slow_score(g, name):
-    """Return value, count, values by slot."""
-    pairs = list(slow_errors(g, name))
-
-    def average(values):
-        if not values:
-            return None
-        if name == "pck_02":
-            return sum(v <= 0.2 for v in values) / len(values)
-        if name == "auc":
-            curve = [sum(v <= 0.025 * i + 1e-12 for v in values) / len(values) for i in range(21)]
-            return sum((a + b) / 2 for a, b in itertools.pairwise(curve)) / 20
-        return sum(values) / len(values)
-
-    slots = [average([v for k, v in pairs if k == slot]) for slot in range(8)]
-    if name == "ne_bbox":
-        return sum(v for v in slots if v is not None) / sum(v is not None for v in slots), len(pairs), slots
-    return average([v for _, v in pairs]), len(pairs), slots
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("name", ALL_METRICS)
 def test_metrics_equal_slow_loops_on_random_garments(name, seed):
     garments = random_garments(seed)
-    score = metrics.KEYPOINT_METRICS[name](garments)
-    value, count, slots = slow_score(garments, name)
-    assert score.count == count > 50
-    assert score.value == pytest.approx(value)
-    assert score.per_keypoint == pytest.approx(tuple(slots))
-    assert sum(score.per_keypoint_counts) == count
+    check_against_reference(metrics.KEYPOINT_METRICS[name](garments), reference(name, garments))
+
+
+@pytest.mark.parametrize("name", ALL_METRICS)
+def test_slices_equal_slow_loops_on_random_garments(name):
+    garments = random_garments(7)
+    scores = metrics.score_slices(metrics.KEYPOINT_METRICS[name], garments)
+    for code, slice_ in ((1, "upper-body"), (2, "lower-body"), (3, "full-body")):
+        wanted = reference(name, garments, among=lambda g, k, code=code: garments.garment_types[g] == code)
+        check_against_reference(scores["garment_type"][slice_], wanted)
+    for code, slice_ in enumerate(("unknown", "normal_pose", "medium_pose", "large_pose", "medium_zoom_in")):
+        wanted = reference(name, garments, among=lambda g, k, code=code: garments.variations[g] == code)
+        check_against_reference(scores["variation"][slice_], wanted)
+    for code, slice_ in ((2, "visible"), (1, "occluded")):
+        wanted = reference(name, garments, among=lambda g, k, code=code: garments.visibility[g, k] == code)
+        check_against_reference(scores["visibility"][slice_], wanted)
+
+
+def check_against_reference(score, wanted):
+    assert (score.count, score.skipped) == (wanted.count, wanted.skipped)
+    assert score.value == pytest.approx(wanted.value)
+    assert score.per_keypoint == pytest.approx(tuple(wanted.values))
+    assert score.per_keypoint_counts == tuple(wanted.counts)
+    assert score.per_keypoint_skipped == tuple(wanted.skipped_keypoints)
+
+
+def test_random_garments_have_every_hard_case():
+    garments = random_garments(0)
+    assert set(garments.garment_types) == {1, 2, 3} and set(garments.visibility.ravel()) == {-1, 0, 1, 2}
+    assert 0 < garments.matched.sum() < len(garments)
+    assert max(np.bincount(garments.photo_index)) > 1
+    skipped = {name: reference(name, garments).skipped for name in ALL_METRICS}
+    assert skipped["epe"] == 0 < skipped["ne_bbox"] < skipped["ne_garment"]
 
 
 def slow_matches(truth_boxes, truth_types, boxes, types, scores, iou):
@@ -349,6 +404,16 @@ def test_matching_takes_no_detections_and_no_garments():
     assert metrics.match_detections(none, [], [[0, 0, 1, 1]], [1], [0.9]).tolist() == []
 
 
-def test_detection_recall_is_a_share():
-    assert metrics.detection_recall([True, False, True, True]) == 0.75
-    assert metrics.detection_recall([]) is None
+def test_a_rate_is_hits_over_trials_of_all_photos():
+    assert metrics.rate([1, 0, 2], [1, 1, 2]) == {"value": 0.75, "count": 4, "interval": None}
+    assert metrics.rate([], []) == {"value": None, "count": 0, "interval": None}
+    assert metrics.rate([0], [0], Bootstrap(1)) == {"value": None, "count": 0, "interval": None}
+
+
+def test_the_interval_of_a_rate_is_over_photos():
+    hits, trials = [1, 0, 2, 1, 0, 1], [1, 1, 3, 0, 2, 1]
+    random = np.random.default_rng(4)
+    draws = [random.integers(6, size=6) for _ in range(60)]
+    wanted = [sum(hits[p] for p in photos) / sum(trials[p] for p in photos) for photos in draws]
+    interval = metrics.rate(hits, trials, Bootstrap(6, 60, seed=4))["interval"]
+    assert interval == pytest.approx(np.percentile(wanted, [2.5, 97.5]).tolist())

@@ -110,8 +110,8 @@ def _crop_maker(config):
 
     from cspn_tf.data import pipeline
 
-    size, margin = config.keypoints.crop_size, config.keypoints.crop_margin
-    steps = pipeline.garment_steps(size, margin, augment=True)
+    size = config.keypoints.crop_size
+    steps = pipeline.garment_steps(config, augment=True)
 
     @functools.partial(tf.function, reduce_retracing=True, autograph=False)
     def augment(photo, numbers):

@@ -161,10 +161,10 @@ def _keypoint_chains(config, augment):
     from cspn_tf.data import pipeline
 
     steps = _first_steps(config, augment)
-    size, margin = config.keypoints.crop_size, config.keypoints.crop_margin
+    size = config.keypoints.crop_size
 
     def crops(augment):
-        garment_steps = pipeline.garment_steps(size, margin, augment=augment)
+        garment_steps = pipeline.garment_steps(config, augment=augment)
         return functools.partial(pipeline.to_crops, steps=garment_steps, crop_size=size)
 
     chains = {"decode": pipeline.chain(steps["decode"]), "canvas": pipeline.chain(*steps.values())}
@@ -227,18 +227,19 @@ def _maker(dataset):
 def _keypoint_step(config, batch_size):
     import tensorflow as tf
 
-    from cspn_tf.losses import stage_losses
-    from cspn_tf.models.cspn import build_cspn
+    from cspn_tf.losses import keypoint_losses
+    from cspn_tf.models.keypoint_networks import build_keypoint_network
     from training import fitting
 
-    model = build_cspn(config.keypoints, pretrained=True)
-    training = KEYPOINT_TRAINING[config.preset]
-    model.compile(fitting.build_optimizer(training, steps=1000), loss=stage_losses(config.keypoints))
+    model = build_keypoint_network(config.keypoints, pretrained=True)
+    losses, weights = keypoint_losses(config.keypoints)
+    optimizer = fitting.build_optimizer(KEYPOINT_TRAINING[config.preset], steps=1000)
+    model.compile(optimizer, loss=losses, loss_weights=weights)
     size = config.keypoints.crop_size
     crops = tf.random.stateless_uniform([batch_size, size, size, 3], [_SEED, 0], 0.0, 255.0)
     points = tf.random.stateless_uniform([batch_size, 8, 2], [_SEED, 1], 0.0, size - 1.0)
-    targets = tf.concat([points, tf.ones([batch_size, 8, 1])], axis=-1)
-    return _step(model, (crops, dict.fromkeys(config.keypoints.stage_names, targets)))
+    targets = tf.concat([points, tf.ones([batch_size, 8, 2])], axis=-1)
+    return _step(model, (crops, dict.fromkeys(losses, targets)))
 
 
 def _detector_step(config, batch_size):

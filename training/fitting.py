@@ -23,6 +23,8 @@ from cspn_tf.console import CallError, Parser, UserError, positive_int
 from cspn_tf.files import replaced_file
 
 _HISTORY = "history.json"
+# Arguments that replace what the preset says of the training.
+_OF_TRAINING = ("epochs", "batch_size", "learning_rate", "ema_momentum")
 
 
 def build_parser(description: str, network: str) -> Parser:
@@ -41,6 +43,11 @@ def build_parser(description: str, network: str) -> Parser:
     parser.add_argument("--epochs", type=positive_int, help="passes over the training split (default: the preset's)")
     parser.add_argument("--batch-size", type=positive_int, help="examples a step (default: the preset's)")
     parser.add_argument("--learning-rate", type=float, help="peak learning rate (default: the preset's)")
+    parser.add_argument(
+        "--ema-momentum",
+        type=float,
+        help="keep the moving average of the weights with this momentum, such as 0.999, as the result",
+    )
     parser.add_argument("--no-augment", action="store_true", help="train on the photos as they are")
     parser.add_argument("--seed", type=int, default=1, help="seed of weights, shuffling and augmentation")
     parser.add_argument("--resume", action="store_true", help="go on after the last finished epoch in --out, if any")
@@ -76,7 +83,7 @@ def parse_run(network: str, arguments, training_presets) -> Run:
     try:
         config = configs.override(configs.preset(arguments.preset), arguments.set)
         training = training_presets[arguments.preset]
-        given = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "learning_rate")}
+        given = {name: getattr(arguments, name) for name in _OF_TRAINING}
         changes = {name: value for name, value in given.items() if value is not None}
         training = dataclasses.replace(training, augment=not arguments.no_augment, **changes)
     except (UserError, ValueError) as error:
@@ -151,7 +158,11 @@ def build_optimizer(training: configs.TrainingConfig, steps: int):
         warmup_steps=warmup,
     )
     optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=training.weight_decay, global_clipnorm=training.gradient_clip or None
+        schedule,
+        weight_decay=training.weight_decay,
+        global_clipnorm=training.gradient_clip or None,
+        use_ema=training.ema_momentum > 0,
+        ema_momentum=training.ema_momentum,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
@@ -295,6 +306,14 @@ def _recorder(run, state, validate, monitor, draw_overlays, history):
                 )
 
         def on_epoch_end(self, epoch, logs=None):
+            with averaged_weights(self.model):
+                self._validate_and_save(epoch, logs)
+            state.save(epoch + 1)
+            # Last, because it is what says that the epoch is finished.
+            checkpoints.write_json(run.directory / _HISTORY, history)
+            draw_curves(history, run.directory / "curves.png")
+
+        def _validate_and_save(self, epoch, logs):
             metrics = validate()
             validated = {f"val_{name}": value for name, value in metrics.items()}
             history.append({"epoch": epoch + 1, **{k: _number(v) for k, v in {**logs, **validated}.items()}})
@@ -308,12 +327,26 @@ def _recorder(run, state, validate, monitor, draw_overlays, history):
                 tf.summary.image("validation photos", draw_overlays(), step=epoch, max_outputs=8)
             if best_epoch(history, f"val_{monitor}", lower_is_better) == epoch + 1:
                 checkpoints.save_weights(self.model, run.directory)
-            state.save(epoch + 1)
-            # Last, because it is what says that the epoch is finished.
-            checkpoints.write_json(run.directory / _HISTORY, history)
-            draw_curves(history, run.directory / "curves.png")
 
     return Recorder()
+
+
+@contextlib.contextmanager
+def averaged_weights(model):
+    """Let a model have the moving averages of its weights for a while, if its optimizer keeps them."""
+    if not model.optimizer.use_ema:
+        yield
+        return
+    # Keras itself only offers to replace the weights for good.
+    averages = model.optimizer._model_variables_moving_average
+    trained = [variable.numpy() for variable in model.trainable_variables]
+    for variable, average in zip(model.trainable_variables, averages, strict=True):
+        variable.assign(average)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, trained, strict=True):
+            variable.assign(value)
 
 
 def best_epoch(history: list[dict], metric: str, lower_is_better: bool) -> int:

@@ -35,7 +35,7 @@ class Progress:
         rate = num_done / max(now - self._start, 1e-9)
         text = f"{num_done} of {num_photos} photos {self._verb}, {rate:.0f} photos/s"
         if not finished:
-            text += f", {_duration((num_photos - num_done) / rate)} left"
+            text += f", {duration((num_photos - num_done) / rate)} left"
         if self._terminal:
             print("\r" + text.ljust(self._width), end="", file=self._stream, flush=True)
             self._width = len(text)
@@ -50,7 +50,8 @@ class Progress:
             print(file=self._stream, flush=True)
 
 
-def _duration(seconds) -> str:
+def duration(seconds) -> str:
+    """Return a time as minutes and seconds, with hours where there are any."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

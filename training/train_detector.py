@@ -73,8 +73,8 @@ class DetectorValidator:
         return {
             "ap": scores["detection"]["ap"],
             "ap_50": scores["detection"]["ap_50"],
-            "recall_50": scores["detection_recall_50"],
-            "precision_50": scores["precision_50"],
+            "recall_50": scores["detection_recall_50"]["value"],
+            "precision_50": scores["precision_50"]["value"],
         }
 
     def overlays(self):

@@ -3,9 +3,10 @@
 python -m training.train_keypoints --data DIR --preset mobile --out DIR [--resume]
 """
 
+import functools
 import sys
 
-from cspn_tf.config import KEYPOINT_TRAINING
+from cspn_tf.config import BACKBONES, KEYPOINT_TRAINING, METHODS
 from cspn_tf.console import run
 
 # Validation crops in the overlays, and how many a batch of validation has.
@@ -17,17 +18,23 @@ def main(argv=None):
     """Train, or go on training, as the arguments say."""
     from training import fitting
 
-    arguments = fitting.build_parser("Train the keypoint network, a CSPN.", "keypoints").parse_args(argv)
+    parser = fitting.build_parser("Train the keypoint network: the CSPN, or another method.", "keypoints")
+    for name, choices, text in (
+        ("method", METHODS, "what is trained"),
+        ("backbone", BACKBONES, "what it stands on; vgg16 is what the papers of the other methods have"),
+    ):
+        parser.add_argument(f"--{name}", choices=choices, help=f"{text}: short for --set keypoints.{name}=...")
+    arguments = parser.parse_args(argv)
+    chosen = {name: getattr(arguments, name) for name in ("method", "backbone")}
+    arguments.set = [f"keypoints.{name}={value}" for name, value in chosen.items() if value] + arguments.set
     train(fitting.parse_run("keypoints", arguments, KEYPOINT_TRAINING))
 
 
 def train(run) -> None:
     """Train the keypoint network of a `training.fitting.Run`."""
-    import tensorflow as tf
-
     from cspn_tf.data import pipeline
-    from cspn_tf.losses import stage_losses
-    from cspn_tf.models.cspn import build_cspn, last_stage
+    from cspn_tf.losses import keypoint_losses
+    from cspn_tf.models.keypoint_networks import build_keypoint_network, prediction_network
     from training import fitting
 
     config = run.config.keypoints
@@ -37,34 +44,64 @@ def train(run) -> None:
         run.data_dir, "val", run.config, _VALIDATION_BATCH, training=False, seed=run.seed
     )
     with fitting.scope(run):
-        model = build_cspn(config, pretrained=True)
-        # Unweighted, as the paper's sum of the stages' losses.
-        model.compile(fitting.build_optimizer(run.training, steps), loss=stage_losses(config))
+        model = build_keypoint_network(config, pretrained=True)
+        losses, weights = keypoint_losses(config, centres=pseudo_labels_of(run))
+        model.compile(fitting.build_optimizer(run.training, steps), loss=losses, loss_weights=weights)
 
     def make_dataset(first_epoch):
         batches = fitting.training_batches(run, pipeline.keypoint_dataset, first_epoch)
-        # Every stage learns the same keypoints.
-        return batches.map(
-            lambda batch: (batch["crops"], dict.fromkeys(config.stage_names, batch["targets"])),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+        return batches.map(functools.partial(to_fit, names=list(losses)))
 
-    validator = KeypointValidator(last_stage(model, config), validation, config)
+    validator = KeypointValidator(prediction_network(model, config), validation, config)
     fitting.fit(run, model, make_dataset, steps, validator.measure, "ne_bbox", validator.overlays)
 
 
-class KeypointValidator:
-    """Measures a heatmap network on a dataset of `pipeline.keypoint_dataset`, with labelled boxes, in photo pixels."""
+def pseudo_labels_of(run):
+    """Return the cluster centres that the method's losses need, found in the training split's labels, or None."""
+    if run.config.keypoints.method != "dfa":
+        return None
+    from cspn_tf.data import pipeline
+    from cspn_tf.losses import pseudo_label_centres
+    from cspn_tf.models.dfa import NUM_PSEUDO_LABELS
 
-    def __init__(self, heatmap_network, dataset, config):
+    labels = pipeline.label_configurations(run.data_dir, "train", run.config)
+    return pseudo_label_centres(*labels, NUM_PSEUDO_LABELS, seed=run.seed)
+
+
+def to_fit(batch, names):
+    """Turn a batch of `pipeline.keypoint_dataset` into what `model.fit` takes: every output learns the same targets.
+
+    Args:
+        batch: dict with ``crops``, ``targets`` and ``visibility``.
+        names: of the network's outputs.
+
+    Returns:
+        crops, and name to targets `(B, 8, 4)`, see `cspn_tf.losses`.
+    """
+    import tensorflow as tf
+
+    visibility = tf.cast(batch["visibility"], tf.float32)[..., tf.newaxis]
+    return batch["crops"], dict.fromkeys(names, tf.concat([batch["targets"], visibility], axis=-1))
+
+
+class KeypointValidator:
+    """Measures a network on a dataset of `pipeline.keypoint_dataset`, with labelled boxes, in photo pixels.
+
+    Args:
+        network: what `prediction_network` gives.
+        dataset: the validation data.
+        config: the network's `KeypointConfig`.
+    """
+
+    def __init__(self, network, dataset, config):
         import tensorflow as tf
 
-        from cspn_tf import heatmaps
+        from cspn_tf.models.keypoint_networks import decode_prediction
 
         self._dataset, self._config = dataset, config
         # Weights stay variables, so the one traced function follows the training.
         self._predict = tf.function(
-            lambda crops: heatmaps.decode(heatmap_network(crops, training=False), config.heatmap_stride),
+            lambda crops: decode_prediction(network(crops, training=False), config),
             reduce_retracing=True,
             autograph=False,
         )

@@ -26,31 +26,18 @@ Sources: https://cocodataset.org/#format-data, and for MMPose's files
 https://mmpose.readthedocs.io/en/latest/dataset_zoo/2d_fashion_landmark.html
 """
 
-import collections
-import dataclasses
 import json
 import re
 import shutil
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from cspn_tf.console import UserError
 from cspn_tf.data import fields
-from cspn_tf.data.fields import FieldFault
-from cspn_tf.data.samples import Garment, ReadResult, Rejected, Sample
+from cspn_tf.data.coco_file import CocoFile, CocoPhoto
+from cspn_tf.data.samples import ReadResult, Sample
 from cspn_tf.files import replaced_file
-from cspn_tf.garments import (
-    GARMENT_TYPE_NAMES,
-    KEYPOINT_NAMES,
-    KEYPOINT_SLOTS,
-    NUM_KEYPOINTS,
-    SKELETON,
-    GarmentType,
-    Variation,
-    Visibility,
-)
+from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, SKELETON, Visibility
 
 PHOTO_WITHOUT_GARMENT = "photo without an annotation, left out"
 REPEATED_ANNOTATION = "annotation that repeats another one of its photo, left out"
@@ -60,14 +47,7 @@ SPLIT_TOKENS = {"train": "train", "val": "val", "validation": "val", "test": "te
 # Where photos are looked for, besides the root itself; folders named as the split come after them.
 PHOTO_FOLDERS = ("img", "image", "images", "photos")
 
-_VISIBILITY_OF_CODE = {2: Visibility.VISIBLE, 1: Visibility.OCCLUDED, 0: Visibility.ABSENT}
 _CODE_OF_VISIBILITY = {Visibility.VISIBLE: 2, Visibility.OCCLUDED: 1, Visibility.ABSENT: 0, Visibility.CUT_OFF: 0}
-_TYPE_OF_NAME = {
-    spelling: garment_type
-    for garment_type, name in GARMENT_TYPE_NAMES.items()
-    for spelling in (name.replace("-", "_"), name.replace("-", ""), name.partition("-")[0])
-}
-_TYPE_OF_SLOTS = {frozenset(slots): garment_type for garment_type, slots in KEYPOINT_SLOTS.items()}
 
 
 def read_coco(root, annotation_files=None, categories=None) -> ReadResult:
@@ -94,14 +74,46 @@ def read_coco(root, annotation_files=None, categories=None) -> ReadResult:
     given_types = dict(categories or {})
     photos, rejected, names = {}, [], set()
     for path in _distinct(map(Path, annotation_files) if annotation_files else _found_files(root)):
-        file = _File(path, given_types)
+        file = CocoFile(path, given_types)
         names |= file.category_names
-        rejected += file.read_into(photos)
+        rejected += file.read_into(photos, split_of_file(path))[1]
     for name in given_types:
         if name not in names:
             raise UserError(f"{root}: no category {fields.shown(name)}, found {', '.join(sorted(map(ascii, names)))}")
     samples, faults, notes = _to_samples(list(photos.values()), root)
     return ReadResult(samples, [*rejected, *faults], "COCO keypoints", notes)
+
+
+def read_labelled_images(annotation_files) -> dict[int, CocoPhoto]:
+    """Read all images of some annotation files with their garments, those without any too; for scoring predictions.
+
+    What would cost `read_coco` a photo ends the reading here: a measure must not depend on what was left out. Photos
+    are not looked for, and the files need be of no split.
+
+    Args:
+        annotation_files: paths of the JSON files. An image that is in several of them has the same id in all; its
+            annotations come together.
+
+    Returns:
+        image id → `CocoPhoto`, in the order of the files and their images.
+
+    Raises:
+        UserError: as `read_coco`; or the first fault of an image or an annotation; or ids that do not tell images
+            apart.
+    """
+    photos, photo_of_id, id_of_name = {}, {}, {}
+    for path in _distinct(map(Path, annotation_files)):
+        found, rejected = CocoFile(path, {}).read_into(photos, split=None)
+        faults = [*(photo.fault for photo in photos.values() if photo.fault), *rejected]
+        if faults:
+            raise UserError(f"{faults[0].where}: {faults[0].reason}")
+        for image_id, photo in found.items():
+            first = photo_of_id.setdefault(image_id, photo)
+            if first is not photo:
+                raise UserError(f"{path}: image {image_id} is {fields.shown(photo.name)}, another one in {first.where}")
+            if id_of_name.setdefault(photo.name, image_id) != image_id:
+                raise UserError(f"{path}: image {image_id} has another id in {photo.where}")
+    return photo_of_id
 
 
 def _found_files(root):
@@ -130,21 +142,6 @@ def split_path(path, split) -> Path:
 # Photos, over all files ----------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass
-class _Photo:
-    """What the files of one split say of one photo; a fault outweighs the rest."""
-
-    name: str
-    split: str | None
-    where: str
-    group: str | None = None
-    garments: list[Garment] = dataclasses.field(default_factory=list)
-    fault: Rejected | None = None
-
-    def add_fault(self, where, reason):
-        self.fault = self.fault or Rejected(self.name, where, reason)
-
-
 def _to_samples(photos, root):
     """Return the samples, a list of `Rejected`, and the notes of a `ReadResult`."""
     labelled = [photo for photo in photos if photo.garments or photo.fault]
@@ -161,7 +158,7 @@ def _to_samples(photos, root):
     samples, num_repeated = [], 0
     for photo, path in zip(labelled, paths, strict=True):
         if not photo.fault:
-            garments = tuple({_identity(garment): garment for garment in photo.garments}.values())
+            garments = photo.distinct_garments()
             num_repeated += len(photo.garments) - len(garments)
             samples.append(Sample(photo.name, photo.split, garments, photo.where, path, photo.group))
     counts = {PHOTO_WITHOUT_GARMENT: len(photos) - len(labelled), REPEATED_ANNOTATION: num_repeated}
@@ -172,245 +169,6 @@ def _to_samples(photos, root):
 def _photo_folders(root, split):
     names = [*PHOTO_FOLDERS, *(token for token, token_split in SPLIT_TOKENS.items() if token_split == split)]
     return [root, *(root / name for name in names if (root / name).is_dir())]
-
-
-def _identity(garment):
-    values = garment.keypoints_xy.tobytes(), garment.visibility.tobytes()
-    return garment.garment_type, garment.box_xyxy, garment.variation, *values
-
-
-# One file ------------------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class _Category:
-    """A category: the garment type, and the slot of each of its keypoints."""
-
-    garment_type: GarmentType
-    slots: tuple[int, ...]
-
-
-class _File:
-    """One annotation file."""
-
-    def __init__(self, path, given_types):
-        """Load the file and understand its categories.
-
-        Raises:
-            UserError: see `read_coco`.
-        """
-        self.path = path
-        self.split = split_of_file(path)
-        try:
-            labels = fields.read_json(path)
-        except FieldFault as fault:
-            raise UserError(f"{path}: {fault}")
-        try:
-            self.images, self.annotations, categories = (
-                fields.json_list(fields.member(fields.json_object(labels, "it"), key, "it"), key)
-                for key in ("images", "annotations", "categories")
-            )
-            self.categories, self.category_names = _read_categories(categories, given_types)
-        except FieldFault as fault:
-            raise UserError(f"{path}: not a file of COCO keypoints that can be read: {fault}")
-
-    def read_into(self, photos) -> list[Rejected]:
-        """Add what the file says to the photos.
-
-        Args:
-            photos: dict of (name, split) → `_Photo`, or of another key for an image without a name.
-
-        Returns:
-            The annotations that belong to no photo.
-        """
-        rejected = []
-        photo_of_id = self._read_images(photos)
-        num_of_id = collections.Counter(_id(annotation) for annotation in self.annotations)
-        for index, annotation in enumerate(self.annotations):
-            image_id = annotation.get("image_id") if isinstance(annotation, dict) else None
-            photo = photo_of_id.get(image_id) if _is_id(image_id) else None
-            label_id = _id(annotation)
-            where = f"{self.path}: annotations[{index}]" if label_id is None else f"{self.path}: annotation {label_id}"
-            if photo is None:
-                rejected.append(Rejected("", where, f"image_id {fields.shown(image_id)} is no image's id"))
-                continue
-            try:
-                garment = _read_annotation(annotation, self.categories)
-                if num_of_id[label_id] > 1:
-                    raise FieldFault(f"annotation id {label_id} is there more than once")
-            except FieldFault as fault:
-                photo.add_fault(where, str(fault))
-            else:
-                photo.garments.append(garment)
-        return rejected
-
-    def _read_images(self, photos):
-        """Return image id → `_Photo`, which is in `photos` too."""
-        photo_of_id = {}
-        names = [_name(image) for image in self.images]
-        num_of_id = collections.Counter(_id(image) for image in self.images)
-        num_of_name = collections.Counter(names)
-        for index, (image, name) in enumerate(zip(self.images, names, strict=True)):
-            image_id = _id(image)
-            where = f"{self.path}: images[{index}]" if image_id is None else f"{self.path}: image {image_id}"
-            key = (where,) if name is None else (name, self.split)
-            new = _Photo(name or "", self.split, where)
-            photo = photos.setdefault(key, new)
-            try:
-                group = _read_image(image)
-                if num_of_id[image_id] > 1:
-                    raise FieldFault(f"image id {image_id} is there more than once")
-                if num_of_name[name] > 1:
-                    raise FieldFault(f"file_name {fields.shown(name)} is there more than once")
-                if photo is new:
-                    photo.group = group
-                elif photo.group != group:
-                    raise FieldFault(f"split_group {fields.shown(group)}, in {photo.where} {fields.shown(photo.group)}")
-            except FieldFault as fault:
-                photo.add_fault(where, str(fault))
-            if image_id is not None:
-                photo_of_id.setdefault(image_id, photo)
-        return photo_of_id
-
-
-def _is_id(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _id(entry):
-    """Return the id of an image or annotation, or None if it has none that can be used."""
-    value = entry.get("id") if isinstance(entry, dict) else None
-    return value if _is_id(value) else None
-
-
-def _name(image):
-    try:
-        return fields.photo_name(image.get("file_name"), "file_name") if isinstance(image, dict) else None
-    except FieldFault:
-        return None
-
-
-def _read_image(image):
-    """Check an image, and return its group or None."""
-    fields.json_object(image, "the image")
-    fields.whole_number(fields.member(image, "id", "the image"), "id")
-    fields.photo_name(fields.member(image, "file_name", "the image"), "file_name")
-    group = image.get("split_group")
-    if "split_group" in image and not isinstance(group, str):
-        raise FieldFault(f"split_group is {fields.shown(group)}, required text")
-    return group
-
-
-# Categories ----------------------------------------------------------------------------------------------------------
-
-
-def _read_categories(categories, given_types):
-    """Understand a file's categories.
-
-    Args:
-        categories: list, as in the file.
-        given_types: dict of name → `GarmentType` that goes before what they say.
-
-    Returns:
-        dict of category id → `_Category`, and the set of names.
-    """
-    read, names = {}, set()
-    for index, category in enumerate(categories):
-        what = f"categories[{index}]"
-        fields.json_object(category, what)
-        category_id = fields.whole_number(fields.member(category, "id", what), f"id of {what}")
-        name = fields.member(category, "name", what)
-        if not isinstance(name, str):
-            raise FieldFault(f"name of {what} is {fields.shown(name)}, required text")
-        what = f"category {fields.shown(name)}"
-        if category_id in read or name in names:
-            raise FieldFault(f"{what} or its id {category_id} is there more than once")
-        names.add(name)
-        slots = _read_slots(fields.member(category, "keypoints", what), what)
-        garment_type = given_types.get(name) or _type_of_category(name, slots, len(categories) == 1)
-        read[category_id] = _Category(GarmentType(garment_type), slots)
-    return read, names
-
-
-def _read_slots(keypoints, what):
-    slots = []
-    for name in fields.json_list(keypoints, f"keypoints of {what}"):
-        normalised = _normalised(name) if isinstance(name, str) else ""
-        if normalised not in KEYPOINT_NAMES:
-            raise FieldFault(f"{what} has the keypoint {fields.shown(name)}, known are {', '.join(KEYPOINT_NAMES)}")
-        slots.append(KEYPOINT_NAMES.index(normalised))
-    if len(set(slots)) < len(slots):
-        raise FieldFault(f"{what} has a keypoint more than once")
-    return tuple(slots)
-
-
-def _type_of_category(name, slots, is_only_one):
-    garment_type = _TYPE_OF_SLOTS.get(frozenset(slots))
-    if garment_type == GarmentType.FULL_BODY:
-        garment_type = _TYPE_OF_NAME.get(_normalised(name), GarmentType.FULL_BODY if is_only_one else None)
-    if garment_type is None:
-        raise FieldFault(
-            f"category {fields.shown(name)} does not tell its garment type, neither by its name nor by its "
-            f"{len(slots)} keypoints: name the type"
-        )
-    return garment_type
-
-
-def _normalised(name):
-    return re.sub(r"[\s._-]+", "_", name.strip().lower())
-
-
-# Annotations ---------------------------------------------------------------------------------------------------------
-
-
-def _read_annotation(annotation, categories) -> Garment:
-    """Read one annotation."""
-    what = "the annotation"
-    fields.json_object(annotation, what)
-    fields.whole_number(fields.member(annotation, "id", what), "id")
-    if fields.code(annotation.get("iscrowd", 0), "iscrowd", (0, 1)):
-        raise FieldFault("iscrowd is 1: garments of a crowd are not labelled one by one")
-    category_id = fields.whole_number(fields.member(annotation, "category_id", what), "category_id")
-    if category_id not in categories:
-        raise FieldFault(f"category_id {category_id} is no category's id")
-    category = categories[category_id]
-
-    bbox = fields.json_list(fields.member(annotation, "bbox", what), "bbox", 4)
-    x, y, width, height = (fields.number(value, "bbox") for value in bbox)
-    box_xyxy = fields.box(x, y, x + width, y + height)
-    keypoints = fields.member(annotation, "keypoints", what)
-    keypoints_xy, visibility = _read_keypoints(keypoints, category)
-    if "num_keypoints" in annotation:
-        num_labelled = int((visibility > Visibility.ABSENT).sum())
-        fields.code(annotation["num_keypoints"], "num_keypoints", (num_labelled,))
-    variation = Variation(fields.code(annotation.get("variation", 0), "variation", tuple(Variation)))
-    return Garment(category.garment_type, box_xyxy, keypoints_xy, visibility, variation)
-
-
-def _read_keypoints(values, category):
-    """Read the keypoints of one annotation into the slots they belong to.
-
-    Args:
-        values: x, y, v of each of the category's keypoints.
-        category: its `_Category`.
-
-    Returns:
-        keypoints_xy, visibility: see `Garment`.
-    """
-    fields.json_list(values, "keypoints", 3 * len(category.slots))
-    keypoints_xy = np.zeros((NUM_KEYPOINTS, 2), np.float32)
-    visibility = np.full(NUM_KEYPOINTS, int(Visibility.ABSENT), np.int32)
-    for index, slot in enumerate(category.slots):
-        what = KEYPOINT_NAMES[slot]
-        x, y, v = values[3 * index : 3 * index + 3]
-        xy = fields.number(x, f"x of {what}"), fields.number(y, f"y of {what}")
-        seen = _VISIBILITY_OF_CODE[fields.code(v, f"visibility of {what}", _VISIBILITY_OF_CODE)]
-        if seen == Visibility.ABSENT:
-            continue
-        if slot not in KEYPOINT_SLOTS[category.garment_type]:
-            raise FieldFault(f"{what} is labelled, which {GARMENT_TYPE_NAMES[category.garment_type]} does not have")
-        keypoints_xy[slot], visibility[slot] = xy, seen
-    return keypoints_xy, visibility
 
 
 # Writing -------------------------------------------------------------------------------------------------------------

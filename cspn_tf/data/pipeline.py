@@ -14,6 +14,7 @@ input, C side of a crop.
 
 import functools
 
+import numpy as np
 import tensorflow as tf
 
 from cspn_tf import geometry
@@ -154,11 +155,11 @@ def keypoint_chain(config, *, augment):
     Returns:
         A function from example to dict, as `keypoint_dataset` with G garments in place of B.
     """
-    size, margin = config.keypoints.crop_size, config.keypoints.crop_margin
+    size = config.keypoints.crop_size
     steps = [
         functools.partial(decode, max_pixels=config.max_pixels),
         functools.partial(to_source, canvas_size=config.canvas_size, always_canvas=not augment),
-        functools.partial(to_crops, steps=garment_steps(size, margin, augment), crop_size=size),
+        functools.partial(to_crops, steps=garment_steps(config, augment), crop_size=size),
         describe_garments,
         functools.partial(to_targets, crop_size=size),
     ]
@@ -166,18 +167,18 @@ def keypoint_chain(config, *, augment):
     return chain(*steps, keep=(*keep, "garment_types", "variations", "photo_names"))
 
 
-def garment_steps(crop_size, margin, augment):
+def garment_steps(config, augment):
     """Return the steps on one garment of a photo, from its box to its crop.
 
     Args:
-        crop_size: C.
-        margin: side of the window over the long side of the box.
+        config: a `cspn_tf.config.Config`.
         augment: whether to change the garment at random; the steps then need its ``draws``.
 
     Returns:
         A list of functions from dict to dict, as `to_crops` takes them.
     """
-    window = functools.partial(to_window, margin=margin)
+    crop_size = config.keypoints.crop_size
+    window = functools.partial(to_window, config=config)
     if not augment:
         return [window, functools.partial(cut_garment, crop_size=crop_size)]
     return [
@@ -306,6 +307,34 @@ def _take_garments(photos, num):
     photos = photos.filter(lambda example: tf.size(example["garment_types"]) > 0)
     photos = photos.scan(tf.constant(0, tf.int64), count)
     return photos.take_while(lambda num_before, _: num_before < num).map(drop_beyond)
+
+
+def label_configurations(data_dir, split, config):
+    """Return where the keypoints of all garments of a split are in their crops, without looking at photos.
+
+    Args:
+        data_dir, split, config: as in `keypoint_dataset`.
+
+    Returns:
+        points_xy_unit: float32 `(N, 8, 2)`, shares of the crop's side, see `geometry.crop_to_unit`.
+        weights: float32 `(N, 8)`, 1 where the keypoint is labelled and inside the crop, else 0.
+    """
+    size = config.keypoints.crop_size
+
+    def run(example):
+        height, width = tf.unstack(example["photo_size"])
+        transform = geometry.letterbox_transform(height, width, config.canvas_size)
+        corners = geometry.photo_to_canvas(geometry.boxes_to_corners(example["boxes_xyxy_photo"]), transform)
+        windows = geometry.keypoint_windows(geometry.corners_to_boxes(corners), config)
+        points = geometry.photo_to_canvas(example["keypoints_xy_photo"], transform[tf.newaxis])
+        points = geometry.canvas_to_crop(points, windows, size)
+        targets = to_targets({"keypoints_xy_crop": points, "visibility": example["visibility"]}, crop_size=size)
+        return geometry.crop_to_unit(points, size), targets["targets"][..., 2]
+
+    records = tf.data.TFRecordDataset([str(path) for path in shard_paths(data_dir, split)])
+    labels = records.map(lambda record: run(parse_example(record)), num_parallel_calls=tf.data.AUTOTUNE)
+    points_xy_unit, weights = zip(*labels.as_numpy_iterator(), strict=True)
+    return np.concatenate(points_xy_unit), np.concatenate(weights)
 
 
 def chain(*steps, keep=None):
@@ -524,8 +553,8 @@ def to_crops(example, *, steps, crop_size):
 # Steps on one garment ------------------------------------------------------------------------------------------------
 
 
-def to_window(example, *, margin):
-    """Choose the window that is cut out for a garment.
+def to_window(example, *, config):
+    """Choose the window that is cut out for a garment, as in inference.
 
     Needs:
         box_xyxy_canvas: float32 `(4,)`.
@@ -533,7 +562,7 @@ def to_window(example, *, margin):
     Adds:
         window: float32 `(3,)`, of `geometry.crop_windows`.
     """
-    return {**example, "window": geometry.crop_windows(example["box_xyxy_canvas"], margin)}
+    return {**example, "window": geometry.keypoint_windows(example["box_xyxy_canvas"], config)}
 
 
 def cut_garment(example, *, crop_size):

@@ -11,12 +11,12 @@ D of the detector's input, C of a crop.
 
 import tensorflow as tf
 
-from cspn_tf import decoding, geometry, heatmaps
+from cspn_tf import decoding, geometry
 from cspn_tf.config import Config
 from cspn_tf.garments import NUM_KEYPOINTS
 from cspn_tf.inference.photo_outputs import clip_points, mask_absent, outputs_on_photos
 from cspn_tf.models import checkpoints
-from cspn_tf.models.cspn import last_stage
+from cspn_tf.models.keypoint_networks import decode_prediction, prediction_network
 
 
 def load_pipeline(detector_dir, keypoints_dir) -> "GarmentPipeline":
@@ -29,8 +29,8 @@ def load_pipeline(detector_dir, keypoints_dir) -> "GarmentPipeline":
         UserError: if one is not such a directory, or the two do not go together.
     """
     detector_config, detector = checkpoints.load_detector(detector_dir)
-    keypoint_config, cspn = checkpoints.load_keypoints(keypoints_dir)
-    return GarmentPipeline(checkpoints.joint_config(detector_config, keypoint_config), detector, cspn)
+    keypoint_config, keypoint_network = checkpoints.load_keypoints(keypoints_dir)
+    return GarmentPipeline(checkpoints.joint_config(detector_config, keypoint_config), detector, keypoint_network)
 
 
 class GarmentPipeline(tf.Module):
@@ -39,14 +39,14 @@ class GarmentPipeline(tf.Module):
     Args:
         config: a `Config`.
         detector: what `build_detector(config.detector)` gives, trained.
-        cspn: what `build_cspn(config.keypoints)` gives, trained.
+        keypoint_network: what `build_keypoint_network(config.keypoints)` gives, trained.
     """
 
-    def __init__(self, config: Config, detector, cspn):
+    def __init__(self, config: Config, detector, keypoint_network):
         super().__init__(name="garment_pipeline")
         self.config = config
         self._detector = detector
-        self._heatmap_network = last_stage(cspn, config.keypoints)
+        self._keypoint_network = prediction_network(keypoint_network, config.keypoints)
         # Spelled out here and not as decorators, because they belong to the served contract.
         self.serve = tf.function(self._serve, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
         self.pixels = tf.function(
@@ -64,13 +64,13 @@ class GarmentPipeline(tf.Module):
     @property
     def network_variables(self):
         """All variables that inference reads, in a fixed order."""
-        return [*self._detector.variables, *self._heatmap_network.variables]
+        return [*self._detector.variables, *self._keypoint_network.variables]
 
     # The served signatures ---------------------------------------------------------------------------------------
 
     def _serve(self, image_bytes):
         """Signature `serving_default`: JPEG or PNG files, string `(B,)`, to the served contract's outputs."""
-        canvases, *frames = _map_photos(self._read_photo, image_bytes, "image_bytes", self.config.canvas_size)
+        canvases, *frames = self.read_photos(image_bytes)
         return outputs_on_photos(self.garments_on_canvas(canvases), *frames)
 
     def _pixels(self, images):
@@ -91,14 +91,43 @@ class GarmentPipeline(tf.Module):
             keypoint_scores: float32 `(G, 8)`, in [0, 1]; 0 for keypoints the type does not have.
         """
         canvas, transform, image_size, _ = self._read_photo(photo_bytes)
-        corners = geometry.photo_to_canvas(geometry.boxes_to_corners(boxes_xyxy_photo), transform)
-        boxes_xyxy_canvas = geometry.corners_to_boxes(corners)
-        num = tf.shape(boxes_xyxy_photo)[0]
-        keypoints_xy, scores = self._keypoints_of_rows(canvas[tf.newaxis], tf.zeros([num], tf.int32), boxes_xyxy_canvas)
-        keypoints_xy = clip_points(geometry.canvas_to_photo(keypoints_xy, transform[tf.newaxis]), image_size)
+        photo_of_box = tf.zeros([tf.shape(boxes_xyxy_photo)[0]], tf.int32)
+        frames = (canvas[tf.newaxis], transform[tf.newaxis], image_size[tf.newaxis])
+        return self.keypoints_in_photo_boxes(*frames, photo_of_box, boxes_xyxy_photo, garment_types)
+
+    def keypoints_in_photo_boxes(
+        self, canvases, transforms, image_sizes, photo_of_box, boxes_xyxy_photo, garment_types
+    ):
+        """Find keypoints in boxes that are known, of photos that `read_photos` has read.
+
+        Args:
+            canvases, transforms, image_sizes: of `read_photos`.
+            photo_of_box: int32 `(G,)`, the photo of each box, G at least 1.
+            boxes_xyxy_photo, garment_types: as in `_keypoints_in_boxes`.
+
+        Returns:
+            As `_keypoints_in_boxes`.
+        """
+        transforms = tf.gather(transforms, photo_of_box)
+        corners = geometry.photo_to_canvas(geometry.boxes_to_corners(boxes_xyxy_photo[:, tf.newaxis]), transforms)
+        boxes_xyxy_canvas = geometry.corners_to_boxes(corners)[:, 0]
+        keypoints_xy, scores = self._keypoints_of_rows(canvases, photo_of_box, boxes_xyxy_canvas)
+        limits = tf.gather(image_sizes, photo_of_box)[:, tf.newaxis]
+        keypoints_xy = clip_points(geometry.canvas_to_photo(keypoints_xy, transforms), limits)
         return mask_absent(keypoints_xy, scores, garment_types)
 
     # From a photo to its canvas ----------------------------------------------------------------------------------
+
+    def read_photos(self, image_bytes):
+        """Read photo files, string `(B,)`.
+
+        Returns:
+            canvases: uint8 `(B, S, S, 3)`.
+            transforms: float32 `(B, 3)`, photo to canvas.
+            image_sizes: int32 `(B, 2)`, height and width.
+            statuses: int32 `(B,)`, of `cspn_tf.decoding`.
+        """
+        return _map_photos(self._read_photo, image_bytes, "image_bytes", self.config.canvas_size)
 
     def _read_photo(self, photo_bytes):
         photo, image_size, status = decoding.decode_photo(photo_bytes, self.config.max_pixels)
@@ -123,14 +152,31 @@ class GarmentPipeline(tf.Module):
             num_garments int32 `(B,)`, boxes float32 `(B, N, 4)`, classes int32 `(B, N)`, scores float32 `(B, N)`,
             keypoints float32 `(B, N, 8, 2)`, keypoint_scores float32 `(B, N, 8)`.
         """
+        return self.keypoints_on_canvas(canvases, *self.detect_on_canvas(canvases))
+
+    def detect_on_canvas(self, canvases):
+        """Find garments on canvases.
+
+        Args:
+            canvases: uint8 `(B, S, S, 3)`.
+
+        Returns:
+            boxes: float32 `(B, N, 4)`, canvas pixels; anything where a row is padding.
+            classes: int32 `(B, N)`, 0 where a row is padding.
+            scores: float32 `(B, N)`.
+        """
         config = self.config
-        num_rows = config.detector.max_garments
         whole = geometry.whole_window(config.canvas_size)
         inputs = geometry.crop(canvases, whole[tf.newaxis, tf.newaxis], config.detector.input_size)[:, 0]
         boxes, classes, scores = self._detector.detect(inputs)
         corners = geometry.crop_to_canvas(geometry.boxes_to_corners(boxes), whole, config.detector.input_size)
         boxes = geometry.clip_boxes(geometry.corners_to_boxes(corners), config.canvas_size, config.canvas_size)
+        return boxes, classes, scores
 
+    def keypoints_on_canvas(self, canvases, boxes, classes, scores):
+        """Find the keypoints of garments that `detect_on_canvas` found; returns what `garments_on_canvas` does."""
+        config = self.config
+        num_rows = config.detector.max_garments
         real = classes > 0
         flat_boxes = tf.reshape(boxes, [-1, 4])
         if canvases.shape[0] is None:
@@ -171,9 +217,9 @@ class GarmentPipeline(tf.Module):
             keypoint_scores: float32 `(M, 8)`.
         """
         config = self.config.keypoints
-        windows = geometry.crop_windows(boxes_xyxy_canvas, config.crop_margin)
+        windows = geometry.keypoint_windows(boxes_xyxy_canvas, self.config)
         crops = geometry.crop(tf.gather(canvases, photo_of_row), windows[:, tf.newaxis], config.crop_size)[:, 0]
-        keypoints_xy_crop, scores = heatmaps.decode(self._heatmap_network(crops, training=False), config.heatmap_stride)
+        keypoints_xy_crop, scores = decode_prediction(self._keypoint_network(crops, training=False), config)
         return geometry.crop_to_canvas(keypoints_xy_crop, windows, config.crop_size), scores
 
 

@@ -64,6 +64,21 @@ def build_backbone(name, input_size, levels, *, weights="none", frozen_level=0):
     return keras.Model(images, {f"P{level}": map_ for level, map_ in zip(levels, outputs, strict=True)}, name=name)
 
 
+def build_backbone_of(config, input_size, levels, *, pretrained):
+    """Build the backbone that a network's config names, with `build_backbone`.
+
+    Args:
+        config: has `backbone`, `weights` and `frozen_level`: a `DetectorConfig` or a `KeypointConfig`.
+        input_size, levels: as `build_backbone` takes them.
+        pretrained: load the initial weights that `config.weights` names; leave it out where a checkpoint is loaded
+            afterwards.
+    """
+    # Random layers are no features to keep.
+    frozen_level = config.frozen_level if config.weights != "none" else 0
+    weights = config.weights if pretrained else "none"
+    return build_backbone(config.backbone, input_size, levels, weights=weights, frozen_level=frozen_level)
+
+
 def _preprocess(name, images):
     if name == "efficientnet_lite0":
         return keras.layers.Rescaling(1 / 128.0, offset=-127.0 / 128.0, name="rescale")(images)

@@ -31,7 +31,7 @@ def normalised_conv(x, width, kernel_size, name, *, separable=False, activation=
     return keras.layers.Activation(activation, name=name + "_activation")(x) if activation else x
 
 
-def merge_down(coarse, fine, width, name, *, separable):
+def merge_down(coarse, fine, width, name, *, separable, upsampling="bilinear"):
     """Apply one step of a pyramid: double the coarse map, add the fine one's 1x1 lateral, smooth by 3x3.
 
     Args:
@@ -40,11 +40,12 @@ def merge_down(coarse, fine, width, name, *, separable):
         width: channels of the result.
         name: prefix of the layers' names.
         separable: see `normalised_conv`.
+        upsampling: "bilinear", or "nearest" for less work.
 
     Returns:
         Keras tensor `(B, 2 * H, 2 * W, width)`.
     """
-    coarse = keras.layers.UpSampling2D(2, interpolation="bilinear", name=name + "_upsample")(coarse)
+    coarse = keras.layers.UpSampling2D(2, interpolation=upsampling, name=name + "_upsample")(coarse)
     fine = normalised_conv(fine, width, 1, name + "_lateral", activation=None)
     merged = keras.layers.Add(name=name + "_add")([coarse, fine])
     return normalised_conv(merged, width, 3, name + "_smooth", separable=separable)

@@ -17,7 +17,7 @@ from cspn_tf.console import UserError
 from cspn_tf.files import replaced_file
 
 DETECTOR, KEYPOINTS = "detector", "keypoints"
-_CONFIG, _NETWORK, _WEIGHTS = "config.json", "network.json", "best.weights.h5"
+_CONFIG, _NETWORK, WEIGHTS = "config.json", "network.json", "best.weights.h5"
 
 
 def write_description(directory, network: str, config: Config, details: dict) -> None:
@@ -48,7 +48,7 @@ def read_description(directory, network: str) -> tuple[Config, dict]:
 
 def save_weights(model, directory) -> None:
     """Write a model's weights as the directory's best, by rename."""
-    with replaced_file(Path(directory) / _WEIGHTS) as temporary:
+    with replaced_file(Path(directory) / WEIGHTS) as temporary:
         model.save_weights(temporary)
 
 
@@ -65,11 +65,11 @@ def load_detector(directory):
 
 
 def load_keypoints(directory):
-    """Return the `Config` and the trained CSPN of a directory; raises as `load_detector` does."""
-    from cspn_tf.models.cspn import build_cspn
+    """Return the `Config` and the trained keypoint network of a directory; raises as `load_detector` does."""
+    from cspn_tf.models.keypoint_networks import build_keypoint_network
 
     config, _ = read_description(directory, KEYPOINTS)
-    return config, _with_weights(build_cspn(config.keypoints), directory)
+    return config, _with_weights(build_keypoint_network(config.keypoints), directory)
 
 
 def joint_config(detector_config: Config, keypoint_config: Config) -> Config:
@@ -95,9 +95,9 @@ def write_json(path, content) -> None:
 
 
 def _with_weights(model, directory):
-    path = Path(directory) / _WEIGHTS
+    path = Path(directory) / WEIGHTS
     if not path.is_file():
-        raise UserError(f"{directory} has no {_WEIGHTS}: training has not finished an epoch")
+        raise UserError(f"{directory} has no {WEIGHTS}: training has not finished an epoch")
     try:
         model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:

@@ -11,13 +11,17 @@ Source: the CSPN paper, "Detection KeyPoint". Level l has stride 2**l; C5 stands
 
 Every stage has a supervised head on its P2; the last one is the prediction. What the paper leaves open (width, 1x1
 laterals, 3x3 smoothing, batch normalisation, bilinear upsampling, the heads) is settled here and in the config.
+
+Beyond the paper, and off unless the config says so, the last stage may have two more heads: offsets from each heatmap
+pixel to the keypoint, and which keypoints are visible.
 """
 
 import keras
 
+from cspn_tf import heatmaps
 from cspn_tf.config import KeypointConfig
 from cspn_tf.garments import NUM_KEYPOINTS
-from cspn_tf.models.backbones import build_backbone
+from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.blocks import merge_down, normalised_conv
 
 
@@ -31,55 +35,80 @@ def build_cspn(config: KeypointConfig, *, pretrained: bool = False) -> keras.Mod
 
     Returns:
         keras.Model: float32 `(B, C, C, 3)`, 0 to 255, to a dict of `"stage_1"` ... `"stage_<num_stages>"`, each
-        float32 `(B, C / 4, C / 4, 8)`.
+        float32 `(B, C / 4, C / 4, 8)`; with `offset_head` also `"offsets"`, `(B, C / 4, C / 4, 16)`, see
+        `cspn_tf.heatmaps.decode`; with `visibility_head` also `"visibility"`, logits `(B, 8)`.
     """
     # ---- Inputs ----
     crops = keras.Input((config.crop_size, config.crop_size, 3), name="crops")
-    weights = config.weights if pretrained else "none"
-    features = build_backbone(config.backbone, config.crop_size, (2, 3, 4, 5), weights=weights)(crops)
+    features = build_backbone_of(config, config.crop_size, (2, 3, 4, 5), pretrained=pretrained)(crops)
 
     # ---- Body ----
     maps = {level: features[f"P{level}"] for level in (2, 3, 4)}
-    stage_outputs = {}
+    outputs = {}
     for index, name in enumerate(config.stage_names):
         conv5 = features["P5"] if index % 2 == 0 else None
         maps = _stage(conv5, maps, config, name)
-        stage_outputs[name] = _head(maps[2], name)
+        outputs[name] = _head(maps[2], NUM_KEYPOINTS, name)
+    if config.offset_head:
+        outputs["offsets"] = _head(maps[2], 2 * NUM_KEYPOINTS, "offsets")
+    if config.visibility_head:
+        outputs["visibility"] = _visibility_head(maps, outputs[config.stage_names[-1]])
 
     # ---- Named outputs ----
-    return keras.Model(crops, stage_outputs, name="cspn")
+    return keras.Model(crops, outputs, name="cspn")
 
 
-def last_stage(model: keras.Model, config: KeypointConfig) -> keras.Model:
-    """Return the network up to its prediction, without the heads that only training needs.
+def prediction_names(config: KeypointConfig) -> tuple[str, ...]:
+    """Return the names of the outputs that inference reads; the others only train."""
+    extras = (("offsets", config.offset_head), ("visibility", config.visibility_head))
+    return (config.stage_names[-1], *(name for name, there in extras if there))
 
-    Args:
-        model: what `build_cspn` gives.
-        config: what it was built from.
+
+def decode_outputs(outputs: dict, config: KeypointConfig):
+    """Turn the outputs that `prediction_names` names into keypoints.
 
     Returns:
-        keras.Model: the same input to one tensor of heatmaps, sharing the weights.
+        keypoints_xy_crop: float32 `(B, 8, 2)`, crop pixels.
+        scores: float32 `(B, 8)`, in [0, 1].
     """
-    return keras.Model(model.input, model.output[config.stage_names[-1]], name="cspn_prediction")
+    keypoints_xy_crop, scores = heatmaps.decode(
+        outputs[config.stage_names[-1]],
+        config.heatmap_stride,
+        subpixel=config.subpixel,
+        offsets=outputs.get("offsets"),
+    )
+    if config.visibility_head:
+        scores = keras.activations.sigmoid(outputs["visibility"])
+    return keypoints_xy_crop, scores
 
 
 def _stage(conv5, maps, config, name):
     """Return the maps of one stage, `{4: ..., 3: ..., 2: ...}`, of those before it and, if given, of conv5."""
     width, separable = config.width, config.separable
+    how = {"separable": separable, "upsampling": config.upsampling}
     if conv5 is None:
         top = normalised_conv(maps[4], width, 1, f"{name}_p4_lateral", activation=None)
         merged = {4: normalised_conv(top, width, 3, f"{name}_p4_smooth", separable=separable)}
     else:
         deepest = normalised_conv(conv5, width, 1, f"{name}_p5_lateral")
-        merged = {4: merge_down(deepest, maps[4], width, f"{name}_p4", separable=separable)}
+        merged = {4: merge_down(deepest, maps[4], width, f"{name}_p4", **how)}
     for level in (3, 2):
-        merged[level] = merge_down(merged[level + 1], maps[level], width, f"{name}_p{level}", separable=separable)
+        merged[level] = merge_down(merged[level + 1], maps[level], width, f"{name}_p{level}", **how)
     return merged
 
 
-def _head(features, name):
-    """Return one stage's heatmaps, in float32 whatever the network computes in."""
-    heatmaps = keras.layers.Conv2D(
-        NUM_KEYPOINTS, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.001), name=f"{name}_heatmaps"
+def _head(features, channels, name):
+    """Return one head's maps, in float32 whatever the network computes in."""
+    maps = keras.layers.Conv2D(
+        channels, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.001), name=f"{name}_heatmaps"
     )(features)
-    return keras.layers.Activation("linear", dtype="float32", name=name)(heatmaps)
+    return keras.layers.Activation("linear", dtype="float32", name=name)(maps)
+
+
+def _visibility_head(maps, heatmaps_of_stage):
+    """Return logits of visibility, from the last stage's coarsest map and the height of each heatmap."""
+    context = keras.layers.GlobalAveragePooling2D(name="visibility_context")(maps[4])
+    peaks = keras.layers.GlobalMaxPooling2D(name="visibility_peaks")(heatmaps_of_stage)
+    seen = keras.layers.Concatenate(name="visibility_input")([context, peaks])
+    hidden = keras.layers.Dense(4 * NUM_KEYPOINTS, activation="relu", name="visibility_hidden")(seen)
+    return keras.layers.Dense(NUM_KEYPOINTS, dtype="float32", name="visibility")(hidden)

@@ -32,7 +32,7 @@ from keras_cv.src.models.legacy.object_detection.faster_rcnn.faster_rcnn import 
 from cspn_tf import geometry
 from cspn_tf.config import DetectorConfig
 from cspn_tf.garments import NUM_GARMENT_TYPES
-from cspn_tf.models.backbones import build_backbone
+from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.blocks import BATCH_NORM_MOMENTUM, merge_down, normalised_conv
 from cspn_tf.models.nms import non_max_suppression
 from cspn_tf.models.roi_features import pyramid_roi_features, roi_align, roi_pool
@@ -79,8 +79,7 @@ class GarmentDetector(FasterRCNN):
         self.config = config
         self._levels = list(range(config.min_level, config.max_level + 1))
         self._strides = {f"P{level}": 2**level for level in self._levels}
-        weights = config.weights if pretrained else "none"
-        body = _build_body(config, weights)
+        body = _build_body(config, pretrained)
         # KerasCV wants a backbone whose layers it can name; ours is whole already and takes its place below.
         stand_in = keras.Model(body.input, body.output)
         stand_in.pyramid_level_inputs = {f"P{level}": body.layers[0].name for level in (2, 3, 4, 5)}
@@ -295,18 +294,14 @@ def _small_weights():
     return keras.initializers.RandomNormal(stddev=0.01)
 
 
-def _build_body(config, weights):
+def _build_body(config, pretrained):
     """Build backbone and pyramid: float32 `(B, D, D, 3)` to a dict of `"P<l>"`: `(B, D / 2**l, D / 2**l, width)`."""
     # ---- Inputs ----
     width, separable = config.pyramid_width, config.separable
     finest, coarsest = config.min_level, min(config.max_level, 5)
     images = keras.Input((config.input_size, config.input_size, 3), name="images")
     levels = range(finest, coarsest + 1)
-    # Random layers are no features to keep.
-    frozen_level = config.frozen_level if config.weights != "none" else 0
-    features = build_backbone(config.backbone, config.input_size, levels, weights=weights, frozen_level=frozen_level)(
-        images
-    )
+    features = build_backbone_of(config, config.input_size, levels, pretrained=pretrained)(images)
 
     # ---- Body ----
     deepest = normalised_conv(features[f"P{coarsest}"], width, 1, f"p{coarsest}_lateral")

@@ -112,7 +112,7 @@ def marked_photo(height=PHOTO[0], width=PHOTO[1], sigma=6.5):
 @functools.cache
 def augmenter():
     """The steps of training on the garments of the marked photo, as one traced function of their draws."""
-    steps = pipeline.garment_steps(SIZE, 1.25, augment=True)
+    steps = pipeline.garment_steps(preset("tiny"), augment=True)
     example = {
         "photo": tf.constant(marked_photo()),
         "boxes_xyxy_photo": tf.constant([BOX]),

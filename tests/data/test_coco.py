@@ -13,6 +13,7 @@ from cspn_tf.data.coco import (
     PHOTO_WITHOUT_GARMENT,
     REPEATED_ANNOTATION,
     read_coco,
+    read_labelled_images,
     split_of_file,
     split_path,
     write_coco,
@@ -485,6 +486,80 @@ def test_missing_files_are_named(tmp_path):
         read_coco(tmp_path)
     with pytest.raises(UserError, match=r"x.json: cannot be read: No such file"):
         read_coco(tmp_path, annotation_files=[tmp_path / "x.json"])
+
+
+# Reading all images, strictly ----------------------------------------------------------------------------------------
+
+
+def _read_images(tmp_path, *documents):
+    files = [tmp_path / f"{number}.json" for number in range(len(documents))]
+    for file, labels in zip(files, documents, strict=True):
+        _write(file, labels)
+    return read_labelled_images(files)
+
+
+def _refuse_images(tmp_path, *documents):
+    with pytest.raises(UserError) as error:
+        _read_images(tmp_path, *documents)
+    assert str(error.value).isprintable()
+    return str(error.value)
+
+
+def test_images_without_annotations_are_there_too(tmp_path):
+    photos = _read_images(tmp_path, _labels(images=_images("1.jpg", "2.jpg", "3.jpg")))
+    assert [(image_id, photo.name, len(photo.garments)) for image_id, photo in photos.items()] == [
+        (1, "1.jpg", 1),
+        (2, "2.jpg", 0),
+        (3, "3.jpg", 0),
+    ]
+    assert photos[1].garments[0].garment_type == GarmentType.FULL_BODY
+
+
+def test_repeated_annotations_are_told_apart_by_everything(tmp_path):
+    labels = _labels()
+    labels["annotations"] += [_annotation(3, 1, FULL), _annotation(4, 1, FULL, bbox=[5, 6, 100, 201])]
+    photo = _read_images(tmp_path, labels)[1]
+    assert (len(photo.garments), len(photo.distinct_garments())) == (3, 2)
+
+
+def test_several_files_share_their_images(tmp_path):
+    upper, lower = _labels(UPPER_NAMES, UPPER), _labels(LOWER_NAMES, LOWER)
+    lower["images"].append({"id": 5, "file_name": "5.jpg"})
+    photos = _read_images(tmp_path, upper, lower)
+    assert list(photos) == [1, 5]
+    assert [garment.garment_type for garment in photos[1].garments] == [GarmentType.UPPER_BODY, GarmentType.LOWER_BODY]
+
+
+def test_ids_must_tell_the_images_of_several_files_apart(tmp_path):
+    other = _labels(images=[{"id": 1, "file_name": "other.jpg"}])
+    message = f"{tmp_path / '1.json'}: image 1 is 'other.jpg', another one in {tmp_path / '0.json'}: image 1"
+    assert _refuse_images(tmp_path, _labels(), other) == message
+    again = _labels(images=[{"id": 2, "file_name": "1.jpg"}], annotations=[])
+    message = f"{tmp_path / '1.json'}: image 2 has another id in {tmp_path / '0.json'}: image 1"
+    assert _refuse_images(tmp_path, _labels(), again) == message
+
+
+def test_the_same_file_twice_is_read_once(tmp_path):
+    _write(tmp_path / "a.json", _labels())
+    assert len(read_labelled_images([tmp_path / "a.json", tmp_path / "." / "a.json"])[1].garments) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "changes", "words"),
+    [
+        ("annotations", {"bbox": [1, 2, 0, 4]}, "annotation 2: box 1 2 1 6 has no area"),
+        ("annotations", {"keypoints": FULL[:-1]}, "annotation 2: keypoints has 23 values, required 24"),
+        ("annotations", {"image_id": 9}, "annotation 2: image_id 9 is no image's id"),
+        ("annotations", {"id": 1}, "annotation 1: annotation id 1 is there more than once"),
+        ("images", {"id": None}, "images[1]: id is null, required a whole number"),
+        ("images", {"id": 1}, "image 1: image id 1 is there more than once"),
+        ("images", {"file_name": "../2.jpg"}, "image 2: file_name '../2.jpg' is not a path inside the dataset"),
+    ],
+)
+def test_any_fault_ends_the_strict_reading(tmp_path, key, changes, words):
+    labels = _labels(num_photos=3)
+    labels[key][1].update(changes)
+    assert _refuse_images(tmp_path, labels) == f"{tmp_path / '0.json'}: {words}"
 
 
 # Writing -------------------------------------------------------------------------------------------------------------

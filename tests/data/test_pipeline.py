@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from cspn_tf import geometry
-from cspn_tf.config import preset
+from cspn_tf.config import override, preset
 from cspn_tf.console import UserError
 from cspn_tf.data import pipeline, shards, tfrecords
 from cspn_tf.data.augmentation import boxes as box_errors
@@ -349,7 +349,7 @@ def test_a_photo_that_fits_the_canvas_is_cut_as_its_canvas_would_be():
         found = [
             pipeline.to_crops(
                 pipeline.to_source(example, canvas_size=CANVAS, always_canvas=always_canvas),
-                steps=pipeline.garment_steps(CROP, 1.25, augment=False),
+                steps=pipeline.garment_steps(CONFIG, augment=False),
                 crop_size=CROP,
             )["crops"].numpy()
             for always_canvas in (True, False)
@@ -487,7 +487,7 @@ def test_detector_labels_are_padded_with_zeros(num):
 
 
 def test_steps_give_the_same_in_a_dataset_as_eagerly(data):
-    steps = pipeline.garment_steps(CROP, 1.25, augment=False)
+    steps = pipeline.garment_steps(CONFIG, augment=False)
 
     def run(record):
         example = pipeline.decode(tfrecords.parse_example(record), max_pixels=CONFIG.max_pixels)
@@ -544,3 +544,24 @@ def test_what_must_be_photos_or_garments(data):
         pipeline.num_examples(data, "train", what="shoes")
     with pytest.raises(UserError, match="split 'dev'"):
         pipeline.num_examples(data, "dev")
+
+
+# Labels alone --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("region", ["garment", "photo"])
+def test_label_configurations_are_the_targets_of_unaugmented_crops(data, region):
+    config = override(CONFIG, [f"keypoints.region={region}"])
+    points, weights = pipeline.label_configurations(data, "val", config)
+    batches = list(pipeline.keypoint_dataset(data, "val", config, 2, training=False, seed=0))
+    targets = np.concatenate([batch["targets"] for batch in batches])
+    np.testing.assert_array_equal(weights, targets[..., 2])
+    labelled = weights > 0
+    assert labelled.any()
+    np.testing.assert_allclose((targets[..., :2][labelled] + 0.5) / CROP, points[labelled], atol=1e-4)
+
+
+def test_without_a_detection_stage_the_crop_is_the_whole_canvas(data):
+    config = override(CONFIG, ["keypoints.region=photo"])
+    (batch,) = pipeline.keypoint_dataset(data, "val", config, 64, training=False, seed=0).take(1)
+    np.testing.assert_array_equal(batch["windows"] - geometry.whole_window(CANVAS), np.zeros_like(batch["windows"]))

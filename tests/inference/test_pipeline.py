@@ -10,8 +10,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from cspn_tf import config as configs
 from cspn_tf import geometry
 from cspn_tf.garments import KEYPOINTS_OF_TYPE
+from cspn_tf.inference.pipeline import GarmentPipeline
 
 OUTPUTS = ("status", "image_size", "num_garments", "boxes", "classes", "scores", "keypoints", "keypoint_scores")
 # What two ways of running the same photo may differ by: in pixels, and in scores.
@@ -191,6 +193,29 @@ assert not any(m.split(".")[0] in ("cspn_tf", "keras_cv", "tensorflow_addons") f
 
 def _cspn(pipeline):
     """Return a stand-in for the full network that gives back the pipeline's own prediction network."""
-    network = pipeline._heatmap_network
+    network = pipeline._keypoint_network
 
-    return SimpleNamespace(input=network.input, output={pipeline.config.keypoints.stage_names[-1]: network.output})
+    return SimpleNamespace(input=network.input, output=network.output)
+
+
+# Networks that see the whole photo -----------------------------------------------------------------------------------
+
+
+def test_a_network_without_a_detection_stage_sees_the_same_in_every_box(tiny_pipeline, photo_files):
+    config = configs.override(tiny_pipeline.config, ["keypoints.region=photo"])
+    whole = GarmentPipeline(config, tiny_pipeline._detector, _cspn(tiny_pipeline))
+    boxes = tf.constant([[10.0, 20.0, 60.0, 90.0], [0.0, 0.0, 120.0, 150.0]])
+    keypoints, _ = whole.keypoints_in_boxes(photo_files[0], boxes, tf.constant([3, 3]))
+    np.testing.assert_array_equal(keypoints[0], keypoints[1])
+    cut, _ = tiny_pipeline.keypoints_in_boxes(photo_files[0], boxes, tf.constant([3, 3]))
+    assert np.abs(cut[0] - cut[1]).max() > 1.0
+
+
+def test_boxes_of_several_photos_are_each_looked_up_in_their_own(tiny_pipeline, photo_files):
+    frames = tiny_pipeline.read_photos(tf.constant(photo_files))
+    boxes = tf.constant([[10.0, 20.0, 90.0, 110.0], [5.0, 5.0, 70.0, 100.0], [15.0, 10.0, 80.0, 120.0]])
+    types, photo_of_box = tf.constant([1, 2, 3]), tf.constant([2, 0, 1])
+    together, _ = tiny_pipeline.keypoints_in_photo_boxes(*frames[:3], photo_of_box, boxes, types)
+    for row, photo in enumerate(photo_of_box.numpy()):
+        alone, _ = tiny_pipeline.keypoints_in_boxes(photo_files[photo], boxes[row : row + 1], types[row : row + 1])
+        np.testing.assert_allclose(together[row], alone[0], atol=1e-3)

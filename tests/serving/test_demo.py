@@ -109,8 +109,18 @@ def test_contact_sheet_holds_the_pictures_there_are(tmp_path):
 
 
 def test_metrics_are_printed_with_their_counts():
-    metrics = {"num_photos": 200, "num_garments": 201, "num_keypoints": 1234}
-    metrics |= {"detection_recall_50": 0.9512, "pck_02": 0.97, "ne_bbox": 0.0211}
+    metrics = {
+        "num_photos": 200,
+        "detection_recall_50": {"value": 0.9512, "count": 201, "interval": [0.91, 0.98]},
+        "pck_02": {"value": 0.97, "count": 1234, "skipped": 0, "interval": [0.95, 0.99]},
+        "ne_bbox": {"value": 0.0211, "count": 1100, "skipped": 0, "interval": [0.02, 0.03]},
+    }
     table = demo.metrics_table(metrics)
-    for part in ("synthetic", "200 photos", "0.9512   201 garments", "0.9700   1234 labelled", "0.0211"):
+    for part in (
+        "synthetic",
+        "200 photos",
+        "0.9512 [0.9100, 0.9800]   201 garments",
+        "0.9700 [0.9500, 0.9900]   1234 labelled",
+        "0.0211 [0.0200, 0.0300]   1100 visible",
+    ):
         assert part in table

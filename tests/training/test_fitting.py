@@ -175,3 +175,47 @@ def test_history_that_is_not_json_is_named(tmp_path):
         fitting.read_history(tmp_path)
     (tmp_path / "history.json").write_text(json.dumps([{"epoch": 1}]))
     assert fitting.read_history(tmp_path) == [{"epoch": 1}]
+
+
+# Moving averages of the weights --------------------------------------------------------------------------------------
+
+
+def model_with_averages(momentum):
+    import keras
+
+    model = keras.Sequential([keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", input_shape=(1,))])
+    training = TrainingConfig(1, 1, learning_rate=0.1, weight_decay=0.0, ema_momentum=momentum)
+    model.compile(fitting.build_optimizer(training, steps=10), loss="mse")
+    return model
+
+
+def test_averages_are_what_their_momentum_says_and_go_away_again():
+    import numpy as np
+
+    model = model_with_averages(0.5)
+    average, trained = 1.0, []
+    for _ in range(3):
+        model.train_on_batch(np.ones((1, 1)), np.zeros((1, 1)))
+        trained.append(float(model.get_weights()[0]))
+        average = 0.5 * average + 0.5 * trained[-1]
+    assert trained[-1] < trained[0] < 1.0
+    with fitting.averaged_weights(model):
+        assert float(model.get_weights()[0]) == pytest.approx(average, rel=1e-5)
+    assert float(model.get_weights()[0]) == trained[-1]
+    with pytest.raises(KeyError), fitting.averaged_weights(model):
+        raise KeyError
+    assert float(model.get_weights()[0]) == trained[-1]
+
+
+def test_without_averages_nothing_changes():
+    model = model_with_averages(0.0)
+    assert not model.optimizer.use_ema
+    with fitting.averaged_weights(model):
+        assert float(model.get_weights()[0]) == 1.0
+
+
+def test_a_momentum_is_part_of_the_training():
+    assert parse("--ema-momentum", "0.99").training.ema_momentum == 0.99
+    assert parse().training.ema_momentum == 0.0
+    with pytest.raises(CallError, match="ema_momentum"):
+        parse("--ema-momentum", "1.5")

@@ -5,15 +5,13 @@ keypoints (equation 1); the later stages average only the K labelled keypoints w
 hard-keypoint mining (equation 2). Absent and cut-off keypoints, and those outside the crop, carry none; occluded
 ones count as visible ones do.
 
-Targets are keypoints, not pictures: `(B, 8, 3)` of x, y in crop pixels and a weight that is 1 where there is a
-label and 0 where not. The loss draws the heatmaps itself, with the codec.
+Targets are keypoints, not pictures, see `cspn_tf.losses`. The loss draws the heatmaps itself, with the codec.
 """
 
 import keras
 import tensorflow as tf
 
 from cspn_tf import heatmaps
-from cspn_tf.config import KeypointConfig
 
 
 def heatmap_errors(heatmaps_true, heatmaps_pred):
@@ -58,7 +56,7 @@ class HeatmapLoss(keras.losses.Loss):
         crop_size, stride, sigma: as `cspn_tf.heatmaps.encode` takes them.
         num_hard: keep only so many of the hardest keypoints (equation 2), or None to keep all (equation 1).
 
-    Call with targets `(B, 8, 3)` and heatmaps `(B, H, H, 8)`; the denominator over the batch is B.
+    Call with targets `(B, 8, 3 or more)` and heatmaps `(B, H, H, 8)`; the denominator over the batch is B.
     """
 
     def __init__(self, crop_size, stride, sigma, num_hard=None, name="heatmap_loss", **kwargs):
@@ -76,16 +74,3 @@ class HeatmapLoss(keras.losses.Loss):
     def get_config(self):
         own = {"crop_size": self.crop_size, "stride": self.stride, "sigma": self.sigma, "num_hard": self.num_hard}
         return {**super().get_config(), **own}
-
-
-def stage_losses(config: KeypointConfig) -> dict[str, HeatmapLoss]:
-    """Return the loss of each stage's output by name: equation 1 for the first, equation 2 for the others."""
-    return {
-        name: HeatmapLoss(
-            config.crop_size,
-            config.heatmap_stride,
-            config.heatmap_sigma,
-            num_hard=None if index == 0 else config.num_hard_keypoints,
-        )
-        for index, name in enumerate(config.stage_names)
-    }

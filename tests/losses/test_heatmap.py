@@ -205,15 +205,17 @@ def small_config():
 
 
 def test_first_stage_has_equation_1_and_the_others_equation_2():
-    by_stage = losses.stage_losses(small_config())
+    by_stage, weights = losses.keypoint_losses(small_config())
     assert list(by_stage) == ["stage_1", "stage_2", "stage_3"]
     assert [loss.num_hard for loss in by_stage.values()] == [None, 3, 3]
     for loss in by_stage.values():
-        assert (loss.crop_size, loss.stride, loss.sigma) == (CROP, STRIDE, SIGMA)
+        assert (loss.crop_size, loss.stride, loss.sigma) == (CROP, STRIDE, (SIGMA,) * 8)
+    # Unweighted, as the paper's sum of the stages' losses.
+    assert weights == dict.fromkeys(by_stage, 1.0)
 
 
 def test_losses_are_the_same_in_fit():
-    by_stage = losses.stage_losses(small_config())
+    by_stage, _ = losses.keypoint_losses(small_config())
     y_true = targets(np.random.default_rng(3).integers(0, 2, (6, 8)))
     pred = np.random.default_rng(4).uniform(0, 1, (6, SIZE, SIZE, 8)).astype(np.float32)
     maps = keras.Input((SIZE, SIZE, 8))
@@ -235,3 +237,14 @@ def test_loss_is_the_same_in_a_dataset():
     for loss in (loss_of(), loss_of(4)):
         (mapped,) = tf.data.Dataset.from_tensor_slices((y_true, pred)).batch(6).map(loss.call)
         np.testing.assert_allclose(mapped, loss.call(y_true, pred), rtol=1e-5)
+
+
+def test_each_keypoint_may_have_a_gaussian_of_its_own():
+    y_true = targets()
+    sigmas = tuple(np.linspace(0.8, 2.0, 8))
+    loss = HeatmapLoss(CROP, STRIDE, sigmas)
+    maps = heatmaps.encode(tf.constant(y_true[..., :2]), CROP, STRIDE, sigmas)
+    assert float(loss(y_true, maps)) == 0.0
+    for slot, sigma in enumerate(sigmas):
+        alone = heatmaps.encode(tf.constant(y_true[..., :2]), CROP, STRIDE, sigma)
+        np.testing.assert_allclose(maps[..., slot], alone[..., slot], rtol=1e-6)

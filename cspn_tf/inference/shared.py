@@ -1,0 +1,96 @@
+"""Several keypoint networks behind one detector, for comparing them: photos are read and searched once.
+
+The parts are those of `GarmentPipeline`, in its order, so that the answers are the ones each pipeline gives by itself.
+
+Letters in shapes: B photos, N rows of the outputs, G garments of a photo, S the side of the canvas.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from cspn_tf.contract import OUTPUTS
+from cspn_tf.inference.photo_outputs import outputs_on_photos
+from cspn_tf.inference.pipeline import GarmentPipeline
+from cspn_tf.models import checkpoints
+
+
+class SharedDetector:
+    """One detector with several keypoint networks.
+
+    Args:
+        detector_dir: a directory that `training.train_detector` wrote.
+        keypoints_dirs: directories that `training.train_keypoints` wrote, on the same canvas.
+
+    Raises:
+        UserError: as `cspn_tf.inference.pipeline.load_pipeline`.
+    """
+
+    def __init__(self, detector_dir, keypoints_dirs):
+        detector_config, detector = checkpoints.load_detector(detector_dir)
+        self._networks = []
+        for directory in keypoints_dirs:
+            keypoint_config, network = checkpoints.load_keypoints(directory)
+            config = checkpoints.joint_config(detector_config, keypoint_config)
+            self._networks.append(_Network(GarmentPipeline(config, detector, network)))
+
+    def detect(self, photos):
+        """Read B photo files and find their garments; what comes back is for `keypoints` and `keypoints_in_boxes`."""
+        return self._networks[0].detect(tf.constant(photos, tf.string))
+
+    def keypoints(self, index, seen) -> dict:
+        """Return the served contract's outputs, a dict of arrays, by the network of that number."""
+        outputs = self._networks[index].finish(*seen)
+        return {name: outputs[name].numpy() for name in OUTPUTS}
+
+    def keypoints_in_boxes(self, index, seen, boxes_xyxy, garment_types) -> list:
+        """Find keypoints in boxes that are known.
+
+        Args:
+            index: number of the network.
+            seen: what `detect` gave.
+            boxes_xyxy: float `(G, 4)` for each photo, photo pixels.
+            garment_types: int `(G,)` for each photo.
+
+        Returns:
+            float `(G, 8, 2)` for each photo, photo pixels; None for a photo that could not be read.
+        """
+        (*_, statuses), _ = seen
+        nums = [len(types) for types in garment_types]
+        found = np.zeros((0, 8, 2), np.float32)
+        if sum(nums):
+            photo_of_box = np.repeat(np.arange(len(nums), dtype=np.int32), nums)
+            boxes = tf.constant(np.concatenate(boxes_xyxy), tf.float32)
+            types = tf.constant(np.concatenate(garment_types), tf.int32)
+            found = self._networks[index].in_boxes(*seen[0][:3], photo_of_box, boxes, types)[0].numpy()
+        parts = np.split(found, np.cumsum(nums)[:-1])
+        return [None if status else part for status, part in zip(statuses.numpy(), parts, strict=True)]
+
+
+class _Network:
+    """The parts of one pipeline as traced functions of batches of any size."""
+
+    def __init__(self, pipeline):
+        size, rows = pipeline.config.canvas_size, pipeline.config.detector.max_garments
+        canvases = tf.TensorSpec([None, size, size, 3], tf.uint8)
+        transforms, image_sizes = tf.TensorSpec([None, 3], tf.float32), tf.TensorSpec([None, 2], tf.int32)
+        per_photo = (canvases, transforms, image_sizes, tf.TensorSpec([None], tf.int32))
+        found = (
+            tf.TensorSpec([None, rows, 4], tf.float32),
+            tf.TensorSpec([None, rows], tf.int32),
+            tf.TensorSpec([None, rows], tf.float32),
+        )
+
+        def detect(image_bytes):
+            frames = pipeline.read_photos(image_bytes)
+            return frames, pipeline.detect_on_canvas(frames[0])
+
+        def finish(frames, detections):
+            canvases, *rest = frames
+            return outputs_on_photos(pipeline.keypoints_on_canvas(canvases, *detections), *rest)
+
+        boxes = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, 4], tf.float32), tf.TensorSpec([None], tf.int32))
+        self.detect = tf.function(detect, input_signature=[tf.TensorSpec([None], tf.string)])
+        self.finish = tf.function(finish, input_signature=[per_photo, found])
+        self.in_boxes = tf.function(
+            pipeline.keypoints_in_photo_boxes, input_signature=[canvases, transforms, image_sizes, *boxes]
+        )

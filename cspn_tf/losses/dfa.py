@@ -1,0 +1,282 @@
+"""The losses of DFA's outputs: pseudo-labels, and the routing of garments to an easy and a hard branch.
+
+Pseudo-labels
+    The labels of the training split are grouped once, before training, into K typical configurations. A garment's
+    pseudo-label is how near it is to each, as shares that sum to 1: a coarse target beside the exact coordinates. The
+    later stages, which correct positions, are given typical patterns of correction in their place: what is left of
+    each configuration after the centre nearest to it, brought to unit size. How large a correction is left depends on
+    how far training has got; which way the keypoints are to move together does not, so the patterns can be found
+    before training, and be the same after a pause in it.
+
+Routing
+    A garment is hard if stage 2 is further off on it than on the mean garment of its batch, else easy, and trains
+    the branch of stage 3 that is for it.
+
+Source: Fashion Landmark Detection in the Wild (Liu et al., ECCV 2016). What is simpler here: stage 3 has the same
+kind of pseudo-label as stage 2, the weight of the pseudo-labels' losses stays the same from first to last, and the
+error that parts easy from hard is that of the batch instead of all the training split's after stage 2 is finished.
+
+Letters in shapes: B garments of a batch, N garments of a split, 8 keypoint slots, K pseudo-labels.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cspn_tf import geometry
+from cspn_tf.config import KeypointConfig
+from cspn_tf.garments import NUM_KEYPOINTS
+from cspn_tf.losses.fashionnet import COORDINATE_WEIGHT, VISIBILITY_WEIGHT
+from cspn_tf.losses.heatmap import mean_over_labelled
+from cspn_tf.losses.regression import CoordinateLoss, coordinate_errors
+from cspn_tf.losses.visibility import VisibilityLoss
+
+# Beside coordinates weighted by 10, as visibility's: the coordinates lead.
+PSEUDO_LABEL_WEIGHT = 0.1
+
+# A centre this much further off gets 1/e of the share: a fraction of the distance between neighbouring centres, in
+# shares of the crop's side, and in the unit size of a pattern.
+_CONFIGURATION_TEMPERATURE = 0.03
+_PATTERN_TEMPERATURE = 0.2
+
+# Corrections smaller than this, shares of the crop's side, have no pattern: they are noise over nothing.
+_MIN_CORRECTION = 1e-4
+
+_MAX_ROUNDS = 50
+
+
+# Centres -------------------------------------------------------------------------------------------------------------
+
+
+def pseudo_label_centres(configurations, weights, num_centres, seed):
+    """Find typical configurations, and typical patterns of what is left after the nearest of them.
+
+    Args:
+        configurations: `(N, 8, 2)`, keypoints in shares of the crop's side, anything where the weight is 0.
+        weights: `(N, 8)`, 1 labelled, 0 not.
+        num_centres: K.
+        seed: of the choice of the first centres; the same labels and seed give the same centres.
+
+    Returns:
+        float32 `(2, K, 8, 2)`: the configurations and the patterns.
+
+    Raises:
+        ValueError: if nothing is labelled.
+    """
+    configurations, weights = np.asarray(configurations, np.float64), np.asarray(weights, np.float64)
+    labelled = weights.sum(axis=1) > 0
+    if not labelled.any():
+        raise ValueError(f"weights must be 1 for some keypoint; received {len(weights)} garments without labels")
+    configurations = np.where(weights[..., None] > 0, configurations, 0.0)[labelled]
+    weights = weights[labelled]
+    centres = masked_k_means(configurations, weights, num_centres, seed)
+    left = configurations - centres[_distances(configurations, weights, centres).argmin(axis=1)]
+    patterns = unit_patterns(left.astype(np.float32), weights.astype(np.float32)).numpy()
+    return np.stack([centres, masked_k_means(patterns, weights, num_centres, seed)]).astype(np.float32)
+
+
+def masked_k_means(values, weights, num_centres, seed):
+    """Group points with missing coordinates by Lloyd's method, from centres drawn far apart (k-means++).
+
+    Args:
+        values: `(N, 8, 2)`, 0 where the weight is 0.
+        weights: `(N, 8)`, each row with a 1.
+        num_centres: K; where there are fewer different rows, some centres are the same.
+        seed: of the draw.
+
+    Returns:
+        float64 `(K, 8, 2)`; where nobody in a group has a keypoint labelled, its mean over all of them, or 0.
+    """
+    values, random = np.asarray(values, np.float64), np.random.default_rng(seed)
+    mean = _masked_means(values, weights, np.zeros(len(values), int), np.zeros((1, *values.shape[1:])))[0]
+    filled = np.where(weights[..., None] > 0, values, mean)
+    centres = filled[[random.integers(len(values))]]
+    while len(centres) < num_centres:
+        squared = _distances(values, weights, centres).min(axis=1) ** 2
+        shares = squared / squared.sum() if squared.sum() > 0 else None
+        centres = np.concatenate([centres, filled[[random.choice(len(values), p=shares)]]])
+    groups = None
+    for _ in range(_MAX_ROUNDS):
+        nearest = _distances(values, weights, centres).argmin(axis=1)
+        if groups is not None and (nearest == groups).all():
+            break
+        groups = nearest
+        fallback = np.broadcast_to(mean, centres.shape).copy()
+        empty = np.bincount(groups, minlength=len(centres)) == 0
+        fallback[empty] = centres[empty]
+        centres = _masked_means(values, weights, groups, fallback)
+    return centres
+
+
+def _masked_means(values, weights, groups, fallback):
+    """Return each group's mean over those that have the keypoint, or else the fallback's, `(K, 8, 2)`."""
+    sums, counts = np.zeros(fallback.shape), np.zeros(fallback.shape[:2])
+    np.add.at(sums, groups, values * weights[..., None])
+    np.add.at(counts, groups, weights)
+    return np.where(counts[..., None] > 0, sums / np.maximum(counts, 1.0)[..., None], fallback)
+
+
+def _distances(values, weights, centres):
+    """Return `masked_distances` of many rows, in NumPy and little memory."""
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    weighted = (values * weights[..., None]).reshape(len(values), -1)
+    squared = (values**2 * weights[..., None]).sum(axis=(1, 2))[:, None]
+    squared = squared - 2.0 * weighted @ centres.reshape(len(centres), -1).T + weights @ (centres**2).sum(axis=2).T
+    return np.sqrt(np.maximum(squared, 0.0))
+
+
+# Pseudo-labels -------------------------------------------------------------------------------------------------------
+
+
+def masked_distances(values, weights, centres):
+    """Return how far each garment is from each centre, over its labelled keypoints.
+
+    Args:
+        values: float32 `(B, 8, 2)`.
+        weights: float32 `(B, 8)`, 1 labelled, 0 not.
+        centres: float32 `(K, 8, 2)`.
+
+    Returns:
+        float32 `(B, K)`: root of the mean squared distance over labelled keypoints; 0 where there are none.
+    """
+    squared = tf.reduce_sum(tf.math.squared_difference(values[:, tf.newaxis], centres), axis=-1)
+    return tf.sqrt(mean_over_labelled(squared, weights[:, tf.newaxis]))
+
+
+def unit_patterns(offsets, weights):
+    """Bring offsets to unit size, so that only their directions and relative sizes are left.
+
+    Args:
+        offsets: float32 `(B, 8, 2)`.
+        weights: float32 `(B, 8)`, 1 labelled, 0 not.
+
+    Returns:
+        float32 `(B, 8, 2)`: over their root mean square over labelled keypoints; 0 where unlabelled or where all are
+        next to nothing.
+    """
+    offsets = tf.where(weights[..., tf.newaxis] > 0, offsets, 0.0)
+    size = tf.sqrt(mean_over_labelled(tf.reduce_sum(tf.square(offsets), axis=-1), weights))
+    scale = tf.where(size > _MIN_CORRECTION, 1.0 / tf.maximum(size, _MIN_CORRECTION), 0.0)
+    return offsets * scale[:, tf.newaxis, tf.newaxis]
+
+
+def soft_assignments(values, weights, centres, temperature):
+    """Return how near each garment is to each centre, as shares, float32 `(B, K)`; arguments as `masked_distances`."""
+    return tf.nn.softmax(-masked_distances(values, weights, centres) / temperature)
+
+
+class PseudoLabelLoss(keras.losses.Loss):
+    """Divergence of predicted from true soft assignments.
+
+    Args:
+        crop_size: side of the crop, pixels.
+        centres: `(K, 8, 2)`, configurations, or patterns if `corrects`.
+        corrects: whether the stage corrects positions, which then stand behind the logits.
+        branch: "easy" or "hard" for a branch of stage 3, which learns only from garments routed to it, or None.
+
+    Call with targets `(B, 8, 3 or more)` and logits `(B, K)`, or, if `corrects`, `(B, K + 16)`. The Kullback-Leibler
+    divergence of each garment that has a label (and is routed to the branch); the denominator over the batch is B.
+    """
+
+    def __init__(self, crop_size, centres, corrects=False, branch=None, name="pseudo_label_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.crop_size, self.corrects, self.branch = crop_size, corrects, branch
+        self.centres = np.asarray(centres, np.float32)
+
+    def call(self, y_true, y_pred):
+        weights, predicted = y_true[..., 2], tf.cast(y_pred, tf.float32)
+        logits, corrected = predicted[:, : len(self.centres)], predicted[:, len(self.centres) :]
+        values = geometry.crop_to_unit(y_true[..., :2], self.crop_size)
+        counts = tf.cast(tf.reduce_max(weights, axis=-1) > 0, tf.float32)
+        if self.corrects:
+            corrected = tf.stop_gradient(tf.reshape(corrected, [-1, NUM_KEYPOINTS, 2]))
+            values = unit_patterns(values - corrected, weights)
+        if self.branch:
+            counts *= routing(y_true, corrected, self.crop_size)[self.branch]
+        temperature = _PATTERN_TEMPERATURE if self.corrects else _CONFIGURATION_TEMPERATURE
+        true = soft_assignments(values, weights, tf.constant(self.centres), temperature)
+        cross_entropy = tf.nn.softmax_cross_entropy_with_logits(labels=true, logits=logits)
+        entropy = -tf.reduce_sum(tf.math.xlogy(true, true), axis=-1)
+        return (cross_entropy - entropy) * counts
+
+    def get_config(self):
+        own = {"crop_size": self.crop_size, "centres": self.centres.tolist(), "corrects": self.corrects}
+        return {**super().get_config(), **own, "branch": self.branch}
+
+
+# Routing -------------------------------------------------------------------------------------------------------------
+
+
+def routing(y_true, points_xy_unit, crop_size):
+    """Part a batch's garments into easy and hard ones by the error of stage 2.
+
+    Args:
+        y_true: float32 `(B, 8, 3 or more)`, targets.
+        points_xy_unit: float32 `(B, 8, 2)`, stage 2's positions, shares of the crop's side.
+        crop_size: side of the crop, pixels.
+
+    Returns:
+        dict of "easy" and "hard": float32 `(B,)`, 1 for the garments of that branch; a garment is hard if its mean
+        distance over labelled keypoints is above that of the batch's labelled garments, and in neither branch if it
+        has no labels.
+    """
+    weights = y_true[..., 2]
+    distances = mean_over_labelled(tf.sqrt(coordinate_errors(y_true[..., :2], points_xy_unit, crop_size)), weights)
+    labelled = tf.cast(tf.reduce_max(weights, axis=-1) > 0, tf.float32)
+    mean = mean_over_labelled(distances, labelled)
+    hard = tf.cast(distances > mean, tf.float32) * labelled
+    return {"easy": labelled - hard, "hard": hard}
+
+
+class RoutedCoordinateLoss(keras.losses.Loss):
+    """`CoordinateLoss` over the garments routed to one branch of stage 3.
+
+    Args:
+        crop_size: side of the crop, pixels.
+        branch: "easy" or "hard".
+
+    Call with targets `(B, 8, 3 or more)` and `(B, 8, 4)`, the branch's positions and then stage 2's; the denominator
+    is each garment's number of labelled keypoints, and B, all garments and not only the routed ones, over the batch.
+    """
+
+    def __init__(self, crop_size, branch, name="routed_coordinate_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.crop_size, self.branch = crop_size, branch
+
+    def call(self, y_true, y_pred):
+        positions, before = tf.split(tf.cast(y_pred, tf.float32), 2, axis=-1)
+        errors = coordinate_errors(y_true[..., :2], positions, self.crop_size)
+        routed = routing(y_true, tf.stop_gradient(before), self.crop_size)[self.branch]
+        return mean_over_labelled(errors, y_true[..., 2]) * routed
+
+    def get_config(self):
+        return {**super().get_config(), "crop_size": self.crop_size, "branch": self.branch}
+
+
+# All of them ---------------------------------------------------------------------------------------------------------
+
+
+def dfa_losses(config: KeypointConfig, centres) -> dict:
+    """Return output name to loss and weight.
+
+    Args:
+        config: the network's `KeypointConfig`.
+        centres: `(2, K, 8, 2)` of `pseudo_label_centres`, with as many as the network has pseudo-labels.
+
+    Raises:
+        ValueError: if there are no centres.
+    """
+    if centres is None:
+        raise ValueError("centres must be those of pseudo_label_centres for method dfa; received None")
+    size, (configurations, patterns) = config.crop_size, centres
+    losses = {
+        "stage_1": (CoordinateLoss(size), COORDINATE_WEIGHT),
+        "stage_1_pseudo_labels": (PseudoLabelLoss(size, configurations), PSEUDO_LABEL_WEIGHT),
+        "stage_2": (CoordinateLoss(size), COORDINATE_WEIGHT),
+        "stage_2_pseudo_labels": (PseudoLabelLoss(size, patterns, corrects=True), PSEUDO_LABEL_WEIGHT),
+    }
+    for branch in ("easy", "hard"):
+        labels = PseudoLabelLoss(size, patterns, corrects=True, branch=branch)
+        losses[f"stage_3_{branch}"] = (RoutedCoordinateLoss(size, branch), COORDINATE_WEIGHT)
+        losses[f"stage_3_{branch}_pseudo_labels"] = (labels, PSEUDO_LABEL_WEIGHT)
+    return {**losses, "visibility": (VisibilityLoss(), VISIBILITY_WEIGHT)}

@@ -1,0 +1,208 @@
+"""The Deep Landmark Network (DLAN): filters of several reaches, and views that close in on the garment.
+
+::
+
+    fused features -> selective dilated convolution -> x
+    the garment's window on x: all of it; twice: look through it, correct it       (recurrent)
+    the garment's view -> a heatmap of each keypoint ------ mapped back ------+
+        -> each keypoint's window on that view                  (hierarchical) |
+             -> the keypoint's view -> its heatmap --- mapped back twice --- + -> the prediction
+
+Selective dilated convolution: one 3x3 kernel, spread over 1, 2 and 4 pixels; at each place and channel the strongest
+of the three answers is selected, so that a garment's size in the crop matters less.
+
+Hierarchical recurrent spatial transformer: windows with a scale and a shift for each axis, predicted from what is
+seen through the window before. Untrained, every window shows everything. A correction halves or doubles a window's
+sides at most and moves it by half a side at most, which stands for the paper's regularised scales. Heatmaps are drawn
+in the views and resampled into the crop's frame, where they are added up and compared with the labels; windows learn
+from that comparison alone.
+
+Source: Unconstrained Fashion Landmark Detection via Hierarchical Recurrent Transformer Networks (Yan et al., ACM MM
+2017).
+
+What is simpler here: the original dilates VGG16's convolutions, and is for whole photos, where it estimates and trains
+the garment's box as well; ours gets crops as all the methods do, one selective dilated convolution after any
+backbone's levels added up at stride 8 (`cspn_tf.models.fused_features`), and windows without labels of their own.
+Keypoints come from heatmaps at stride 4, by the codec that all heatmap methods share.
+
+Letters in shapes: B crops, C side of a crop, h = C / 8, H = C / 4, 8 keypoint slots.
+"""
+
+import keras
+import tensorflow as tf
+
+from cspn_tf import heatmaps
+from cspn_tf.config import KeypointConfig
+from cspn_tf.garments import NUM_KEYPOINTS
+from cspn_tf.models.backbones import build_backbone_of
+from cspn_tf.models.blocks import BATCH_NORM_MOMENTUM, normalised_conv
+from cspn_tf.models.fused_features import LEVELS, fused_features
+from cspn_tf.models.window_sampling import WHOLE, WindowSampling, compose, invert
+
+_DILATIONS = (1, 2, 4)
+# How often the garment's window is corrected.
+_ROUNDS = 2
+# Side of the map that windows are predicted from, about.
+_LOOK_SIDE = 4
+
+
+class SelectiveDilatedConv(keras.layers.Layer):
+    """The strongest of one 3x3 kernel's answers over several dilations, `(B, H, W, channels)` to `(B, H, W, width)`.
+
+    Args:
+        width: channels of the result.
+        dilations: the dilations, pixels.
+        separable: a depthwise kernel; the result then has as many channels as the input, whatever `width` says.
+    """
+
+    def __init__(self, width, dilations=_DILATIONS, separable=False, **kwargs):
+        super().__init__(**kwargs)
+        self.width, self.dilations, self.separable = width, tuple(dilations), separable
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        shape = (3, 3, channels, 1 if self.separable else self.width)
+        # A depthwise kernel has nine inputs to a channel, which the initializer does not know.
+        initializer = keras.initializers.RandomNormal(stddev=(2 / 9) ** 0.5) if self.separable else "he_normal"
+        self.kernel = self.add_weight("kernel", shape, initializer=initializer)
+        super().build(input_shape)
+
+    def call(self, x):
+        result = None
+        for dilation in self.dilations:
+            if self.separable:
+                answer = tf.nn.depthwise_conv2d(x, self.kernel, [1, 1, 1, 1], "SAME", dilations=[dilation, dilation])
+            else:
+                answer = tf.nn.convolution(x, self.kernel, padding="SAME", dilations=dilation)
+            result = answer if result is None else tf.maximum(result, answer)
+        return result
+
+    def get_config(self):
+        own = {"width": self.width, "dilations": self.dilations, "separable": self.separable}
+        return {**super().get_config(), **own}
+
+
+def build_dlan(config: KeypointConfig, *, pretrained: bool = False) -> keras.Model:
+    """Build the network.
+
+    Args:
+        config: its `KeypointConfig`.
+        pretrained: as `cspn_tf.models.cspn.build_cspn` takes it.
+
+    Returns:
+        keras.Model: float32 `(B, C, C, 3)`, 0 to 255, to a dict of `"garment_heatmaps"`, those of the garment's view
+        alone, and `"heatmaps"`, both float32 `(B, H, H, 8)` in the crop's frame.
+    """
+    # ---- Inputs ----
+    crops = keras.Input((config.crop_size, config.crop_size, 3), name="crops")
+    features = build_backbone_of(config, config.crop_size, LEVELS, pretrained=pretrained)(crops)
+
+    # ---- Body ----
+    x = _selective(fused_features(features, config), config)
+    side = x.shape[1]
+    garment_windows = _whole_windows(x)
+    look = _Look(side, config.width, 1, "garment_look")
+    for index in range(_ROUNDS):
+        view = WindowSampling(side, name=f"garment_view_{index}")([x, garment_windows])
+        garment_windows = compose(garment_windows, look(view)[:, 0])
+    view = WindowSampling(side, name="garment_view")([x, garment_windows])
+    view = normalised_conv(view, config.width, 3, "garment_smooth", separable=config.separable)
+    garment_maps = _back(_small_maps(view, NUM_KEYPOINTS, "garment_maps"), garment_windows, config, "garment_back")
+
+    windows, maps = _keypoint_maps(view, garment_windows, config)
+    keypoint_maps = _back(maps, windows, config, "keypoint_back")
+    keypoint_maps = _keypoints_last(keypoint_maps)
+
+    # ---- Named outputs ----
+    outputs = {
+        "garment_heatmaps": keras.layers.Activation("linear", dtype="float32", name="garment_heatmaps")(garment_maps),
+        "heatmaps": keras.layers.Add(dtype="float32", name="heatmaps")([garment_maps, keypoint_maps]),
+    }
+    return keras.Model(crops, outputs, name="dlan")
+
+
+def prediction_names(config: KeypointConfig) -> tuple[str, ...]:
+    """Return the names of the outputs that inference reads; the others only train."""
+    return ("heatmaps",)
+
+
+def decode_outputs(outputs: dict, config: KeypointConfig):
+    """Turn the outputs that `prediction_names` names into keypoints.
+
+    Returns:
+        keypoints_xy_crop: float32 `(B, 8, 2)`, crop pixels.
+        scores: float32 `(B, 8)`, in [0, 1].
+    """
+    return heatmaps.decode(outputs["heatmaps"], config.heatmap_stride, subpixel=config.subpixel)
+
+
+def _selective(x, config):
+    """Return x after the selective dilated convolution, normalised, `(B, h, h, width)`."""
+    x = SelectiveDilatedConv(config.width, separable=config.separable, name="selective")(x)
+    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="selective_bn")(x)
+    if config.separable:
+        return normalised_conv(x, config.width, 1, "selective_mix")
+    return keras.layers.Activation("relu", name="selective_activation")(x)
+
+
+def _whole_windows(x):
+    """Return a window on each map that shows all of it, float32 `(B, 4)`."""
+    return tf.zeros_like(tf.cast(x[:, 0, 0, :1], tf.float32)) + tf.constant(WHOLE)
+
+
+class _Look:
+    """Predicts windows from a view: Keras layers that are used again in every round."""
+
+    def __init__(self, side, width, num_windows, name):
+        pool = max(side // _LOOK_SIDE, 1)
+        self._pool = keras.layers.AveragePooling2D(pool, padding="same", name=f"{name}_pool")
+        self._flatten = keras.layers.Flatten(name=f"{name}_flatten")
+        self._reduce = keras.layers.Conv2D(width, 1, activation="relu", name=f"{name}_reduce")
+        self._hidden = keras.layers.Dense(width, activation="relu", name=f"{name}_hidden")
+        # All zeros: untrained, it sees no reason to move.
+        self._moves = keras.layers.Dense(
+            4 * num_windows, kernel_initializer="zeros", dtype="float32", name=f"{name}_moves"
+        )
+        self._num_windows = num_windows
+
+    def __call__(self, view):
+        """Return windows on the view, float32 `(B, num_windows, 4)`."""
+        x = self._flatten(self._pool(self._reduce(view)))
+        moves = tf.tanh(self._moves(self._hidden(x)))
+        shift, scale = tf.split(tf.reshape(moves, [-1, self._num_windows, 4]), 2, axis=-1)
+        return tf.concat([0.5 + 0.5 * shift, tf.pow(2.0, scale)], axis=-1)
+
+
+def _keypoint_maps(view, garment_windows, config):
+    """Look at the garment's view through a window for each keypoint.
+
+    Returns:
+        windows: float32 `(B * 8, 4)`, each keypoint's window on the crop.
+        maps: `(B * 8, h, h, 1)`, its heatmap in that window.
+    """
+    side, group = view.shape[1], max(config.width // 4, 4)
+    windows = _Look(side, config.width, NUM_KEYPOINTS, "keypoint_look")(view)
+    x = normalised_conv(view, NUM_KEYPOINTS * group, 1, "keypoint_features")
+    x = tf.reshape(x, [-1, side, side, NUM_KEYPOINTS, group])
+    x = tf.reshape(tf.transpose(x, [0, 3, 1, 2, 4]), [-1, side, side, group])
+    x = WindowSampling(side, name="keypoint_view")([x, tf.reshape(windows, [-1, 4])])
+    x = normalised_conv(x, group, 3, "keypoint_smooth", separable=config.separable)
+    windows = compose(garment_windows[:, tf.newaxis] + tf.zeros_like(windows), windows)
+    return tf.reshape(windows, [-1, 4]), _small_maps(x, 1, "keypoint_maps")
+
+
+def _small_maps(x, channels, name):
+    """Return maps that are almost nothing before they are trained, float32."""
+    small = keras.initializers.RandomNormal(stddev=0.001)
+    return keras.layers.Conv2D(channels, 1, kernel_initializer=small, dtype="float32", name=name)(x)
+
+
+def _back(maps, windows, config, name):
+    """Bring maps of views back to the frame of the crop, `(..., h, h, n)` to `(..., H, H, n)`."""
+    return WindowSampling(config.heatmap_size, dtype="float32", name=name)([maps, invert(windows)])
+
+
+def _keypoints_last(maps):
+    """Bring `(B * 8, H, H, 1)` to `(B, H, H, 8)`."""
+    size = maps.shape[1]
+    return tf.transpose(tf.reshape(maps, [-1, NUM_KEYPOINTS, size, size]), [0, 2, 3, 1])

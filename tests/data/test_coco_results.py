@@ -1,0 +1,161 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cspn_tf.console import UserError
+from cspn_tf.data.coco_results import read_coco_results
+from cspn_tf.garments import GarmentType
+
+KEYPOINTS = [value for k in range(8) for value in (10.0 * k + 5, 10.0 * k + 7, 0.1 * k)]
+
+
+def entry(**changes):
+    """Return an entry without the keys that are changed to None."""
+    whole = {"image_id": 7, "category_id": 1, "score": 0.9, "bbox": [1, 2, 30, 40], "keypoints": KEYPOINTS, **changes}
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+def read(folder, entries):
+    path = folder / "results.json"
+    path.write_text(entries if isinstance(entries, str) else json.dumps(entries))
+    return read_coco_results(path, {7, 8})
+
+
+def refuse(folder, entries):
+    with pytest.raises(UserError) as error:
+        read(folder, entries)
+    message = str(error.value)
+    assert message.startswith(f"{folder / 'results.json'}: ") and message.isprintable()
+    return message.removeprefix(f"{folder / 'results.json'}: ")
+
+
+# Reading -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_entry_is_read(tmp_path):
+    first, second = read(tmp_path, [entry(area=3, id=9), entry(image_id=8, category_id=3.0, score=-2)])
+    assert (first.image_id, first.garment_type, first.score) == (7, GarmentType.UPPER_BODY, 0.9)
+    assert first.box_xyxy == (1, 2, 31, 42) and first.has_own_box
+    np.testing.assert_array_equal(first.keypoints_xy[:2], [[5, 7], [15, 17]])
+    np.testing.assert_allclose(first.keypoint_scores, 0.1 * np.arange(8))
+    assert (second.image_id, second.garment_type, second.score) == (8, GarmentType.FULL_BODY, -2.0)
+
+
+def test_no_entries_are_no_results(tmp_path):
+    assert read(tmp_path, []) == []
+
+
+@pytest.mark.parametrize(("category_id", "box_xyxy"), [(1, (5, 7, 75, 77)), (2, (45, 47, 75, 77)), (3, (5, 7, 75, 77))])
+def test_a_missing_box_is_the_extent_of_the_types_keypoints(tmp_path, category_id, box_xyxy):
+    (result,) = read(tmp_path, [entry(bbox=None, category_id=category_id)])
+    assert result.box_xyxy == box_xyxy and not result.has_own_box
+
+
+def test_keypoints_the_type_does_not_have_do_not_widen_the_box(tmp_path):
+    keypoints = list(KEYPOINTS)
+    keypoints[12:18] = [-500, 900, 0, 0, 0, 0]  # waistlines of an upper-body garment
+    (result,) = read(tmp_path, [entry(bbox=None, keypoints=keypoints)])
+    assert result.box_xyxy == (5, 7, 75, 77)
+
+
+def test_boxes_and_extents_may_have_no_area(tmp_path):
+    one_point = entry(bbox=None, keypoints=[3, 4, 1] * 8)
+    assert [r.box_xyxy for r in read(tmp_path, [entry(bbox=[1, 2, 0, 0]), one_point])] == [(1, 2, 1, 2), (3, 4, 3, 4)]
+
+
+# What goes wrong -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"image_id": 9}, "image_id 9 is no image's id"),
+        ({"image_id": "7"}, "image_id is '7', required a whole number"),
+        ({"image_id": 7.0}, "image_id is 7.0, required a whole number"),
+        ({"image_id": True}, "image_id is true, required a whole number"),
+        ({"image_id": -1}, "image_id is -1, required a whole number"),
+        ({"image_id": [7]}, "image_id is a list of 1, required a whole number"),
+        ({"category_id": 0}, "category_id is 0, required 1, 2, 3"),
+        ({"category_id": 4}, "category_id is 4, required 1, 2, 3"),
+        ({"category_id": 1.5}, "category_id is 1.5, required 1, 2, 3"),
+        ({"category_id": "1"}, "category_id is '1', required 1, 2, 3"),
+        ({"category_id": True}, "category_id is true, required 1, 2, 3"),
+        ({"score": "0.9"}, "score is '0.9', required a finite number"),
+        ({"score": True}, "score is true, required a finite number"),
+        ({"score": float("nan")}, "score is NaN, required a finite number"),
+        ({"score": float("-inf")}, "score is -Infinity, required a finite number"),
+        ({"score": 10**400}, "score is 1000000000"),
+        ({"keypoints": KEYPOINTS[:-1]}, "keypoints has 23 values, required 24"),
+        ({"keypoints": [*KEYPOINTS, 0, 0, 0]}, "keypoints has 27 values, required 24"),
+        ({"keypoints": {}}, "keypoints is an object, required a list"),
+        ({"keypoints": [None, *KEYPOINTS[1:]]}, "x of left_collar is null, required a number"),
+        ({"keypoints": [*KEYPOINTS[:-2], "3", 1]}, "y of right_hem is '3', required a number"),
+        ({"keypoints": [*KEYPOINTS[:-2], float("inf"), 1]}, "y of right_hem Infinity is not a number of pixels"),
+        ({"keypoints": [float("nan"), *KEYPOINTS[1:]]}, "x of left_collar NaN is not a number of pixels"),
+        ({"keypoints": [1e7, *KEYPOINTS[1:]]}, "x of left_collar 10000000.0 is not a number of pixels"),
+        ({"keypoints": [*KEYPOINTS[:-1], float("nan")]}, "score of right_hem is NaN, required a finite number"),
+        ({"keypoints": [[1, 2, 3]] * 8}, "keypoints has 8 values, required 24"),
+        ({"bbox": [1, 2, 3]}, "bbox has 3 values, required 4"),
+        ({"bbox": []}, "bbox has 0 values, required 4"),
+        ({"bbox": "x"}, "bbox is 'x', required a list"),
+        ({"bbox": [1, 2, -3, 4]}, "bbox has the width -3 and the height 4, required none below 0"),
+        ({"bbox": [1, 2, float("nan"), 4]}, "bbox NaN is not a number of pixels"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_entry(tmp_path, changes, words):
+    assert refuse(tmp_path, [entry(), entry(**changes), entry(score="later")]).startswith(f"entry 1: {words}")
+
+
+@pytest.mark.parametrize("key", ["image_id", "category_id", "score", "keypoints"])
+def test_a_missing_value_is_named_with_its_entry(tmp_path, key):
+    assert refuse(tmp_path, [entry(**{key: None})]) == f"entry 0: the entry has no '{key}'"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is not JSON"),
+        ("[", "is not JSON"),
+        ("{}", "it is an object, required a list"),
+        ('{"annotations": []}', "it is an object, required a list"),
+        ("null", "it is null, required a list"),
+        ("[null]", "entry 0: the entry is null, required an object"),
+        ("[[]]", "entry 0: the entry is a list of 0, required an object"),
+        ('[{"score": 1, "score": 2}]', "entry 0: the entry has the key 'score' more than once"),
+    ],
+)
+def test_what_is_no_list_of_objects_is_refused(tmp_path, content, words):
+    assert refuse(tmp_path, content).startswith(words)
+
+
+def test_a_null_box_is_not_a_missing_one(tmp_path):
+    assert refuse(tmp_path, [{**entry(), "bbox": None}]) == "entry 0: bbox is null, required a list"
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"no\.json: cannot be read: No such file"):
+        read_coco_results(tmp_path / "no.json", {7})
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(st.sampled_from(["image_id", "category_id", "score", "bbox", "keypoints"]), _JSON, st.integers(0, 23))
+def test_anything_is_read_or_refused_in_one_line(tmp_path_factory, key, value, place):
+    keypoints = [*KEYPOINTS[:place], value, *KEYPOINTS[place + 1 :]]
+    for changed in ({**entry(), key: value}, entry(keypoints=keypoints)):
+        try:
+            (result,) = read(tmp_path_factory.mktemp("results"), [changed])
+        except UserError as error:
+            assert "results.json: entry 0: " in str(error) and str(error).isprintable()
+        else:
+            numbers = [result.score, *result.box_xyxy, *result.keypoints_xy.ravel(), *result.keypoint_scores]
+            assert np.isfinite(numbers).all()

@@ -1,0 +1,111 @@
+"""What the tests of the methods that the CSPN is compared with share: a small network of each, and its training."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cspn_tf.config import preset
+
+TINY = dataclasses.replace(preset("tiny").keypoints, crop_size=64, width=8)
+
+
+def tiny_config(method, **changes):
+    return dataclasses.replace(TINY, method=method, **changes)
+
+
+def crops_and_targets():
+    """Return 4 fixed crops of noise, and their targets, as `cspn_tf.losses` describes them, two without a label."""
+    random = np.random.default_rng(0)
+    crops = random.uniform(0, 255, (4, 64, 64, 3)).astype("float32")
+    points = random.uniform(4, 60, (4, 8, 2))
+    targets = np.concatenate([points, np.ones((4, 8, 1)), np.full((4, 8, 1), 2.0)], axis=-1).astype("float32")
+    targets[0, 4:6] = 0.0
+    return crops, targets
+
+
+@dataclasses.dataclass
+class Trained:
+    """A network before and after some dozen steps on the 4 crops."""
+
+    model: keras.Model
+    config: object
+    untrained_outputs: dict  # in inference, name to array
+    losses: list  # of every step
+    unreached: list  # names of weights that no gradient reached after the training
+
+
+def train(build, config, losses, steps=30):
+    """Build a network and train it.
+
+    Args:
+        build: the function that builds it.
+        config: its config.
+        losses: output name to loss and weight.
+        steps: how many.
+    """
+    keras.utils.set_random_seed(1)
+    model = build(config)
+    assert set(losses) == set(model.output)
+    crops, targets = crops_and_targets()
+    untrained = {name: value.numpy() for name, value in model(crops).items()}
+    model.compile(
+        keras.optimizers.Adam(3e-3),
+        loss={name: loss for name, (loss, _) in losses.items()},
+        loss_weights={name: weight for name, (_, weight) in losses.items()},
+    )
+    values = [
+        model.train_on_batch(crops, dict.fromkeys(losses, targets), return_dict=True)["loss"] for _ in range(steps)
+    ]
+    with tf.GradientTape() as tape:
+        outputs = model(crops, training=True)
+        total = sum(weight * loss(targets, outputs[name]) for name, (loss, weight) in losses.items())
+    gradients = tape.gradient(total, model.trainable_weights)
+    unreached = [
+        weight.name
+        for weight, gradient in zip(model.trainable_weights, gradients, strict=True)
+        if gradient is None or not np.isfinite(gradient).all() or not np.abs(gradient).max() > 0
+    ]
+    return Trained(model, config, untrained, values, unreached)
+
+
+def outputs_in_mixed_precision(build, config):
+    """Return a network's outputs on the 4 crops, and what its layers computed in."""
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = build(config)
+        return model(crops_and_targets()[0]), {layer.compute_dtype for layer in model.layers}
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+
+def check_weights_survive_a_file(trained, build, path):
+    """Save a trained network's weights, load them into a fresh one, and compare what the two give."""
+    crops, _ = crops_and_targets()
+    trained.model.save_weights(path)
+    keras.utils.set_random_seed(4)
+    other = build(trained.config)
+    before = {name: value.numpy() for name, value in other(crops).items()}
+    other.load_weights(path)
+    after = other(crops)
+    for name, value in trained.model(crops).items():
+        np.testing.assert_array_equal(after[name], value)
+    assert any(np.abs(after[name] - before[name]).max() > 1e-3 for name in before)
+
+
+def predict(module, model, config):
+    """Return a function of crops that gives keypoints and scores, through what inference reads alone."""
+    names = module.prediction_names(config)
+    network = keras.Model(model.input, {name: model.output[name] for name in names})
+    return lambda crops: module.decode_outputs(network(crops, training=False), config)
+
+
+def check_tflite_agrees(module, trained, run_tflite):
+    """Compare a network and its decoding with what TensorFlow Lite's builtin ops make of them."""
+    crop = crops_and_targets()[0][:1]
+    function = predict(module, trained.model, trained.config)
+    converted = {value.shape: value for value in run_tflite(function, crop)}
+    for value in function(crop):
+        # Half a hundredth of a pixel, and of a score.
+        np.testing.assert_allclose(converted[tuple(value.shape)], value, atol=5e-3)

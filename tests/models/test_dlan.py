@@ -1,0 +1,141 @@
+"""DLAN: outputs, the selected dilation, views that begin as everything, and what it exports to."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cspn_tf.losses.dlan import dlan_losses
+from cspn_tf.models import dlan
+from cspn_tf.models.dlan import SelectiveDilatedConv, build_dlan, decode_outputs, prediction_names
+from tests.models import keypoint_methods as methods
+
+CONFIG = methods.tiny_config("dlan")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return methods.train(build_dlan, CONFIG, dlan_losses(CONFIG))
+
+
+# Selective dilated convolution ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("separable", [True, False])
+def test_the_strongest_dilation_is_selected_by_hand(separable):
+    layer = SelectiveDilatedConv(1, dilations=(1, 2), separable=separable)
+    layer.build((None, 7, 7, 1))
+    kernel = np.zeros((3, 3, 1, 1), np.float32)
+    kernel[1, 2] = 1.0  # the pixel to the right
+    layer.kernel.assign(kernel)
+    row = np.array([0, 3, 1, -2, -5, 4, 2], np.float32)
+    x = np.tile(row.reshape(1, 1, 7, 1), (1, 7, 1, 1))
+    # The larger of the pixels one and two to the right, with zeros outside.
+    expected = [3, 1, -2, 4, 4, 2, 0]
+    np.testing.assert_allclose(layer(x)[0, :, :, 0], np.tile(expected, (7, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("separable, kernel, channels", [(True, (3, 3, 6, 1), 6), (False, (3, 3, 6, 4), 4)])
+def test_dilations_share_one_kernel(separable, kernel, channels):
+    layer = SelectiveDilatedConv(4, separable=separable)
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 6)).astype(np.float32)
+    assert layer(x).shape == (2, 8, 8, channels)
+    assert [tuple(weight.shape) for weight in layer.weights] == [kernel]
+
+
+def test_selective_convolution_survives_its_config():
+    layer = SelectiveDilatedConv(4, dilations=(1, 3), separable=True, name="a")
+    other = SelectiveDilatedConv.from_config(layer.get_config())
+    assert (other.width, other.dilations, other.separable, other.name) == (4, (1, 3), True, "a")
+
+
+# The network ---------------------------------------------------------------------------------------------------------
+
+
+def test_gives_the_garments_heatmaps_and_the_prediction(trained):
+    shapes = {name: tuple(value.shape) for name, value in trained.model.output.items()}
+    assert shapes == {"garment_heatmaps": (None, 16, 16, 8), "heatmaps": (None, 16, 16, 8)}
+    assert prediction_names(CONFIG) == ("heatmaps",)
+    assert max(np.abs(value).max() for value in trained.untrained_outputs.values()) < 0.5
+
+
+def test_convolutions_are_separable_only_where_the_config_says_so(trained):
+    (selective,) = [layer for layer in trained.model.layers if isinstance(layer, SelectiveDilatedConv)]
+    assert selective.separable and "selective_mix_conv" in {layer.name for layer in trained.model.layers}
+    full = build_dlan(methods.tiny_config("dlan", separable=False))
+    assert not full.get_layer("selective").separable
+    assert not [layer.name for layer in full.layers if "depthwise" in layer.name]
+    assert full.output["heatmaps"].shape == (None, 16, 16, 8)
+
+
+def windows_seen(model, crops):
+    """Return the windows on the fused features that each look through a window has, name to `(..., 4)`."""
+    names = [layer.name for layer in model.layers if isinstance(layer, dlan.WindowSampling)]
+    tensors = {name: model.get_layer(name).input[1] for name in names}
+    return {name: value.numpy() for name, value in dlan.keras.Model(model.input, tensors)(crops).items()}
+
+
+def test_every_window_shows_everything_before_training():
+    crops, _ = methods.crops_and_targets()
+    seen = windows_seen(build_dlan(CONFIG), crops)
+    views = {"garment_view_0", "garment_view_1", "garment_view", "keypoint_view"}
+    assert set(seen) == views | {"garment_back", "keypoint_back"}
+    for name, windows in seen.items():
+        assert windows.shape == (32 if name.startswith("keypoint") else 4, 4)
+        np.testing.assert_array_equal(windows, np.tile(dlan.WHOLE, (len(windows), 1)))
+
+
+def test_training_moves_the_windows_and_maps_back_through_their_inverse(trained):
+    crops, _ = methods.crops_and_targets()
+    seen = windows_seen(trained.model, crops)
+    for name in ("garment_view", "keypoint_view"):
+        assert np.abs(seen[name] - dlan.WHOLE).max() > 1e-3
+    np.testing.assert_allclose(seen["garment_back"], dlan.invert(seen["garment_view"]), atol=1e-5)
+    # Eight keypoints for each garment, on the garment's view.
+    on_crop = dlan.compose(np.repeat(seen["garment_view"], 8, axis=0), seen["keypoint_view"])
+    np.testing.assert_allclose(seen["keypoint_back"], dlan.invert(on_crop), atol=1e-5)
+
+
+def test_a_look_halves_or_doubles_and_moves_by_half_a_side_at_most():
+    look = dlan._Look(8, 8, 1, "look")
+    view = dlan.keras.Input((8, 8, 8))
+    model = dlan.keras.Model(view, look(view))
+    values = np.ones((1, 8, 8, 8), np.float32)
+    look._moves.bias.assign([100.0, -100.0, 100.0, -100.0])
+    np.testing.assert_allclose(model(values)[0, 0], [1.0, 0.0, 2.0, 0.5], atol=1e-6)
+
+
+def test_decodes_a_heatmap_by_hand():
+    maps = np.zeros((1, 16, 16, 8), np.float32)
+    maps[0, 3, 5, 2], maps[0, 3, 6, 2] = 0.75, 0.5
+    none = methods.tiny_config("dlan", subpixel="none")
+    keypoints, scores = decode_outputs({"heatmaps": tf.constant(maps)}, none)
+    # Column 5 and row 3 at stride 4: (5 + 0.5) * 4 - 0.5 and (3 + 0.5) * 4 - 0.5.
+    np.testing.assert_allclose(keypoints[0, 2], [21.5, 13.5], atol=1e-5)
+    np.testing.assert_allclose(scores[0], [0, 0, 0.75, 0, 0, 0, 0, 0])
+    refined, _ = decode_outputs({"heatmaps": tf.constant(maps)}, CONFIG)
+    assert refined[0, 2, 0] > 22
+
+
+# Training and files --------------------------------------------------------------------------------------------------
+
+
+def test_learns_four_crops_by_heart(trained):
+    assert trained.losses[-1] < 0.6 * trained.losses[0]
+
+
+def test_gradient_reaches_every_weight(trained):
+    assert trained.unreached == []
+
+
+def test_outputs_stay_float32_in_mixed_precision():
+    outputs, computed_in = methods.outputs_in_mixed_precision(build_dlan, CONFIG)
+    assert "bfloat16" in computed_in
+    assert {value.dtype for value in outputs.values()} == {tf.float32}
+
+
+def test_weights_survive_a_file(trained, tmp_path):
+    methods.check_weights_survive_a_file(trained, build_dlan, tmp_path / "a.weights.h5")
+
+
+def test_tflite_gives_the_same_keypoints(trained, run_tflite):
+    methods.check_tflite_agrees(dlan, trained, run_tflite)

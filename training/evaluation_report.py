@@ -1,0 +1,217 @@
+"""The numbers of `training.evaluate` as tables: the headline ones for the console, all of them as Markdown."""
+
+import textwrap
+
+from cspn_tf.garments import KEYPOINT_ABBREVIATIONS
+
+# Measures in the order of the tables: name in metrics.json, name for people, which way is better.
+MEASURES = (
+    ("pck_02", "PCK@0.2", "higher"),
+    ("auc", "AUC", "higher"),
+    ("ne_bbox", "NE, box sides", "lower"),
+    ("ne_garment", "NE, garment (eq. 3)", "lower"),
+    ("ne_longside", "NE, long side", "lower"),
+    ("epe", "EPE, pixels", "lower"),
+)
+BOX_MODES = (("detected_boxes", "Detected boxes"), ("ground_truth_boxes", "Labelled boxes"))
+
+MISSED_GARMENTS = (
+    "A garment that no detection found counts in the same way for every method: its keypoints are failures in PCK and "
+    "AUC, and are left out of NE and EPE. Those are of garments that were found: read them beside the miss rate."
+)
+
+
+# The console ---------------------------------------------------------------------------------------------------------
+
+
+def main_table(scores) -> str:
+    """Return the headline numbers as lines of text for the console.
+
+    Args:
+        scores: what `training.evaluate` writes into `metrics.json`.
+    """
+    header, rows = _headline(scores)
+    columns = [0, *range(2, len(header))]  # which way is better is for the report
+    headline = _aligned([[row[column] for column in columns] for row in (header, *rows)])
+    missed_garments = textwrap.fill(MISSED_GARMENTS, len(headline.partition("\n")[0]))
+    return "\n\n".join([_contents(scores), headline, _aligned(_detection_rows(scores)), missed_garments])
+
+
+def _contents(scores):
+    photos = f"photos of split {scores['split']}" if "split" in scores else "images"
+    text = f"{scores['num_photos']} {photos}, {scores['num_garments']} garments, "
+    text += f"{scores['num_keypoints']} labelled keypoints"
+    if "split" in scores:
+        text += f"; photos that could not be read: {scores['num_failed_photos']}"
+    return text
+
+
+def _aligned(rows):
+    """Return rows of text, the first column to the left and the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "   ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+# The report ----------------------------------------------------------------------------------------------------------
+
+
+def make_report(scores) -> str:
+    """Return the whole evaluation as Markdown, with the count behind every number.
+
+    Args:
+        scores: as for `main_table`.
+    """
+    skipped = " and ".join(
+        f"{scores[mode]['ne_garment']['overall']['skipped']} with {title.lower()}" for mode, title in _modes(scores)
+    )
+    parts = [
+        *_origin(scores),
+        MISSED_GARMENTS,
+        f"In square brackets is the 95 % interval of the number before it, by {scores['intervals']['num_resamples']} "
+        f"bootstrap resamples of the photos (seed {scores['intervals']['seed']}). In round brackets is the count "
+        "behind it; the intervals of all slices are in `metrics.json`.",
+        "Skipped are garments without a usable normaliser. For NE by garment those are the ones whose sleeve or "
+        f"waistline pair is not fully labelled or is under 10 pixels: {skipped}.",
+        "## Keypoints",
+        make_table(*_headline(scores)),
+        "## Detection",
+        make_table(["measure", "value [95 %]", "of"], _detection_rows(scores)),
+        "A detection that finds no labelled garment counts as a false positive, also where the garment is there but "
+        "nobody labelled it. AP of keypoints takes the object keypoint similarity with one sigma for all keypoints, "
+        f"{scores['keypoint_detection']['oks_sigma']:g} of the square root of the labelled box's area.",
+        make_table(["slice", "recall at IoU 0.5", "AP of boxes", "AP of keypoints"], _detection_slices(scores)),
+        f"Boxes of the {scores['box_errors']['count']} garments that were found, against the labelled ones: shift of "
+        "the centre over the long side of the labelled box, and logarithm of the ratio of the sides.",
+        make_table(["box error", "mean", "sd", "5 %", "50 %", "95 %"], _box_error_rows(scores["box_errors"])),
+    ]
+    for mode, title in _modes(scores):
+        parts += [f"## {title}", *_slice_tables(scores[mode])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _modes(scores):
+    """Return the kinds of boxes there are measures of."""
+    return [(mode, title) for mode, title in BOX_MODES if scores[mode]]
+
+
+def _origin(scores):
+    """Return the title, and the list of what was measured on what."""
+    if "split" in scores:
+        title = f"# Evaluation on split `{scores['split']}`"
+        lines = [f"model: `{scores['model']}`", f"dataset: `{scores['data']}`"]
+    else:
+        title = f"# Evaluation of `{scores['predictions']}`"
+        lines = [
+            "labels: " + ", ".join(f"`{path}`" for path in scores["truth"]),
+            f"{scores['num_detections']} garments found; boxes that are the extent of their keypoints, because the "
+            f"result has none: {scores['num_boxes_from_keypoints']}",
+            f"annotations that repeat another one of their image, left out: {scores['num_repeated_annotations']}",
+        ]
+    return title, "\n".join(f"- {line}" for line in [*lines, _contents(scores)])
+
+
+def _headline(scores):
+    """Return the header and the rows of the headline table, which the miss rate ends."""
+    header, rows = ["measure", "better"], [[title, better] for _, title, better in MEASURES]
+    miss_rate = ["miss rate", "lower"]
+    for mode, title in _modes(scores):
+        header += [f"{title.lower()} [95 %]", "keypoints", "skipped"]
+        for row, (name, _, _) in zip(rows, MEASURES, strict=True):
+            score = scores[mode][name]["overall"]
+            row += [with_interval(score), str(score["count"]), str(score["skipped"])]
+        detected = mode == "detected_boxes"
+        miss_rate += [with_interval(scores["miss_rate"]), _of_garments(scores), "-"] if detected else ["-", "-", "-"]
+    return header, [*rows, miss_rate]
+
+
+def _of_garments(scores):
+    return f"{scores['num_garments']} garments"
+
+
+def _detection_rows(scores):
+    boxes, keypoints = scores["detection"], scores["keypoint_detection"]
+    num_with_keypoints = sum(score["count"] for score in keypoints["ap_by_garment_type"].values())
+    with_keypoints = f"{num_with_keypoints} garments with keypoints"
+    return [
+        ["recall at IoU 0.5", with_interval(scores["detection_recall_50"]), _of_garments(scores)],
+        ["precision at IoU 0.5", with_interval(scores["precision_50"]), f"{scores['num_detections']} detections"],
+        [
+            "false positives a photo",
+            with_interval(scores["false_positives_per_photo"]),
+            f"{scores['num_photos']} photos",
+        ],
+        *([f"{title} of boxes", _number(boxes[name]), _of_garments(scores)] for name, title in _PRECISIONS),
+        *([f"{title} of keypoints", _number(keypoints[name]), with_keypoints] for name, title in _PRECISIONS),
+    ]
+
+
+_PRECISIONS = (("ap", "AP"), ("ap_50", "AP50"), ("ap_75", "AP75"), ("ar", "AR"))
+
+
+def _detection_slices(scores):
+    precisions = [scores[kind]["ap_by_garment_type"] for kind in ("detection", "keypoint_detection")]
+    return [
+        [name, _with_count(score), *(_with_count(p[name]) if name in p else "-" for p in precisions)]
+        for group in ("garment_type", "variation")
+        for name, score in scores["detection"]["recall_50"][group].items()
+        if score["count"]
+    ]
+
+
+def _box_error_rows(box_errors):
+    return [
+        [name, *(_number(score[key]) for key in ("mean", "sd", "p5", "p50", "p95"))]
+        for name, score in box_errors.items()
+        if name != "count"
+    ]
+
+
+def _slice_tables(measures):
+    """Return the tables of one kind of boxes: by keypoint, then one for each group of slices."""
+    by_keypoint = [
+        [title, *(_with_count(measures[name]["overall"]["per_keypoint"][k]) for k in KEYPOINT_ABBREVIATIONS)]
+        for name, title, _ in MEASURES
+    ]
+    tables = ["### By keypoint", make_table(["measure", *KEYPOINT_ABBREVIATIONS], by_keypoint)]
+    titles = [title for _, title, _ in MEASURES]
+    for group in ("garment_type", "variation", "visibility"):
+        rows = [["all", *(_with_count(measures[name]["overall"]) for name, _, _ in MEASURES)]]
+        rows += [
+            [slice_, *(_with_count(measures[name][group][slice_]) for name, _, _ in MEASURES)]
+            for slice_ in measures["pck_02"][group]
+            if measures["pck_02"][group][slice_]["count"]
+        ]
+        tables += [f"### By {group.replace('_', ' ')}", make_table([group.replace("_", " "), *titles], rows)]
+    return tables
+
+
+def make_table(header, rows):
+    """Return a Markdown table of texts; underscores become spaces."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("_", " ") for cell in line) + " |" for line in lines)
+
+
+# Numbers -------------------------------------------------------------------------------------------------------------
+
+
+def with_interval(score) -> str:
+    """Return a measure's value with its interval, both to four digits; "-" for no value.
+
+    Args:
+        score: an entry of `metrics.json` with value and interval.
+    """
+    if score["interval"] is None:
+        return _number(score["value"])
+    return f"{_number(score['value'])} [{', '.join(_number(end) for end in score['interval'])}]"
+
+
+def _with_count(score):
+    return f"{_number(score['value'])} ({score['count']})" if score["count"] else "-"
+
+
+def _number(value):
+    return "-" if value is None else f"{value:.4f}"
