@@ -11,7 +11,8 @@ import dataclasses
 import numpy as np
 
 from cspn_tf import average_precision, metrics
-from cspn_tf.garments import GARMENT_TYPE_NAMES, NUM_KEYPOINTS, Variation
+from cspn_tf.calibration import measure_calibration
+from cspn_tf.garments import GARMENT_TYPE_NAMES, NUM_KEYPOINTS, Variation, Visibility
 
 MATCH_IOU = 0.5
 
@@ -120,6 +121,7 @@ def evaluate_predictions(truths, predictions, bootstrap=None) -> dict:
             detection: see `cspn_tf.average_precision.box_precision`; and recall_50, measured, by garment type and
                 variation
             keypoint_detection: see `cspn_tf.average_precision.keypoint_precision`
+            visibility: see `measure_visibility`
     """
     garments = _concatenate([matched_garments(t, p) for t, p in zip(truths, predictions, strict=True)])
     keypoints = _score_keypoints(garments, bootstrap)
@@ -148,7 +150,27 @@ def evaluate_predictions(truths, predictions, bootstrap=None) -> dict:
             "recall_50": _recall_slices(garments, len(truths), bootstrap),
         },
         "keypoint_detection": average_precision.keypoint_precision(truths, predictions),
+        "visibility": measure_visibility(truths, predictions),
     }
+
+
+def measure_visibility(truths, predictions) -> dict:
+    """Measure whether the keypoint scores of the garments that were found tell visible keypoints from occluded ones.
+
+    Args:
+        truths, predictions: as in `evaluate_predictions`.
+
+    Returns:
+        See `cspn_tf.calibration.measure_calibration`.
+    """
+    scores, visible = [], []
+    for truth, prediction in zip(truths, predictions, strict=True):
+        matches = match_photo(truth, prediction)
+        found = matches >= 0
+        labelled = truth.visibility[found] > 0
+        scores.append(prediction.keypoint_scores[matches[found]][labelled])
+        visible.append(truth.visibility[found][labelled] == Visibility.VISIBLE)
+    return measure_calibration(np.concatenate(scores or [[]]), np.concatenate(visible or [[]]))
 
 
 BOX_ERRORS = ("shift_x", "shift_y", "log_width", "log_height")

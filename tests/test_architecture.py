@@ -26,6 +26,7 @@ TIERS = [
             "cspn_tf.bootstrap",
             "cspn_tf.metrics",
             "cspn_tf.average_precision",
+            "cspn_tf.calibration",
             "cspn_tf.evaluation",
             "cspn_tf.drawing",
         },

@@ -18,7 +18,8 @@ Writes into --out, each file by rename and `metrics.json` last:
     report.md           the same, to read
 and with --data:
     predictions.jsonl   a line a photo
-    pictures/           worst.jpg and random.jpg: predictions in colour over labels in white
+    pictures/           worst.jpg and random.jpg: predictions in colour over labels in white; reliability.png: how
+                        often keypoints of a score are visible
 """
 
 import argparse
@@ -35,7 +36,7 @@ from cspn_tf.evaluation import evaluate_keypoints, evaluate_predictions
 from cspn_tf.files import replaced_file
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, KEYPOINT_SLOTS, GarmentType
 from training.evaluation_inputs import Photos, predict_photos, read_coco_files
-from training.evaluation_pictures import draw_sheets
+from training.evaluation_pictures import draw_reliability, draw_sheets
 from training.evaluation_report import main_table, make_report
 
 SPLITS = ("train", "val", "test")
@@ -153,6 +154,10 @@ def _evaluate_photos(args):
         content = io.BytesIO()
         sheet.save(content, "JPEG", quality=90)
         files[f"pictures/{name}"] = content.getvalue()
+    if args.num_pictures:
+        content = io.BytesIO()
+        draw_reliability({predictor.source: scores["visibility"]}, content)
+        files["pictures/reliability.png"] = content.getvalue()
     lines = [prediction_line(truth.name, answer) for truth, answer in zip(truths, predictions, strict=True)]
     files["predictions.jsonl"] = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()
     return scores, files

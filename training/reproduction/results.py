@@ -94,13 +94,19 @@ def summary(runs) -> dict:
 
     Returns:
         A dict: detected_boxes and ground_truth_boxes, each measure to mean, sd (None for one seed), values, count,
-        skipped, interval (bootstrap, of the first seed) and per_keypoint, abbreviation to mean; and miss_rate.
+        skipped, interval (bootstrap, of the first seed) and per_keypoint, abbreviation to mean; miss_rate; and how
+        well keypoint scores tell visible from occluded keypoints, visibility_auroc, visibility_calibration_error.
     """
     boxes = {
         mode: {measure: _measured([run[mode][measure]["overall"] for run in runs]) for measure in MEASURES}
         for mode in (DETECTED, LABELLED)
     }
-    return {**boxes, "miss_rate": runs[0]["miss_rate"]}
+    return {
+        **boxes,
+        "miss_rate": runs[0]["miss_rate"],
+        "visibility_auroc": _mean([run["visibility"]["auroc"] for run in runs]),
+        "visibility_calibration_error": _mean([run["visibility"]["calibration_error"] for run in runs]),
+    }
 
 
 def _measured(scores):

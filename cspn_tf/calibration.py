@@ -1,0 +1,64 @@
+"""Whether keypoint scores tell visible keypoints from occluded ones, and whether they are probabilities of it."""
+
+import numpy as np
+
+NUM_BINS = 10
+
+
+def measure_calibration(scores, visible, num_bins=NUM_BINS) -> dict:
+    """Compare scores with what is labelled.
+
+    Args:
+        scores: float `(K,)`, in [0, 1], of labelled keypoints.
+        visible: bool `(K,)`, True where the keypoint is visible, False where it is occluded.
+        num_bins: bins of equal width that scores are grouped in.
+
+    Returns:
+        A JSON-ready dict; a measure of nothing is None.
+            num_visible, num_occluded
+            auroc: chance that a visible keypoint has a higher score than an occluded one, ties count half
+            calibration_error: mean distance of a bin's mean score from its share of visible keypoints, weighted by
+                the bin's keypoints
+            bins: a list of dicts, empty bins left out: low, high, count, mean_score, share_visible
+    """
+    scores, visible = np.asarray(scores, float), np.asarray(visible, bool)
+    places = np.minimum((scores * num_bins).astype(int), num_bins - 1)
+    bins = []
+    for place in np.unique(places):
+        inside = places == place
+        bins.append(
+            {
+                "low": float(place / num_bins),
+                "high": float((place + 1) / num_bins),
+                "count": int(inside.sum()),
+                "mean_score": float(scores[inside].mean()),
+                "share_visible": float(visible[inside].mean()),
+            }
+        )
+    distances = [bin_["count"] * abs(bin_["mean_score"] - bin_["share_visible"]) for bin_ in bins]
+    return {
+        "num_visible": int(visible.sum()),
+        "num_occluded": int((~visible).sum()),
+        "auroc": auroc(scores, visible),
+        "calibration_error": float(sum(distances) / len(scores)) if len(scores) else None,
+        "bins": bins,
+    }
+
+
+def auroc(scores, positive) -> float | None:
+    """Return the area under the receiver operating characteristic, or None where there is only one kind.
+
+    Args:
+        scores: float `(K,)`.
+        positive: bool `(K,)`.
+
+    Source: it is the statistic of Mann and Whitney over the number of pairs.
+    """
+    positive = np.asarray(positive, bool)
+    num_positive, num_negative = int(positive.sum()), int((~positive).sum())
+    if not num_positive or not num_negative:
+        return None
+    _, group, counts = np.unique(np.asarray(scores, float), return_inverse=True, return_counts=True)
+    # Scores that are the same share the mean of their ranks, counted from 1.
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[group]
+    return float((ranks[positive].sum() - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
