@@ -156,7 +156,7 @@ def _evaluate_photos(args):
         files[f"pictures/{name}"] = content.getvalue()
     if args.num_pictures:
         content = io.BytesIO()
-        draw_reliability({predictor.source: scores["visibility"]}, content)
+        draw_reliability({"keypoint scores": scores["visibility"]}, content)
         files["pictures/reliability.png"] = content.getvalue()
     lines = [prediction_line(truth.name, answer) for truth, answer in zip(truths, predictions, strict=True)]
     files["predictions.jsonl"] = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()

@@ -61,12 +61,13 @@ def draw_reliability(measured: dict, path) -> None:
     for title, found in measured.items():
         bins = found["bins"]
         scores = [bin_["mean_score"] for bin_ in bins]
-        label = f"{title}: AUROC {_number(found['auroc'])}, calibration error {_number(found['calibration_error'])}"
+        label = f"{title}\nAUROC {_number(found['auroc'])}, calibration error {_number(found['calibration_error'])}"
         curves.plot(scores, [bin_["share_visible"] for bin_ in bins], marker="o", markersize=4, label=label)
-        counts.step([bin_["low"] for bin_ in bins], [bin_["count"] for bin_ in bins], where="post")
+        counts.plot(scores, [bin_["count"] for bin_ in bins], marker="o", markersize=3)
     curves.set_ylabel("share that is visible")
     curves.legend(fontsize=7, loc="lower right")
     counts.set_ylabel("keypoints", fontsize=8)
+    counts.set_ylim(bottom=0)
     counts.set_xlabel("keypoint score")
     for axis in (curves, counts):
         axis.set_xlim(0, 1)

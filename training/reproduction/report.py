@@ -185,8 +185,8 @@ def _beyond(rows, cspn_rows):
     header += ["visibility AUROC", "calibration error"]
     return [
         "Each switch by itself, detected boxes; operations and milliseconds as ratios to the CSPN's. A switch helps "
-        "where the interval of its gain leaves out 0. The last two columns are of the keypoint scores: AUROC of visible "
-        "against occluded, and how far they are from being probabilities of it.",
+        "where the interval of its gain leaves out 0. The last two columns are of the keypoint scores: AUROC of "
+        "visible against occluded, and how far they are from being probabilities of it.",
         make_table(header, lines),
     ]
 
