@@ -254,3 +254,22 @@ def test_box_errors_of_nothing_found(truths):
 def test_an_empty_labelled_box_has_no_box_error():
     empty = truth(boxes=[[5.0, 5.0, 5.0, 5.0]])
     assert evaluation.measure_box_errors([empty], [prediction(boxes=[[5.0, 5.0, 5.0, 5.0]])])["count"] == 0
+
+
+# Keypoint scores -----------------------------------------------------------------------------------------------------
+
+
+def test_scores_are_compared_with_visibility_where_a_garment_was_found():
+    labels = truth()
+    labels.visibility[0] = [2, 2, 1, 1, 0, -1, 2, 1]
+    found = prediction()
+    found.keypoint_scores[0] = [0.9, 0.6, 0.2, 0.7, 0.99, 0.99, 0.8, 0.1]
+    missed = prediction((1,))  # of another type: its scores are of nothing that is labelled
+    scores = evaluation.evaluate_predictions([labels, truth()], [found, missed])["visibility"]
+    assert (scores["num_visible"], scores["num_occluded"]) == (3, 3)
+    # Visible 0.9, 0.8, 0.6 against occluded 0.7, 0.2, 0.1: one of nine pairs is the wrong way round.
+    assert scores["auroc"] == pytest.approx(8 / 9)
+
+
+def test_without_photos_scores_say_nothing_of_visibility():
+    assert evaluation.evaluate_predictions([], [])["visibility"]["auroc"] is None

@@ -226,7 +226,8 @@ def test_training_directories(data_dir, pipeline, tmp_path, capsys):
 def test_outputs_are_complete_and_readable(data_dir, pipeline, tmp_path):
     assert call("--data", data_dir, "--detector", "d", "--keypoints", "k", "--out", tmp_path) == 0
     names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    assert names == ["metrics.json", "pictures/random.jpg", "pictures/worst.jpg", "predictions.jsonl", "report.md"]
+    pictures = ["pictures/random.jpg", "pictures/reliability.png", "pictures/worst.jpg"]
+    assert names == ["metrics.json", *pictures, "predictions.jsonl", "report.md"]
     for name in ("worst", "random"):
         with Image.open(tmp_path / "pictures" / f"{name}.jpg") as sheet:
             assert sheet.width > 4 * SHEET_TILE_SIZE

@@ -1,9 +1,12 @@
-"""Which photos are shown."""
+"""Which photos are shown, and how scores are drawn."""
+
+import io
 
 import numpy as np
 
+from cspn_tf.calibration import measure_calibration
 from cspn_tf.evaluation import PhotoPrediction, PhotoTruth
-from training.evaluation_pictures import worst_photos
+from training.evaluation_pictures import draw_reliability, worst_photos
 
 BOX = [0.0, 0.0, 100.0, 100.0]
 
@@ -29,3 +32,13 @@ def test_the_worst_photos_come_first():
     assert worst_photos(truths, predictions, 3) == [3, 2, 0]
     # A photo without labelled keypoints is none of them.
     assert worst_photos(truths, predictions, 10) == [3, 2, 0, 1, 5]
+
+
+def test_reliability_is_a_picture_also_of_nothing():
+    from PIL import Image
+
+    measured = {"scores": measure_calibration([0.1, 0.9], [False, True]), "nothing": measure_calibration([], [])}
+    content = io.BytesIO()
+    draw_reliability(measured, content)
+    with Image.open(content) as picture:
+        assert picture.format == "PNG"
