@@ -9,7 +9,8 @@ def measure_calibration(scores, visible, num_bins=NUM_BINS) -> dict:
     """Compare scores with what is labelled.
 
     Args:
-        scores: float `(K,)`, in [0, 1], of labelled keypoints.
+        scores: float `(K,)`, of labelled keypoints; where one is outside [0, 1] they are no probabilities, and there
+            are no bins and no calibration error.
         visible: bool `(K,)`, True where the keypoint is visible, False where it is occluded.
         num_bins: bins of equal width that scores are grouped in.
 
@@ -22,6 +23,14 @@ def measure_calibration(scores, visible, num_bins=NUM_BINS) -> dict:
             bins: a list of dicts, empty bins left out: low, high, count, mean_score, share_visible
     """
     scores, visible = np.asarray(scores, float), np.asarray(visible, bool)
+    are_probabilities = bool(((scores >= 0) & (scores <= 1)).all())
+    found = {
+        "num_visible": int(visible.sum()),
+        "num_occluded": int((~visible).sum()),
+        "auroc": auroc(scores, visible),
+    }
+    if not len(scores) or not are_probabilities:
+        return {**found, "calibration_error": None, "bins": []}
     places = np.minimum((scores * num_bins).astype(int), num_bins - 1)
     bins = []
     for place in np.unique(places):
@@ -36,13 +45,7 @@ def measure_calibration(scores, visible, num_bins=NUM_BINS) -> dict:
             }
         )
     distances = [bin_["count"] * abs(bin_["mean_score"] - bin_["share_visible"]) for bin_ in bins]
-    return {
-        "num_visible": int(visible.sum()),
-        "num_occluded": int((~visible).sum()),
-        "auroc": auroc(scores, visible),
-        "calibration_error": float(sum(distances) / len(scores)) if len(scores) else None,
-        "bins": bins,
-    }
+    return {**found, "calibration_error": float(sum(distances) / len(scores)), "bins": bins}
 
 
 def auroc(scores, positive) -> float | None:

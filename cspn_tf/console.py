@@ -4,6 +4,8 @@ Exit codes: 0 done, 1 the work failed, 2 the call was wrong.
 """
 
 import argparse
+import contextlib
+import signal
 import sys
 
 
@@ -49,6 +51,20 @@ def run(main, argv=None) -> int:
         return 130
 
 
+@contextlib.contextmanager
+def termination_as_interrupt():
+    """Let a request to terminate clean up as Ctrl-C does."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def _one_line(error) -> str:
     return " ".join(str(error).split())
 
@@ -81,6 +97,14 @@ def positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, received {value}")
+    return value
+
+
+def non_negative_int(text: str) -> int:
+    """Parse an argument that must be a whole number of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative, received {value}")
     return value
 
 

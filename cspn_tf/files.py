@@ -32,6 +32,14 @@ def replaced_file(path):
         raise
 
 
+def is_newer(path, sources) -> bool:
+    """Tell whether a file is there and not older than any of the files it was made from, which must be there too."""
+    path, sources = Path(path), [Path(source) for source in sources]
+    if not path.exists() or not all(source.exists() for source in sources):
+        return False
+    return path.stat().st_mtime >= max(source.stat().st_mtime for source in sources)
+
+
 @contextlib.contextmanager
 def staged_directory(out, *, overwrite=False):
     """Give a folder to write into that becomes `out` when the block ends well.
@@ -56,7 +64,7 @@ def staged_directory(out, *, overwrite=False):
     staging = out.with_name(f".{out.name}.partial")
     try:
         staging.mkdir(parents=True, exist_ok=True)
-        with _locked(staging / _LOCK, out):
+        with locked(staging / _LOCK, out):
             try:
                 yield staging
                 (staging / _LOCK).unlink()
@@ -76,7 +84,16 @@ def staged_directory(out, *, overwrite=False):
 
 
 @contextlib.contextmanager
-def _locked(path, out):
+def locked(path, out):
+    """Hold a lock while the block runs.
+
+    Args:
+        path: file of the lock; it is left behind.
+        out: what is being written, for the message.
+
+    Raises:
+        CallError: if another process holds it.
+    """
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

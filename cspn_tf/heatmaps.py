@@ -129,9 +129,10 @@ def _newton_step(height_at):
 
 
 def _smoothed(maps):
-    """Blur maps `(B, H, W, K)` by a Gaussian of `_BLUR_SIGMA` pixels, cut off at two pixels; zeros outside."""
+    """Blur maps `(B, H, W, K)` by a Gaussian of `_BLUR_SIGMA` pixels, cut off at two pixels; mirrored at the border."""
     num = maps.shape[-1]
     kernel = [math.exp(-0.5 * (offset / _BLUR_SIGMA) ** 2) for offset in range(-2, 3)]
     kernel = tf.constant([value / sum(kernel) for value in kernel], tf.float32)
     square = tf.tile((kernel[:, tf.newaxis] * kernel)[..., tf.newaxis, tf.newaxis], [1, 1, num, 1])
-    return tf.nn.depthwise_conv2d(maps, square, strides=[1, 1, 1, 1], padding="SAME")
+    mirrored = tf.pad(maps, [[0, 0], [2, 2], [2, 2], [0, 0]], mode="SYMMETRIC")
+    return tf.nn.depthwise_conv2d(mirrored, square, strides=[1, 1, 1, 1], padding="VALID")

@@ -43,6 +43,12 @@ def test_probabilities_that_are_right_are_calibrated():
     assert measure_calibration(scores**3, random.random(40000) < scores)["calibration_error"] > 0.2
 
 
+@pytest.mark.parametrize("wild", [2.0, -0.5, 1.7e308])
+def test_scores_that_are_no_probabilities_are_only_ranked(wild):
+    found = measure_calibration([0.1, wild, 0.5], [False, True, True])
+    assert found["auroc"] in (0.5, 1.0) and found["calibration_error"] is None and found["bins"] == []
+
+
 def test_nothing_has_no_measure():
     found = measure_calibration([], [])
     assert found["auroc"] is None and found["calibration_error"] is None and found["bins"] == []

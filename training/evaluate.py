@@ -22,7 +22,6 @@ and with --data:
                         often keypoints of a score are visible
 """
 
-import argparse
 import dataclasses
 import io
 import json
@@ -31,7 +30,7 @@ import sys
 from pathlib import Path
 
 from cspn_tf.bootstrap import Bootstrap
-from cspn_tf.console import CallError, Parser, UserError, positive_int, run
+from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int, run
 from cspn_tf.evaluation import evaluate_keypoints, evaluate_predictions
 from cspn_tf.files import replaced_file
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, KEYPOINT_SLOTS, GarmentType
@@ -72,7 +71,9 @@ def main(argv=None) -> int:
 def _parse(argv):
     parser = Parser(description="Measure a model on a split of a prepared dataset, or predictions in COCO's format.")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write into")
-    parser.add_argument("--seed", type=int, default=0, help="of the resamples behind intervals, of random photos")
+    parser.add_argument(
+        "--seed", type=non_negative_int, default=0, help="of the resamples behind intervals, of random photos"
+    )
     photos = parser.add_argument_group("a model on photos")
     photos.add_argument("--data", type=Path, metavar="DIR", help="folder that training.prepare wrote")
     photos.add_argument("--split", choices=SPLITS, help="which of its photos (default: test)")
@@ -83,7 +84,7 @@ def _parse(argv):
     photos.add_argument("--batch-size", type=positive_int, metavar="N", help="photos at a time (default: 8)")
     photos.add_argument("--limit", type=positive_int, metavar="N", help="only the first N photos instead of all")
     text = "photos on each contact sheet (default: 12)"
-    photos.add_argument("--num-pictures", type=_count, metavar="N", help=text)
+    photos.add_argument("--num-pictures", type=non_negative_int, metavar="N", help=text)
     results = parser.add_argument_group("any system's predictions, without photos")
     text = "COCO keypoints: the labels, of one or more files"
     results.add_argument("--truth", type=Path, nargs="+", metavar="FILE", help=text)
@@ -112,13 +113,6 @@ def _check_options(parser, args):
         parser.error("give --model or --tflite, not both")
     if not (args.detector or args.model or args.tflite):
         parser.error("give a model: --detector with --keypoints, --model, or --tflite")
-
-
-def _count(text) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative, received {value}")
-    return value
 
 
 def _check_out(out):

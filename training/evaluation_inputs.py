@@ -114,14 +114,27 @@ def in_batches(items, size):
 
 
 def _predict_batch(predictor, batch):
-    outputs = predictor.predict([photo.photo_bytes for photo in batch])
+    return answers_of(predictor.predict([photo.photo_bytes for photo in batch]), batch, predictor.source)
+
+
+def answers_of(outputs, batch, source) -> list[PhotoPrediction]:
+    """Return the answers for a batch of photos out of the served outputs.
+
+    Args:
+        outputs: dict of arrays, as in the served contract.
+        batch: list of `LabelledPhoto`.
+        source: what answered, for people.
+
+    Raises:
+        UserError: if an answer is something that is not a number.
+    """
     answers = [PhotoPrediction.from_served(outputs, index) for index in range(len(batch))]
     for photo, answer in zip(batch, answers, strict=True):
         if not all(
             np.isfinite(getattr(answer, name)).all()
             for name in ("scores", "boxes_xyxy", "keypoints_xy", "keypoint_scores")
         ):
-            raise UserError(f"{predictor.source}: the answer for {photo.truth.name} is not finite")
+            raise UserError(f"{source}: the answer for {photo.truth.name} is not finite")
     return answers
 
 

@@ -7,6 +7,7 @@ A run's directory:
     config.json, network.json, best.weights.h5   what `cspn_tf.models.checkpoints` reads
     history.json    losses and validation metrics of every epoch
     curves.png      the same as a picture
+    lock            held by the process that trains
     state/          weights, optimizer and epoch of the last finished epoch, for --resume
     logs/           TensorBoard: losses, metrics, overlays of validation photos
 """
@@ -19,10 +20,10 @@ import sys
 from pathlib import Path
 
 from cspn_tf import config as configs
-from cspn_tf.console import CallError, Parser, UserError, positive_int
-from cspn_tf.files import replaced_file
+from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int
+from cspn_tf.files import locked, replaced_file
 
-_HISTORY = "history.json"
+_HISTORY, _LOCK = "history.json", "lock"
 # Arguments that replace what the preset says of the training.
 _OF_TRAINING = ("epochs", "batch_size", "learning_rate", "ema_momentum")
 
@@ -49,7 +50,7 @@ def build_parser(description: str, network: str) -> Parser:
         help="keep the moving average of the weights with this momentum, such as 0.999, as the result",
     )
     parser.add_argument("--no-augment", action="store_true", help="train on the photos as they are")
-    parser.add_argument("--seed", type=int, default=1, help="seed of weights, shuffling and augmentation")
+    parser.add_argument("--seed", type=non_negative_int, default=1, help="seed of weights, shuffling and augmentation")
     parser.add_argument("--resume", action="store_true", help="go on after the last finished epoch in --out, if any")
     parser.add_argument(
         "--precision",
@@ -182,10 +183,16 @@ def fit(run: Run, model, make_dataset, steps: int, validate, monitor: str, draw_
 
     Raises:
         UserError: if the directory holds another run, or a loss is not finite.
+        CallError: if another process is writing it.
     """
+    done = prepare_directory(run)
+    with locked(run.directory / _LOCK, run.directory):
+        _fit(run, model, make_dataset, steps, validate, monitor, draw_overlays, done)
+
+
+def _fit(run, model, make_dataset, steps, validate, monitor, draw_overlays, done):
     import keras
 
-    done = prepare_directory(run)
     state = TrainingState(run.directory / "state", model)
     if done:
         state.restore(done)
@@ -228,11 +235,16 @@ def prepare_directory(run: Run) -> int:
         if different:
             raise UserError(f"{run.directory} holds another run: {'; '.join(different)}")
         return done
-    if run.directory.exists() and (not run.directory.is_dir() or any(run.directory.iterdir())):
+    if run.directory.exists() and not (run.directory.is_dir() and _is_barely_begun(run.directory)):
         raise UserError(f"{run.directory} exists and is not a training run")
     run.directory.mkdir(parents=True, exist_ok=True)
     checkpoints.write_description(run.directory, run.network, run.config, details)
     return 0
+
+
+def _is_barely_begun(directory) -> bool:
+    """Tell whether a directory has no more than a run has that was cut off before its description was whole."""
+    return all(path.name == "config.json" or path.name.startswith(".") for path in directory.iterdir())
 
 
 def read_history(directory) -> list[dict]:

@@ -12,15 +12,13 @@ A run that was interrupted goes on after the last finished shard when the same c
 """
 
 import argparse
-import contextlib
 import json
 import os
-import signal
 import sys
 import warnings
 from pathlib import Path
 
-from cspn_tf.console import CallError, Parser, UserError, positive_int, run
+from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int, run, termination_as_interrupt
 from cspn_tf.data.sources import SOURCES
 from cspn_tf.files import check_replaceable, replaced_file, staged_directory
 from cspn_tf.garments import GARMENT_TYPE_NAMES, Variation
@@ -34,7 +32,7 @@ DRAWN_WITH = "synthetic.json"
 def main(argv=None) -> int:
     """Prepare a dataset; see the module's docstring and --help."""
     args = _parse(argv)
-    with _termination_as_interrupt(), warnings.catch_warnings():
+    with termination_as_interrupt(), warnings.catch_warnings():
         # Pillow warns of photos with very many pixels; they are rejected with a reason of their own.
         warnings.filterwarnings("ignore", message=".*decompression bomb")
         try:
@@ -60,7 +58,7 @@ def _parse(argv):
         "0.8,0.1,0.1 where there are none)",
     )
     text = "of splits that are made, of the train split's order, of photos that are drawn"
-    parser.add_argument("--seed", type=_count, default=0, help=text)
+    parser.add_argument("--seed", type=non_negative_int, default=0, help=text)
     parser.add_argument("--workers", type=positive_int, default=os.cpu_count() or 1, help="photos worked on at a time")
     parser.add_argument(
         "--max-rejected",
@@ -90,7 +88,7 @@ def _parse(argv):
     of_synthetic = parser.add_argument_group("for --source synthetic, drawn into --root unless it is there")
     for name, count in SYNTHETIC_COUNTS.items():
         text = f"photos of the {name.removeprefix('num_')} split (default: {count})"
-        of_synthetic.add_argument(_flag(name), type=_count, metavar="N", help=text)
+        of_synthetic.add_argument(_flag(name), type=non_negative_int, metavar="N", help=text)
     of_synthetic.add_argument(
         "--max-garments",
         type=positive_int,
@@ -255,23 +253,6 @@ def _check_drawn_with(root, asked):
             raise CallError(f"{root} is there already, drawn with {_flag(name)} {drawn_with.get(name)}, not {wanted}")
 
 
-# Signals -------------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _termination_as_interrupt():
-    """Let a request to terminate clean up as Ctrl-C does."""
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
 # Types of arguments --------------------------------------------------------------------------------------------------
 
 
@@ -285,13 +266,6 @@ def _code_name(name) -> str:
 
 def _variation_names():
     return [v.name.lower().replace("_", "-") for v in Variation if v != Variation.UNKNOWN]
-
-
-def _count(text) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative, received {value}")
-    return value
 
 
 def _fraction(text) -> float:

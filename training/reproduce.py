@@ -21,6 +21,7 @@ The same command goes on where it was cut off. In --out:
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -28,15 +29,20 @@ from pathlib import Path
 
 from cspn_tf import config as configs
 from cspn_tf.config import KEYPOINT_TRAINING
-from cspn_tf.console import CallError, Parser, UserError, positive_int, run
-from cspn_tf.files import replaced_file
-from training.reproduction.experiments import BEYOND, CSPN, SCALES, paper_experiments
+from cspn_tf.console import CallError, Parser, UserError, positive_int, run, termination_as_interrupt
+from cspn_tf.files import is_newer, locked, replaced_file
+from training.reproduction.evaluate_runs import is_evaluated
+from training.reproduction.experiments import BEYOND, CSPN, OWN_FIELDS, SCALES, paper_experiments
 from training.reproduction.jobs import Job, Progress, run_jobs
 
 _EVALUATE = "training.reproduction.evaluate_runs"
 _PLAN, _COSTS, _REPORT = "plan.json", "costs.json", "report.json"
-# Part of a budget that training may take; the rest is for evaluation and start-up.
-_TRAINING_SHARE = 0.8
+# The table of Student's t ends there.
+MAX_SEEDS = 10
+# Part of a budget that training may take; the rest is for validation and evaluation.
+_TRAINING_SHARE = 0.7
+# What one run takes before its first step.
+_START_SECONDS = 20.0
 # More runs side by side need more memory than most machines have.
 _MOST_PARALLEL = 8
 # Work of the jobs, in garments trained: a photo of the detector, a photo evaluated, the start of a process.
@@ -49,18 +55,20 @@ def main(argv=None) -> int:
     from cspn_tf.data import tfrecords
 
     tfrecords.verify(args.data)
-    plan = make_plan(args)
-    jobs = make_jobs(plan, args.data, args.out)
-    progress = Progress(jobs)
-    training = [job for job in jobs if job.module != _EVALUATE]
-    # The detector is the longest: what has no need of it runs beside it.
-    run_jobs(training, args.jobs, progress)
-    for experiment in plan.experiments:
-        if experiment.derived:
-            derive(plan, experiment, args.out)
-    run_jobs([job for job in jobs if job.module == _EVALUATE], args.jobs, progress)
-    costs = measure_costs(plan, args.data, args.out)
-    write_report(plan, args.data, args.out, costs)
+    plan = make_plan_of(args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with termination_as_interrupt(), locked(args.out / "lock", args.out):
+        plan = settle_plan(plan, args)
+        jobs = make_jobs(plan, args.data, args.out)
+        progress = Progress(jobs)
+        # The detector is the longest: what has no need of it runs beside it.
+        run_jobs([job for job in jobs if job.module != _EVALUATE], args.jobs, progress)
+        for experiment in plan.experiments:
+            if experiment.derived:
+                derive(plan, experiment, args.out)
+        run_jobs([job for job in jobs if job.module == _EVALUATE], args.jobs, progress)
+        costs = measure_costs(plan, args.data, args.out)
+        write_report(plan, args.data, args.out, costs)
     return 0
 
 
@@ -72,7 +80,7 @@ class Plan:
     """What is trained, and for how long."""
 
     scale: str
-    overrides: tuple[str, ...]
+    overrides: tuple[str, ...]  # the user's
     experiments: tuple
     seeds: tuple[int, ...]
     detector_epochs: int
@@ -84,7 +92,11 @@ class Plan:
 
     def config(self, experiment) -> configs.Config:
         """Return the `Config` of one of the experiments."""
-        return configs.override(configs.preset(self.preset), [*self.overrides, *experiment.overrides])
+        return configs.override(configs.preset(self.preset), self.overrides_of(experiment))
+
+    def overrides_of(self, experiment) -> list[str]:
+        """Return all `field=value` texts of an experiment; what the user asked for goes before what the scale says."""
+        return [*SCALES[self.scale].overrides, *experiment.overrides, *self.overrides]
 
     def to_dict(self) -> dict:
         """Return the JSON-ready form, experiments by their names."""
@@ -107,7 +119,13 @@ def _parse(argv):
         help="train as many epochs, the same for all, as this time allows (default: the scale's)",
     )
     parser.add_argument("--epochs", type=positive_int, help="passes over the training split, in place of a budget")
-    parser.add_argument("--seeds", type=positive_int, metavar="N", help="trainings of each experiment (default: 3)")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        choices=range(1, MAX_SEEDS + 1),
+        metavar="N",
+        help=f"trainings of each experiment, at most {MAX_SEEDS} (default: 3)",
+    )
     parser.add_argument("--beyond", action="store_true", help="try what goes beyond the paper too")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these experiments, by their folders' names")
     parser.add_argument(
@@ -133,41 +151,31 @@ def _minutes(text) -> float:
     return value
 
 
-def make_plan(args) -> Plan:
-    """Return the plan of a call, which is written into --out, or the one that stands there if it is the same.
+def make_plan_of(args) -> Plan:
+    """Return what a call asks for, with the epochs of its scale or its own.
 
     Raises:
-        CallError: an experiment or an override does not exist.
-        UserError: --out holds another plan.
+        CallError: an experiment or an override does not exist, or an override is of what the experiments vary.
     """
-    plan = make_plan_of(args)
-    path = args.out / _PLAN
-    if path.exists():
-        return _resumed(plan, path, args)
-    if args.budget:
-        plan = _within_budget(plan, args)
-    args.out.mkdir(parents=True, exist_ok=True)
-    _write_json(path, plan.to_dict())
-    return plan
-
-
-def make_plan_of(args) -> Plan:
-    """Return what a call asks for, with the epochs of its scale or its own."""
     scale = SCALES[args.scale]
+    for text in args.set:
+        if text.partition("=")[0] in OWN_FIELDS:
+            raise CallError(f"--set {text}: the experiments themselves vary this")
     plan = Plan(
         scale=args.scale,
-        overrides=(*scale.overrides, *args.set),
+        overrides=tuple(args.set),
         experiments=_chosen([*paper_experiments(scale), *(BEYOND if args.beyond else ())], args.only),
         seeds=tuple(range(1, (args.seeds or scale.num_seeds) + 1)),
         detector_epochs=args.epochs or scale.detector_epochs,
         keypoint_epochs=args.epochs or scale.keypoint_epochs,
     )
     try:
-        for experiment in plan.experiments:
-            plan.config(experiment)
+        found = {experiment.name: plan.config(experiment) for experiment in plan.experiments}
     except UserError as error:
         raise CallError(str(error)) from error
-    return plan
+    # A way of decoding that the preset has already is the CSPN itself.
+    experiments = [e for e in plan.experiments if not (e.derived and found[e.name] == found[CSPN])]
+    return dataclasses.replace(plan, experiments=tuple(experiments))
 
 
 def _chosen(experiments, only):
@@ -177,48 +185,79 @@ def _chosen(experiments, only):
     for name in only:
         if name not in names:
             raise CallError(f"--only {name}: no such experiment, choose of {', '.join(names)}")
-    # A derived experiment is the trained CSPN seen otherwise.
-    wanted = {*only, *([CSPN] if any(e.derived and e.name in only for e in experiments) else [])}
+    # What goes beyond the paper is compared with the CSPN.
+    wanted = {*only, *([CSPN] if any(experiment.name in only for experiment in BEYOND) else [])}
     return tuple(experiment for experiment in experiments if experiment.name in wanted)
 
 
-def _resumed(plan, path, args):
+def settle_plan(plan, args) -> Plan:
+    """Write the plan into --out, with the epochs that its budget allows; if one stands there, its epochs stay.
+
+    Raises:
+        UserError: --out holds a plan of another scale, of other overrides, or of other data.
+    """
+    path = args.out / _PLAN
+    about = {"data": str(args.data), "data_sha256": _data_digest(args.data)}
+    if path.exists():
+        plan = _resumed(plan, path, args, about)
+        if args.budget:
+            print(f"{path} stands: its {plan.keypoint_epochs} epochs stay, whatever the budget", flush=True)
+    elif args.budget:
+        plan = _within_budget(plan, args)
+    _write_json(path, {**plan.to_dict(), **about})
+    return plan
+
+
+def _data_digest(data) -> str:
+    from cspn_tf.data import tfrecords
+
+    # It holds the digests of all shards.
+    return tfrecords.file_sha256(Path(data) / tfrecords.MANIFEST)
+
+
+def _resumed(plan, path, args, about):
     """Return the plan that stands, with the experiments that are asked for now; its epochs stay."""
     try:
         found = json.loads(path.read_text())
         epochs = {name: found[name] for name in ("detector_epochs", "keypoint_epochs")}
-        wanted = plan.to_dict()
+        wanted = {**plan.to_dict(), **about}
         different = [
             f"{name}: {found[name]} != {wanted[name]}"
-            for name in ("scale", "overrides", *(epochs if args.epochs else ()))
+            for name in ("scale", "overrides", "data_sha256", *(epochs if args.epochs else ()))
             if found[name] != wanted[name]
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a plan: {error}") from error
     if different:
         raise UserError(f"{args.out} holds another reproduction: {'; '.join(different)}; choose another --out")
-    plan = dataclasses.replace(plan, **epochs)
-    _write_json(path, plan.to_dict())
-    return plan
+    return dataclasses.replace(plan, **epochs)
 
 
 def _within_budget(plan, args):
-    """Return the plan with the epochs that the budget allows, at least one, after a few steps of every network."""
+    """Return the plan with the epochs that the budget allows, at least one, after a few steps of every network.
+
+    A network that is timed has all cores for itself. Several side by side share them: their sum is what counts.
+    """
     from cspn_tf.data import pipeline
     from training.reproduction.costs import training_seconds
 
     trained = [experiment for experiment in plan.experiments if not experiment.derived]
     num_garments = pipeline.num_examples(args.data, "train", what="garments")
-    seconds = 0.0
+    an_epoch = 0.0
     for experiment in trained:
-        one = training_seconds(plan.config(experiment), KEYPOINT_TRAINING[plan.preset])
-        seconds += one * num_garments * len(plan.seeds)
+        one = training_seconds(plan.config(experiment), KEYPOINT_TRAINING[plan.preset], args.data)
+        an_epoch += one * num_garments * len(plan.seeds)
         print(f"{experiment.title}: {1000 * one:.1f} ms a garment in training", flush=True)
-    # A detector's epoch costs about so many of a keypoint network's.
-    seconds += seconds / len(trained) / len(plan.seeds) * _DETECTOR_WORK
-    seconds /= args.jobs
-    epochs = max(int(_TRAINING_SHARE * 60 * args.budget / seconds), 1)
-    print(f"an epoch of everything takes about {seconds / 60:.0f} minutes: {epochs} of them", flush=True)
+    num_runs = len(trained) * len(plan.seeds)
+    an_epoch += an_epoch / num_runs * _DETECTOR_WORK
+    available = _TRAINING_SHARE * 60 * args.budget - num_runs * _START_SECONDS
+    epochs = max(int(available / an_epoch), 1)
+    print(f"an epoch of everything takes about {an_epoch / 60:.0f} minutes: {epochs} of them", flush=True)
+    if available < an_epoch:
+        print(
+            f"a budget of {args.budget:g} minutes is not enough for one epoch, which is trained all the same",
+            flush=True,
+        )
     return dataclasses.replace(plan, detector_epochs=epochs, keypoint_epochs=epochs)
 
 
@@ -235,7 +274,7 @@ def make_jobs(plan, data, out) -> list[Job]:
     from cspn_tf.data import pipeline
 
     num_photos, num_test = (pipeline.num_examples(data, split) for split in ("train", "test"))
-    common = ("--data", data, "--preset", plan.preset, *_flags("--set", plan.overrides), "--resume")
+    common = ("--data", data, "--preset", plan.preset, "--resume")
 
     def trained(network, directory, epochs, *arguments, title, work):
         return Job(
@@ -248,12 +287,19 @@ def make_jobs(plan, data, out) -> list[Job]:
         )
 
     jobs = [
-        trained("detector", out / "detector", plan.detector_epochs, title="the detector", work=_DETECTOR_WORK),
+        trained(
+            "detector",
+            out / "detector",
+            plan.detector_epochs,
+            *_flags("--set", (*SCALES[plan.scale].overrides, *plan.overrides)),
+            title="the detector",
+            work=_DETECTOR_WORK,
+        ),
     ]
     runs = [(experiment, seed) for seed in plan.seeds for experiment in plan.experiments]
     for experiment, seed in runs:
         if not experiment.derived:
-            arguments = (*_flags("--set", experiment.overrides), *experiment.flags, "--seed", seed)
+            arguments = (*_flags("--set", plan.overrides_of(experiment)), *experiment.flags, "--seed", seed)
             title = f"{experiment.title}, seed {seed}"
             directory = out / "runs" / run_name(experiment, seed)
             jobs.append(trained("keypoints", directory, plan.keypoint_epochs, *arguments, title=title, work=1.0))
@@ -269,7 +315,9 @@ def make_jobs(plan, data, out) -> list[Job]:
                     *("--keypoints", *(out / "runs" / name for name in names)),
                 ),
                 log=out / "logs" / f"evaluate-seed{seed}.log",
-                is_done=lambda names=names: all((folder / name / "metrics.json").exists() for name in names),
+                is_done=lambda names=names: all(
+                    is_evaluated(folder, out / "detector", out / "runs" / name) for name in names
+                ),
                 work=_EVALUATION_WORK * num_test * len(names) + _START_WORK,
             )
         )
@@ -295,9 +343,12 @@ def derive(plan, experiment, out) -> None:
     for seed in plan.seeds:
         source, target = (out / "runs" / f"{name}-seed{seed}" for name in (CSPN, experiment.name))
         _, details = checkpoints.read_description(source, checkpoints.KEYPOINTS)
+        if is_newer(target / checkpoints.WEIGHTS, [source / checkpoints.WEIGHTS]):
+            continue
         target.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / checkpoints.WEIGHTS, target / checkpoints.WEIGHTS)
         checkpoints.write_description(target, checkpoints.KEYPOINTS, plan.config(experiment), details)
+        with replaced_file(target / checkpoints.WEIGHTS) as temporary:
+            shutil.copyfile(source / checkpoints.WEIGHTS, temporary)
 
 
 # Costs and report ----------------------------------------------------------------------------------------------------
@@ -305,16 +356,16 @@ def derive(plan, experiment, out) -> None:
 
 def measure_costs(plan, data, out) -> dict:
     """Measure what the networks of the first seed cost, unless that stands in --out already; see `costs.measure`."""
+    from cspn_tf.models.checkpoints import WEIGHTS
     from training.reproduction import costs
 
     path = out / _COSTS
-    names = [experiment.name for experiment in plan.experiments]
-    if path.exists():
+    directories = {e.name: out / "runs" / run_name(e, plan.seeds[0]) for e in plan.experiments}
+    if is_newer(path, [directory / WEIGHTS for directory in directories.values()]):
         found = json.loads(path.read_text())
-        if set(names) <= set(found["networks"]):
+        if set(directories) <= set(found["networks"]):
             return found
     print("measuring parameters, operations and milliseconds", flush=True)
-    directories = {e.name: out / "runs" / run_name(e, plan.seeds[0]) for e in plan.experiments}
     found = costs.measure(directories, out / "detector", data)
     _write_json(path, found)
     return found
@@ -336,20 +387,24 @@ def write_report(plan, data, out, costs) -> None:
     }
     found = results.summarise(plan, evaluations, costs, read_manifest(data))
     found["machine"] = describe_machine()
-    if len(found["stages"]) > 1:
-        with replaced_file(out / "figure_6.png") as temporary:
-            figures.draw_stages(found["stages"], temporary)
-    reliability = {
-        e.title: evaluations[e.name][0]["visibility"] for e in plan.experiments if e.name in (CSPN, "visibility")
-    }
-    if len(reliability) > 1:
-        with replaced_file(out / "reliability.png") as temporary:
-            draw_reliability(reliability, temporary)
     with replaced_file(out / "report.md") as temporary:
         temporary.write_text(report.make_report(found))
     _write_json(out / _REPORT, found)
+    written = ["report.md", _REPORT]
+    reliability = {
+        e.title: evaluations[e.name][0]["visibility"] for e in plan.experiments if e.name in (CSPN, "visibility")
+    }
+    for name, wanted, draw in (
+        ("figure_6.png", len(found["stages"]) > 1, functools.partial(figures.draw_stages, found["stages"])),
+        ("reliability.png", len(reliability) > 1, functools.partial(draw_reliability, reliability)),
+    ):
+        (out / name).unlink(missing_ok=True)
+        if wanted:
+            with replaced_file(out / name) as temporary:
+                draw(temporary)
+            written.append(name)
     print(report.claims_text(found["claims"]))
-    print(f"written to {out}: report.md, report.json, figure_6.png")
+    print(f"written to {out}: {', '.join(written)}")
 
 
 def _write_json(path, content):

@@ -12,8 +12,7 @@ SMALL = (
     *("canvas_size=256", "detector.backbone=mobilenet_v3_small", "detector.weights=none", "detector.input_size=128"),
     *("detector.pyramid_width=16", "detector.head_width=32", "detector.score_threshold=0.0"),
     *("keypoints.backbone=mobilenet_v3_small", "keypoints.weights=none", "keypoints.crop_size=64"),
-    # The CSPN's own stages too: those of figure 6 say theirs.
-    *("keypoints.width=8", "keypoints.num_stages=2"),
+    "keypoints.width=8",
 )
 
 

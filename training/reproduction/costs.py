@@ -70,34 +70,34 @@ def measure_in_turns(functions: dict, repeats: int) -> dict[str, Latency]:
     return latencies
 
 
-def training_seconds(config, training) -> float:
-    """Return the seconds that one garment takes in training, by a few steps on random crops.
+def training_seconds(config, training, data) -> float:
+    """Return the seconds that one garment takes in training, with its photo's reading, by a few steps.
 
     Args:
         config: a `Config`.
         training: a `TrainingConfig`.
+        data: folder that training.prepare wrote.
     """
     import keras
-    import tensorflow as tf
 
+    from cspn_tf.data import pipeline
     from cspn_tf.garments import NUM_KEYPOINTS
     from cspn_tf.losses import keypoint_losses
     from cspn_tf.models.dfa import NUM_PSEUDO_LABELS
     from cspn_tf.models.keypoint_networks import build_keypoint_network
     from training import fitting
+    from training.train_keypoints import to_fit
 
-    size, batch_size = config.keypoints.crop_size, training.batch_size
     model = build_keypoint_network(config.keypoints)
-    losses, weights = keypoint_losses(config.keypoints, centres=np.zeros((2, NUM_PSEUDO_LABELS, NUM_KEYPOINTS, 2)))
+    centres = np.zeros((2, NUM_PSEUDO_LABELS, NUM_KEYPOINTS, 2))
+    losses, weights = keypoint_losses(config.keypoints, centres=centres)
     model.compile(fitting.build_optimizer(training, steps=1000), loss=losses, loss_weights=weights)
-    points = tf.random.stateless_uniform([batch_size, NUM_KEYPOINTS, 2], [1, 1], 0.0, size - 1.0)
-    targets = tf.concat([points, tf.ones([batch_size, NUM_KEYPOINTS, 2])], axis=-1)
-    crops = tf.random.stateless_uniform([batch_size, size, size, 3], [1, 0], 0.0, 255.0)
-    batches = tf.data.Dataset.from_tensors((crops, dict.fromkeys(losses, targets))).repeat()
+    batches = pipeline.keypoint_dataset(data, "train", config, training.batch_size, training=True, seed=0)
+    batches = iter(batches.map(functools.partial(to_fit, names=list(losses))))
     model.fit(batches, steps_per_epoch=_WARMUP_STEPS, verbose=0)
     start = time.perf_counter()
     model.fit(batches, steps_per_epoch=_TIMED_STEPS, verbose=0)
-    seconds = (time.perf_counter() - start) / (_TIMED_STEPS * batch_size)
+    seconds = (time.perf_counter() - start) / (_TIMED_STEPS * training.batch_size)
     keras.backend.clear_session()
     gc.collect()
     return seconds
@@ -109,7 +109,8 @@ def measure(keypoints_dirs: dict, detector_dir, data) -> dict:
     Args:
         keypoints_dirs: name to training directory.
         detector_dir: the detector's training directory.
-        data: folder that training.prepare wrote; the photo is the first of its test split with a garment found.
+        data: folder that training.prepare wrote; the photo is the first of its test split with one garment found, or
+            its last.
 
     Returns:
         A JSON-ready dict: num_repeats; networks, name to

@@ -4,13 +4,16 @@
 
 Reading a photo and finding its garments costs more than a small keypoint network, and is the same for all of them: it
 is done once for each photo. What is measured is the served pipeline's own parts, in its order. Writes `metrics.json`
-and `report.md` into a folder of --out for each network, named as its directory; those that stand are left out.
+and `report.md` into a folder of --out for each network, named as its directory; those that are newer than the networks
+are left out.
 """
 
 import sys
 from pathlib import Path
 
 from cspn_tf.console import Parser, positive_int, run
+from cspn_tf.files import is_newer
+from cspn_tf.models.checkpoints import WEIGHTS
 
 _BATCH_SIZE = 8
 
@@ -29,7 +32,7 @@ def main(argv=None) -> int:
     from training import evaluate
     from training.evaluation_inputs import Photos
 
-    wanted = [path for path in args.keypoints if not (args.out / path.name / "metrics.json").exists()]
+    wanted = [path for path in args.keypoints if not is_evaluated(args.out, args.detector, path)]
     if not wanted:
         return 0
     photos = Photos(args.data, args.split)
@@ -40,6 +43,12 @@ def main(argv=None) -> int:
         evaluate.write_scores(args.out / directory.name, scores)
         print(f"{args.out / directory.name}", flush=True)
     return 0
+
+
+def is_evaluated(out, detector_dir, keypoints_dir) -> bool:
+    """Tell whether the evaluation of a training is in `out` and not older than the weights it is of."""
+    weights = [directory / WEIGHTS for directory in (detector_dir, keypoints_dir)]
+    return is_newer(out / keypoints_dir.name / "metrics.json", weights)
 
 
 def predict_all(photos, detector_dir, keypoints_dirs, batch_size):
@@ -56,9 +65,8 @@ def predict_all(photos, detector_dir, keypoints_dirs, batch_size):
         answers: for each network, a list of `PhotoPrediction` and one of float `(G, 8, 2)`, the keypoints in the
             labelled boxes, None for a photo that could not be read.
     """
-    from cspn_tf.evaluation import PhotoPrediction
     from cspn_tf.inference.shared import SharedDetector
-    from training.evaluation_inputs import in_batches
+    from training.evaluation_inputs import answers_of, in_batches
     from training.progress import Progress
 
     shared = SharedDetector(detector_dir, keypoints_dirs)
@@ -70,8 +78,7 @@ def predict_all(photos, detector_dir, keypoints_dirs, batch_size):
             boxes = [photo.truth.boxes_xyxy for photo in batch]
             types = [photo.truth.garment_types for photo in batch]
             for index, (predictions, in_truth_boxes) in enumerate(answers):
-                outputs = shared.keypoints(index, seen)
-                predictions += [PhotoPrediction.from_served(outputs, row) for row in range(len(batch))]
+                predictions += answers_of(shared.keypoints(index, seen), batch, keypoints_dirs[index])
                 in_truth_boxes += shared.keypoints_in_boxes(index, seen, boxes, types)
             progress(len(truths), len(photos))
     return truths, answers

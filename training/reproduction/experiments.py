@@ -54,7 +54,13 @@ SCALES = {
     "paper": Scale(
         preset="paper",
         overrides=(),
-        baseline_overrides=("keypoints.backbone=vgg16", "keypoints.crop_size=224", "keypoints.heatmap_sigma=1.5"),
+        # At a quarter of 224 pixels a heatmap's own pixels are too coarse to be the answer.
+        baseline_overrides=(
+            "keypoints.backbone=vgg16",
+            "keypoints.crop_size=224",
+            "keypoints.heatmap_sigma=1.5",
+            "keypoints.subpixel=parabola",
+        ),
         detector_epochs=20,
         keypoint_epochs=30,
         num_seeds=3,
@@ -75,10 +81,11 @@ SCALES = {
     ),
 }
 
-# What goes beyond the paper, each against the CSPN that has none of it.
+# What goes beyond the paper, each by itself against the CSPN of the scale's preset.
 BEYOND = (
-    Experiment("subpixel-none", "no sub-pixel decoding", ("keypoints.subpixel=none",), derived=True),
-    Experiment("subpixel-dark", "sub-pixel decoding by the peak's shape", ("keypoints.subpixel=dark",), derived=True),
+    Experiment("subpixel-none", "sub-pixel decoding: none", ("keypoints.subpixel=none",), derived=True),
+    Experiment("subpixel-parabola", "sub-pixel decoding: parabola", ("keypoints.subpixel=parabola",), derived=True),
+    Experiment("subpixel-dark", "sub-pixel decoding: peak's shape", ("keypoints.subpixel=dark",), derived=True),
     Experiment("visibility", "visibility output", ("keypoints.visibility_head=true",)),
     Experiment("ema", "moving average of the weights", flags=("--ema-momentum", "0.99")),
     Experiment(
@@ -89,6 +96,16 @@ BEYOND = (
     Experiment("nearest", "lighter upsampling", ("keypoints.upsampling=nearest",)),
     Experiment("offsets", "offset head", ("keypoints.offset_head=true",)),
     Experiment("stage-weights", "later stages weigh more", ("keypoints.stage_weight_growth=1.5",)),
+)
+
+
+# What the experiments themselves vary: nobody else may set it.
+OWN_FIELDS = tuple(
+    f"keypoints.{name}"
+    for name in (
+        *("method", "region", "num_stages", "subpixel", "visibility_head", "sigma_factors", "upsampling"),
+        *("offset_head", "stage_weight_growth"),
+    )
 )
 
 

@@ -23,27 +23,23 @@ def draw_stages(rows, path) -> None:
         scores = [row[DETECTED][measure] for row in rows]
         axis.errorbar(
             numbers,
-            [score["mean"] for score in scores],
+            [_or_nan(score["mean"]) for score in scores],
             yerr=[score["sd"] or 0.0 for score in scores],
             marker="o",
             capsize=3,
             label="mean and sd of seeds",
         )
-        points = [(number, value) for number, score in zip(numbers, scores, strict=True) for value in score["values"]]
+        points = [
+            (number, _or_nan(value)) for number, score in zip(numbers, scores, strict=True) for value in score["values"]
+        ]
         axis.scatter(*zip(*points, strict=True), s=10, color="grey", label="one seed", zorder=3)
         axis.set_title(f"{title}, detected boxes", fontsize=10)
         axis.legend(fontsize=7)
-    cost = axes[2]
-    cost.plot(numbers, [row["network_ms"] for row in rows], marker="o", color="tab:red", label="milliseconds a crop")
-    cost.plot(numbers, [row["flops"] / 1e6 for row in rows], marker="s", color="tab:orange", label="million operations")
-    other = cost.twinx()
-    other.plot(numbers, [row["parameters"] / 1e6 for row in rows], marker="^", color="tab:green", label="parameters")
-    other.set_ylabel("million parameters", fontsize=8)
-    cost.set_title("cost of the keypoint network", fontsize=10)
-    cost.set_ylim(bottom=0)
-    other.set_ylim(bottom=0)
-    lines = [*cost.get_lines(), *other.get_lines()]
-    cost.legend(lines, [line.get_label() for line in lines], fontsize=7, loc="lower right")
+    for name, title in (("network_ms", "milliseconds a crop"), ("flops", "operations"), ("parameters", "parameters")):
+        ratios = [row[name] / rows[0][name] for row in rows]
+        axes[2].plot(numbers, ratios, marker="o", label=title)
+    axes[2].set_title(f"cost of the keypoint network, {numbers[0]} stage = 1", fontsize=10)
+    axes[2].legend(fontsize=7)
     for axis in axes:
         axis.set_xlabel("stages")
         axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
@@ -51,3 +47,7 @@ def draw_stages(rows, path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=110, format="png")
     pyplot.close(figure)
+
+
+def _or_nan(value):
+    return float("nan") if value is None else value

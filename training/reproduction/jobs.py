@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -47,8 +48,8 @@ class Progress:
         self._num_done = sum(job.is_done() for job in jobs)
         self._work_left = sum(job.work for job in jobs if not job.is_done())
         self._work_done = 0.0
-        if self._num_done:
-            self._print(f"{self._num_done} of {self._num} runs are done already")
+        done_already = f", {self._num_done} of them are done already" if self._num_done else ""
+        self._print(f"{self._num} runs{done_already}")
 
     def finished(self, job, seconds):
         """Say that a job has ended after so many seconds."""
@@ -97,7 +98,7 @@ def run_jobs(jobs, num_parallel, progress) -> None:
                 running.remove(entry)
                 free.append(cores)
                 if process.returncode or not job.is_done():
-                    raise UserError(f"{job.title} failed: {_last_line(job.log)} (all of it is in {job.log})")
+                    raise UserError(f"{job.title} failed: {_failure(job, process.returncode)}")
                 progress.finished(job, time.monotonic() - start)
             time.sleep(_POLL_SECONDS)
     finally:
@@ -115,12 +116,31 @@ def _shares_of_cores(num_parallel):
 
 
 def _start(job, cores):
-    # The library that looks at its cores when it starts must find its share.
-    pin = (lambda: os.sched_setaffinity(0, cores)) if cores else None
     job.log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", job.module, *map(str, job.arguments)]
-    with job.log.open("a") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, preexec_fn=pin)
+    with job.log.open("a") as log, _pinned(cores):
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+
+
+@contextlib.contextmanager
+def _pinned(cores):
+    """Stay on some cores for a while: a process that is started meanwhile stays there for good."""
+    if not cores:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _failure(job, code):
+    """Say why a job that ended with an exit code has failed."""
+    if code < 0:
+        return f"it was ended by {signal.Signals(-code).name}; all it printed is in {job.log}"
+    return f"{_last_line(job.log)} (all of it is in {job.log})"
 
 
 def _last_line(path):

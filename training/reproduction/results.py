@@ -1,9 +1,10 @@
 """From the evaluations of all runs to the paper's tables and the answers to its claims, as JSON-ready dicts.
 
 A number of several seeds is its mean with the standard deviation between seeds; an interval is either the bootstrap's
-over test photos, of one seed, or that of a difference, by Student's t over the seeds.
+over test photos, or that of a difference, by Student's t over the seeds.
 """
 
+import functools
 import math
 import statistics
 
@@ -27,7 +28,6 @@ PUBLISHED_NE_BBOX = {"fashionnet": 0.0859, "dfa": 0.0680, "dlan": 0.0672, "bcrnn
 
 # 97.5 % points of Student's t by degrees of freedom.
 _STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-_NORMAL = 1.960
 
 
 def summarise(plan, evaluations, costs, manifest) -> dict:
@@ -49,7 +49,7 @@ def summarise(plan, evaluations, costs, manifest) -> dict:
     stages = [(num, stages_name(num)) for num in STAGES if stages_name(num) in summaries]
     return {
         "plan": plan.to_dict(),
-        "config": {e.name: [*plan.overrides, *e.overrides, *e.flags] for e in plan.experiments},
+        "config": {e.name: [*plan.overrides_of(e), *e.flags] for e in plan.experiments},
         "data": _describe_data(manifest),
         "costs": costs,
         "table_1": [_row(name, titles, summaries, costs) for name in methods],
@@ -94,8 +94,9 @@ def summary(runs) -> dict:
 
     Returns:
         A dict: detected_boxes and ground_truth_boxes, each measure to mean, sd (None for one seed), values, count,
-        skipped, interval (bootstrap, of the first seed) and per_keypoint, abbreviation to mean; miss_rate; and how
-        well keypoint scores tell visible from occluded keypoints, visibility_auroc, visibility_calibration_error.
+        skipped, interval (bootstrap, the mean of the seeds' own) and per_keypoint, abbreviation to mean; miss_rate;
+        and how well keypoint scores tell visible from occluded keypoints, visibility_auroc and
+        visibility_calibration_error.
     """
     boxes = {
         mode: {measure: _measured([run[mode][measure]["overall"] for run in runs]) for measure in MEASURES}
@@ -118,11 +119,16 @@ def _measured(scores):
         "values": values,
         "count": first["count"],
         "skipped": first["skipped"],
-        "interval": first["interval"],
+        "interval": _mean_interval([score["interval"] for score in scores]),
         "per_keypoint": {
             name: _mean([score["per_keypoint"][name]["value"] for score in scores]) for name in KEYPOINT_ABBREVIATIONS
         },
     }
+
+
+def _mean_interval(intervals):
+    """Return the mean of the seeds' intervals over photos, end by end."""
+    return None if None in intervals else [statistics.fmean(ends) for ends in zip(*intervals, strict=True)]
 
 
 def _mean(values):
@@ -159,11 +165,11 @@ def difference(runs, others, measure, mode=DETECTED, others_mode=None) -> dict:
 
 
 def student_interval(values) -> list[float] | None:
-    """Return the 95 % interval of a mean by Student's t, or None for fewer than two values."""
+    """Return the 95 % interval of the mean of up to ten values by Student's t, or None for fewer than two."""
     if len(values) < 2:
         return None
     mean, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
-    reach = _STUDENT.get(len(values) - 1, _NORMAL) * error
+    reach = _STUDENT[len(values) - 1] * error
     return [mean - reach, mean + reach]
 
 
@@ -171,53 +177,62 @@ def student_interval(values) -> list[float] | None:
 
 _ANSWERS = {"better": "holds here", "worse": "does not hold here", "undecided": "is not decided here"}
 
+# A gain below this share of the error is none.
+NEGLIGIBLE = 0.02
+
 
 def _claims(evaluations) -> list[dict]:
-    """Return the paper's claims as a list of claim, parts and answer; those without their experiments are left out."""
-    claims = []
-
-    def add(claim, parts):
-        parts = [part for part in parts if part]
-        if parts:
-            verdicts = {part["verdict"] for part in parts}
-            whole = verdicts.pop() if len(verdicts) == 1 else "worse" if "worse" in verdicts else "undecided"
-            claims.append({"claim": claim, "answer": _ANSWERS[whole], "parts": parts})
-
-    def compare(first, second, question, **options):
-        if first not in evaluations or second not in evaluations:
-            return None
-        found = difference(evaluations[first], evaluations[second], **options)
-        return {"question": question, **found, "answer": _ANSWERS[found["verdict"]]}
-
-    add(
-        "CSPN beats FashionNet, DFA and DLAN (and BCRNN, which the paper only names)",
-        [compare(name, CSPN, f"CSPN against {title}", measure="ne_garment") for name, title in BASELINES.items()],
+    """Return the paper's claims as a list of claim, parts and answer; those without any experiment are left out."""
+    compare = functools.partial(_compare, evaluations)
+    beats = {
+        name: compare(name, CSPN, f"CSPN against {title}", measure="ne_garment") for name, title in BASELINES.items()
+    }
+    found_only = compare(NCSPN, CSPN, "the garments that the detector found", measure="ne_garment")
+    everything = compare(
+        NCSPN,
+        CSPN,
+        "all garments, those that the detector missed count as wrong",
+        measure="pck_02",
+        mode=LABELLED,
+        others_mode=DETECTED,
     )
-    add(
-        "A detection stage in front helps",
-        [
-            compare(NCSPN, CSPN, "the garments that the detector found", measure="ne_garment"),
-            compare(
-                NCSPN,
-                CSPN,
-                "all garments, those that the detector missed count as wrong",
-                measure="pck_02",
-                mode=LABELLED,
-                others_mode=DETECTED,
-            ),
-        ],
-    )
-    add(
-        "Each of four stages helps",
-        [
-            compare(stages_name(num - 1), stages_name(num), f"{num} stages against {num - 1}", measure="ne_garment")
-            for num in range(2, PAPER_STAGES + 1)
-        ],
-    )
+    steps = [
+        compare(stages_name(num - 1), stages_name(num), f"{num} stages against {num - 1}", measure="ne_garment")
+        for num in range(2, PAPER_STAGES + 1)
+    ]
     more = compare(CSPN, stages_name(PAPER_STAGES + 1), "5 stages against 4", measure="ne_garment")
-    if more:
-        answer = _ANSWERS[
-            "worse" if more["verdict"] == "better" else "undecided" if more["interval"] is None else "better"
-        ]
-        claims.append({"claim": "More than four stages add no accuracy", "answer": answer, "parts": [more]})
-    return claims
+    claims = [
+        _claim("CSPN beats FashionNet, DFA and DLAN", [beats[name] for name in ("fashionnet", "dfa", "dlan")]),
+        _claim("CSPN beats BCRNN, which the paper only names", [beats["bcrnn"]]),
+        _claim("A detection stage in front helps", [found_only, everything]),
+        _claim("Each of four stages helps", steps),
+        more and {"claim": "More than four stages add no accuracy", "answer": _no_gain(more), "parts": [more]},
+    ]
+    return [claim for claim in claims if claim]
+
+
+def _compare(evaluations, first, second, question, **options):
+    """Return the `difference` of two experiments with its question, or None where one was not run."""
+    if first not in evaluations or second not in evaluations:
+        return None
+    found = difference(evaluations[first], evaluations[second], **options)
+    return {"question": question, **found, "answer": _ANSWERS[found["verdict"]]}
+
+
+def _claim(claim, parts):
+    """Return a claim, which holds if all of its parts do, and does not if one of them does not."""
+    ran = [part for part in parts if part]
+    if not ran:
+        return None
+    verdicts = {part["verdict"] if part else "undecided" for part in parts}
+    whole = verdicts.pop() if len(verdicts) == 1 else "worse" if "worse" in verdicts else "undecided"
+    return {"claim": claim, "answer": _ANSWERS[whole], "parts": ran}
+
+
+def _no_gain(part) -> str:
+    """Answer whether there is no gain: that none was found is not enough, the interval must leave one out."""
+    if part["interval"] is None:
+        return _ANSWERS["undecided"]
+    if part["verdict"] == "better":
+        return _ANSWERS["worse"]
+    return _ANSWERS["better" if part["interval"][1] < NEGLIGIBLE * part["mean"] else "undecided"]

@@ -2,8 +2,10 @@
 
 import io
 import os
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -37,15 +39,15 @@ def run(wanted, num_parallel=2):
 def test_all_jobs_are_run_and_counted(tmp_path):
     lines = run([job(tmp_path, name) for name in "abc"])
     assert all((tmp_path / name).exists() for name in "abc")
-    assert [line.split("]")[0] for line in lines] == ["[1/3", "[2/3", "[3/3"]
-    assert "left" in lines[0] and "left" not in lines[2]
+    assert [line.split("]")[0] for line in lines] == ["3 runs", "[1/3", "[2/3", "[3/3"]
+    assert "left" in lines[1] and "left" not in lines[3]
 
 
 def test_what_is_done_is_not_run_again(tmp_path):
     (tmp_path / "a").write_text("as it was")
     lines = run([job(tmp_path, "a"), job(tmp_path, "b")])
     assert (tmp_path / "a").read_text() == "as it was"
-    assert lines[0] == "1 of 2 runs are done already" and lines[1].startswith("[2/2] b")
+    assert lines[0] == "2 runs, 1 of them are done already" and lines[1].startswith("[2/2] b")
 
 
 def test_a_job_that_fails_is_named_with_its_last_line(tmp_path):
@@ -53,6 +55,45 @@ def test_a_job_that_fails_is_named_with_its_last_line(tmp_path):
     with pytest.raises(UserError, match=r"bad failed: it broke \(all of it is in .*bad\.log\)"):
         run(wanted)
     assert "first" in wanted[0].log.read_text()
+
+
+def test_a_job_that_is_killed_is_not_blamed_on_its_last_line(tmp_path):
+    (tmp_path / "die.py").write_text("import os\nprint('all well', flush=True)\nos.kill(os.getpid(), 9)\n")
+    with pytest.raises(UserError, match="killed failed: it was ended by SIGKILL"):
+        run([job(tmp_path, "killed", "die")])
+
+
+def test_a_request_to_terminate_ends_what_was_started(tmp_path):
+    (tmp_path / "child.py").write_text(
+        "import os, sys, time, pathlib\n"
+        "pathlib.Path(sys.argv[1] + '.pid').write_text(str(os.getpid()))\n"
+        "time.sleep(60)\n"
+    )
+    (tmp_path / "parent.py").write_text(
+        "import pathlib, sys\n"
+        "from cspn_tf.console import termination_as_interrupt\n"
+        "from training.reproduction.jobs import Job, Progress, run_jobs\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "wanted = [Job('a', 'child', (path,), path.with_suffix('.log'), path.exists, 1.0)]\n"
+        "with termination_as_interrupt():\n"
+        "    run_jobs(wanted, 1, Progress(wanted))\n"
+    )
+    root = str(Path(__file__).parents[3])
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"}
+    parent = subprocess.Popen([sys.executable, "-m", "parent", tmp_path / "a"], env=environment, stderr=subprocess.PIPE)
+    pid_file = tmp_path / "a.pid"
+    wait_until(lambda: pid_file.exists() and pid_file.read_text())
+    parent.terminate()
+    parent.communicate(timeout=30)
+    child = int(pid_file.read_text())
+    wait_until(lambda: not Path(f"/proc/{child}").exists())
+
+
+def wait_until(happened, seconds=30.0):
+    start = time.monotonic()
+    while not happened():
+        assert time.monotonic() - start < seconds
+        time.sleep(0.05)
 
 
 def test_a_failure_ends_the_others(tmp_path):
@@ -76,6 +117,7 @@ def test_jobs_share_the_cores(tmp_path, monkeypatch):
     assert jobs._shares_of_cores(len(cores) + 1) == [None] * (len(cores) + 1)
     run([job(tmp_path, "a")], num_parallel=len(cores))
     assert (tmp_path / "a").read_text() == str([cores[0]])
+    assert sorted(os.sched_getaffinity(0)) == cores
 
 
 def test_time_left_follows_the_work_done(tmp_path):
