@@ -2,7 +2,7 @@
 
 import textwrap
 
-from cspn_tf.garments import KEYPOINT_ABBREVIATIONS
+from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS
 
 # Measures in the order of the tables: name in metrics.json, name for people, which way is better.
 MEASURES = (
@@ -33,8 +33,28 @@ def main_table(scores) -> str:
     header, rows = _headline(scores)
     columns = [0, *range(2, len(header))]  # which way is better is for the report
     headline = _aligned([[row[column] for column in columns] for row in (header, *rows)])
-    missed_garments = textwrap.fill(MISSED_GARMENTS, len(headline.partition("\n")[0]))
-    return "\n\n".join([_contents(scores), headline, _aligned(_detection_rows(scores)), missed_garments])
+    notes = [textwrap.fill(text, len(headline.partition("\n")[0])) for text in (MISSED_GARMENTS, *_cautions(scores))]
+    return "\n\n".join([_contents(scores), headline, _aligned(_detection_rows(scores)), *notes])
+
+
+def _cautions(scores):
+    """Return what may make numbers of a file's predictions other than they seem."""
+    if "predictions" not in scores:
+        return []
+    cautions = []
+    if scores["num_boxes_from_keypoints"]:
+        cautions.append(
+            f"{scores['num_boxes_from_keypoints']} results have no box: the extent of their keypoints stands for it, "
+            "which overlaps little with the box of a garment whose keypoints lie close together. Such a garment counts "
+            "as missed."
+        )
+    if scores["num_detections"] and scores["miss_rate"]["value"] == 1.0:
+        ids = ", ".join(f"{int(garment_type)} {name}" for garment_type, name in GARMENT_TYPE_NAMES.items())
+        cautions.append(
+            f"Not one garment was found. Category ids of results are {ids}, whatever the labels' own; boxes are x, y, "
+            "width and height in pixels of the photo."
+        )
+    return cautions
 
 
 def _contents(scores):
@@ -71,6 +91,7 @@ def make_report(scores) -> str:
     parts = [
         *_origin(scores),
         MISSED_GARMENTS,
+        *_cautions(scores),
         f"In square brackets is the 95 % interval of the number before it, by {scores['intervals']['num_resamples']} "
         f"bootstrap resamples of the photos (seed {scores['intervals']['seed']}). In round brackets is the count "
         "behind it; the intervals of all slices are in `metrics.json`.",

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from cspn_tf.config import preset
-from cspn_tf.models import faster_rcnn
+from cspn_tf.models import backbones, faster_rcnn
 from cspn_tf.models.faster_rcnn import AnchorMatcher, RegionProposalHead, build_detector
 
 TINY = preset("tiny").detector
@@ -448,7 +448,7 @@ def test_loads_initial_weights_where_both_say_so_and_freezes_no_random_ones(weig
     def build_backbone(*args, weights, frozen_level):
         raise Asked(weights, frozen_level)
 
-    monkeypatch.setattr(faster_rcnn, "build_backbone", build_backbone)
+    monkeypatch.setattr(backbones, "build_backbone", build_backbone)
     with pytest.raises(Asked) as caught:
         build_detector(dataclasses.replace(TINY, weights=weights, frozen_level=2), pretrained=pretrained)
     assert caught.value.args == asked

@@ -74,6 +74,16 @@ def test_it_says_how_a_missed_garment_counts(make):
     assert "left out of NE and EPE" in text and "read them beside the miss rate" in text
 
 
+@pytest.mark.parametrize("make", [make_report, main_table])
+def test_results_that_may_not_be_what_they_seem_are_cautioned_of(make):
+    text = " ".join(make(scores_of(FILES)).split())
+    assert "3 results have no box" in text and "Not one garment was found" not in text
+    nothing = {**scores_of(FILES), "miss_rate": {"value": 1.0, "count": 4, "interval": [1.0, 1.0]}}
+    text = " ".join(make({**nothing, "num_boxes_from_keypoints": 0}).split())
+    assert "have no box" not in text and "Category ids of results are 1 upper-body, 2 lower-body, 3 full-body" in text
+    assert "Not one garment was found" not in make(scores_of(PHOTOS))
+
+
 def test_without_labelled_boxes_there_is_no_column_for_them():
     scores = scores_of(PHOTOS, in_labelled_boxes=False)
     for text in (make_report(scores), main_table(scores)):
