@@ -109,3 +109,52 @@ def check_tflite_agrees(module, trained, run_tflite):
     for value in function(crop):
         # Half a hundredth of a pixel, and of a score.
         np.testing.assert_allclose(converted[tuple(value.shape)], value, atol=5e-3)
+
+
+class Checks:
+    """Tests that each method's own class inherits; it needs the fixture `trained` of its file.
+
+    Attributes:
+        module: the method's module.
+        falls_to: the loss that learning 4 crops by heart must reach, over the first one.
+    """
+
+    module = None
+    falls_to = 0.1
+
+    def build(self, config):
+        return getattr(self.module, f"build_{config.method}")(config)
+
+    def test_learns_four_crops_by_heart(self, trained):
+        assert trained.losses[-1] < self.falls_to * trained.losses[0]
+
+    def test_gradient_reaches_every_weight(self, trained):
+        assert trained.unreached == []
+
+    def test_outputs_stay_float32_in_mixed_precision(self, trained):
+        outputs, computed_in = outputs_in_mixed_precision(self.build, trained.config)
+        assert "bfloat16" in computed_in
+        assert {value.dtype for value in outputs.values()} == {tf.float32}
+
+    def test_weights_survive_a_file(self, trained, tmp_path):
+        check_weights_survive_a_file(trained, self.build, tmp_path / "a.weights.h5")
+
+    def test_tflite_gives_the_same_keypoints(self, trained, run_tflite):
+        check_tflite_agrees(self.module, trained, run_tflite)
+
+
+class HeatmapChecks(Checks):
+    """The same for a method whose prediction is one output of heatmaps."""
+
+    falls_to = 0.4
+
+    def test_decodes_a_heatmap_by_hand(self, trained):
+        maps = np.zeros((1, 16, 16, 8), np.float32)
+        maps[0, 3, 5, 2], maps[0, 3, 6, 2] = 0.75, 0.5
+        none = dataclasses.replace(trained.config, subpixel="none")
+        keypoints, scores = self.module.decode_outputs({"heatmaps": tf.constant(maps)}, none)
+        # Column 5 and row 3 at stride 4: (5 + 0.5) * 4 - 0.5 and (3 + 0.5) * 4 - 0.5.
+        np.testing.assert_allclose(keypoints[0, 2], [21.5, 13.5], atol=1e-5)
+        np.testing.assert_allclose(scores[0], [0, 0, 0.75, 0, 0, 0, 0, 0])
+        refined, _ = self.module.decode_outputs({"heatmaps": tf.constant(maps)}, trained.config)
+        assert refined[0, 2, 0] > 22

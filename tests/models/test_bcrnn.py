@@ -5,12 +5,11 @@ import itertools
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from cspn_tf.garments import FLIP_SLOTS, KEYPOINT_ABBREVIATIONS
 from cspn_tf.losses.bcrnn import bcrnn_losses
 from cspn_tf.models import bcrnn
-from cspn_tf.models.bcrnn import GRAMMARS, build_bcrnn, decode_outputs, prediction_names
+from cspn_tf.models.bcrnn import GRAMMARS, build_bcrnn, prediction_names
 from tests.models import keypoint_methods as methods
 
 CONFIG = methods.tiny_config("bcrnn")
@@ -119,38 +118,5 @@ def test_convolutions_are_separable_only_where_the_config_says_so(trained):
     assert full.output["heatmaps"].shape == (None, 16, 16, 8)
 
 
-def test_decodes_a_heatmap_by_hand():
-    maps = np.zeros((1, 16, 16, 8), np.float32)
-    maps[0, 3, 5, 2], maps[0, 3, 6, 2] = 0.75, 0.5
-    none = methods.tiny_config("bcrnn", subpixel="none")
-    keypoints, scores = decode_outputs({"heatmaps": tf.constant(maps)}, none)
-    # Column 5 and row 3 at stride 4: (5 + 0.5) * 4 - 0.5 and (3 + 0.5) * 4 - 0.5.
-    np.testing.assert_allclose(keypoints[0, 2], [21.5, 13.5], atol=1e-5)
-    np.testing.assert_allclose(scores[0], [0, 0, 0.75, 0, 0, 0, 0, 0])
-    refined, _ = decode_outputs({"heatmaps": tf.constant(maps)}, CONFIG)
-    assert refined[0, 2, 0] > 22
-
-
-# Training and files --------------------------------------------------------------------------------------------------
-
-
-def test_learns_four_crops_by_heart(trained):
-    assert trained.losses[-1] < 0.4 * trained.losses[0]
-
-
-def test_gradient_reaches_every_weight(trained):
-    assert trained.unreached == []
-
-
-def test_outputs_stay_float32_in_mixed_precision():
-    outputs, computed_in = methods.outputs_in_mixed_precision(build_bcrnn, CONFIG)
-    assert "bfloat16" in computed_in
-    assert {value.dtype for value in outputs.values()} == {tf.float32}
-
-
-def test_weights_survive_a_file(trained, tmp_path):
-    methods.check_weights_survive_a_file(trained, build_bcrnn, tmp_path / "a.weights.h5")
-
-
-def test_tflite_gives_the_same_keypoints(trained, run_tflite):
-    methods.check_tflite_agrees(bcrnn, trained, run_tflite)
+class TestBcrnn(methods.HeatmapChecks):
+    module = bcrnn

@@ -96,23 +96,5 @@ def test_a_stage_reads_the_positions_and_pseudo_labels_before_it(trained):
     assert trained.model.get_layer("stage_2_before_hidden").units == 2 * CONFIG.width
 
 
-def test_learns_four_crops_by_heart(trained):
-    assert trained.losses[-1] < 0.1 * trained.losses[0]
-
-
-def test_gradient_reaches_every_weight(trained):
-    assert trained.unreached == []
-
-
-def test_outputs_stay_float32_in_mixed_precision():
-    outputs, computed_in = methods.outputs_in_mixed_precision(build_dfa, CONFIG)
-    assert "bfloat16" in computed_in
-    assert {value.dtype for value in outputs.values()} == {tf.float32}
-
-
-def test_weights_survive_a_file(trained, tmp_path):
-    methods.check_weights_survive_a_file(trained, build_dfa, tmp_path / "a.weights.h5")
-
-
-def test_tflite_gives_the_same_keypoints(trained, run_tflite):
-    methods.check_tflite_agrees(dfa, trained, run_tflite)
+class TestDfa(methods.Checks):
+    module = dfa

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from cspn_tf.losses.dlan import dlan_losses
 from cspn_tf.models import dlan
-from cspn_tf.models.dlan import SelectiveDilatedConv, build_dlan, decode_outputs, prediction_names
+from cspn_tf.models.dlan import SelectiveDilatedConv, build_dlan, prediction_names
 from tests.models import keypoint_methods as methods
 
 CONFIG = methods.tiny_config("dlan")
@@ -104,38 +103,6 @@ def test_a_look_halves_or_doubles_and_moves_by_half_a_side_at_most():
     np.testing.assert_allclose(model(values)[0, 0], [1.0, 0.0, 2.0, 0.5], atol=1e-6)
 
 
-def test_decodes_a_heatmap_by_hand():
-    maps = np.zeros((1, 16, 16, 8), np.float32)
-    maps[0, 3, 5, 2], maps[0, 3, 6, 2] = 0.75, 0.5
-    none = methods.tiny_config("dlan", subpixel="none")
-    keypoints, scores = decode_outputs({"heatmaps": tf.constant(maps)}, none)
-    # Column 5 and row 3 at stride 4: (5 + 0.5) * 4 - 0.5 and (3 + 0.5) * 4 - 0.5.
-    np.testing.assert_allclose(keypoints[0, 2], [21.5, 13.5], atol=1e-5)
-    np.testing.assert_allclose(scores[0], [0, 0, 0.75, 0, 0, 0, 0, 0])
-    refined, _ = decode_outputs({"heatmaps": tf.constant(maps)}, CONFIG)
-    assert refined[0, 2, 0] > 22
-
-
-# Training and files --------------------------------------------------------------------------------------------------
-
-
-def test_learns_four_crops_by_heart(trained):
-    assert trained.losses[-1] < 0.6 * trained.losses[0]
-
-
-def test_gradient_reaches_every_weight(trained):
-    assert trained.unreached == []
-
-
-def test_outputs_stay_float32_in_mixed_precision():
-    outputs, computed_in = methods.outputs_in_mixed_precision(build_dlan, CONFIG)
-    assert "bfloat16" in computed_in
-    assert {value.dtype for value in outputs.values()} == {tf.float32}
-
-
-def test_weights_survive_a_file(trained, tmp_path):
-    methods.check_weights_survive_a_file(trained, build_dlan, tmp_path / "a.weights.h5")
-
-
-def test_tflite_gives_the_same_keypoints(trained, run_tflite):
-    methods.check_tflite_agrees(dlan, trained, run_tflite)
+class TestDlan(methods.HeatmapChecks):
+    module = dlan
+    falls_to = 0.6

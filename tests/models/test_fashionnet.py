@@ -46,23 +46,5 @@ def test_decodes_shares_of_the_crop_by_hand():
     np.testing.assert_allclose(scores[0], [0.5, 0.75, 0.25, 0.5, 0.5, 0.5, 0.5, 1], atol=1e-6)
 
 
-def test_learns_four_crops_by_heart(trained):
-    assert trained.losses[-1] < 0.1 * trained.losses[0]
-
-
-def test_gradient_reaches_every_weight(trained):
-    assert trained.unreached == []
-
-
-def test_outputs_stay_float32_in_mixed_precision():
-    outputs, computed_in = methods.outputs_in_mixed_precision(build_fashionnet, CONFIG)
-    assert "bfloat16" in computed_in
-    assert {value.dtype for value in outputs.values()} == {tf.float32}
-
-
-def test_weights_survive_a_file(trained, tmp_path):
-    methods.check_weights_survive_a_file(trained, build_fashionnet, tmp_path / "a.weights.h5")
-
-
-def test_tflite_gives_the_same_keypoints(trained, run_tflite):
-    methods.check_tflite_agrees(fashionnet, trained, run_tflite)
+class TestFashionNet(methods.Checks):
+    module = fashionnet
