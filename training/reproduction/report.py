@@ -85,9 +85,10 @@ def _claims(claims):
             if part["gain"] is None:
                 lines.append(f"  - {part['question']}: nothing to measure")
                 continue
+            seeds = f"in {part['num_better']} of {part['num_seeds']} seeds"
             lines.append(
                 f"  - {part['question']}: `{part['measure']}` {part['mean']:.4f} → {part['others']:.4f}, better by "
-                f"{part['gain']:+.4f}{_interval(part['interval'])}"
+                f"{part['gain']:+.4f}{_interval(part['interval'])}, {seeds}"
             )
     return "\n".join(lines)
 

@@ -90,6 +90,12 @@ def test_a_difference_is_decided_where_its_interval_leaves_out_zero(measure, fir
     assert found["gain"] == pytest.approx(sum(first) / len(first) - sum(second) / len(second))
 
 
+def test_seeds_in_which_the_others_were_better_are_counted():
+    first, second = [evaluation(v) for v in (0.3, 0.2, 0.1)], [evaluation(v) for v in (0.2, 0.3, 0.05)]
+    found = results.difference(first, second, "ne_bbox")
+    assert (found["num_better"], found["num_seeds"]) == (2, 3)
+
+
 def test_of_a_share_of_right_keypoints_more_is_better():
     low, high = [evaluation(0.1, pck=0.8)] * 3, [evaluation(0.1, pck=v) for v in (0.9, 0.91, 0.92)]
     assert results.difference(low, high, "pck_02")["verdict"] == "better"
@@ -116,7 +122,7 @@ def test_claims_hold_where_every_part_does():
     evaluations = errors_of(plan, **errors, **stages)
     evaluations["ncspn"] = [evaluation(0.15, pck=v) for v in (0.7, 0.71, 0.72)]
     found = answers(plan, evaluations)
-    assert len(found) == 5 and set(found.values()) == {"holds here"}
+    assert len(found) == 6 and set(found.values()) == {"holds here"}
 
 
 def test_one_part_that_is_worse_decides_the_claim():
