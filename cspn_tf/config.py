@@ -120,7 +120,7 @@ class KeypointConfig:
     upsampling: str = "bilinear"  # of the pyramids, one of UPSAMPLINGS
     stage_weight_growth: float = 1.0  # weight of each stage's loss over that of the stage before it
     offset_head: bool = False  # predict, at each heatmap pixel, how far the keypoint is from it
-    visibility_head: bool = False  # predict which keypoints are visible; keypoint_scores are then its probabilities
+    visibility_head: bool = True  # predict which keypoints are visible; keypoint_scores are then its probabilities
 
     def __post_init__(self):
         _check_choice("keypoints.method", self.method, METHODS)
@@ -139,8 +139,6 @@ class KeypointConfig:
         _check_range("keypoints.stage_weight_growth", self.stage_weight_growth, 0.1, 10.0)
         if len(self.sigma_factors) != 8:
             raise ValueError(f"keypoints.sigma_factors must have 8 numbers, received {len(self.sigma_factors)}")
-        if self.method != "cspn" and (self.offset_head or self.visibility_head):
-            raise ValueError(f"keypoints.offset_head and visibility_head are for method cspn; received {self.method!r}")
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -221,7 +219,13 @@ PRESETS = {
             max_garments=8,
         ),
         keypoints=KeypointConfig(
-            backbone="resnet101", crop_size=1024, width=256, separable=False, heatmap_sigma=4.0, subpixel="none"
+            backbone="resnet101",
+            crop_size=1024,
+            width=256,
+            separable=False,
+            heatmap_sigma=4.0,
+            subpixel="none",
+            visibility_head=False,
         ),
     ),
     "base": Config(
@@ -258,7 +262,12 @@ PRESETS = {
             max_garments=3,
         ),
         keypoints=KeypointConfig(
-            backbone="mobilenet_v3_small", weights="none", crop_size=96, width=16, heatmap_sigma=1.0
+            backbone="mobilenet_v3_small",
+            weights="none",
+            crop_size=96,
+            width=16,
+            heatmap_sigma=1.0,
+            visibility_head=False,
         ),
     ),
 }

@@ -201,7 +201,8 @@ def test_loss_survives_its_config(num_hard):
 
 
 def small_config():
-    return config.KeypointConfig(crop_size=CROP, num_stages=3, heatmap_sigma=SIGMA, num_hard_keypoints=3)
+    stages = {"num_stages": 3, "num_hard_keypoints": 3, "visibility_head": False}
+    return config.KeypointConfig(crop_size=CROP, heatmap_sigma=SIGMA, **stages)
 
 
 def test_first_stage_has_equation_1_and_the_others_equation_2():

@@ -55,6 +55,7 @@ def test_presets_have_four_stages_of_heatmaps(name, crop, heatmap):
     model = build_cspn(config)
     assert model.input_shape == (None, crop, crop, 3)
     shapes = {key: tuple(map_.shape) for key, map_ in model.output.items()}
+    assert shapes.pop("visibility", None) == ((None, 8) if name in ("mobile", "base") else None)
     assert shapes == {f"stage_{stage}": (None, heatmap, heatmap, 8) for stage in (1, 2, 3, 4)}
     assert list(shapes) == list(config.stage_names)
 

@@ -73,6 +73,7 @@ SCALES = {
             "keypoints.width=32",
             "keypoints.heatmap_sigma=1.0",
             "keypoints.frozen_level=2",
+            "keypoints.visibility_head=false",
         ),
         baseline_overrides=(),
         detector_epochs=3,
