@@ -7,7 +7,7 @@ A run's directory:
     config.json, network.json, best.weights.h5   what `cspn_tf.models.checkpoints` reads
     history.json    losses and validation metrics of every epoch
     curves.png      the same as a picture
-    lock            held by the process that trains
+    lock            held by the process that trains, while it does
     state/          weights, optimizer and epoch of the last finished epoch, for --resume
     logs/           TensorBoard: losses, metrics, overlays of validation photos
 """
@@ -187,7 +187,10 @@ def fit(run: Run, model, make_dataset, steps: int, validate, monitor: str, draw_
     """
     done = prepare_directory(run)
     with locked(run.directory / _LOCK, run.directory):
-        _fit(run, model, make_dataset, steps, validate, monitor, draw_overlays, done)
+        try:
+            _fit(run, model, make_dataset, steps, validate, monitor, draw_overlays, done)
+        finally:
+            (run.directory / _LOCK).unlink(missing_ok=True)
 
 
 def _fit(run, model, make_dataset, steps, validate, monitor, draw_overlays, done):
