@@ -164,11 +164,9 @@ def measure_visibility(truths, predictions) -> dict:
         See `cspn_tf.calibration.measure_calibration`.
     """
     scores, visible = [], []
-    for truth, prediction in zip(truths, predictions, strict=True):
-        matches = match_photo(truth, prediction)
-        found = matches >= 0
+    for truth, prediction, found, detections in _found_garments(truths, predictions):
         labelled = truth.visibility[found] > 0
-        scores.append(prediction.keypoint_scores[matches[found]][labelled])
+        scores.append(prediction.keypoint_scores[detections][labelled])
         visible.append(truth.visibility[found][labelled] == Visibility.VISIBLE)
     return measure_calibration(np.concatenate(scores or [[]]), np.concatenate(visible or [[]]))
 
@@ -189,11 +187,10 @@ def measure_box_errors(truths, predictions) -> dict:
             log_width, log_height: natural logarithm of detected over labelled
             each with mean, sd (standard deviation), p5, p50 and p95 (percentiles); None where nothing was matched.
     """
-    pairs = []
-    for truth, prediction in zip(truths, predictions, strict=True):
-        matches = match_photo(truth, prediction)
-        found = matches >= 0
-        pairs.append(np.stack([truth.boxes_xyxy[found], prediction.boxes_xyxy[matches[found]]], axis=1))
+    pairs = [
+        np.stack([truth.boxes_xyxy[found], prediction.boxes_xyxy[detections]], axis=1)
+        for truth, prediction, found, detections in _found_garments(truths, predictions)
+    ]
     boxes = np.concatenate(pairs) if pairs else np.zeros((0, 2, 4))
     centres, sizes = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
     usable = (sizes > 0).all(axis=(1, 2))
@@ -201,6 +198,16 @@ def measure_box_errors(truths, predictions) -> dict:
     shifts = (centres[:, 1] - centres[:, 0]) / sizes[:, 0].max(axis=-1, keepdims=True)
     errors = np.concatenate([shifts, np.log(sizes[:, 1] / sizes[:, 0])], axis=1)
     return {"count": len(errors), **{name: _spread(errors[:, k]) for k, name in enumerate(BOX_ERRORS)}}
+
+
+def _found_garments(truths, predictions):
+    """Yield each photo's labels and predictions, with which garments were found, bool `(G,)`, and by which detections.
+
+    The last is the index of each found garment's detection, in the order of the garments.
+    """
+    for truth, prediction in zip(truths, predictions, strict=True):
+        matches = match_photo(truth, prediction)
+        yield truth, prediction, matches >= 0, matches[matches >= 0]
 
 
 def _spread(values):

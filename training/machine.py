@@ -7,8 +7,12 @@ from pathlib import Path
 
 def describe_machine() -> dict:
     """Return the processor's name, `cpu`, and how many cores this process may use, `cores`."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cpu": _cpu_name(), "cores": cores}
+    return {"cpu": _cpu_name(), "cores": num_cores()}
+
+
+def num_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _cpu_name():

@@ -23,7 +23,6 @@ import argparse
 import dataclasses
 import functools
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -31,6 +30,8 @@ from cspn_tf import config as configs
 from cspn_tf.config import KEYPOINT_TRAINING
 from cspn_tf.console import CallError, Parser, UserError, positive_int, run, termination_as_interrupt
 from cspn_tf.files import is_newer, locked, replaced_file
+from cspn_tf.models.checkpoints import write_json
+from training.machine import describe_machine, num_cores
 from training.reproduction.evaluate_runs import is_evaluated
 from training.reproduction.experiments import BEYOND, CSPN, OWN_FIELDS, SCALES, paper_experiments
 from training.reproduction.jobs import Job, Progress, run_jobs
@@ -139,8 +140,7 @@ def _parse(argv):
         parser.error("give --budget or --epochs, not both")
     if args.out.exists() and not args.out.is_dir():
         parser.error(f"--out {args.out} is a file")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    args.jobs = args.jobs or (min(cores, _MOST_PARALLEL) if args.scale == "cpu" else 1)
+    args.jobs = args.jobs or (min(num_cores(), _MOST_PARALLEL) if args.scale == "cpu" else 1)
     return args
 
 
@@ -204,7 +204,7 @@ def settle_plan(plan, args) -> Plan:
             print(f"{path} stands: its {plan.keypoint_epochs} epochs stay, whatever the budget", flush=True)
     elif args.budget:
         plan = _within_budget(plan, args)
-    _write_json(path, {**plan.to_dict(), **about})
+    write_json(path, {**plan.to_dict(), **about})
     return plan
 
 
@@ -367,7 +367,7 @@ def measure_costs(plan, data, out) -> dict:
             return found
     print("measuring parameters, operations and milliseconds", flush=True)
     found = costs.measure(directories, out / "detector", data)
-    _write_json(path, found)
+    write_json(path, found)
     return found
 
 
@@ -375,7 +375,6 @@ def write_report(plan, data, out, costs) -> None:
     """Write `report.json`, `report.md` and the figure from the evaluations, and print where they are."""
     from cspn_tf.data.tfrecords import read_manifest
     from training.evaluation_pictures import draw_reliability
-    from training.machine import describe_machine
     from training.reproduction import figures, report, results
 
     evaluations = {
@@ -389,7 +388,7 @@ def write_report(plan, data, out, costs) -> None:
     found["machine"] = describe_machine()
     with replaced_file(out / "report.md") as temporary:
         temporary.write_text(report.make_report(found))
-    _write_json(out / _REPORT, found)
+    write_json(out / _REPORT, found)
     written = ["report.md", _REPORT]
     reliability = {
         e.title: evaluations[e.name][0]["visibility"] for e in plan.experiments if e.name in (CSPN, "visibility")
@@ -405,11 +404,6 @@ def write_report(plan, data, out, costs) -> None:
             written.append(name)
     print(report.claims_text(found["claims"]))
     print(f"written to {out}: {', '.join(written)}")
-
-
-def _write_json(path, content):
-    with replaced_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":
