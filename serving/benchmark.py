@@ -271,9 +271,9 @@ def _write_json(path, measurements, machine, setting):
         {
             "runner": m.runner,
             "batch_size": m.batch_size,
-            "median_ms": round(m.median_ms, 3),
-            "p95_ms": round(m.p95_ms, 3),
-            "photos_per_second": round(m.photos_per_second, 3),
+            "median_ms": m.median_ms,
+            "p95_ms": m.p95_ms,
+            "photos_per_second": m.photos_per_second,
         }
         for m in measurements
     ]
