@@ -56,11 +56,12 @@ class DetectorConfig:
     weights: str = "imagenet"  # backbone's initial weights, one of WEIGHTS
     frozen_level: int = 2  # pretrained backbone layers up to this pyramid level are kept as they are; 0 trains all
     input_size: int = 256  # side of the square input, pixels; the canvas is resized to it
-    min_level: int = 3  # finest pyramid level; level l has stride 2**l
-    max_level: int = 6  # coarsest pyramid level; the sixth is the fifth, pooled
+    min_level: int = 4  # finest pyramid level; level l has stride 2**l
+    max_level: int = 4  # coarsest pyramid level
+    backbone_level: int = 4  # deepest level taken from the backbone; each coarser one is the level before it, pooled
     pyramid_width: int = 64  # channels of every pyramid level
     separable: bool = True  # depthwise-separable 3x3 convolutions in pyramid and RPN head
-    anchor_scales: tuple[float, ...] = (3.0, 4.25)  # anchor sides over the stride, at every level
+    anchor_scales: tuple[float, ...] = (2.5, 4.0, 6.5, 10.0, 15.0)  # anchor sides over the stride, at every level
     anchor_aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # width over height
     num_proposals_train: int = 128  # proposals the RPN hands over in training
     num_sampled_rois: int = 32  # of which so many train the head, up to half of them on garments
@@ -79,6 +80,7 @@ class DetectorConfig:
         _check_range("detector.min_level", self.min_level, 2, 5)
         _check_range("detector.max_level", self.max_level, self.min_level, 6)
         _check_range("detector.frozen_level", self.frozen_level, 0, 5)
+        _check_range("detector.backbone_level", self.backbone_level, self.min_level, 5)
         _check_multiple("detector.input_size", self.input_size, 2**self.max_level)
         _check_range("detector.nms_iou", self.nms_iou, 0.0, 1.0)
         _check_range("detector.score_threshold", self.score_threshold, 0.0, 1.0)
@@ -173,6 +175,7 @@ class Config:
 
     def __post_init__(self):
         _check_range("canvas_size", self.canvas_size, 32, None)
+        _check_multiple("canvas_size", self.canvas_size, 2)
         _check_range("max_pixels", self.max_pixels, 1, None)
 
 
@@ -234,6 +237,9 @@ PRESETS = {
         detector=DetectorConfig(
             backbone="resnet50",
             input_size=512,
+            min_level=3,
+            max_level=6,
+            backbone_level=5,
             pyramid_width=256,
             separable=False,
             anchor_scales=(3.0, 4.25, 6.0),
@@ -254,7 +260,11 @@ PRESETS = {
             weights="none",
             frozen_level=0,
             input_size=128,
+            min_level=3,
+            max_level=6,
+            backbone_level=5,
             pyramid_width=32,
+            anchor_scales=(3.0, 4.25),
             num_proposals_train=64,
             num_proposals=16,
             roi_size=5,

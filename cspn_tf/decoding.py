@@ -13,10 +13,11 @@ What comes out, always RGB:
 Letters in shapes: H, W height and width of the photo as displayed.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from cspn_tf.contract import STATUS_NOT_A_PHOTO, STATUS_OK, STATUS_TOO_LARGE, STATUS_UNDECODABLE
-from cspn_tf.geometry import PAD_VALUE
+from cspn_tf.geometry import PAD_VALUE, swap_axes
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -26,8 +27,13 @@ _PNG_MAX_SIDE = 2**31 - 1
 _MAX_SEGMENTS = 100
 _MAX_EXIF_ENTRIES = 200
 
+# By how much a JPEG can be shrunk while it is decoded.
+_RATIOS = np.array([1, 2, 4, 8])
+# Longer than half of what any photo has.
+_NEVER = 2**40
 
-def decode_photo(photo_bytes, max_pixels):
+
+def decode_photo(photo_bytes, max_pixels, least_side=None):
     """Decode one JPEG or PNG file to the photo as displayed, or say why not.
 
     Works eagerly, in `tf.data.Dataset.map`, and in `tf.map_fn`, whose iterations it leaves free to run in parallel.
@@ -35,57 +41,70 @@ def decode_photo(photo_bytes, max_pixels):
     Args:
         photo_bytes: string scalar, the file as it is.
         max_pixels: the largest height times width to decode, an integer.
+        least_side: None for the photo at full size. An integer where a smaller one will do: a JPEG is then decoded at
+            1/2, 1/4 or 1/8 of its size while its long side keeps so many pixels, which costs less time and memory
+            than to shrink it afterwards.
 
     Returns:
-        photo: uint8 `(H, W, 3)`, RGB; where the status is not 0, one grey pixel.
-        image_size: int32 `(2,)`, H and W; zeros where the status is not 0.
+        photo: uint8 `(H, W, 3)`, RGB, or, shrunk by r, `(ceil(H / r), ceil(W / r), 3)`; where the status is not 0, one
+            grey pixel.
+        image_size: int32 `(2,)`, H and W at full size; zeros where the status is not 0.
         status: int32 scalar, one of `STATUS_*`.
     """
+    least_side = _NEVER if least_side is None else least_side
     # A stateless call on purpose: the guard's last op counts as stateful, and `tf.map_fn` would decode one photo after
     # another to keep such ops in order.
     with tf.device("/cpu:0"):
         photo, image_size, status = tf.raw_ops.PartitionedCall(
-            args=[tf.convert_to_tensor(photo_bytes, tf.string), tf.cast(max_pixels, tf.int64)],
+            args=[
+                tf.convert_to_tensor(photo_bytes, tf.string),
+                tf.cast(max_pixels, tf.int64),
+                tf.cast(least_side, tf.int64),
+            ],
             Tout=[tf.uint8, tf.int32, tf.int32],
             f=_decode_guarded.get_concrete_function(),
         )
     return tf.ensure_shape(photo, [None, None, 3]), tf.ensure_shape(image_size, [2]), tf.ensure_shape(status, [])
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)], autograph=False)
-def _decode_guarded(photo_bytes, max_pixels):
+_INTEGER = tf.TensorSpec([], tf.int64)
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string), _INTEGER, _INTEGER], autograph=False)
+def _decode_guarded(photo_bytes, max_pixels, least_side):
     """Decode one photo; where the decoder fails, return the stand-in.
 
     A dataset is the one place where core ops can outlive an error: of [decoded, stand-in] without errors, take the
     first.
     """
-    decoded = tf.data.Dataset.from_tensors((photo_bytes, max_pixels)).map(_decode).ignore_errors()
+    decoded = tf.data.Dataset.from_tensors((photo_bytes, max_pixels, least_side)).map(_decode).ignore_errors()
     stand_in = tf.data.Dataset.from_tensors(_refuse(STATUS_UNDECODABLE))
     return decoded.concatenate(stand_in).take(1).get_single_element()
 
 
 @tf.autograph.experimental.do_not_convert
-def _decode(photo_bytes, max_pixels):
+def _decode(photo_bytes, max_pixels, least_side):
     """Decode one photo, with the returns of `decode_photo`; raises on a corrupt file."""
 
     def decode_if_small(height, width, decode):
-        return tf.cond(
-            tf.cast(height, tf.int64) * tf.cast(width, tf.int64) <= max_pixels,
-            lambda: _accept(decode(photo_bytes)),
-            lambda: _refuse(STATUS_TOO_LARGE),
-        )
+        height, width = tf.cast(height, tf.int64), tf.cast(width, tf.int64)
+        return tf.cond(height * width <= max_pixels, decode, lambda: _refuse(STATUS_TOO_LARGE))
+
+    def jpeg():
+        height, width = _jpeg_size(photo_bytes)
+        return decode_if_small(height, width, lambda: _decode_jpeg(photo_bytes, height, width, least_side))
+
+    def png():
+        return decode_if_small(*_png_size(photo_bytes), lambda: _decode_png(photo_bytes))
 
     return tf.case(
-        [
-            (_starts_with(photo_bytes, _JPEG_MAGIC), lambda: decode_if_small(*_jpeg_size(photo_bytes), _decode_jpeg)),
-            (_starts_with(photo_bytes, _PNG_MAGIC), lambda: decode_if_small(*_png_size(photo_bytes), _decode_png)),
-        ],
+        [(_starts_with(photo_bytes, _JPEG_MAGIC), jpeg), (_starts_with(photo_bytes, _PNG_MAGIC), png)],
         default=lambda: _refuse(STATUS_NOT_A_PHOTO),
     )
 
 
-def _accept(photo):
-    return photo, tf.shape(photo)[:2], tf.constant(STATUS_OK)
+def _accept(photo, image_size):
+    return photo, image_size, tf.constant(STATUS_OK)
 
 
 def _refuse(status):
@@ -101,10 +120,23 @@ def _jpeg_size(photo_bytes):
     return shape[0], shape[1]
 
 
-def _decode_jpeg(photo_bytes):
-    # The accurate DCT is what Pillow and browsers use; TensorFlow's default is a faster, coarser one.
-    photo = tf.io.decode_jpeg(photo_bytes, channels=3, dct_method="INTEGER_ACCURATE")
-    return _turn_upright(photo, _exif_orientation(photo_bytes))
+def _decode_jpeg(photo_bytes, height, width, least_side):
+    orientation = _exif_orientation(photo_bytes)
+    sides = tf.cast(tf.stack([height, width]), tf.int64)
+    # One decoder a ratio, as it is an attribute of the op.
+    index = tf.reduce_sum(tf.cast(tf.reduce_max(sides) >= least_side * _RATIOS[1:], tf.int32))
+    # The last row and column of a shrunk photo stand for fewer pixels. Turning would bring them to the front, where
+    # the frame of the photo begins.
+    is_whole = tf.reduce_all(sides % tf.gather(_RATIOS, index) == 0)
+    index = tf.where((orientation == 1) | is_whole, index, 0)
+
+    def decode_by(ratio):
+        # The accurate DCT is what Pillow and browsers use; TensorFlow's default is a faster, coarser one.
+        return lambda: tf.io.decode_jpeg(photo_bytes, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
+
+    photo = tf.switch_case(index, [decode_by(int(ratio)) for ratio in _RATIOS])
+    image_size = tf.cast(tf.where(orientation >= 5, swap_axes(sides), sides), tf.int32)
+    return _accept(_turn_upright(photo, orientation), image_size)
 
 
 def _turn_upright(photo, orientation):
@@ -216,7 +248,8 @@ def _decode_png(photo_bytes):
     # Where a PNG has no alpha, the op fills in the largest sample of the file's depth: 1 of 255 for a 1-bit PNG.
     bit_depth = tf.cast(_bytes_at(photo_bytes, 24, 1)[0], tf.int32)
     no_alpha = tf.cast(tf.bitwise.left_shift(1, bit_depth) - 1, tf.uint8)
-    return tf.cond(tf.reduce_all(alpha == no_alpha), lambda: colour, on_white)
+    photo = tf.cond(tf.reduce_all(alpha == no_alpha), lambda: colour, on_white)
+    return _accept(photo, tf.shape(photo)[:2])
 
 
 # Bytes ---------------------------------------------------------------------------------------------------------------

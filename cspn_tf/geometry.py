@@ -17,6 +17,8 @@ Frames
     crop     a square window of the canvas, resized to `crop_size`: the keypoint network's input
     heatmap  the crop at one pixel in `stride`: the keypoint network's output
 
+How pictures are resampled from one frame to another is in `cspn_tf.resampling`.
+
 Letters in shapes: B photos, N garments a photo, P points, S the side of a square canvas, C of a square crop.
 """
 
@@ -45,74 +47,6 @@ def letterbox_transform(height, width, canvas_size):
     offset_x = (canvas_size - 1.0) / 2.0 - scale * (width - 1.0) / 2.0
     offset_y = (canvas_size - 1.0) / 2.0 - scale * (height - 1.0) / 2.0
     return tf.stack([scale, offset_x, offset_y])
-
-
-def letterbox(photo, canvas_size):
-    """Resize a photo into the middle of a square canvas, antialiased, with `PAD_VALUE` around it.
-
-    Args:
-        photo: uint8 `(H, W, 3)`.
-        canvas_size: side of the canvas, pixels, a Python int.
-
-    Returns:
-        canvas: uint8 `(S, S, 3)`.
-        transform: float32 `(3,)`, see `letterbox_transform`.
-    """
-    shape = tf.shape(photo)
-    transform = letterbox_transform(shape[0], shape[1], canvas_size)
-    scale, offset_xy = transform[0], transform[1:]
-    covered = _covered(shape, scale, offset_xy, canvas_size)
-    # A photo of the canvas's size is only put into its place.
-    fits = tf.equal(scale, 1.0) & tf.reduce_all(tf.equal(offset_xy, tf.round(offset_xy)))
-    content = tf.cond(fits, lambda: photo, lambda: tf.cast(_resample(photo, scale, offset_xy, covered) + 0.5, tf.uint8))
-    padding = tf.constant(int(PAD_VALUE), tf.uint8)
-    canvas = tf.pad(content, _around(covered, canvas_size), constant_values=padding)
-    canvas.set_shape([canvas_size, canvas_size, 3])
-    return canvas, transform
-
-
-def _covered(shape, scale, offset_xy, size):
-    """Return which pixels of a square have their centres inside a picture that is laid on it.
-
-    Args:
-        shape: int32 `(3,)` of the picture.
-        scale, offset_xy: float32 `()` and `(2,)`, with square = scale * picture + offset.
-        size: side of the square, pixels, a Python int.
-
-    Returns:
-        first_xy, last_xy: int32 `(2,)`, both inside the square.
-        is_seen: bool scalar, whether there are such pixels: a picture beside the square, or thinner than the step
-            between its pixels, has none.
-    """
-    size_xy = tf.cast(shape[1::-1], tf.float32)
-    first_xy = tf.cast(tf.math.ceil(offset_xy - 0.5 * scale), tf.int32)
-    last_xy = tf.cast(tf.floor(offset_xy + (size_xy - 0.5) * scale), tf.int32)
-    is_seen = tf.reduce_all((first_xy <= last_xy) & (first_xy < size) & (last_xy >= 0))
-    first_xy = tf.clip_by_value(first_xy, 0, size - 1)
-    return first_xy, tf.clip_by_value(last_xy, first_xy, size - 1), is_seen
-
-
-def _around(covered, size):
-    """Return the rows and columns of a square around its covered part, int32 `(3, 2)`, as `tf.pad` takes them."""
-    first_xy, last_xy, _ = covered
-    around_xy = tf.stack([first_xy, size - 1 - last_xy], axis=1)
-    return tf.concat([around_xy[::-1], [[0, 0]]], axis=0)
-
-
-def _resample(picture, scale, offset_xy, covered):
-    """Resize the covered part of a square from the picture on it, bilinear and antialiased, float32 `(h, w, 3)`."""
-    first_xy, last_xy, is_seen = covered
-    # The op counts from pixel edges: edge frame = index frame + 0.5.
-    translation_xy = offset_xy - tf.cast(first_xy, tf.float32) + 0.5 - 0.5 * scale
-    resampled = tf.raw_ops.ScaleAndTranslate(
-        images=picture[tf.newaxis],
-        size=(last_xy - first_xy + 1)[::-1],
-        scale=tf.stack([scale, scale]),
-        translation=translation_xy[::-1],
-        kernel_type="triangle",
-        antialias=True,
-    )[0]
-    return tf.where(is_seen, resampled, PAD_VALUE)
 
 
 def photo_to_canvas(points_xy_photo, transform):
@@ -146,6 +80,14 @@ def corners_to_boxes(corners_xy):
     """Return boxes of corner points; the inverse of `boxes_to_corners`."""
     shape = tf.concat([tf.shape(corners_xy)[:-2], [-1, 4]], axis=0)
     return tf.reshape(corners_xy, shape)
+
+
+def swap_axes(pairs):
+    """Turn pairs from x, y order to y, x order or back, `(..., 2)`; its own inverse.
+
+    By gathering: TensorFlow's graph optimizers give up on graphs that slice a shape backwards.
+    """
+    return tf.gather(pairs, [1, 0], axis=-1)
 
 
 def swap_box_axes(boxes):
@@ -208,72 +150,6 @@ def canvas_windows_to_photo(windows, transform):
     """Map windows on a canvas to its photo, float32 `(N, 3)`; `transform` as in `canvas_to_photo`, `(3,)`."""
     centres = canvas_to_photo(windows[:, :2], transform)
     return tf.concat([centres, windows[:, 2:] / transform[0]], axis=-1)
-
-
-def crop(canvases, windows, crop_size):
-    """Cut square windows out of canvases and resize them, bilinear and antialiased, with `PAD_VALUE` outside.
-
-    Two products with tent-shaped weight matrices, rows then columns: it converts to TensorFlow Lite, and a tent as
-    wide as the step between samples is what an antialiased bilinear resize does.
-
-    Args:
-        canvases: uint8 or float32 `(B, S, S, 3)`, 0 to 255.
-        windows: float32 `(B, N, 3)` of `crop_windows`, canvas pixels; either B may be 1, to
-            cut the same windows out of every canvas or different ones out of one.
-        crop_size: side of the crops, pixels, a Python int.
-
-    Returns:
-        float32 `(B, N, C, C, 3)`, 0 to 255.
-    """
-    size = canvases.shape[1]
-    windows_x, windows_y, sides = tf.unstack(windows, axis=-1)
-    rows = _tent_weights(windows_y, sides, size, crop_size)
-    columns = _tent_weights(windows_x, sides, size, crop_size)
-    num = windows.shape[1]
-    centred = tf.reshape(tf.cast(canvases, tf.float32) - PAD_VALUE, [-1, size, size * 3])
-    rows = tf.reshape(rows, [-1, num * crop_size, size])
-    picked_rows = tf.reshape(tf.matmul(rows, centred), [-1, num * crop_size, size, 3])
-    picked_rows = tf.reshape(picked_rows, [-1, num, crop_size, size, 3])
-    # (B, N, C, S, 3) to (B, N, C, 3, S), so that the columns' product is over the last axis.
-    picked_rows = tf.reshape(tf.transpose(picked_rows, [0, 1, 2, 4, 3]), [-1, num, crop_size * 3, size])
-    picked = tf.matmul(picked_rows, columns, transpose_b=True)
-    picked = tf.reshape(picked, [-1, num, crop_size, 3, crop_size])
-    return tf.transpose(picked, [0, 1, 2, 4, 3]) + PAD_VALUE
-
-
-def crop_one(picture, window, crop_size):
-    """Cut one square window out of one picture: the same operation as `crop`, several times faster on a CPU.
-
-    It works out only the weights that are not zero, with an op that TensorFlow Lite does not have. Training reads its
-    examples through it; the networks in use are fed by `crop`. What the two give differs by rounding alone, less
-    than 0.02 of 255.
-
-    Args:
-        picture: uint8 or float32 `(H, W, 3)`, 0 to 255, of any size.
-        window: float32 `(3,)` of `crop_windows`, pixels of the picture.
-        crop_size: side of the crop, pixels, a Python int.
-
-    Returns:
-        float32 `(C, C, 3)`, 0 to 255.
-    """
-    scale = crop_size / window[2]
-    offset_xy = (crop_size - 1) / 2 - scale * window[:2]
-    covered = _covered(tf.shape(picture), scale, offset_xy, crop_size)
-    content = _resample(picture, scale, offset_xy, covered)
-    cut = tf.pad(content, _around(covered, crop_size), constant_values=PAD_VALUE)
-    return tf.ensure_shape(cut, [crop_size, crop_size, 3])
-
-
-def _tent_weights(centres, sides, size, crop_size):
-    """Return `(B, N, C, S)` weights: row j holds what each canvas pixel gives to crop pixel j; zeros outside."""
-    step = (sides / crop_size)[..., tf.newaxis]
-    index = tf.range(crop_size, dtype=tf.float32) - (crop_size - 1) / 2
-    positions = centres[..., tf.newaxis] + index * step
-    distance = tf.abs(positions[..., tf.newaxis] - tf.range(size, dtype=tf.float32))
-    weights = tf.maximum(1.0 - distance / tf.maximum(step, 1.0)[..., tf.newaxis], 0.0)
-    total = tf.reduce_sum(weights, axis=-1, keepdims=True)
-    inside = (positions >= -0.5) & (positions <= size - 0.5)
-    return tf.where(inside[..., tf.newaxis], weights / tf.maximum(total, 1e-6), 0.0)
 
 
 def canvas_to_crop(points_xy_canvas, windows, crop_size):

@@ -209,7 +209,7 @@ def _tflite_runner(make_interpreter, content, photo, num_threads):
 def _make_canvas(photo, canvas_size):
     from cspn_tf.config import Config
     from cspn_tf.decoding import decode_photo
-    from cspn_tf.geometry import letterbox
+    from cspn_tf.resampling import letterbox
 
     pixels, _, _ = decode_photo(photo, Config.max_pixels)
     canvas, _ = letterbox(pixels, canvas_size)

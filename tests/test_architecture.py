@@ -17,7 +17,7 @@ TIERS = [
     [{"cspn_tf"}],
     [{"cspn_tf.garments", "cspn_tf.console", "cspn_tf.config", "cspn_tf.contract", "cspn_tf.files"}],
     [{"cspn_tf.geometry"}],
-    [{"cspn_tf.decoding", "cspn_tf.heatmaps"}],
+    [{"cspn_tf.decoding", "cspn_tf.heatmaps", "cspn_tf.resampling"}],
     [
         {"cspn_tf.data"},
         {"cspn_tf.models"},

@@ -17,7 +17,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from cspn_tf import geometry
+from cspn_tf import geometry, resampling
 from cspn_tf.console import UserError
 from cspn_tf.data.augmentation import boxes, camera, colour, deformation, draws, flip, occlusion
 from cspn_tf.data.tfrecords import parse_example, read_manifest, shard_paths
@@ -407,7 +407,7 @@ def to_source(example, *, canvas_size, always_canvas):
     transform = geometry.letterbox_transform(height, width, canvas_size)
 
     def canvas():
-        return geometry.letterbox(photo, canvas_size)[0], tf.constant([1.0, 0.0, 0.0])
+        return resampling.letterbox(photo, canvas_size)[0], tf.constant([1.0, 0.0, 0.0])
 
     def padded_photo():
         pad_yx = (tf.maximum(height, width) - [height, width] + 1) // 2
@@ -479,7 +479,7 @@ def to_detector_input(example, *, input_size):
         boxes_xyxy: float32 `(G, 4)`, pixels of the image; they may reach beyond it.
     """
     window = example["window"]
-    image = geometry.crop_one(example["source"], _in_source(example, window), input_size)
+    image = resampling.crop_one(example["source"], _in_source(example, window), input_size)
     corners = geometry.boxes_to_corners(example["boxes_xyxy_canvas"])
     boxes_xyxy = geometry.corners_to_boxes(geometry.canvas_to_crop(corners, window, input_size))
     return {**example, "image": image, "boxes_xyxy": boxes_xyxy}
@@ -580,7 +580,7 @@ def cut_garment(example, *, crop_size):
     window = example["window"]
     return {
         **example,
-        "crop": geometry.crop_one(example["source"], _in_source(example, window), crop_size),
+        "crop": resampling.crop_one(example["source"], _in_source(example, window), crop_size),
         "keypoints_xy_crop": geometry.canvas_to_crop(example["keypoints_xy_canvas"], window, crop_size),
     }
 

@@ -56,5 +56,5 @@ def mask_absent(keypoints_xy, keypoint_scores, garment_types):
 
 def clip_points(points_xy, image_size):
     """Clip points `(..., 2)` to the pixels of a picture whose height and width are `image_size`, int32 `(..., 2)`."""
-    limits = tf.cast(tf.maximum(image_size[..., ::-1] - 1, 0), tf.float32)
+    limits = tf.cast(tf.maximum(geometry.swap_axes(image_size) - 1, 0), tf.float32)
     return tf.clip_by_value(points_xy, 0.0, limits)

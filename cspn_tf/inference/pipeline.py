@@ -5,31 +5,48 @@
     bytes -> photo -> canvas -> detector -> boxes -> windows -> crops -> CSPN -> heatmaps -> keypoints
              `serve`, `pixels`  |----------------- `garments_on_canvas` -----------------------------|
 
+The networks run as constants, see `cspn_tf.inference.frozen`. TensorFlow Lite, which wants every shape static, gets the
+garments of its one photo one after another; elsewhere those of all photos go through the keypoint network together.
+
 Letters in shapes: B photos, N `max_garments` rows a photo, M garments found in the whole batch, S side of the canvas,
 D of the detector's input, C of a crop.
 """
 
+import keras
 import tensorflow as tf
 
-from cspn_tf import decoding, geometry
+from cspn_tf import decoding, geometry, resampling
 from cspn_tf.config import Config
 from cspn_tf.garments import NUM_KEYPOINTS
+from cspn_tf.inference.frozen import freeze
 from cspn_tf.inference.photo_outputs import clip_points, mask_absent, outputs_on_photos
 from cspn_tf.models import checkpoints
 from cspn_tf.models.keypoint_networks import decode_prediction, prediction_network
 
 
-def load_pipeline(detector_dir, keypoints_dir) -> "GarmentPipeline":
+# What the layers of the networks can compute in: the Keras policy of each.
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+def load_pipeline(detector_dir, keypoints_dir, precision="float32") -> "GarmentPipeline":
     """Return the pipeline of two trained networks.
 
     Args:
         detector_dir, keypoints_dir: what `training.train_detector` and `training.train_keypoints` wrote.
+        precision: what the networks compute in, one of `PRECISIONS`, whatever they were trained in. bfloat16 needs a
+            CPU that has it (AVX-512 BF16 or AMX), where it is about half again as fast; boxes, scores and heatmaps
+            stay float32.
 
     Raises:
         UserError: if one is not such a directory, or the two do not go together.
     """
-    detector_config, detector = checkpoints.load_detector(detector_dir)
-    keypoint_config, keypoint_network = checkpoints.load_keypoints(keypoints_dir)
+    policy = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(PRECISIONS[precision])
+    try:
+        detector_config, detector = checkpoints.load_detector(detector_dir)
+        keypoint_config, keypoint_network = checkpoints.load_keypoints(keypoints_dir)
+    finally:
+        keras.mixed_precision.set_global_policy(policy)
     return GarmentPipeline(checkpoints.joint_config(detector_config, keypoint_config), detector, keypoint_network)
 
 
@@ -38,8 +55,8 @@ class GarmentPipeline(tf.Module):
 
     Args:
         config: a `Config`.
-        detector: what `build_detector(config.detector)` gives, trained.
-        keypoint_network: what `build_keypoint_network(config.keypoints)` gives, trained.
+        detector: what `build_detector(config.detector)` gives, trained; later training does not reach the pipeline.
+        keypoint_network: what `build_keypoint_network(config.keypoints)` gives, trained; likewise.
     """
 
     def __init__(self, config: Config, detector, keypoint_network):
@@ -47,6 +64,7 @@ class GarmentPipeline(tf.Module):
         self.config = config
         self._detector = detector
         self._keypoint_network = prediction_network(keypoint_network, config.keypoints)
+        self._frozen = {}
         # Spelled out here and not as decorators, because they belong to the served contract.
         self.serve = tf.function(self._serve, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
         self.pixels = tf.function(
@@ -61,10 +79,35 @@ class GarmentPipeline(tf.Module):
             ],
         )
 
-    @property
-    def network_variables(self):
-        """All variables that inference reads, in a fixed order."""
-        return [*self._detector.variables, *self._keypoint_network.variables]
+    def detect(self, images):
+        """Run the detector alone.
+
+        Args:
+            images: float32 `(B, D, D, 3)`, 0 to 255.
+
+        Returns:
+            boxes, types and scores, as `GarmentDetector.detect`.
+        """
+        return self._run("detector", self._detector.detect, images)
+
+    def predict(self, crops):
+        """Run the keypoint network alone.
+
+        Args:
+            crops: float32 `(M, C, C, 3)`, 0 to 255.
+
+        Returns:
+            What `decode_prediction` reads.
+        """
+        return self._run("keypoints", lambda crops: self._keypoint_network(crops, training=False), crops)
+
+    def _run(self, name, network, images):
+        """Run a network with its weights as constants, made so once for each static shape."""
+        key = (name, *images.shape)
+        if key not in self._frozen:
+            with tf.init_scope():  # outside of whatever graph is being built
+                self._frozen[key] = freeze(network, tf.TensorSpec(images.shape, images.dtype))
+        return self._frozen[key](images)
 
     # The served signatures ---------------------------------------------------------------------------------------
 
@@ -111,7 +154,8 @@ class GarmentPipeline(tf.Module):
         transforms = tf.gather(transforms, photo_of_box)
         corners = geometry.photo_to_canvas(geometry.boxes_to_corners(boxes_xyxy_photo[:, tf.newaxis]), transforms)
         boxes_xyxy_canvas = geometry.corners_to_boxes(corners)[:, 0]
-        keypoints_xy, scores = self._keypoints_of_rows(canvases, photo_of_box, boxes_xyxy_canvas)
+        halves = resampling.halve(canvases)
+        keypoints_xy, scores = self._keypoints_of_rows(canvases, halves, photo_of_box, boxes_xyxy_canvas)
         limits = tf.gather(image_sizes, photo_of_box)[:, tf.newaxis]
         keypoints_xy = clip_points(geometry.canvas_to_photo(keypoints_xy, transforms), limits)
         return mask_absent(keypoints_xy, scores, garment_types)
@@ -130,12 +174,13 @@ class GarmentPipeline(tf.Module):
         return _map_photos(self._read_photo, image_bytes, "image_bytes", self.config.canvas_size)
 
     def _read_photo(self, photo_bytes):
-        photo, image_size, status = decoding.decode_photo(photo_bytes, self.config.max_pixels)
-        canvas, transform = geometry.letterbox(photo, self.config.canvas_size)
+        size = self.config.canvas_size
+        photo, image_size, status = decoding.decode_photo(photo_bytes, self.config.max_pixels, size)
+        canvas, transform = resampling.letterbox(photo, size, tf.maximum(image_size, 1))
         return canvas, transform, image_size, tf.cast(status, tf.int32)
 
     def _take_photo(self, photo):
-        canvas, transform = geometry.letterbox(photo, self.config.canvas_size)
+        canvas, transform = resampling.letterbox(photo, self.config.canvas_size)
         return canvas, transform, tf.shape(photo)[:2], tf.constant(decoding.STATUS_OK, tf.int32)
 
     # From canvases to garments -----------------------------------------------------------------------------------
@@ -144,52 +189,53 @@ class GarmentPipeline(tf.Module):
         """Find garments and their keypoints on canvases.
 
         Args:
-            canvases: uint8 `(B, S, S, 3)`. With a static B every row of every photo is computed and all shapes are
-                static; with an unknown B only the garments that are there.
+            canvases: uint8 `(B, S, S, 3)`. With a static B, which must be 1, all shapes are static and all operations
+                are ones that TensorFlow Lite has.
 
         Returns:
             A dict, in canvas pixels, all zeros where a row is padding:
             num_garments int32 `(B,)`, boxes float32 `(B, N, 4)`, classes int32 `(B, N)`, scores float32 `(B, N)`,
             keypoints float32 `(B, N, 8, 2)`, keypoint_scores float32 `(B, N, 8)`.
         """
-        return self.keypoints_on_canvas(canvases, *self.detect_on_canvas(canvases))
+        halves = resampling.halve(canvases)
+        return self.keypoints_on_canvas(canvases, halves, *self.detect_on_canvas(canvases, halves))
 
-    def detect_on_canvas(self, canvases):
+    def detect_on_canvas(self, canvases, halves):
         """Find garments on canvases.
 
         Args:
             canvases: uint8 `(B, S, S, 3)`.
+            halves: float32 `(B, S / 2, S / 2, 3)`, of `resampling.halve`.
 
         Returns:
             boxes: float32 `(B, N, 4)`, canvas pixels; anything where a row is padding.
             classes: int32 `(B, N)`, 0 where a row is padding.
             scores: float32 `(B, N)`.
         """
-        config = self.config
-        whole = geometry.whole_window(config.canvas_size)
-        inputs = geometry.crop(canvases, whole[tf.newaxis, tf.newaxis], config.detector.input_size)[:, 0]
-        boxes, classes, scores = self._detector.detect(inputs)
-        corners = geometry.crop_to_canvas(geometry.boxes_to_corners(boxes), whole, config.detector.input_size)
-        boxes = geometry.clip_boxes(geometry.corners_to_boxes(corners), config.canvas_size, config.canvas_size)
-        return boxes, classes, scores
+        size, input_size = self.config.canvas_size, self.config.detector.input_size
+        boxes, classes, scores = self.detect(resampling.resize_canvases(canvases, halves, input_size))
+        corners = geometry.crop_to_canvas(geometry.boxes_to_corners(boxes), geometry.whole_window(size), input_size)
+        return geometry.clip_boxes(geometry.corners_to_boxes(corners), size, size), classes, scores
 
-    def keypoints_on_canvas(self, canvases, boxes, classes, scores):
+    def keypoints_on_canvas(self, canvases, halves, boxes, classes, scores):
         """Find the keypoints of garments that `detect_on_canvas` found; returns what `garments_on_canvas` does."""
         config = self.config
         num_rows = config.detector.max_garments
         real = classes > 0
         flat_boxes = tf.reshape(boxes, [-1, 4])
+        num_flat = tf.shape(flat_boxes)[0]
         if canvases.shape[0] is None:
             rows = tf.cast(tf.where(tf.reshape(real, [-1]))[:, 0], tf.int32)
             # A network cannot run on no crops at all; where there is no garment it looks at one row of padding.
             rows = tf.cond(tf.size(rows) > 0, lambda: rows, lambda: tf.zeros([1], tf.int32))
-        else:
-            rows = tf.range(canvases.shape[0] * num_rows)
-        keypoints, keypoint_scores = self._keypoints_of_rows(canvases, rows // num_rows, tf.gather(flat_boxes, rows))
-        if canvases.shape[0] is None:
-            num_flat = tf.shape(flat_boxes)[0]
+            keypoints, keypoint_scores = self._keypoints_of_rows(
+                canvases, halves, rows // num_rows, tf.gather(flat_boxes, rows)
+            )
             keypoints = tf.scatter_nd(rows[:, tf.newaxis], keypoints, [num_flat, NUM_KEYPOINTS, 2])
             keypoint_scores = tf.scatter_nd(rows[:, tf.newaxis], keypoint_scores, [num_flat, NUM_KEYPOINTS])
+        else:
+            num_found = tf.reduce_sum(tf.cast(real, tf.int32))
+            keypoints, keypoint_scores = self._keypoints_one_by_one(canvases, halves, flat_boxes, num_found)
         keypoints, keypoint_scores = mask_absent(
             tf.reshape(tf.clip_by_value(keypoints, 0.0, config.canvas_size - 1.0), [-1, num_rows, NUM_KEYPOINTS, 2]),
             tf.reshape(keypoint_scores, [-1, num_rows, NUM_KEYPOINTS]),
@@ -204,11 +250,11 @@ class GarmentPipeline(tf.Module):
             "keypoint_scores": keypoint_scores,
         }
 
-    def _keypoints_of_rows(self, canvases, photo_of_row, boxes_xyxy_canvas):
-        """Find the keypoints of garments.
+    def _keypoints_of_rows(self, canvases, halves, photo_of_row, boxes_xyxy_canvas):
+        """Find the keypoints of garments, all at once.
 
         Args:
-            canvases: uint8 `(B, S, S, 3)`.
+            canvases, halves: as `detect_on_canvas` takes them.
             photo_of_row: int32 `(M,)`, the canvas of each garment.
             boxes_xyxy_canvas: float32 `(M, 4)`.
 
@@ -216,10 +262,40 @@ class GarmentPipeline(tf.Module):
             keypoints_xy_canvas: float32 `(M, 8, 2)`.
             keypoint_scores: float32 `(M, 8)`.
         """
-        config = self.config.keypoints
         windows = geometry.keypoint_windows(boxes_xyxy_canvas, self.config)
-        crops = geometry.crop(tf.gather(canvases, photo_of_row), windows[:, tf.newaxis], config.crop_size)[:, 0]
-        keypoints_xy_crop, scores = decode_prediction(self._keypoint_network(crops, training=False), config)
+        crop_size = self.config.keypoints.crop_size
+        crops = resampling.crop_canvases(canvases, halves, photo_of_row, windows, crop_size)
+        return self._keypoints_of_crops(crops, windows)
+
+    def _keypoints_one_by_one(self, canvases, halves, boxes_xyxy_canvas, num_found):
+        """Find the keypoints of the first garments of one photo, one after another, in static shapes.
+
+        Args:
+            canvases, halves: of one photo.
+            boxes_xyxy_canvas: float32 `(N, 4)`.
+            num_found: int32 scalar, how many of them to look at.
+
+        Returns:
+            keypoints_xy_canvas: float32 `(N, 8, 2)`, zeros where not looked at.
+            keypoint_scores: float32 `(N, 8)`, likewise.
+        """
+        num_rows = self.config.detector.max_garments
+        windows = geometry.keypoint_windows(boxes_xyxy_canvas, self.config)
+        crop_size = self.config.keypoints.crop_size
+
+        def find_next(row, keypoints, scores):
+            window = tf.gather(windows, row)
+            cut = resampling.crop_canvas(canvases[0], halves[0], window, crop_size)
+            found, found_scores = self._keypoints_of_crops(cut[tf.newaxis], window[tf.newaxis])
+            here = tf.one_hot(row, num_rows)[:, tf.newaxis]
+            return row + 1, keypoints + here[..., tf.newaxis] * found, scores + here * found_scores
+
+        first = (0, tf.zeros([num_rows, NUM_KEYPOINTS, 2]), tf.zeros([num_rows, NUM_KEYPOINTS]))
+        return tf.while_loop(lambda row, *_: row < num_found, find_next, first)[1:]
+
+    def _keypoints_of_crops(self, crops, windows):
+        config = self.config.keypoints
+        keypoints_xy_crop, scores = decode_prediction(self.predict(crops), config)
         return geometry.crop_to_canvas(keypoints_xy_crop, windows, config.crop_size), scores
 
 

@@ -135,13 +135,13 @@ def from_tflite(path) -> Predictor:
 
 def _predict_on_canvas(runner, canvas_size, shapes, photo_bytes):
     """Return the served outputs of one photo, without the batch's dimension, from a model that knows only a canvas."""
-    from cspn_tf import decoding, geometry
+    from cspn_tf import decoding, resampling
     from cspn_tf.inference.photo_outputs import outputs_on_photos
 
-    photo, image_size, status = decoding.decode_photo(photo_bytes, Config.max_pixels)
+    photo, image_size, status = decoding.decode_photo(photo_bytes, Config.max_pixels, canvas_size)
     if int(status) != 0:
         return _no_garments(int(status), shapes)
-    canvas, transform = geometry.letterbox(photo, canvas_size)
+    canvas, transform = resampling.letterbox(photo, canvas_size, image_size)
     found = runner(**{CANVAS_INPUT: canvas[np.newaxis].numpy()})
     outputs = outputs_on_photos(found, transform[np.newaxis], image_size[np.newaxis], status[np.newaxis])
     return {name: outputs[name][0].numpy() for name in OUTPUTS}

@@ -8,6 +8,7 @@ Letters in shapes: B photos, N rows of the outputs, G garments of a photo, S the
 import numpy as np
 import tensorflow as tf
 
+from cspn_tf import resampling
 from cspn_tf.contract import OUTPUTS
 from cspn_tf.inference.photo_outputs import outputs_on_photos
 from cspn_tf.inference.pipeline import GarmentPipeline
@@ -82,11 +83,13 @@ class _Network:
 
         def detect(image_bytes):
             frames = pipeline.read_photos(image_bytes)
-            return frames, pipeline.detect_on_canvas(frames[0])
+            return frames, pipeline.detect_on_canvas(frames[0], resampling.halve(frames[0]))
 
         def finish(frames, detections):
             canvases, *rest = frames
-            return outputs_on_photos(pipeline.keypoints_on_canvas(canvases, *detections), *rest)
+            return outputs_on_photos(
+                pipeline.keypoints_on_canvas(canvases, resampling.halve(canvases), *detections), *rest
+            )
 
         boxes = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, 4], tf.float32), tf.TensorSpec([None], tf.int32))
         self.detect = tf.function(detect, input_signature=[tf.TensorSpec([None], tf.string)])

@@ -298,7 +298,7 @@ def _build_body(config, pretrained):
     """Build backbone and pyramid: float32 `(B, D, D, 3)` to a dict of `"P<l>"`: `(B, D / 2**l, D / 2**l, width)`."""
     # ---- Inputs ----
     width, separable = config.pyramid_width, config.separable
-    finest, coarsest = config.min_level, min(config.max_level, 5)
+    finest, coarsest = config.min_level, min(config.max_level, config.backbone_level)
     images = keras.Input((config.input_size, config.input_size, 3), name="images")
     levels = range(finest, coarsest + 1)
     features = build_backbone_of(config, config.input_size, levels, pretrained=pretrained)(images)
@@ -308,8 +308,8 @@ def _build_body(config, pretrained):
     maps = {coarsest: normalised_conv(deepest, width, 3, f"p{coarsest}_smooth", separable=separable)}
     for level in range(coarsest - 1, finest - 1, -1):
         maps[level] = merge_down(maps[level + 1], features[f"P{level}"], width, f"p{level}", separable=separable)
-    if config.max_level == 6:
-        maps[6] = keras.layers.MaxPool2D(name="p6_pool")(maps[5])
+    for level in range(coarsest + 1, config.max_level + 1):
+        maps[level] = keras.layers.MaxPool2D(name=f"p{level}_pool")(maps[level - 1])
 
     # ---- Named outputs ----
     return keras.Model(images, {f"P{level}": map_ for level, map_ in maps.items()}, name="body")

@@ -18,7 +18,7 @@ import math
 import tensorflow as tf
 import tensorflow_addons as tfa
 
-from cspn_tf import geometry
+from cspn_tf import geometry, resampling
 from cspn_tf.data.augmentation.ranges import around_zero
 
 ROTATION_CHANCE = 0.6
@@ -64,7 +64,7 @@ def cut_garment(example, *, crop_size):
     def cut(border):
         wide = tf.concat([window[:2], window[2:] * (1 + 2 * border / crop_size)], axis=0)
         in_source = geometry.canvas_windows_to_photo(wide[tf.newaxis], example["source_transform"])[0]
-        return geometry.crop_one(example["source"], in_source, crop_size + 2 * border)
+        return resampling.crop_one(example["source"], in_source, crop_size + 2 * border)
 
     def deformed():
         picture = cut(border)

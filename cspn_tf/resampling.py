@@ -1,0 +1,313 @@
+"""How pictures are resampled from one frame of `cspn_tf.geometry` to another: photo to canvas, canvas to crop.
+
+::
+
+    photo --letterbox--> canvas --halve--> half canvas
+                            |                  |
+                            +---- crops -------+        each from the one whose pixels are about the crop's
+
+Letters in shapes: B photos, M crops, H, W size of a photo, S side of a square canvas, C of a square crop.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from cspn_tf.geometry import PAD_VALUE, letterbox_transform, swap_axes, whole_window
+
+# Halving by a tent two pixels wide on either side, as an antialiased bilinear resize does.
+_HALVING = np.array([1, 3, 3, 1], np.float32) / 8
+# Positions nearer to a picture's edge than this may be taken to lie outside it.
+_EDGE = 1e-2
+# From how many canvas pixels a crop pixel on the half canvas shows as much: half way between its own step and twice it.
+_HALF_FROM_STEP = 1.5
+
+
+# Photo to canvas -----------------------------------------------------------------------------------------------------
+
+
+def letterbox(photo, canvas_size, image_size=None):
+    """Resize a photo into the middle of a square canvas, with `PAD_VALUE` around it.
+
+    Bilinear, and antialiased where the picture given is more than twice too large. Between the two, what little
+    aliasing there is goes when crops and the detector's input are cut out of the canvas: these are antialiased.
+
+    Args:
+        photo: uint8 `(H, W, 3)`, or that shrunk by a whole number while it was decoded, see `decoding.decode_photo`.
+        canvas_size: side of the canvas, pixels, a Python int.
+        image_size: int32 `(2,)`, H and W; None where the photo is not shrunk.
+
+    Returns:
+        canvas: uint8 `(S, S, 3)`.
+        transform: float32 `(3,)`, see `geometry.letterbox_transform`.
+    """
+    shape = tf.shape(photo)[:2]
+    image_size = shape if image_size is None else image_size
+    transform = letterbox_transform(image_size[0], image_size[1], canvas_size)
+    covered = _covered(image_size, transform[0], transform[1:], canvas_size)
+    # From the picture given to the canvas: a pixel of it is `ratio` pixels of the photo, in each direction.
+    ratio = tf.round(tf.cast(tf.reduce_max(image_size), tf.float32) / tf.cast(tf.reduce_max(shape), tf.float32))
+    scale = transform[0] * ratio
+    offset_xy = transform[1:] + transform[0] * (0.5 * ratio - 0.5)
+    fits = tf.equal(scale, 1.0) & tf.reduce_all(tf.equal(offset_xy, tf.round(offset_xy)))
+
+    def resized():
+        how = tf.cond(
+            scale > 0.5,
+            lambda: _interpolate(photo, scale, offset_xy, covered),
+            lambda: _resample(photo, scale, offset_xy, covered),
+        )
+        return tf.cast(how + 0.5, tf.uint8)
+
+    # A photo of the canvas's size is only put into its place.
+    content = tf.cond(fits, lambda: photo, resized)
+    padding = tf.constant(int(PAD_VALUE), tf.uint8)
+    canvas = tf.pad(content, _around(covered, canvas_size), constant_values=padding)
+    canvas.set_shape([canvas_size, canvas_size, 3])
+    return canvas, transform
+
+
+def _interpolate(picture, scale, offset_xy, covered):
+    """Resize the covered part of a square from the picture on it, bilinear, float32 `(h, w, 3)`.
+
+    What `_resample` does where nothing shrinks, many times faster. In two strips, which run side by side.
+    """
+    first_xy, last_xy, is_seen = covered
+    num_x, num_y = tf.unstack(last_xy - first_xy + 1)
+    strip = (num_y + 1) // 2
+
+    def positions(square_xy):
+        return (tf.cast(square_xy, tf.float32) - offset_xy) / scale
+
+    limits_xy = tf.cast(swap_axes(tf.shape(picture)[:2]) - 1, tf.float32)
+    is_inside = tf.reduce_all((positions(first_xy) >= _EDGE) & (positions(last_xy) <= limits_xy - _EDGE))
+    # The op takes what lies beyond the outermost centres for padding: the edge has to go on a little.
+    picture, border = tf.cond(is_inside, lambda: (picture, 0.0), lambda: (_with_edge(picture), 1.0))
+    limits_xy = tf.maximum(limits_xy + 2.0 * border, 1.0)
+    starts_y = tf.stack([first_xy[1], first_xy[1] + strip])
+    top_left = positions(tf.stack([[first_xy[0]] * 2, starts_y], axis=1)) + border
+    bottom_right = positions(tf.stack([[last_xy[0]] * 2, starts_y + strip - 1], axis=1)) + border
+    boxes = tf.concat([swap_axes(top_left / limits_xy), swap_axes(bottom_right / limits_xy)], axis=1)
+    strips = tf.raw_ops.CropAndResize(
+        image=picture[tf.newaxis],
+        boxes=boxes,
+        box_ind=[0, 0],
+        crop_size=tf.stack([strip, num_x]),
+        extrapolation_value=PAD_VALUE,
+    )
+    resized = tf.reshape(strips, [2 * strip, num_x, 3])[:num_y]
+    return tf.where(is_seen, resized, PAD_VALUE)
+
+
+def _with_edge(picture):
+    """Repeat the outermost pixels of a picture once more."""
+    picture = tf.concat([picture[:1], picture, picture[-1:]], axis=0)
+    return tf.concat([picture[:, :1], picture, picture[:, -1:]], axis=1)
+
+
+def _covered(shape, scale, offset_xy, size):
+    """Return which pixels of a square have their centres inside a picture that is laid on it.
+
+    Args:
+        shape: int32, height and width of the picture, and whatever follows.
+        scale, offset_xy: float32 `()` and `(2,)`, with square = scale * picture + offset.
+        size: side of the square, pixels, a Python int.
+
+    Returns:
+        first_xy, last_xy: int32 `(2,)`, both inside the square.
+        is_seen: bool scalar, whether there are such pixels: a picture beside the square, or thinner than the step
+            between its pixels, has none.
+    """
+    size_xy = tf.cast(swap_axes(shape[:2]), tf.float32)
+    first_xy = tf.cast(tf.math.ceil(offset_xy - 0.5 * scale), tf.int32)
+    last_xy = tf.cast(tf.floor(offset_xy + (size_xy - 0.5) * scale), tf.int32)
+    is_seen = tf.reduce_all((first_xy <= last_xy) & (first_xy < size) & (last_xy >= 0))
+    first_xy = tf.clip_by_value(first_xy, 0, size - 1)
+    return first_xy, tf.clip_by_value(last_xy, first_xy, size - 1), is_seen
+
+
+def _around(covered, size):
+    """Return the rows and columns of a square around its covered part, int32 `(3, 2)`, as `tf.pad` takes them."""
+    first_xy, last_xy, _ = covered
+    around_xy = tf.stack([first_xy, size - 1 - last_xy], axis=1)
+    return tf.stack([around_xy[1], around_xy[0], [0, 0]])
+
+
+def _resample(picture, scale, offset_xy, covered):
+    """Resize the covered part of a square from the picture on it, bilinear and antialiased, float32 `(h, w, 3)`."""
+    first_xy, last_xy, is_seen = covered
+    # The op counts from pixel edges: edge frame = index frame + 0.5.
+    translation_xy = offset_xy - tf.cast(first_xy, tf.float32) + 0.5 - 0.5 * scale
+    resampled = tf.raw_ops.ScaleAndTranslate(
+        images=picture[tf.newaxis],
+        size=swap_axes(last_xy - first_xy + 1),
+        scale=tf.stack([scale, scale]),
+        translation=swap_axes(translation_xy),
+        kernel_type="triangle",
+        antialias=True,
+    )[0]
+    return tf.where(is_seen, resampled, PAD_VALUE)
+
+
+# Canvas to half canvas, to crops and to the detector's input ----------------------------------------------------------
+
+
+def halve(canvases):
+    """Resize canvases to half their side, bilinear and antialiased, with `PAD_VALUE` outside.
+
+    What `crop` of the whole window does, as one convolution.
+
+    Args:
+        canvases: uint8 `(B, S, S, 3)`, S even.
+
+    Returns:
+        float32 `(B, S / 2, S / 2, 3)`, 0 to 255.
+    """
+    kernel = np.einsum("i,j,cd->ijcd", _HALVING, _HALVING, np.eye(3, dtype=np.float32))
+    around = [[0, 0], [1, 1], [1, 1], [0, 0]]
+    halves = tf.nn.conv2d(tf.cast(canvases, tf.float32) - PAD_VALUE, kernel, 2, around)
+    # An eighth of the kernel lies outside at each edge; what lies inside then counts for all.
+    inside = np.ones(canvases.shape[1] // 2, np.float32)
+    inside[[0, -1]] = 1 / (1 - _HALVING[0])
+    return halves * (inside[:, np.newaxis, np.newaxis] * inside[:, np.newaxis]) + PAD_VALUE
+
+
+def resize_canvases(canvases, halves, size):
+    """Resize canvases to the side that the detector reads.
+
+    Args:
+        canvases, halves: uint8 `(B, S, S, 3)`, and what `halve` gives for them.
+        size: side of the result, pixels, a Python int; at S and S / 2 there is nothing left to do.
+
+    Returns:
+        float32 `(B, size, size, 3)`, 0 to 255.
+    """
+    if size == canvases.shape[1]:
+        return tf.cast(canvases, tf.float32)
+    if size == halves.shape[1]:
+        return halves
+    return crop(canvases, whole_window(canvases.shape[1])[tf.newaxis, tf.newaxis], size)[:, 0]
+
+
+def crop_canvases(canvases, halves, photo_of_crop, windows, crop_size):
+    """Cut square windows out of canvases, bilinear, each out of the half canvas where that has the detail it shows.
+
+    Args:
+        canvases, halves: uint8 `(B, S, S, 3)`, and what `halve` gives for them.
+        photo_of_crop: int32 `(M,)`, the canvas of each crop.
+        windows: float32 `(M, 3)` of `geometry.crop_windows`, canvas pixels.
+        crop_size: side of the crops, pixels, a Python int.
+
+    Returns:
+        float32 `(M, C, C, 3)`, 0 to 255, `PAD_VALUE` outside the canvas.
+    """
+
+    def cut(picture, window):
+        reach = window[2] * ((crop_size - 1) / (2 * crop_size))
+        centre_yx = swap_axes(window[:2])
+        corners = tf.concat([centre_yx - reach, centre_yx + reach], axis=0) / (picture.shape[0] - 1)
+        return tf.raw_ops.CropAndResize(
+            image=picture[tf.newaxis],
+            boxes=corners[tf.newaxis],
+            box_ind=[0],
+            crop_size=[crop_size, crop_size],
+            extrapolation_value=PAD_VALUE,
+        )[0]
+
+    def cut_next(row):
+        photo, window = row
+        return _cut_where_it_fits(canvases[photo], halves[photo], window, crop_size, cut)
+
+    crop_spec = tf.TensorSpec([crop_size, crop_size, 3], tf.float32)
+    return tf.map_fn(cut_next, (photo_of_crop, windows), fn_output_signature=crop_spec)
+
+
+def crop_canvas(canvas, half, window, crop_size):
+    """Do what `crop_canvases` does for one window, in operations that TensorFlow Lite has.
+
+    Args:
+        canvas, half: uint8 `(S, S, 3)`, and float32 `(S / 2, S / 2, 3)`.
+        window: float32 `(3,)`.
+        crop_size: side of the crop, pixels, a Python int.
+
+    Returns:
+        float32 `(C, C, 3)`.
+    """
+
+    def cut(picture, window):
+        return crop(picture[tf.newaxis], window[tf.newaxis, tf.newaxis], crop_size, antialias=False)[0, 0]
+
+    return _cut_where_it_fits(canvas, half, window, crop_size, cut)
+
+
+def _cut_where_it_fits(canvas, half, window, crop_size, cut):
+    in_half = tf.concat([(window[:2] + 0.5) / 2.0 - 0.5, window[2:] / 2.0], axis=0)
+    return tf.cond(window[2] >= _HALF_FROM_STEP * crop_size, lambda: cut(half, in_half), lambda: cut(canvas, window))
+
+
+def crop(canvases, windows, crop_size, antialias=True):
+    """Cut square windows out of canvases and resize them, bilinear, with `PAD_VALUE` outside.
+
+    Two products with tent-shaped weight matrices, rows then columns: it converts to TensorFlow Lite, and a tent as
+    wide as the step between samples is what an antialiased bilinear resize does.
+
+    Args:
+        canvases: uint8 or float32 `(B, S, S, 3)`, 0 to 255.
+        windows: float32 `(B, N, 3)` of `crop_windows`, canvas pixels; either B may be 1, to
+            cut the same windows out of every canvas or different ones out of one.
+        crop_size: side of the crops, pixels, a Python int.
+        antialias: average over the step between samples where that is more than a pixel. Where not, the crop is
+            padding beyond the outermost centres and not only beyond the edge, as in `crop_canvases`.
+
+    Returns:
+        float32 `(B, N, C, C, 3)`, 0 to 255.
+    """
+    size = canvases.shape[1]
+    windows_x, windows_y, sides = tf.unstack(windows, axis=-1)
+    rows = _tent_weights(windows_y, sides, size, crop_size, antialias)
+    columns = _tent_weights(windows_x, sides, size, crop_size, antialias)
+    num = windows.shape[1]
+    centred = tf.reshape(tf.cast(canvases, tf.float32) - PAD_VALUE, [-1, size, size * 3])
+    rows = tf.reshape(rows, [-1, num * crop_size, size])
+    picked_rows = tf.reshape(tf.matmul(rows, centred), [-1, num * crop_size, size, 3])
+    picked_rows = tf.reshape(picked_rows, [-1, num, crop_size, size, 3])
+    # (B, N, C, S, 3) to (B, N, C, 3, S), so that the columns' product is over the last axis.
+    picked_rows = tf.reshape(tf.transpose(picked_rows, [0, 1, 2, 4, 3]), [-1, num, crop_size * 3, size])
+    picked = tf.matmul(picked_rows, columns, transpose_b=True)
+    picked = tf.reshape(picked, [-1, num, crop_size, 3, crop_size])
+    return tf.transpose(picked, [0, 1, 2, 4, 3]) + PAD_VALUE
+
+
+def crop_one(picture, window, crop_size):
+    """Cut one square window out of one picture: the same operation as `crop`, antialiased, several times faster.
+
+    It works out only the weights that are not zero, with an op that TensorFlow Lite does not have. What the two give
+    differs by rounding alone, less than 0.02 of 255.
+
+    Args:
+        picture: uint8 or float32 `(H, W, 3)`, 0 to 255, of any size.
+        window: float32 `(3,)` of `crop_windows`, pixels of the picture.
+        crop_size: side of the crop, pixels, a Python int.
+
+    Returns:
+        float32 `(C, C, 3)`, 0 to 255.
+    """
+    scale = crop_size / window[2]
+    offset_xy = (crop_size - 1) / 2 - scale * window[:2]
+    covered = _covered(tf.shape(picture), scale, offset_xy, crop_size)
+    content = _resample(picture, scale, offset_xy, covered)
+    cut = tf.pad(content, _around(covered, crop_size), constant_values=PAD_VALUE)
+    return tf.ensure_shape(cut, [crop_size, crop_size, 3])
+
+
+def _tent_weights(centres, sides, size, crop_size, antialias):
+    """Return `(B, N, C, S)` weights: row j holds what each canvas pixel gives to crop pixel j; zeros outside."""
+    step = (sides / crop_size)[..., tf.newaxis]
+    index = tf.range(crop_size, dtype=tf.float32) - (crop_size - 1) / 2
+    positions = centres[..., tf.newaxis] + index * step
+    distance = tf.abs(positions[..., tf.newaxis] - tf.range(size, dtype=tf.float32))
+    reach = tf.maximum(step, 1.0)[..., tf.newaxis] if antialias else 1.0
+    weights = tf.maximum(1.0 - distance / reach, 0.0)
+    total = tf.reduce_sum(weights, axis=-1, keepdims=True)
+    border = 0.5 if antialias else 0.0
+    inside = (positions >= -border) & (positions <= size - 1 + border)
+    return tf.where(inside[..., tf.newaxis], weights / tf.maximum(total, 1e-6), 0.0)
