@@ -52,7 +52,7 @@ class Measurement:
 def main(argv=None):
     args = _parse(argv)
     version, version_dir = latest_version(args.model)
-    photos = _read_photos(args.photo)
+    photos = read_photos(args.photo)
     tflite = _read(args.tflite) if args.tflite else None
     _set_threads(args.threads)
     with (
@@ -226,7 +226,12 @@ def _set_threads(num_threads):
 # Photos, machine, report ---------------------------------------------------------------------------------------------
 
 
-def _read_photos(paths):
+def read_photos(paths) -> list[bytes]:
+    """Return photo files' bytes; without any, one synthesised photo's.
+
+    Raises:
+        UserError: if one cannot be read, or is no photo.
+    """
     if not paths:
         return [synthesise_photo(SYNTHETIC_SIZE)]
     photos = [_read(path) for path in paths]

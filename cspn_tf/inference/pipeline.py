@@ -19,10 +19,10 @@ from cspn_tf import decoding, geometry, resampling
 from cspn_tf.config import Config
 from cspn_tf.garments import NUM_KEYPOINTS
 from cspn_tf.inference.frozen import freeze
+from cspn_tf.inference.photo_inputs import read_photo
 from cspn_tf.inference.photo_outputs import clip_points, mask_absent, outputs_on_photos
 from cspn_tf.models import checkpoints
 from cspn_tf.models.keypoint_networks import decode_prediction, prediction_network
-
 
 # What the layers of the networks can compute in: the Keras policy of each.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -101,6 +101,18 @@ class GarmentPipeline(tf.Module):
         """
         return self._run("keypoints", lambda crops: self._keypoint_network(crops, training=False), crops)
 
+    def detector_prefixes(self) -> dict:
+        """Return the detector cut off after each of its parts, see `GarmentDetector.prefixes`."""
+        return self._detector.prefixes()
+
+    def keypoint_prefixes(self) -> dict:
+        """Return the keypoint network cut off after its backbone, and whole: name to function of crops."""
+        backbone = self._keypoint_network.get_layer(self.config.keypoints.backbone)
+        return {
+            "backbone": lambda crops: backbone(crops, training=False),
+            "stages": lambda crops: self._keypoint_network(crops, training=False),
+        }
+
     def _run(self, name, network, images):
         """Run a network with its weights as constants, made so once for each static shape."""
         key = (name, *images.shape)
@@ -174,10 +186,7 @@ class GarmentPipeline(tf.Module):
         return _map_photos(self._read_photo, image_bytes, "image_bytes", self.config.canvas_size)
 
     def _read_photo(self, photo_bytes):
-        size = self.config.canvas_size
-        photo, image_size, status = decoding.decode_photo(photo_bytes, self.config.max_pixels, size)
-        canvas, transform = resampling.letterbox(photo, size, tf.maximum(image_size, 1))
-        return canvas, transform, image_size, tf.cast(status, tf.int32)
+        return read_photo(photo_bytes, self.config.canvas_size, self.config.max_pixels)
 
     def _take_photo(self, photo):
         canvas, transform = resampling.letterbox(photo, self.config.canvas_size)

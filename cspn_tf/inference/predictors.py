@@ -121,37 +121,39 @@ def from_tflite(path) -> Predictor:
         with quiet_native_output():
             runner = tf.lite.Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner()
         canvas_size = int(runner.get_input_details()[CANVAS_INPUT]["shape"][1])
-        details = runner.get_output_details()
-        shapes = {name: details[name]["shape"][1:] for name in CANVAS_OUTPUTS}
-    except (ValueError, KeyError) as error:
-        raise UserError(f"{path} must be a TFLite file from {CANVAS_INPUT} to {', '.join(CANVAS_OUTPUTS)}") from error
-
-    def predict(photos):
-        answers = [_predict_on_canvas(runner, canvas_size, shapes, photo) for photo in photos]
-        return {name: np.stack([answer[name] for answer in answers]) for name in OUTPUTS}
-
-    return Predictor(str(path), predict)
+        known = set(runner.get_output_details()) >= set(CANVAS_OUTPUTS)
+    except (ValueError, KeyError):
+        known = False
+    if not known:
+        raise UserError(f"{path} must be a TFLite file from {CANVAS_INPUT} to {', '.join(CANVAS_OUTPUTS)}")
+    return Predictor(str(path), around_canvas(lambda canvas: runner(**{CANVAS_INPUT: canvas}), canvas_size))
 
 
-def _predict_on_canvas(runner, canvas_size, shapes, photo_bytes):
-    """Return the served outputs of one photo, without the batch's dimension, from a model that knows only a canvas."""
-    from cspn_tf import decoding, resampling
+def around_canvas(find, canvas_size):
+    """Return a `Predictor.predict` of something that knows only canvases, one at a time.
+
+    Args:
+        find: function of a canvas, uint8 `(1, S, S, 3)`, to the contract's `CANVAS_OUTPUTS`, a dict of arrays.
+        canvas_size: S.
+    """
+    import tensorflow as tf
+
+    from cspn_tf.inference.photo_inputs import read_photo
     from cspn_tf.inference.photo_outputs import outputs_on_photos
 
-    photo, image_size, status = decoding.decode_photo(photo_bytes, Config.max_pixels, canvas_size)
-    if int(status) != 0:
-        return _no_garments(int(status), shapes)
-    canvas, transform = resampling.letterbox(photo, canvas_size, image_size)
-    found = runner(**{CANVAS_INPUT: canvas[np.newaxis].numpy()})
-    outputs = outputs_on_photos(found, transform[np.newaxis], image_size[np.newaxis], status[np.newaxis])
-    return {name: outputs[name][0].numpy() for name in OUTPUTS}
+    read = tf.function(lambda photo_bytes: read_photo(photo_bytes, canvas_size, Config.max_pixels))
+    write = tf.function(outputs_on_photos)
 
+    def predict_one(photo_bytes):
+        canvas, *frame = (value[np.newaxis] for value in read(tf.constant(photo_bytes)))
+        found = find(canvas.numpy())
+        return _as_arrays(write({name: tf.constant(found[name]) for name in CANVAS_OUTPUTS}, *frame))
 
-def _no_garments(status, shapes):
-    """Return the served outputs of one photo that could not be read, without the batch's dimension."""
-    zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    zeros["num_garments"], zeros["classes"] = np.int32(0), zeros["classes"].astype(np.int32)
-    return {**zeros, "status": np.int32(status), "image_size": np.zeros(2, np.int32)}
+    def predict(photos):
+        answers = [predict_one(photo) for photo in photos]
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in OUTPUTS}
+
+    return predict
 
 
 def _as_arrays(outputs):

@@ -21,15 +21,18 @@ def num_parameters(network) -> int:
 
 def num_flops(network) -> int:
     """Return the floating-point operations of one example; a multiplication with its addition counts as two."""
+    return num_flops_of(lambda inputs: network(inputs, training=False), [1, *network.input_shape[1:]])
+
+
+def num_flops_of(function, shape) -> int:
+    """Return the floating-point operations of a function of one float32 tensor of a static shape, as `num_flops`."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph
     from tensorflow.python.profiler import model_analyzer, option_builder
 
     from cspn_tf.quiet import quiet_native_output
 
-    shape = [1, *network.input_shape[1:]]
-    function = tf.function(lambda crops: network(crops, training=False), autograph=False)
-    concrete = function.get_concrete_function(tf.TensorSpec(shape, tf.float32))
+    concrete = tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec(shape, tf.float32))
     _, graph_def = convert_variables_to_constants_v2_as_graph(concrete)
     with tf.Graph().as_default() as graph:
         tf.graph_util.import_graph_def(graph_def, name="")
