@@ -154,7 +154,13 @@ def test_choices_are_checked_and_named(cls, field, value):
     "cls, values, names",
     [
         (DetectorConfig, {"min_level": 4, "max_level": 3}, "detector.max_level must be between 4 and 6"),
-        (DetectorConfig, {"input_size": 288}, "detector.input_size must be a positive multiple of 64, received 288"),
+        (
+            DetectorConfig,
+            {"input_size": 288, "max_level": 6},
+            "detector.input_size must be a positive multiple of 64, received 288",
+        ),
+        (DetectorConfig, {"backbone_level": 3}, "detector.backbone_level must be between 4 and 5, received 3"),
+        (DetectorConfig, {"backbone_level": 6}, "detector.backbone_level must be between 4 and 5, received 6"),
         (DetectorConfig, {"num_sampled_rois": 129}, "detector.num_sampled_rois must be between 1 and 128"),
         (DetectorConfig, {"max_garments": 33}, "detector.max_garments must be between 1 and 32"),
         (DetectorConfig, {"nms_iou": 1.01}, "detector.nms_iou must be between 0.0 and 1.0"),
@@ -164,6 +170,7 @@ def test_choices_are_checked_and_named(cls, field, value):
         (KeypointConfig, {"crop_margin": 0.99}, "keypoints.crop_margin must be between 1.0 and 4.0, received 0.99"),
         (KeypointConfig, {"num_hard_keypoints": 9}, "keypoints.num_hard_keypoints must be between 1 and 8"),
         (Config, {"canvas_size": 31}, "canvas_size must be at least 32, received 31"),
+        (Config, {"canvas_size": 257}, "canvas_size must be a positive multiple of 2, received 257"),
     ],
 )
 def test_limits_are_checked_and_named(cls, values, names):
@@ -178,12 +185,12 @@ def test_limits_are_checked_and_named(cls, values, names):
     "text, changed",
     [
         ("canvas_size=768", "canvas_size: 512 != 768"),
-        ("keypoints.num_stages=2", "keypoints.num_stages: 4 != 2"),
+        ("keypoints.num_stages=7", f"keypoints.num_stages: {KeypointConfig.num_stages} != 7"),
         ("keypoints.crop_margin=2", "keypoints.crop_margin: 1.25 != 2.0"),
         ("keypoints.backbone=resnet101", "keypoints.backbone: efficientnet_lite0 != resnet101"),
         ('keypoints.backbone="resnet101"', "keypoints.backbone: efficientnet_lite0 != resnet101"),
         ("detector.separable=false", "detector.separable: True != False"),
-        ("detector.anchor_scales=[2, 4]", "detector.anchor_scales: (3.0, 4.25) != (2.0, 4.0)"),
+        ("detector.anchor_scales=[2, 4]", f"detector.anchor_scales: {DetectorConfig.anchor_scales} != (2.0, 4.0)"),
         ('detector={"nms_iou": 0.25}', "detector.nms_iou: 0.5 != 0.25"),
         ("preset=mine=2", "preset: mobile != mine=2"),
     ],
@@ -305,10 +312,10 @@ def test_paper_preset_is_the_paper():
 def test_differences_name_the_fields_that_differ_and_both_values():
     ours = Config()
     assert configs.differences(ours, Config()) == []
-    theirs = configs.override(ours, ["canvas_size=256", "keypoints.width=32", "detector.roi_op=pool"])
+    theirs = configs.override(ours, ["canvas_size=256", "keypoints.width=1024", "detector.roi_op=pool"])
     assert configs.differences(ours, theirs) == [
         "canvas_size: 512 != 256",
         "detector.roi_op: align != pool",
-        "keypoints.width: 64 != 32",
+        f"keypoints.width: {KeypointConfig.width} != 1024",
     ]
-    assert configs.differences(ours.keypoints, theirs.keypoints) == ["width: 64 != 32"]
+    assert configs.differences(ours.keypoints, theirs.keypoints) == [f"width: {KeypointConfig.width} != 1024"]

@@ -160,6 +160,114 @@ def test_orientation_of_a_png_is_ignored():
     assert np.array_equal(decode_good(photos.png(PICTURE, exif=exif)), PICTURE)
 
 
+# JPEG at a smaller size ----------------------------------------------------------------------------------------------
+
+
+def decode_small(photo_bytes, least_side):
+    photo, image_size, status = decode_photo(photo_bytes, MAX_PIXELS, least_side)
+    assert int(status) == STATUS_OK
+    return photo.numpy(), image_size.numpy().tolist()
+
+
+def shrink(photo, ratio):
+    """Average squares of `ratio` pixels, float64; those that reach over the edge as if that went on."""
+    height, width = photo.shape[:2]
+    photo = np.pad(np.float64(photo), [(0, -height % ratio), (0, -width % ratio), (0, 0)], "edge")
+    return photo.reshape(photo.shape[0] // ratio, ratio, photo.shape[1] // ratio, ratio, 3).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize(
+    "long_side, ratio",
+    [(15, 1), (16, 1), (31, 1), (32, 2), (63, 2), (64, 4), (127, 4), (128, 8), (300, 8)],
+)
+@pytest.mark.parametrize("is_high", [False, True])
+def test_jpeg_is_shrunk_while_its_long_side_keeps_as_many_pixels_as_asked_for(long_side, ratio, is_high):
+    height, width = (long_side, 9) if is_high else (9, long_side)
+    photo, image_size = decode_small(photos.jpeg(photos.picture(height, width)), 16)
+    assert image_size == [height, width]
+    assert photo.shape == (-(-height // ratio), -(-width // ratio), 3)
+
+
+# What a smooth picture's shrunk decode may differ by from the average of its pixels, levels. Measured: 3, and 4 in a
+# last row that stands for a single one; a colour picture that lies one pixel beside its place differs by 5 to 8.
+SHRUNK_TOLERANCE = 4
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"subsampling": 0}, {"progressive": True}, {"mode": "L"}, {"mode": "CMYK"}], ids=str
+)
+@pytest.mark.parametrize("height, width", [(128, 160), (131, 157)])
+@pytest.mark.parametrize("ratio", [2, 4, 8])
+def test_a_shrunk_jpeg_is_the_average_of_its_pixels(ratio, height, width, options):
+    file = photos.jpeg(photos.picture(height, width), **options)
+    photo, _ = decode_small(file, width // ratio)
+    assert largest_difference(np.round(shrink(decode_good(file), ratio)), photo) <= SHRUNK_TOLERANCE
+
+
+@pytest.mark.parametrize("ratio", [2, 4, 8])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_jpeg_is_shrunk_where_its_sides_divide(orientation, ratio):
+    file = photos.jpeg(photos.picture(96, 128), orientation=orientation)
+    photo, image_size = decode_small(file, 128 // ratio)
+    assert image_size == ([96, 128] if orientation <= 4 else [128, 96])
+    assert largest_difference(np.round(shrink(decode_good(file), ratio)), photo) <= SHRUNK_TOLERANCE
+
+
+@pytest.mark.parametrize("height, width", [(97, 128), (96, 129)])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_jpeg_keeps_its_size_where_a_side_does_not_divide(orientation, height, width):
+    file = photos.jpeg(photos.picture(height, width), orientation=orientation)
+    photo, image_size = decode_small(file, 32)
+    whole = decode_good(file)
+    assert image_size == list(whole.shape[:2])
+    if orientation == 1:  # not turned: the last row and column stay the last
+        assert largest_difference(np.round(shrink(whole, 4)), photo) <= SHRUNK_TOLERANCE
+    else:
+        assert np.array_equal(photo, whole)
+
+
+def test_without_a_least_side_or_with_a_large_one_the_photo_is_whole():
+    file = photos.jpeg(photos.picture(96, 128))
+    for least_side in (65, 128, 4096, 2**31):
+        photo, _ = decode_small(file, least_side)
+        assert np.array_equal(photo, decode_good(file))
+
+
+@pytest.mark.parametrize("least_side", [1, 16, 1000])
+def test_png_keeps_its_size(least_side):
+    picture = photos.picture(97, 128)
+    photo, image_size = decode_small(photos.png(picture), least_side)
+    assert image_size == [97, 128]
+    assert np.array_equal(photo, picture)
+
+
+def test_the_cap_counts_the_pixels_before_a_photo_is_shrunk():
+    file = photos.jpeg(photos.picture(96, 128))
+    photo, image_size, status = decode_photo(file, 96 * 128 - 1, 16)
+    assert int(status) == STATUS_TOO_LARGE
+    assert image_size.numpy().tolist() == [0, 0] and photo.shape == (1, 1, 3)
+    assert int(decode_photo(file, 96 * 128, 16)[2]) == STATUS_OK
+
+
+@pytest.mark.parametrize("least_side", [64, 32, 16])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_truncated_jpeg_is_undecodable_at_every_size(progressive, least_side):
+    file = photos.jpeg(photos.picture(96, 128), progressive=progressive)
+    for length in (len(file) // 2, len(file) - 100, len(file) - 2, len(file) - 1):
+        photo, image_size, status = decode_photo(file[:length], MAX_PIXELS, least_side)
+        assert int(status) == STATUS_UNDECODABLE
+        assert image_size.numpy().tolist() == [0, 0] and photo.shape == (1, 1, 3)
+
+
+def test_least_side_may_be_a_tensor_and_shrinks_the_same_in_a_dataset():
+    files = [photos.jpeg(photos.picture(height, 128), orientation=6) for height in (96, 97)]
+    dataset = tf.data.Dataset.from_tensor_slices(files)
+    mapped = list(dataset.map(lambda file: decode_photo(file, MAX_PIXELS, tf.constant(32))))
+    for file, (photo, image_size, _) in zip(files, mapped, strict=True):
+        expected, expected_size = decode_small(file, 32)
+        assert np.array_equal(photo, expected) and image_size.numpy().tolist() == expected_size
+
+
 # PNG -----------------------------------------------------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ def freeze(function, input_spec: tf.TensorSpec):
     graph_def = fold_casts(fold_batch_norms(constant.graph.as_graph_def()))
     (input_,) = constant.inputs
     names = [output.name for output in constant.outputs]
+    graph_def = _keep_used(graph_def, [input_.name, *names])
     imported = tf.compat.v1.wrap_function(
         lambda x: tf.import_graph_def(graph_def, input_map={input_.name: x}, return_elements=names, name=""),
         [input_spec],
@@ -91,6 +92,16 @@ def fold_casts(graph_def):
         if value is not None:
             node.CopyFrom(_constant_node(node.name, value, node.attr["DstT"].type))
     return graph_def
+
+
+def _keep_used(graph_def, names):
+    """Leave out what the named tensors do not need, such as weights before folding: an export would store them too."""
+    nodes = {node.name: node for node in graph_def.node}
+    for node in graph_def.node:
+        # Outputs wait for all reads of variables, which are constants by now.
+        kept = [name for name in node.input if not name.startswith("^") or _constant(nodes, name) is None]
+        node.input[:] = kept
+    return tf.compat.v1.graph_util.extract_sub_graph(graph_def, [_node_name(name) for name in names])
 
 
 def _node_name(input_name):

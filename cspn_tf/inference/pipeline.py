@@ -39,7 +39,10 @@ def load_pipeline(detector_dir, keypoints_dir, precision="float32") -> "GarmentP
 
     Raises:
         UserError: if one is not such a directory, or the two do not go together.
+        ValueError: if there is no such precision.
     """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; received {precision!r}")
     policy = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(PRECISIONS[precision])
     try:
@@ -205,6 +208,9 @@ class GarmentPipeline(tf.Module):
             A dict, in canvas pixels, all zeros where a row is padding:
             num_garments int32 `(B,)`, boxes float32 `(B, N, 4)`, classes int32 `(B, N)`, scores float32 `(B, N)`,
             keypoints float32 `(B, N, 8, 2)`, keypoint_scores float32 `(B, N, 8)`.
+
+        Raises:
+            ValueError: if B is static and not 1.
         """
         halves = resampling.halve(canvases)
         return self.keypoints_on_canvas(canvases, halves, *self.detect_on_canvas(canvases, halves))
@@ -228,6 +234,10 @@ class GarmentPipeline(tf.Module):
 
     def keypoints_on_canvas(self, canvases, halves, boxes, classes, scores):
         """Find the keypoints of garments that `detect_on_canvas` found; returns what `garments_on_canvas` does."""
+        if canvases.shape[0] not in (None, 1):
+            raise ValueError(
+                f"a static batch must be 1 canvas, received {canvases.shape[0]}; leave the size open: None"
+            )
         config = self.config
         num_rows = config.detector.max_garments
         real = classes > 0

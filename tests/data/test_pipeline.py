@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cspn_tf import geometry
+from cspn_tf import geometry, resampling
 from cspn_tf.config import override, preset
 from cspn_tf.console import UserError
 from cspn_tf.data import pipeline, shards, tfrecords
@@ -134,21 +134,21 @@ def joined(batches, key):
 # Evaluation ----------------------------------------------------------------------------------------------------------
 
 
-def test_evaluation_feeds_what_geometry_cuts_and_nothing_random(data, evaluated_garments, evaluated_photos):
+def test_evaluation_feeds_what_resampling_cuts_and_nothing_random(data, evaluated_garments, evaluated_photos):
     images = np.concatenate([images for images, _ in evaluated_photos])
     records = tf.data.TFRecordDataset(tfrecords.shard_paths(data, "val"))
     for image, record in zip(images, records, strict=True):
         example = tfrecords.parse_example(record)
         photo = tf.io.decode_png(example["photo_bytes"], channels=3)
-        canvas, transform = geometry.letterbox(photo, CANVAS)
+        canvas, transform = resampling.letterbox(photo, CANVAS)
         whole = geometry.whole_window(CANVAS)[tf.newaxis, tf.newaxis]
-        np.testing.assert_allclose(image, geometry.crop(canvas[tf.newaxis], whole, INPUT)[0, 0], atol=0.01)
+        np.testing.assert_allclose(image, resampling.crop(canvas[tf.newaxis], whole, INPUT)[0, 0], atol=0.01)
         corners = geometry.photo_to_canvas(geometry.boxes_to_corners(example["boxes_xyxy_photo"]), transform)
         windows = geometry.crop_windows(geometry.corners_to_boxes(corners), CONFIG.keypoints.crop_margin)
         rows = joined(evaluated_garments, "photo_names") == example["photo_name"].numpy()
         np.testing.assert_allclose(joined(evaluated_garments, "windows")[rows], windows, atol=1e-4)
         for crop, window in zip(joined(evaluated_garments, "crops")[rows], windows, strict=True):
-            expected = geometry.crop(canvas[tf.newaxis], window[tf.newaxis, tf.newaxis], CROP)[0, 0]
+            expected = resampling.crop(canvas[tf.newaxis], window[tf.newaxis, tf.newaxis], CROP)[0, 0]
             np.testing.assert_allclose(crop, expected, atol=0.01)
 
 

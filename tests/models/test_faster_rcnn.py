@@ -108,6 +108,16 @@ def test_anchors_are_centred_on_their_pixels(untrained):
     np.testing.assert_allclose(anchors["P6"][-2], [96 - 136, 96 - 136, 96 + 136, 96 + 136])
 
 
+def test_levels_beyond_the_backbones_are_the_one_before_them_pooled():
+    model = build_detector(dataclasses.replace(TINY, min_level=4, backbone_level=4, weights="none"))
+    assert list(model._anchors) == ["P4", "P5", "P6"]
+    levels = model.feature_extractor(tf.constant(random_photos(1)), training=False)
+    assert [levels[name].shape[1:3].as_list() for name in ("P4", "P5", "P6")] == [[8, 8], [4, 4], [2, 2]]
+    assert np.std(levels["P4"]) > 0
+    for fine, coarse in (("P4", "P5"), ("P5", "P6")):
+        np.testing.assert_array_equal(levels[coarse], tf.nn.max_pool2d(levels[fine], 2, 2, "VALID"))
+
+
 def test_head_lists_its_boxes_in_the_order_of_the_anchors():
     head = RegionProposalHead(dataclasses.replace(TINY, separable=False, pyramid_width=1))
     # A map that counts its pixels, through an identity: hidden keeps the centre, outputs multiply by their number.
@@ -275,8 +285,9 @@ def test_one_awkward_garment_in_a_batch_of_one_trains(untrained, box):
         {"roi_op": "pool"},
         {"min_level": 4, "max_level": 4, "separable": False},
         {"frozen_level": 3, "weights": "imagenet", "max_level": 5},
+        {"min_level": 4, "backbone_level": 4},
     ],
-    ids=["pool", "one level", "frozen"],
+    ids=["pool", "one level", "frozen", "coarse levels pooled"],
 )
 def test_variants_train_and_detect(changes):
     model = build(score_threshold=0.0, **changes)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cspn_tf import geometry
+from cspn_tf import resampling
 from cspn_tf.models.window_sampling import WHOLE, WindowSampling, compose, invert, sample_windows
 
 
@@ -57,7 +57,7 @@ def test_a_view_agrees_with_the_crop_of_the_same_window():
     pictures = np.random.default_rng(1).uniform(0, 255, (1, 20, 20, 3)).astype(np.float32)
     view = sample_windows(pictures, windows([0.45, 0.55, 0.6, 0.6]), 7)
     # Shares of 20 pixels, in the edge frame, to pixels.
-    cut = geometry.crop(pictures, tf.constant([[[0.45 * 20 - 0.5, 0.55 * 20 - 0.5, 12.0]]]), 7)
+    cut = resampling.crop(pictures, tf.constant([[[0.45 * 20 - 0.5, 0.55 * 20 - 0.5, 12.0]]]), 7)
     np.testing.assert_allclose(view, cut[0], atol=1e-3)
 
 

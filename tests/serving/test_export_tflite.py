@@ -1,10 +1,11 @@
 import json
+import tempfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from cspn_tf import geometry
+from cspn_tf import resampling
 from serving import export_tflite
 
 # Boxes and keypoints may differ from the SavedModel's by this, canvas pixels; 3e-5 was measured.
@@ -27,7 +28,7 @@ def test_file_answers_as_the_saved_model_on_the_same_canvas(
     runtime, tflite_file, tiny_pipeline, tiny_model, photo_bytes
 ):
     size = tiny_pipeline.config.canvas_size
-    canvases = [geometry.letterbox(tf.io.decode_image(photo, channels=3), size)[0] for photo in photo_bytes]
+    canvases = [resampling.letterbox(tf.io.decode_image(photo, channels=3), size)[0] for photo in photo_bytes]
     model = tf.saved_model.load(str(tiny_model / "1"))
     runner = interpreters()[runtime](model_path=str(tflite_file)).get_signature_runner()
     for canvas in canvases:
@@ -40,6 +41,38 @@ def test_file_answers_as_the_saved_model_on_the_same_canvas(
         for name, tolerance in (("boxes", PIXELS), ("keypoints", PIXELS), ("scores", 1e-3), ("keypoint_scores", 1e-3)):
             np.testing.assert_allclose(found[name], expected[name], atol=tolerance, rtol=0, err_msg=name)
         assert found["num_garments"][0] > 0
+
+
+def test_loop_over_the_found_garments_runs_in_tflite_for_none_one_and_all(tiny_pipeline, photo_bytes):
+    size, num_rows = tiny_pipeline.config.canvas_size, tiny_pipeline.config.detector.max_garments
+    canvases = resampling.letterbox(tf.io.decode_image(photo_bytes[0], channels=3), size)[0][tf.newaxis]
+    random = np.random.default_rng(0)
+    corners = random.uniform(0, size - 1, (1, num_rows, 2, 2)).astype(np.float32)
+    boxes = np.concatenate([corners.min(axis=2), corners.max(axis=2)], axis=-1)
+
+    def find(canvases, boxes, classes):
+        scores = tf.cast(classes, tf.float32) / 4
+        return tiny_pipeline.keypoints_on_canvas(canvases, resampling.halve(canvases), boxes, classes, scores)
+
+    function = tf.function(find)
+    concrete = function.get_concrete_function(
+        canvases=tf.TensorSpec(canvases.shape, tf.uint8),
+        boxes=tf.TensorSpec(boxes.shape),
+        classes=tf.TensorSpec([1, num_rows], tf.int32),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(tf.Module(), folder, signatures=concrete)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        runner = tf.lite.Interpreter(model_content=converter.convert()).get_signature_runner()
+    for num_found in (0, 1, num_rows):
+        classes = np.int32([[1 + row % 3 if row < num_found else 0 for row in range(num_rows)]])
+        found = runner(canvases=canvases.numpy(), boxes=boxes, classes=classes)
+        expected = function(canvases=canvases, boxes=tf.constant(boxes), classes=tf.constant(classes))
+        assert found["num_garments"].tolist() == [num_found]
+        assert (found["keypoint_scores"][0].max(axis=-1) > 0).tolist() == [row < num_found for row in range(num_rows)]
+        for name, tolerance in (("boxes", PIXELS), ("keypoints", PIXELS), ("keypoint_scores", 1e-3)):
+            np.testing.assert_allclose(found[name], expected[name], atol=tolerance, rtol=0, err_msg=name)
 
 
 def test_file_holds_builtin_operations_only(tflite_file):
