@@ -1,0 +1,184 @@
+"""Our runners, run by `worker`: a SavedModel in this process or behind the local server, or a TFLite file.
+
+Options: runtime (`saved_model`, `grpc` or `tflite`), model or tflite (a path), threads, intra_threads.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from cspn_tf.console import UserError
+from cspn_tf.quiet import quiet_native_output, quiet_tensorflow
+
+
+def load(options):
+    """Return the runner that the options ask for, as `worker` says."""
+    quiet_tensorflow()
+    makers = {"saved_model": _load_saved_model, "grpc": _load_grpc, "tflite": _load_tflite, "costs": _count_costs}
+    return makers[options["runtime"]](options)
+
+
+def _load_saved_model(options):
+    import tensorflow as tf
+
+    from cspn_tf.inference.predictors import from_saved_model
+
+    _set_tensorflow_threads(options["intra_threads"], options["threads"])
+    predict = from_saved_model(options["model"]).predict
+    runner = _runner_of(lambda photos: _keypoints(predict(photos)), options["threads"])
+    runner["facts"] = {
+        "precision": _precision_of(Path(options["model"])),
+        "threads": f"{options['threads']} inter-op, {options['intra_threads']} intra-op",
+        "version": tf.__version__,
+    }
+    return runner
+
+
+def _load_grpc(options):
+    import contextlib
+
+    from cspn_tf.contract import DEFAULT_MODEL_NAME
+    from cspn_tf.inference.predictors import version_directory
+    from serving.client import Client
+    from serving.local_server import running_server
+
+    stack = contextlib.ExitStack()
+    num_threads = options["threads"]
+    address = stack.enter_context(
+        running_server(options["model"], DEFAULT_MODEL_NAME, options["intra_threads"], num_threads)
+    )
+    client = stack.enter_context(Client(address))
+    client.wait_until_ready()
+    runner = _runner_of(lambda photos: [_keypoints_of_result(result) for result in client.predict(photos)], num_threads)
+    runner["close"] = stack.close
+    runner["facts"] = {
+        "precision": _precision_of(version_directory(options["model"])),
+        "threads": f"server {num_threads} inter-op, {options['intra_threads']} intra-op",
+    }
+    return runner
+
+
+def _runner_of(keypoints, num_threads):
+    """Return the runner of a function of several photos, each of which it answers with a row a garment."""
+
+    def one(photo):
+        return keypoints([photo])[0]
+
+    def make_parallel():
+        pool = ThreadPoolExecutor(num_threads)
+        return lambda photos: list(pool.map(one, photos))
+
+    ways = {"one batch": lambda: keypoints}
+    if num_threads > 1:
+        ways[f"{num_threads} calls at a time"] = make_parallel
+    return {"one": one, "batches": ways}
+
+
+def _keypoints(outputs):
+    """Return a list a photo, of a row of keypoints a garment, of the contract's outputs."""
+    rows = zip(outputs["keypoints"], outputs["num_garments"], strict=True)
+    return [keypoints[:num].tolist() for keypoints, num in rows]
+
+
+def _keypoints_of_result(result):
+    return [[(point.x, point.y) for point in garment.keypoints] for garment in result.garments]
+
+
+def _precision_of(version_dir):
+    """Return what a SavedModel's convolutions compute in."""
+    from tensorflow.core.framework import types_pb2
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString((Path(version_dir) / "saved_model.pb").read_bytes())
+    graph = model.meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    types = {node.attr["T"].type for node in nodes if "Conv2d" in node.op or "Conv2D" in node.op}
+    return "bf16" if types_pb2.DT_BFLOAT16 in types else "fp32"
+
+
+def _set_tensorflow_threads(intra_threads, inter_threads):
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(intra_threads)
+    tf.config.threading.set_inter_op_parallelism_threads(inter_threads)
+
+
+# TensorFlow Lite -----------------------------------------------------------------------------------------------------
+
+
+def _load_tflite(options):
+    num_threads = options["threads"]
+    _set_tensorflow_threads(options["intra_threads"], num_threads)
+    predict, precision = _tflite_predictor(options["tflite"], num_threads)
+
+    def one(photo):
+        return _keypoints(predict([photo]))[0]
+
+    def make_parallel():
+        pool = ThreadPoolExecutor(num_threads)
+        idle = [_tflite_predictor(options["tflite"], 1)[0] for _ in range(num_threads)]
+
+        def one_of_several(photo):
+            predict_alone = idle.pop()
+            try:
+                return _keypoints(predict_alone([photo]))[0]
+            finally:
+                idle.append(predict_alone)
+
+        return lambda photos: list(pool.map(one_of_several, photos))
+
+    ways = {"one by one": lambda: lambda photos: _keypoints(predict(photos))}
+    if num_threads > 1:
+        ways[f"{num_threads} interpreters of 1 thread"] = make_parallel
+    return {
+        "one": one,
+        "batches": ways,
+        "facts": {
+            "precision": precision,
+            "threads": str(num_threads),
+            "note": "TensorFlow decodes and letterboxes the photo, and is in the memory too",
+        },
+    }
+
+
+def _tflite_predictor(path, num_threads):
+    """Return a function as `Predictor.predict` of a TFLite file in ai-edge-litert, and the file's precision."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    from cspn_tf.contract import CANVAS_INPUT
+    from cspn_tf.inference.predictors import around_canvas
+
+    try:
+        with quiet_native_output():
+            interpreter = Interpreter(str(path), num_threads=num_threads)
+            runner = interpreter.get_signature_runner()
+        canvas_size = int(runner.get_input_details()[CANVAS_INPUT]["shape"][1])
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise UserError(f"{path} is not a TFLite file of the contract: {error}") from error
+    types = {np.dtype(detail["dtype"]).name for detail in interpreter.get_tensor_details()}
+    precision = "int8" if "int8" in types else "fp16 weights" if "float16" in types else "fp32"
+    return around_canvas(lambda canvas: runner(**{CANVAS_INPUT: canvas}), canvas_size), precision
+
+
+# Costs ---------------------------------------------------------------------------------------------------------------
+
+
+def _count_costs(options):
+    """Return parameters and operations of two training directories, a photo with one garment."""
+    from cspn_tf.models import checkpoints
+    from cspn_tf.models.keypoint_networks import prediction_network
+    from training.reproduction.costs import num_flops, num_flops_of, num_parameters
+
+    detector_config, detector = checkpoints.load_detector(options["detector"])
+    keypoint_config, trained = checkpoints.load_keypoints(options["keypoints"])
+    network = prediction_network(trained, keypoint_config.keypoints)
+    size = detector_config.detector.input_size
+    detector_flops = num_flops_of(lambda images: detector(images, training=False), [1, size, size, 3])
+    return {
+        "facts": {
+            "parameters": num_parameters(detector) + num_parameters(network),
+            "flops": detector_flops + num_flops(network),
+        }
+    }

@@ -1,0 +1,54 @@
+"""torchvision's Keypoint R-CNN, run by a worker.
+
+Options: size (short side, pixels), garments, threads, photos.
+"""
+
+from pathlib import Path
+
+import cv2
+import networks
+import photos as pictures
+import torch
+from torchvision.models.detection import keypointrcnn_resnet50_fpn
+
+
+def load(options):
+    """Return the runner, as the worker wants it."""
+    torch.set_num_threads(options["threads"])
+    cv2.setNumThreads(options["threads"])
+    torch.manual_seed(0)
+    model = keypointrcnn_resnet50_fpn(
+        weights=None,
+        weights_backbone=None,
+        num_classes=1 + pictures.NUM_TYPES,
+        num_keypoints=pictures.NUM_KEYPOINTS,
+        min_size=options["size"],
+        # With random weights nothing is sure and nothing is discarded: this is how many a photo would have.
+        box_detections_per_img=pictures.NUM_KEPT,
+    ).eval()
+    first = to_tensor(Path(options["photos"][0]).read_bytes())
+    seen = model.transform([first])[0].tensors
+    networks.settle(model.backbone, lambda: model.backbone(seen))
+
+    @torch.inference_mode()
+    def one(photo):
+        return model([to_tensor(photo)])[0]["keypoints"].numpy().tolist()
+
+    return {
+        "one": one,
+        # Several photos of this size in one batch need gigabytes and gain nothing.
+        "batches": {"one by one": lambda: lambda photos: [one(photo) for photo in photos]},
+        "facts": {
+            "parameters": networks.num_parameters(model),
+            "flops": networks.num_flops(lambda: model([first])),
+            "precision": "fp32",
+            "threads": str(torch.get_num_threads()),
+            "note": f"{pictures.NUM_KEPT} detections a photo",
+        },
+    }
+
+
+def to_tensor(photo):
+    """Return a photo file as float32 `(3, H, W)`, RGB, 0 to 1."""
+    pixels = cv2.cvtColor(pictures.decode(photo), cv2.COLOR_BGR2RGB)
+    return torch.from_numpy(pixels).permute(2, 0, 1).float().div_(255.0)

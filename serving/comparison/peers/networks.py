@@ -1,0 +1,69 @@
+"""What is done to every PyTorch network before it is measured."""
+
+import time
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+_NUM_SETTLING = 3
+_NUM_TRIALS = 2
+
+
+def settle(network, run) -> None:
+    """Set the statistics of batch normalisation from real photos.
+
+    With those of a new network its activations grow or fade from layer to layer, down to numbers so small that
+    processors take many times longer for them.
+
+    Args:
+        network: what holds the layers; it is left for inference.
+        run: function without arguments that runs the network on photos.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean over all passes
+    network.train()
+    with torch.no_grad():
+        for _ in range(_NUM_SETTLING):
+            run()
+    network.eval()
+
+
+def faster_layout(network, run):
+    """Leave a network in the memory format in which it is faster on this machine.
+
+    Args:
+        network: it is changed in place.
+        run: function of a memory format that runs the network.
+
+    Returns:
+        The memory format, and its name.
+    """
+    formats = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
+    seconds = {}
+    for name, layout in formats.items():
+        network.to(memory_format=layout)
+        run(layout)
+        seconds[name] = min(_seconds(run, layout) for _ in range(_NUM_TRIALS))
+    name = min(seconds, key=seconds.get)
+    network.to(memory_format=formats[name])
+    return formats[name], name
+
+
+def _seconds(run, layout):
+    start = time.perf_counter()
+    run(layout)
+    return time.perf_counter() - start
+
+
+def num_parameters(*networks) -> int:
+    """Return the number of weights."""
+    return sum(weight.numel() for network in networks for weight in network.parameters())
+
+
+def num_flops(run) -> int:
+    """Return the operations of a function, a multiplication with its addition as two, of convolutions and products."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()

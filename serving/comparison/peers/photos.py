@@ -1,0 +1,108 @@
+"""Before and after the peers' networks: OpenCV and NumPy, as their users do it.
+
+Letters in shapes: H, W size of a picture, A candidates, K keypoints, N garments, h, w size of a heatmap.
+"""
+
+import cv2
+import numpy as np
+
+NUM_TYPES, NUM_KEYPOINTS = 3, 8
+# How many candidates come through the confidence threshold, where random weights have no confidence.
+NUM_KEPT = 4
+_NMS_IOU = 0.7
+# How much larger than its box a garment's crop is.
+_CROP_MARGIN = 1.25
+
+
+def decode(photo):
+    """Return a photo file's pixels, uint8 `(H, W, 3)`, BGR."""
+    return cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR)
+
+
+def letterbox(pixels, size, stride=None):
+    """Resize a photo and lay it on grey, as Ultralytics does.
+
+    Args:
+        pixels: uint8 `(H, W, 3)`, BGR.
+        size: long side of the result, pixels.
+        stride: None for a square; a number for the smallest rectangle with sides that it divides.
+
+    Returns:
+        float32 `(1, 3, h, w)`, RGB, 0 to 1; and scale, left, top, by which points come back.
+    """
+    height, width = pixels.shape[:2]
+    scale = size / max(height, width)
+    new_height, new_width = round(height * scale), round(width * scale)
+    if (new_height, new_width) != (height, width):
+        pixels = cv2.resize(pixels, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+    rows, columns = size - new_height, size - new_width
+    if stride:
+        rows, columns = rows % stride, columns % stride
+    top, left = rows // 2, columns // 2
+    padding = (top, rows - top, left, columns - left)
+    pixels = cv2.copyMakeBorder(pixels, *padding, cv2.BORDER_CONSTANT, value=(114, 114, 114))
+    return cv2.dnn.blobFromImage(pixels, 1 / 255.0, swapRB=True), (scale, left, top)
+
+
+def yolo_keypoints(output, transform):
+    """Turn the raw output of YOLO11-pose for one photo into keypoints in its pixels.
+
+    Args:
+        output: float32 `(4 + NUM_TYPES + 3 K, A)`: boxes (centre, size), scores, keypoints with visibility.
+        transform: what `letterbox` gave.
+
+    Returns:
+        list of N arrays float32 `(K, 3)`.
+    """
+    scores = output[4 : 4 + NUM_TYPES].max(axis=0)
+    kept = np.argpartition(-scores, NUM_KEPT)[:NUM_KEPT]
+    kept = kept[np.argsort(-scores[kept])]
+    centres, sizes = output[:2, kept].T, output[2:4, kept].T
+    boxes = np.concatenate([centres - sizes / 2, sizes], axis=1)
+    chosen = cv2.dnn.NMSBoxes(boxes.tolist(), scores[kept].tolist(), 0.0, _NMS_IOU)
+    keypoints = output[4 + NUM_TYPES :, kept[np.asarray(chosen, int)]].T.reshape(-1, NUM_KEYPOINTS, 3).copy()
+    scale, left, top = transform
+    keypoints[..., :2] = (keypoints[..., :2] - (left, top)) / scale
+    return list(keypoints)
+
+
+def crop(pixels, box_xyxy, size_wh):
+    """Cut a garment out with some room around it, as MMPose's TopdownAffine does.
+
+    Args:
+        pixels: uint8 `(H, W, 3)`.
+        box_xyxy: float `(4,)`, pixels.
+        size_wh: width and height of the crop.
+
+    Returns:
+        uint8 `(height, width, 3)` and the map back, float `(2, 3)`, from crop to photo.
+    """
+    width, height = size_wh
+    left, top, right, bottom = box_xyxy
+    scale = max((right - left) / width, (bottom - top) / height, 1e-3) * _CROP_MARGIN
+    centre = np.array([(left + right) / 2, (top + bottom) / 2])
+    back = np.array([[scale, 0, 0], [0, scale, 0]])
+    back[:, 2] = centre - scale * (np.array([width, height]) - 1) / 2
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(pixels, back, (width, height), flags=flags), back
+
+
+def peaks(heatmaps, back, stride):
+    """Return where heatmaps are highest, a quarter of a pixel towards the higher neighbour, in photo pixels.
+
+    Args:
+        heatmaps: float32 `(K, h, w)` of one crop.
+        back: the crop's map back to the photo.
+        stride: crop pixels a heatmap pixel.
+
+    Returns:
+        float `(K, 2)`.
+    """
+    num, height, width = heatmaps.shape
+    y, x = np.unravel_index(heatmaps.reshape(num, -1).argmax(axis=1), (height, width))
+    row = np.arange(num)
+    x_inner, y_inner = np.clip(x, 1, width - 2), np.clip(y, 1, height - 2)
+    shift_x = np.sign(heatmaps[row, y, x_inner + 1] - heatmaps[row, y, x_inner - 1])
+    shift_y = np.sign(heatmaps[row, y_inner + 1, x] - heatmaps[row, y_inner - 1, x])
+    xy = np.stack([x + 0.25 * shift_x, y + 0.25 * shift_y], axis=1) * stride
+    return xy @ back[:, :2].T + back[:, 2]

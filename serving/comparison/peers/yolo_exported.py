@@ -1,0 +1,125 @@
+"""YOLO11n-pose in ONNX Runtime or OpenVINO, run by a worker; neither needs PyTorch.
+
+Options: work_dir (of `yolo_export`), size, runtime (`onnxruntime`, `openvino`, `openvino_fp32`), threads.
+"""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import photos as pictures
+
+_PRECISIONS = {"float32": "fp32", "f32": "fp32", "bfloat16": "bf16", "bf16": "bf16", "float16": "fp16", "f16": "fp16"}
+
+
+def load(options):
+    """Return the runner, as the worker wants it."""
+    cv2.setNumThreads(options["threads"])
+    runtime = _OnnxRuntime(options) if options["runtime"] == "onnxruntime" else _OpenVino(options)
+    size, threads = options["size"], options["threads"]
+    infer = runtime.make_infer(threads)
+    keypoints = _keypoints_by(infer, size)
+
+    def make_parallel():
+        pool = ThreadPoolExecutor(threads)
+        idle = [_keypoints_by(infer, size) for infer in runtime.make_parallel(threads)]
+
+        def one(photo):
+            run = idle.pop()
+            try:
+                return run(photo)
+            finally:
+                idle.append(run)
+
+        return lambda photos: list(pool.map(one, photos))
+
+    ways = {"one by one": lambda: lambda photos: [keypoints(photo) for photo in photos]}
+    if threads > 1:
+        ways[f"{threads} {runtime.parallel_name}"] = make_parallel
+    ways["one batch"] = lambda: _batch_by(runtime.make_batch(threads), size)
+    facts = json.loads((Path(options["work_dir"]) / f"yolo-{size}.json").read_text())
+    facts |= {"precision": runtime.precision, "threads": str(threads), "note": "padded to a square"}
+    return {"one": keypoints, "batches": ways, "facts": facts}
+
+
+def _keypoints_by(infer, size):
+    def keypoints(photo):
+        tensor, transform = pictures.letterbox(pictures.decode(photo), size)
+        return pictures.yolo_keypoints(infer(tensor)[0], transform)
+
+    return keypoints
+
+
+def _batch_by(infer, size):
+    def batch(photos):
+        read = [pictures.letterbox(pictures.decode(photo), size) for photo in photos]
+        outputs = infer(np.concatenate([tensor for tensor, _ in read]))
+        return [pictures.yolo_keypoints(row, place) for row, (_, place) in zip(outputs, read, strict=True)]
+
+    return batch
+
+
+class _OnnxRuntime:
+    parallel_name = "sessions of 1 thread"
+    precision = "fp32"
+
+    def __init__(self, options):
+        self._stem = Path(options["work_dir"]) / f"yolo-{options['size']}"
+
+    def make_infer(self, threads):
+        return self._make(self._stem.with_suffix(".onnx"), threads)
+
+    def make_batch(self, threads):
+        return self._make(self._stem.with_name(f"{self._stem.name}-batch.onnx"), threads)
+
+    def make_parallel(self, threads):
+        return [self._make(self._stem.with_suffix(".onnx"), 1) for _ in range(threads)]
+
+    def _make(self, path, threads):
+        import onnxruntime
+
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        return lambda tensor: session.run(None, {name: tensor})[0]
+
+
+class _OpenVino:
+    parallel_name = "streams"
+
+    def __init__(self, options):
+        import openvino
+
+        self._core = openvino.Core()
+        folder = Path(options["work_dir"]) / f"yolo-{options['size']}_openvino"
+        self._path = next(folder.glob("*.xml"))
+        self._settings = {"INFERENCE_PRECISION_HINT": "f32"} if options["runtime"] == "openvino_fp32" else {}
+        self._batch_size = 8
+        compiled = self._compile(options["threads"], "LATENCY")
+        kind = compiled.get_property("INFERENCE_PRECISION_HINT")
+        name = kind.get_type_name() if hasattr(kind, "get_type_name") else str(kind)
+        self.precision = _PRECISIONS.get(name, name)
+
+    def make_infer(self, threads):
+        return self._request(self._compile(threads, "LATENCY"))
+
+    def make_batch(self, threads):
+        return self._request(self._compile(threads, "LATENCY", batch_size=self._batch_size))
+
+    def make_parallel(self, threads):
+        compiled = self._compile(threads, "THROUGHPUT", NUM_STREAMS=threads)
+        return [self._request(compiled) for _ in range(threads)]
+
+    def _compile(self, threads, hint, batch_size=1, **settings):
+        model = self._core.read_model(self._path)
+        if batch_size > 1:
+            model.reshape([batch_size, *list(model.inputs[0].shape)[1:]])
+        settings |= {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": hint, **self._settings}
+        return self._core.compile_model(model, "CPU", settings)
+
+    def _request(self, compiled):
+        request = compiled.create_infer_request()
+        return lambda tensor: next(iter(request.infer([tensor]).values()))

@@ -1,0 +1,52 @@
+"""YOLO11n-pose in PyTorch, run by a worker.
+
+Options: work_dir (of `yolo_export`), size, threads.
+"""
+
+import json
+from pathlib import Path
+
+import cv2
+import networks
+import numpy as np
+import photos as pictures
+import torch
+
+_STRIDE = 32
+
+
+def load(options):
+    """Return the runner, as the worker wants it."""
+    torch.set_num_threads(options["threads"])
+    cv2.setNumThreads(options["threads"])
+    size = options["size"]
+    stem = Path(options["work_dir"]) / f"yolo-{size}"
+    model = torch.load(stem.with_suffix(".pt"), weights_only=False).eval().fuse(verbose=False)
+    blank = torch.zeros(1, 3, size, size)
+
+    @torch.inference_mode()
+    def predict(tensors, layout):
+        return model(torch.from_numpy(tensors).to(memory_format=layout))[0].numpy()
+
+    layout, layout_name = networks.faster_layout(model, lambda layout: predict(blank.numpy(), layout))
+
+    def one(photo):
+        tensor, transform = pictures.letterbox(pictures.decode(photo), size, _STRIDE)
+        return pictures.yolo_keypoints(predict(tensor, layout)[0], transform)
+
+    def batch(photos):
+        # Of different shapes, photos go into one batch only as squares.
+        read = [pictures.letterbox(pictures.decode(photo), size) for photo in photos]
+        outputs = predict(np.concatenate([tensor for tensor, _ in read]), layout)
+        return [pictures.yolo_keypoints(row, place) for row, (_, place) in zip(outputs, read, strict=True)]
+
+    return {
+        "one": one,
+        "batches": {"one batch": lambda: batch, "one by one": lambda: lambda photos: [one(photo) for photo in photos]},
+        "facts": {
+            **json.loads(stem.with_suffix(".json").read_text()),
+            "precision": "fp32",
+            "threads": str(torch.get_num_threads()),
+            "note": f"{layout_name}; batch normalisation fused; padded to the photo's rectangle",
+        },
+    }
