@@ -1,4 +1,4 @@
-# make setup | demo | test | test-slow | lint | bench; demo and the tests do their own set-up.
+# make setup | demo | test | test-slow | lint | bench | bench-ours; demo, the tests and bench do their own set-up.
 #
 #   make demo PHOTO=path/to/any.jpg    the same for a photo of your own
 
@@ -6,9 +6,10 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.10 python3 python,$(if $
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
+PEERS := .venv-peers
 PHOTO ?=
 
-.PHONY: setup demo test test-slow lint bench clean
+.PHONY: setup demo test test-slow lint bench bench-ours clean
 
 setup: $(INSTALLED)
 
@@ -36,10 +37,26 @@ lint: $(INSTALLED)
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 
-bench: $(INSTALLED)
+# What others would use instead, in an environment of its own; it is measured against, and nothing else needs it.
+$(PEERS)/installed: serving/comparison/peers/requirements.txt
+	@rm -rf $(PEERS)
+	@$(or $(PYTHON),false) -m venv $(PEERS)
+	@echo "installing what is compared with into $(PEERS), several gigabytes"
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+COMPARE = $(RUN) -m serving.compare --model out/demo/models/cspn --tflite out/demo/phone/cspn.tflite \
+	--detector out/demo/detector --keypoints out/demo/keypoints --accuracy cspn=out/demo/metrics.json \
+	--photos $$(awk '$$2 == "test" {print "out/demo/fld/" $$1}' out/demo/fld/Eval/list_eval_partition.txt 2>/dev/null | head -n 16)
+
+bench: $(INSTALLED) $(PEERS)/installed
+	@$(COMPARE) --out out/compare
+	@$(MAKE) --no-print-directory bench-ours
+
+bench-ours: $(INSTALLED)
 	@$(RUN) -m serving.benchmark --model out/demo/models/cspn --tflite out/demo/phone/cspn.tflite
 	@$(RUN) -m training.benchmark_prepare --root out/demo/fld
 	@$(RUN) -m training.benchmark_data --data out/demo/data
 
 clean:
-	rm -rf $(VENV) out build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) out build *.egg-info .pytest_cache .ruff_cache .hypothesis
