@@ -187,7 +187,9 @@ def _functions(pipeline, photo, batch_size):
 
     def decode(photos):
         # Photos of different sizes do not fit into one tensor; their heights do.
-        return tf.map_fn(lambda one: tf.shape(decoding.decode_photo(one, config.max_pixels, size)[0])[0], photos, tf.int32)
+        return tf.map_fn(
+            lambda one: tf.shape(decoding.decode_photo(one, config.max_pixels, size)[0])[0], photos, tf.int32
+        )
 
     def inputs(canvases):
         halves = resampling.halve(canvases)

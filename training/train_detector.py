@@ -15,23 +15,50 @@ _VALIDATION_BATCH = 16
 
 def main(argv=None):
     """Train, or go on training, as the arguments say."""
+    train(parse(argv))
+
+
+def parse(argv=None):
+    """Return the `training.fitting.Run` that the arguments describe."""
     from training import fitting
 
     arguments = fitting.build_parser("Train the garment detector, a Faster R-CNN.", "detector").parse_args(argv)
-    train(fitting.parse_run("detector", arguments, DETECTOR_TRAINING))
+    return fitting.parse_run("detector", arguments, DETECTOR_TRAINING)
 
 
 def train(run) -> None:
     """Train the detector of a `training.fitting.Run`."""
     from cspn_tf.data import pipeline
-    from cspn_tf.models.faster_rcnn import build_detector
     from training import fitting
 
     fitting.verify_data(run)
-    steps = pipeline.steps_per_epoch(run.data_dir, "train", run.training.batch_size, what="photos")
+    steps = steps_of(run)
     validation = pipeline.detector_dataset(
         run.data_dir, "val", run.config, _VALIDATION_BATCH, training=False, seed=run.seed
     )
+    model, make_dataset = prepare(run, steps)
+    validator = DetectorValidator(model, validation)
+    fitting.fit(run, model, make_dataset, steps, validator.measure, "ap_50", validator.overlays)
+
+
+def steps_of(run) -> int:
+    """Return how many batches an epoch of a run has."""
+    from cspn_tf.data import pipeline
+
+    return pipeline.steps_per_epoch(run.data_dir, "train", run.training.batch_size, what="photos")
+
+
+def prepare(run, steps):
+    """Return a run's compiled model, and the function of the first epoch's number that gives its batches.
+
+    Args:
+        run: a `training.fitting.Run`.
+        steps: batches an epoch.
+    """
+    from cspn_tf.data import pipeline
+    from cspn_tf.models.faster_rcnn import build_detector
+    from training import fitting
+
     with fitting.scope(run):
         model = build_detector(run.config.detector, pretrained=True)
         model.compile(fitting.build_optimizer(run.training, steps))
@@ -39,8 +66,7 @@ def train(run) -> None:
     def make_dataset(first_epoch):
         return fitting.training_batches(run, pipeline.detector_dataset, first_epoch)
 
-    validator = DetectorValidator(model, validation)
-    fitting.fit(run, model, make_dataset, steps, validator.measure, "ap_50", validator.overlays)
+    return model, make_dataset
 
 
 class DetectorValidator:

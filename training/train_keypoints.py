@@ -16,6 +16,11 @@ _VALIDATION_BATCH = 32
 
 def main(argv=None):
     """Train, or go on training, as the arguments say."""
+    train(parse(argv))
+
+
+def parse(argv=None):
+    """Return the `training.fitting.Run` that the arguments describe."""
     from training import fitting
 
     parser = fitting.build_parser("Train the keypoint network: the CSPN, or another method.", "keypoints")
@@ -27,22 +32,46 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     chosen = {name: getattr(arguments, name) for name in ("method", "backbone")}
     arguments.set = [f"keypoints.{name}={value}" for name, value in chosen.items() if value] + arguments.set
-    train(fitting.parse_run("keypoints", arguments, KEYPOINT_TRAINING))
+    return fitting.parse_run("keypoints", arguments, KEYPOINT_TRAINING)
 
 
 def train(run) -> None:
     """Train the keypoint network of a `training.fitting.Run`."""
     from cspn_tf.data import pipeline
-    from cspn_tf.losses import keypoint_losses
-    from cspn_tf.models.keypoint_networks import build_keypoint_network, prediction_network
+    from cspn_tf.models.keypoint_networks import prediction_network
     from training import fitting
 
     config = run.config.keypoints
     fitting.verify_data(run)
-    steps = pipeline.steps_per_epoch(run.data_dir, "train", run.training.batch_size, what="garments")
+    steps = steps_of(run)
     validation = pipeline.keypoint_dataset(
         run.data_dir, "val", run.config, _VALIDATION_BATCH, training=False, seed=run.seed
     )
+    model, make_dataset = prepare(run, steps)
+    validator = KeypointValidator(prediction_network(model, config), validation, config)
+    fitting.fit(run, model, make_dataset, steps, validator.measure, "ne_bbox", validator.overlays)
+
+
+def steps_of(run) -> int:
+    """Return how many batches an epoch of a run has."""
+    from cspn_tf.data import pipeline
+
+    return pipeline.steps_per_epoch(run.data_dir, "train", run.training.batch_size, what="garments")
+
+
+def prepare(run, steps):
+    """Return a run's compiled model, and the function of the first epoch's number that gives its batches.
+
+    Args:
+        run: a `training.fitting.Run`.
+        steps: batches an epoch.
+    """
+    from cspn_tf.data import pipeline
+    from cspn_tf.losses import keypoint_losses
+    from cspn_tf.models.keypoint_networks import build_keypoint_network
+    from training import fitting
+
+    config = run.config.keypoints
     with fitting.scope(run):
         model = build_keypoint_network(config, pretrained=True)
         losses, weights = keypoint_losses(config, centres=pseudo_labels_of(run))
@@ -52,8 +81,7 @@ def train(run) -> None:
         batches = fitting.training_batches(run, pipeline.keypoint_dataset, first_epoch)
         return batches.map(functools.partial(to_fit, names=list(losses)))
 
-    validator = KeypointValidator(prediction_network(model, config), validation, config)
-    fitting.fit(run, model, make_dataset, steps, validator.measure, "ne_bbox", validator.overlays)
+    return model, make_dataset
 
 
 def pseudo_labels_of(run):

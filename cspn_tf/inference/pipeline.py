@@ -50,7 +50,8 @@ def load_pipeline(detector_dir, keypoints_dir, precision="float32") -> "GarmentP
         keypoint_config, keypoint_network = checkpoints.load_keypoints(keypoints_dir)
     finally:
         keras.mixed_precision.set_global_policy(policy)
-    return GarmentPipeline(checkpoints.joint_config(detector_config, keypoint_config), detector, keypoint_network)
+    config = checkpoints.joint_config(detector_config, keypoint_config)
+    return GarmentPipeline(config, detector, keypoint_network, precision)
 
 
 class GarmentPipeline(tf.Module):
@@ -60,11 +61,12 @@ class GarmentPipeline(tf.Module):
         config: a `Config`.
         detector: what `build_detector(config.detector)` gives, trained; later training does not reach the pipeline.
         keypoint_network: what `build_keypoint_network(config.keypoints)` gives, trained; likewise.
+        precision: what the two were built to compute in, one of `PRECISIONS`, for the record.
     """
 
-    def __init__(self, config: Config, detector, keypoint_network):
+    def __init__(self, config: Config, detector, keypoint_network, precision="float32"):
         super().__init__(name="garment_pipeline")
-        self.config = config
+        self.config, self.precision = config, precision
         self._detector = detector
         self._keypoint_network = prediction_network(keypoint_network, config.keypoints)
         self._frozen = {}
@@ -230,7 +232,9 @@ class GarmentPipeline(tf.Module):
         size, input_size = self.config.canvas_size, self.config.detector.input_size
         boxes, classes, scores = self.detect(resampling.resize_canvases(canvases, halves, input_size))
         corners = geometry.crop_to_canvas(geometry.boxes_to_corners(boxes), geometry.whole_window(size), input_size)
-        return geometry.clip_boxes(geometry.corners_to_boxes(corners), size, size), classes, scores
+        boxes = geometry.clip_boxes(geometry.corners_to_boxes(corners), size, size)
+        rows = [canvases.shape[0], self.config.detector.max_garments]
+        return tf.ensure_shape(boxes, [*rows, 4]), tf.ensure_shape(classes, rows), tf.ensure_shape(scores, rows)
 
     def keypoints_on_canvas(self, canvases, halves, boxes, classes, scores):
         """Find the keypoints of garments that `detect_on_canvas` found; returns what `garments_on_canvas` does."""
@@ -238,8 +242,7 @@ class GarmentPipeline(tf.Module):
             raise ValueError(
                 f"a static batch must be 1 canvas, received {canvases.shape[0]}; leave the size open: None"
             )
-        config = self.config
-        num_rows = config.detector.max_garments
+        num_rows = boxes.shape[1]
         real = classes > 0
         flat_boxes = tf.reshape(boxes, [-1, 4])
         num_flat = tf.shape(flat_boxes)[0]
@@ -256,7 +259,9 @@ class GarmentPipeline(tf.Module):
             num_found = tf.reduce_sum(tf.cast(real, tf.int32))
             keypoints, keypoint_scores = self._keypoints_one_by_one(canvases, halves, flat_boxes, num_found)
         keypoints, keypoint_scores = mask_absent(
-            tf.reshape(tf.clip_by_value(keypoints, 0.0, config.canvas_size - 1.0), [-1, num_rows, NUM_KEYPOINTS, 2]),
+            tf.reshape(
+                tf.clip_by_value(keypoints, 0.0, self.config.canvas_size - 1.0), [-1, num_rows, NUM_KEYPOINTS, 2]
+            ),
             tf.reshape(keypoint_scores, [-1, num_rows, NUM_KEYPOINTS]),
             classes,
         )
@@ -298,7 +303,7 @@ class GarmentPipeline(tf.Module):
             keypoints_xy_canvas: float32 `(N, 8, 2)`, zeros where not looked at.
             keypoint_scores: float32 `(N, 8)`, likewise.
         """
-        num_rows = self.config.detector.max_garments
+        num_rows = boxes_xyxy_canvas.shape[0]
         windows = geometry.keypoint_windows(boxes_xyxy_canvas, self.config)
         crop_size = self.config.keypoints.crop_size
 

@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from cspn_tf import config as configs
 from cspn_tf.console import UserError, run
@@ -22,11 +23,7 @@ def test_version_directory_holds_model_description_and_warm_up(tiny_model, tiny_
 
 
 def test_only_core_operations_are_in_the_graph(tiny_model):
-    saved = tf.core.protobuf.saved_model_pb2.SavedModel() if hasattr(tf, "core") else None
-    if saved is None:
-        from tensorflow.core.protobuf import saved_model_pb2
-
-        saved = saved_model_pb2.SavedModel()
+    saved = saved_model_pb2.SavedModel()
     saved.ParseFromString((tiny_model / "1" / "saved_model.pb").read_bytes())
     graph = saved.meta_graphs[0].graph_def
     operations = {node.op for node in graph.node}
@@ -36,13 +33,18 @@ def test_only_core_operations_are_in_the_graph(tiny_model):
     assert not {op for op in operations if "Grad" in op or op.startswith("ResourceApply")}
 
 
-def test_heads_that_only_training_needs_are_not_exported(tiny_model):
-    names = [name for name, _ in tf.train.list_variables(str(tiny_model / "1" / "variables" / "variables"))]
-    loaded = tf.saved_model.load(str(tiny_model / "1"))
-    variables = [variable.name for variable in loaded.pipeline_variables]
-    assert len(names) >= len(variables) > 0
-    assert any(name.startswith("stage_4_heatmaps") for name in variables)
-    assert not any(name.startswith(("stage_1_heatmaps", "stage_2_heatmaps")) for name in variables)
+def test_weights_are_constants_of_what_inference_needs(tiny_model):
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((tiny_model / "1" / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    nodes = [node for function in graph.library.function for node in function.node_def]
+    nodes += graph.node
+    assert not {node.op for node in nodes if "VariableOp" in node.op}
+    names = [node.name for node in nodes]
+    assert any("stage_4_heatmaps" in name for name in names)
+    assert not any("stage_1_heatmaps" in name or "stage_2_heatmaps" in name for name in names)
+    # Normalisation is part of the convolutions.
+    assert not [node.name for node in nodes if node.op.startswith("FusedBatchNorm")]
 
 
 def test_next_version_follows_the_highest(tiny_pipeline, tmp_path, monkeypatch):

@@ -1,0 +1,171 @@
+"""How a photo's time grows: with the photos in a batch, the garments on a photo and the photo's size.
+
+All points take turns within one run. Photos and garments should cost in proportion to their number, a photo's size next
+to nothing but its decoding: the picture shows what they do cost.
+"""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+from cspn_tf.console import Parser, positive_int, run
+from cspn_tf.files import replaced_file
+
+BATCH_SIZES = (1, 2, 4, 8, 16, 32)
+NUM_GARMENTS = (1, 2, 3, 4, 5, 6, 7, 8)
+# Longest sides, pixels, of 3:4 photos: the last is 12 megapixels.
+SIDES = (256, 512, 1024, 2048, 4000)
+
+
+def main(argv=None):
+    args = _parse(argv)
+    import tensorflow as tf
+
+    from cspn_tf.inference.pipeline import load_pipeline
+    from serving.benchmark import read_photos
+    from training.machine import describe_machine
+    from training.reproduction.costs import measure_in_turns
+
+    tf.config.threading.set_intra_op_parallelism_threads(args.intra_threads)
+    tf.config.threading.set_inter_op_parallelism_threads(args.inter_threads)
+    photo = read_photos([args.photo] if args.photo else [])[0]
+    pipeline = load_pipeline(args.detector, args.keypoints)
+    functions = make_functions(pipeline, photo)
+    for function in functions.values():
+        function()
+    found = {key: latency.median for key, latency in measure_in_turns(functions, args.repeats).items()}
+    curves = summarise(found)
+    setting = {**describe_machine(), "intra_threads": args.intra_threads, "inter_threads": args.inter_threads}
+    print(format_curves(curves, setting, args.repeats))
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    with replaced_file(out / "scaling.json") as temporary:
+        temporary.write_text(
+            json.dumps({"machine": setting, "repeats": args.repeats, "curves": curves}, indent=2) + "\n"
+        )
+    draw(curves, out / "scaling.png")
+    print(f"written to {out}: scaling.json, scaling.png")
+
+
+def _parse(argv):
+    from training.machine import num_cores
+
+    parser = Parser(description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
+    parser.add_argument("--detector", required=True, metavar="DIR", help="a run of training.train_detector")
+    parser.add_argument("--keypoints", required=True, metavar="DIR", help="a run of training.train_keypoints")
+    parser.add_argument("--photo", metavar="FILE", help="photo to use, resized (default: a synthesised one)")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the figures and the picture go")
+    parser.add_argument("--repeats", type=positive_int, default=15, help="timed runs of each point")
+    parser.add_argument("--intra-threads", type=positive_int, default=num_cores(), help="threads within an operation")
+    parser.add_argument("--inter-threads", type=positive_int, default=num_cores(), help="operations side by side")
+    return parser.parse_args(argv)
+
+
+def make_functions(pipeline, photo: bytes) -> dict:
+    """Return a function without arguments for each point: key `(curve, x)`."""
+    import tensorflow as tf
+
+    from cspn_tf import resampling
+    from cspn_tf.inference.photo_outputs import outputs_on_photos
+
+    size = pipeline.config.canvas_size
+
+    def serve_boxes(photos, boxes):
+        """Do what `serve` does, with boxes of garments in place of those the detector finds, which it still does."""
+        canvases, *frames = pipeline.read_photos(photos)
+        halves = resampling.halve(canvases)
+        found, _, _ = pipeline.detect_on_canvas(canvases, halves)
+        boxes = boxes + 0.0 * found[:, :1]
+        ones = tf.ones_like(boxes[..., 0])
+        garments = pipeline.keypoints_on_canvas(canvases, halves, boxes, tf.cast(ones, tf.int32), ones)
+        return outputs_on_photos(garments, *frames)
+
+    def wait(function, *arguments):
+        return lambda: function(*arguments)["keypoints"].numpy()
+
+    box = [0.2 * size, 0.1 * size, 0.8 * size, 0.9 * size]
+    functions = {}
+    given = {
+        num: tf.function(serve_boxes, input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([None, num, 4])])
+        for num in NUM_GARMENTS
+    }
+    for batch_size in BATCH_SIZES:
+        boxes = tf.constant([[box]] * batch_size, tf.float32)
+        functions["photos in a batch", batch_size] = wait(given[1], tf.constant([photo] * batch_size), boxes)
+    for num in NUM_GARMENTS:
+        functions["garments on a photo", num] = wait(
+            given[num], tf.constant([photo]), tf.constant([[box] * num], tf.float32)
+        )
+    for side in SIDES:
+        one = tf.constant([_resized(photo, side)])
+        functions["longest side of the photo", side] = wait(given[1], one, tf.constant([[box]], tf.float32))
+    return functions
+
+
+def _resized(photo, side):
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(photo)).convert("RGB").resize((side * 3 // 4, side), Image.Resampling.BILINEAR)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def summarise(found: dict) -> dict:
+    """Return the curves, with the straight line through each.
+
+    Args:
+        found: `(curve, x)` to the median milliseconds of a call.
+
+    Returns:
+        Curve to points, a list of x and ms; and fixed_ms and ms_each of the straight line through them by least
+        squares.
+    """
+    import numpy as np
+
+    curves = {}
+    for (curve, x), ms in found.items():
+        curves.setdefault(curve, {"points": []})["points"].append({"x": x, "ms": ms})
+    for curve in curves.values():
+        slope, fixed = np.polyfit([p["x"] for p in curve["points"]], [p["ms"] for p in curve["points"]], 1)
+        curve.update(fixed_ms=float(fixed), ms_each=float(slope))
+    return curves
+
+
+def format_curves(curves, setting, repeats) -> str:
+    """Return the curves as text."""
+    rows = [
+        f"{setting['cpu']}, {setting['cores']} cores; {setting['intra_threads']} intra-op and "
+        f"{setting['inter_threads']} inter-op threads; medians of {repeats} runs in turns"
+    ]
+    for name, curve in curves.items():
+        rows += ["", f"{name}: {curve['fixed_ms']:.2f} ms + {curve['ms_each']:.3g} ms each"]
+        rows += [f"  {point['x']:>6} {point['ms']:8.2f} ms" for point in curve["points"]]
+    return "\n".join(rows)
+
+
+def draw(curves, path) -> None:
+    """Draw the curves side by side, each with its straight line."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, panels = plt.subplots(1, len(curves), figsize=(4.2 * len(curves), 3.6), layout="constrained")
+    for panel, (name, curve) in zip(panels, curves.items(), strict=True):
+        xs, ms = ([point[key] for point in curve["points"]] for key in ("x", "ms"))
+        panel.plot(xs, [curve["fixed_ms"] + curve["ms_each"] * x for x in xs], color="0.75", label="straight line")
+        panel.plot(xs, ms, "o-", label="measured")
+        panel.set_ylim(bottom=0)
+        panel.set_xlabel(name)
+        panel.set_ylabel("milliseconds a call")
+        panel.grid(alpha=0.3)
+        panel.legend()
+    with replaced_file(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,286 @@
+"""Measure how fast training is, with the default settings and with others beside them.
+
+    python -m training.benchmark_training --data DIR [--preset mobile base] [--network detector keypoints]
+
+For each network and preset, photos (detector) or garments (keypoint network) a second of the training command's own
+step on its own input pipeline, the share of that time in which the step waited for its batch, the processor's time an
+example, which others on the machine disturb less, and the process's peak memory. Each variant is a process of its own,
+because memory, threads and oneDNN are a process's. A variant takes turns with a process of the defaults, so that
+whatever else the machine does falls on both, and its ratio is to the defaults' turns beside its own. The first two
+steps of a process are not counted; the figures are medians of the turns.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from cspn_tf.config import PRESETS
+from cspn_tf.console import CallError, Parser, UserError, positive_int, run
+from training.benchmark_training_worker import Work
+from training.machine import describe_machine
+
+UNITS = {"detector": "photos", "keypoints": "garments"}
+DEFAULT = "default"
+_WORKER = "training.benchmark_training_worker"
+_RATES = ("per_second", "lowest_per_second", "highest_per_second", "ratio")
+_FIGURES = (*_RATES, "waiting_share", "cpu_ms", "peak_mib", "gpu_peak_mib")
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A way to train: what differs from the defaults, in the process's work and in its environment."""
+
+    text: str  # what it is, for --help
+    changes: dict = dataclasses.field(default_factory=dict)
+    environment: dict = dataclasses.field(default_factory=dict)
+    needs_gpu: bool = False
+
+
+VARIANTS = {
+    DEFAULT: Variant("what the training commands do"),
+    "xla": Variant("the step compiled with XLA", {"xla": True}),
+    "mixed_bfloat16": Variant("layers compute in bfloat16", {"precision": "mixed_bfloat16"}),
+    "mixed_float16": Variant("layers compute in float16", {"precision": "mixed_float16"}, needs_gpu=True),
+    "no-clip": Variant("gradients are not clipped", {"gradient_clip": False}),
+    "no-onednn": Variant("without oneDNN's operations", environment={"TF_ENABLE_ONEDNN_OPTS": "0"}),
+    "inter-1": Variant("one operation at a time", {"inter_op_threads": 1}),
+    "intra-1": Variant("one thread an operation", {"intra_op_threads": 1}),
+}
+
+
+def main(argv=None) -> int:
+    """Measure and print; see the module's docstring and --help."""
+    args = _parse(argv)
+    settings = {"num_steps": args.steps, "batch_size": args.batch_size, "data": str(args.data)}
+    figures = {"machine": _describe_machine(), **settings, "rounds": args.rounds, "rows": []}
+    for preset in args.preset:
+        for network in args.network:
+            work = Work(network=network, preset=preset, **settings)
+            rows = measure(work, args.variant, args.rounds, has_gpu=figures["machine"]["gpu"] is not None)
+            figures["rows"] += rows
+            print(format_table(rows, figures), flush=True)
+            if args.json:
+                _write_json(args.json, figures)
+    return 0
+
+
+def _parse(argv):
+    parser = Parser(
+        description="Measure how fast training is, with the default settings and with others beside them.",
+        epilog="Variants: " + "; ".join(f"{name}: {variant.text}" for name, variant in VARIANTS.items()),
+    )
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder that training.prepare wrote")
+    parser.add_argument("--preset", nargs="+", default=["mobile", "base"], choices=list(PRESETS), help="what to train")
+    parser.add_argument("--network", nargs="+", default=list(UNITS), choices=list(UNITS), help="which networks")
+    parser.add_argument(
+        "--variant", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), help="beside the default"
+    )
+    parser.add_argument("--steps", type=positive_int, default=4, metavar="N", help="training steps of a turn")
+    parser.add_argument("--rounds", type=positive_int, default=5, metavar="N", help="turns of each variant")
+    parser.add_argument("--batch-size", type=positive_int, metavar="N", help="examples a step (default: the preset's)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here (default: nowhere)")
+    args = parser.parse_args(argv)
+    if args.json and (args.json.is_dir() or not args.json.absolute().parent.is_dir()):
+        raise CallError(f"--json {args.json}: required a file in a folder that is there")
+    from cspn_tf.data.tfrecords import read_manifest
+
+    read_manifest(args.data)  # The processes could say so too, but only after a minute.
+    return args
+
+
+# Measuring -----------------------------------------------------------------------------------------------------------
+
+
+def measure(work: Work, names, rounds, *, has_gpu) -> list[dict]:
+    """Measure the defaults and some variants of one network and preset.
+
+    Args:
+        work: what the processes of the defaults do.
+        names: of `VARIANTS`.
+        rounds: turns of each variant.
+        has_gpu: whether to run the variants that need one.
+
+    Returns:
+        Rows, as `row` gives them, the defaults' first.
+
+    Raises:
+        UserError: if the defaults themselves fail.
+    """
+    rows, all_turns = [], []
+    with Process(VARIANTS[DEFAULT], work) as default:
+        if default.error:
+            raise UserError(f"{work.network}, {work.preset}: {default.error}")
+        for name in names:
+            variant = VARIANTS[name]
+            if name == DEFAULT:
+                continue
+            if variant.needs_gpu and not has_gpu:
+                rows.append(row(work, name, error="needs a GPU, and there is none"))
+                continue
+            with Process(variant, work) as process:
+                pairs = [] if process.error else _turns(default, process, rounds)
+            all_turns += [turn for turn, _ in pairs]
+            beside, turns = (list(part) for part in zip(*pairs, strict=True)) if pairs else ([], [])
+            rows.append(row(work, name, turns, beside, batch_size=process.batch_size, error=process.error))
+        all_turns = all_turns or [default.turn() for _ in range(rounds)]
+        return [row(work, DEFAULT, all_turns, all_turns, batch_size=default.batch_size, error=default.error), *rows]
+
+
+def _turns(default, process, rounds):
+    pairs = []
+    for _ in range(rounds):
+        pair = default.turn(), process.turn()
+        if None in pair:
+            return []
+        pairs.append(pair)
+    return pairs
+
+
+class Process:
+    """A process of `training.benchmark_training_worker`, as a context.
+
+    Attributes:
+        batch_size: examples a step.
+        error: what it failed with, one line, or None.
+    """
+
+    def __init__(self, variant: Variant, work: Work):
+        fields = dataclasses.asdict(dataclasses.replace(work, **variant.changes))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", _WORKER, json.dumps(fields)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **variant.environment},
+        )
+        self.error = None
+        self.batch_size = (self._read() or {}).get("batch_size")
+
+    def turn(self):
+        """Let it train one turn; return its answer, or None if it failed."""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write("turn\n")
+            self._process.stdin.flush()
+        return self._read()
+
+    def _read(self):
+        for line in self._process.stdout:
+            # A library may print something of its own.
+            with contextlib.suppress(ValueError):
+                answer = json.loads(line)
+                self.error = answer.get("error")
+                return None if self.error else answer
+        self.error = self.error or f"the process ended with code {self._process.wait()}"
+        return None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+
+# Figures -------------------------------------------------------------------------------------------------------------
+
+
+def row(work: Work, name, turns=(), beside=(), *, batch_size=None, error=None) -> dict:
+    """Return the figures of one variant.
+
+    Args:
+        work: what the defaults do.
+        name: the variant's.
+        turns: of `benchmark_training_worker.run_turn`, with the peaks of memory; none where it failed.
+        beside: the defaults' turns between them.
+        batch_size: examples a step.
+        error: why it failed, or None.
+
+    Returns:
+        A JSON-ready dict: network, preset, variant, batch_size, error; num_turns; per_second, examples, median;
+        lowest_per_second and highest_per_second of a turn; ratio, median, to the defaults' turn before each;
+        waiting_share, of the time of all turns; cpu_ms, the processor's time an example, median; peak_mib;
+        gpu_peak_mib. What there is no figure of is None.
+    """
+    figures = dict.fromkeys(_FIGURES)
+    if turns:
+        rates = [_rate(turn, batch_size) for turn in turns]
+        figures = {
+            "per_second": statistics.median(rates),
+            "lowest_per_second": min(rates),
+            "highest_per_second": max(rates),
+            "ratio": statistics.median(
+                _rate(turn, batch_size) / _rate(default, batch_size)
+                for turn, default in zip(turns, beside, strict=True)
+            ),
+            "waiting_share": waiting_share(turns),
+            "cpu_ms": statistics.median(_cpu_ms(turn, batch_size) for turn in turns),
+            "peak_mib": max(turn["peak_mib"] for turn in turns),
+            "gpu_peak_mib": turns[-1]["gpu_peak_mib"],
+        }
+    named = {"network": work.network, "preset": work.preset, "variant": name, "batch_size": batch_size}
+    return {**named, "error": error, "num_turns": len(turns), **figures}
+
+
+def waiting_share(turns) -> float:
+    """Return the share of the time of all turns in which the step waited for its batch."""
+    waiting = sum(sum(turn["waiting_s"]) for turn in turns)
+    return waiting / (waiting + sum(sum(turn["step_s"]) for turn in turns))
+
+
+def _rate(turn, batch_size):
+    return batch_size * len(turn["step_s"]) / (sum(turn["waiting_s"]) + sum(turn["step_s"]))
+
+
+def _cpu_ms(turn, batch_size):
+    return 1000.0 * turn["processor_s"] / (batch_size * len(turn["step_s"]))
+
+
+def format_table(rows, figures) -> str:
+    """Return the rows of one network and preset as text."""
+    machine = figures["machine"]
+    default = rows[0]
+    rate = f"{UNITS[default['network']]}/s"
+    gpu = f", {machine['gpu']}" if machine["gpu"] else ""
+    lines = [
+        f"{default['network']}, preset {default['preset']}, batches of {default['batch_size']}, {figures['data']}; "
+        f"medians of {figures['rounds']} turns of {figures['num_steps']} steps",
+        f"{machine['cpu']}, {machine['cores']} cores{gpu}",
+        f"  {'':<16}{rate:>12}{'ratio':>8}{'waiting':>10}{'CPU ms':>9}{'peak MiB':>10}",
+    ]
+    for line in rows:
+        text = f"  {line['variant']:<16}"
+        if line["error"]:
+            lines.append(f"{text}  {line['error']}")
+            continue
+        waiting = f"{100.0 * line['waiting_share']:.1f} %"
+        text += f"{line['per_second']:>12.1f}{line['ratio']:>8.2f}{waiting:>10}"
+        lines.append(f"{text}{line['cpu_ms']:>9.1f}{line['peak_mib']:>10.0f}")
+    return "\n".join([*lines, ""])
+
+
+def _describe_machine():
+    """Return what `describe_machine` does, with the name of the first GPU, `gpu`, or None."""
+    # In a process of its own: TensorFlow takes a GPU's memory, which the measured processes need.
+    code = "import tensorflow as tf; print(''.join(g.name for g in tf.config.list_physical_devices('GPU')[:1]))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {**describe_machine(), "gpu": found.stdout.strip() or None}
+
+
+def _write_json(path, figures):
+    from cspn_tf.files import replaced_file
+
+    with replaced_file(path) as temporary:
+        temporary.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,133 @@
+"""A process that trains a few steps whenever it is asked, for `training.benchmark_training`.
+
+It gets one argument, a JSON object with the fields of `Work`; each line on its standard input then asks for one turn.
+Its answers are lines of JSON on its standard output: one when it is ready, one a turn, or one with an ``error``.
+"""
+
+import dataclasses
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from cspn_tf.quiet import quiet_tensorflow
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a process trains, and how."""
+
+    network: str  # "detector" or "keypoints"
+    preset: str
+    data: str  # folder that training.prepare wrote
+    num_steps: int  # of a turn
+    batch_size: int | None = None  # None is the preset's
+    precision: str | None = None  # None is what the training commands take by default
+    xla: bool = False  # compile the step with XLA
+    gradient_clip: bool = True
+    inter_op_threads: int = 0  # operations that run at the same time; 0 leaves it to TensorFlow
+    intra_op_threads: int = 0  # threads of one operation; 0 leaves it to TensorFlow
+
+
+def serve_turns() -> int:
+    """Make everything ready, then train a turn for each line of the standard input."""
+    quiet_tensorflow()
+    try:
+        work = Work(**json.loads(sys.argv[1]))
+        step, batches, batch_size = prepare(work)
+        # The first step traces, the second allocates.
+        run_turn(step, batches, 2)
+        _answer({"ready": True, "batch_size": batch_size})
+        for _ in sys.stdin:
+            turn = run_turn(step, batches, work.num_steps)
+            _answer({**turn, "peak_mib": peak_mib(), "gpu_peak_mib": gpu_peak_mib()})
+    except Exception as error:  # Whatever a variant fails with is its result.
+        _answer({"error": f"{type(error).__name__}: {_first_line(error)}"})
+    return 0
+
+
+def prepare(work: Work):
+    """Return the compiled training step, the iterator over the training batches, and their size."""
+    import tensorflow as tf
+
+    from training import fitting, train_detector, train_keypoints
+
+    tf.config.threading.set_inter_op_parallelism_threads(work.inter_op_threads)
+    tf.config.threading.set_intra_op_parallelism_threads(work.intra_op_threads)
+    command = train_detector if work.network == "detector" else train_keypoints
+    run = parse(work, command, fitting)
+    model, make_dataset = command.prepare(run, command.steps_of(run))
+    # As Keras makes it, but for the batch, which is fetched outside, so that the wait for it can be timed.
+    step = tf.function(model.train_step, autograph=False, reduce_retracing=True, jit_compile=work.xla or None)
+    return step, iter(make_dataset(0)), run.training.batch_size
+
+
+def parse(work: Work, command, fitting):
+    """Return the `training.fitting.Run` that a training command makes of the same settings."""
+    arguments = ["--data", work.data, "--preset", work.preset]
+    # Nothing is written there.
+    arguments += ["--out", str(Path(tempfile.gettempdir()) / "unused")]
+    arguments += ["--batch-size", str(work.batch_size)] if work.batch_size else []
+    arguments += ["--precision", work.precision] if work.precision else []
+    run = command.parse(arguments)
+    if not work.gradient_clip:
+        run = dataclasses.replace(run, training=dataclasses.replace(run.training, gradient_clip=0.0))
+    return run
+
+
+def run_turn(step, batches, num_steps, clock=time.perf_counter, processor=time.process_time) -> dict:
+    """Train some steps.
+
+    Args:
+        step: function of a batch to a dict of losses.
+        batches: iterator over batches.
+        num_steps: how many.
+        clock, processor: functions giving seconds, on the clock and of this process's use of the processor.
+
+    Returns:
+        A dict: waiting_s, seconds in which the step waited for its batch, and step_s, seconds of the step with the
+        reading of its losses, each a list with a number a step; processor_s, of the whole turn, the pipeline's too.
+    """
+    waiting, steps = [], []
+    begun = processor()
+    for _ in range(num_steps):
+        start = clock()
+        batch = next(batches)
+        fetched = clock()
+        # The training commands look at every loss of every step too.
+        losses = [float(value) for value in step(batch).values()]
+        ended = clock()
+        del batch, losses
+        waiting.append(fetched - start)
+        steps.append(ended - fetched)
+    return {"waiting_s": waiting, "step_s": steps, "processor_s": processor() - begun}
+
+
+def peak_mib() -> float:
+    """Return the most memory that this process has had, MiB."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def gpu_peak_mib():
+    """Return the most memory that the first GPU has given to tensors, MiB, or None without a GPU."""
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        return None
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+
+
+def _first_line(error):
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+
+
+def _answer(fields):
+    print(json.dumps(fields), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(serve_turns())
