@@ -17,7 +17,7 @@ _END_SECONDS = 20.0
 
 
 class WorkerProcess:
-    """A worker in a process of its own; see `worker`. A context manager that ends it.
+    """A worker in a process of its own; see `worker`. A context manager that ends it, at once if something failed.
 
     Args:
         name: what messages call it.
@@ -50,7 +50,9 @@ class WorkerProcess:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        if kind is not None:
+            self._signal(signal.SIGKILL)
         self.close()
 
     def ask(self, do, **request) -> dict:

@@ -69,6 +69,14 @@ def test_a_paused_worker_is_closed(photo):
     assert worker._process.returncode == 0
 
 
+def test_a_worker_ends_at_once_when_something_else_failed(photo):
+    with pytest.raises(KeyboardInterrupt), start() as worker:
+        worker.ask("load", photos=[photo], threads=1)
+        worker.pause()
+        raise KeyboardInterrupt
+    assert worker._process.returncode == -signal.SIGKILL
+
+
 def test_a_killed_parent_leaves_no_stopped_worker(photo):
     program = f"""
         import os, sys
