@@ -61,11 +61,13 @@ def main(argv=None) -> int:
     for preset in args.preset:
         for network in args.network:
             work = Work(network=network, preset=preset, **settings)
-            rows = measure(work, args.variant, args.rounds, has_gpu=figures["machine"]["gpu"] is not None)
-            figures["rows"] += rows
+            before = figures["rows"]
+            for rows in measure(work, args.variant, args.rounds, has_gpu=figures["machine"]["gpu"] is not None):
+                figures["rows"] = before + rows
+                # After each variant, because they take minutes and a run may be cut off.
+                if args.json:
+                    _write_json(args.json, figures)
             print(format_table(rows, figures), flush=True)
-            if args.json:
-                _write_json(args.json, figures)
     return 0
 
 
@@ -96,7 +98,7 @@ def _parse(argv):
 # Measuring -----------------------------------------------------------------------------------------------------------
 
 
-def measure(work: Work, names, rounds, *, has_gpu) -> list[dict]:
+def measure(work: Work, names, rounds, *, has_gpu):
     """Measure the defaults and some variants of one network and preset.
 
     Args:
@@ -105,14 +107,19 @@ def measure(work: Work, names, rounds, *, has_gpu) -> list[dict]:
         rounds: turns of each variant.
         has_gpu: whether to run the variants that need one.
 
-    Returns:
-        Rows, as `row` gives them, the defaults' first.
+    Yields:
+        After each variant the list of all rows so far, as `row` gives them, the defaults' first.
 
     Raises:
         UserError: if the defaults themselves fail.
     """
-    rows, all_turns = [], []
+    rows, default_turns = [], []
     with Process(VARIANTS[DEFAULT], work) as default:
+
+        def rows_so_far():
+            size = default.batch_size
+            return [row(work, DEFAULT, default_turns, default_turns, batch_size=size, error=default.error), *rows]
+
         if default.error:
             raise UserError(f"{work.network}, {work.preset}: {default.error}")
         for name in names:
@@ -124,11 +131,13 @@ def measure(work: Work, names, rounds, *, has_gpu) -> list[dict]:
                 continue
             with Process(variant, work) as process:
                 pairs = [] if process.error else _turns(default, process, rounds)
-            all_turns += [turn for turn, _ in pairs]
             beside, turns = (list(part) for part in zip(*pairs, strict=True)) if pairs else ([], [])
+            default_turns += beside
             rows.append(row(work, name, turns, beside, batch_size=process.batch_size, error=process.error))
-        all_turns = all_turns or [default.turn() for _ in range(rounds)]
-        return [row(work, DEFAULT, all_turns, all_turns, batch_size=default.batch_size, error=default.error), *rows]
+            yield rows_so_far()
+        if not default_turns:
+            default_turns += [turn for turn in (default.turn() for _ in range(rounds)) if turn]
+        yield rows_so_far()
 
 
 def _turns(default, process, rounds):

@@ -99,7 +99,7 @@ class FakeProcess:
 def measured(monkeypatch, names, rounds, **how):
     monkeypatch.setattr(benchmark_training, "Process", FakeProcess)
     monkeypatch.setattr(FakeProcess, "order", [])
-    rows = benchmark_training.measure(work(), names, rounds, **how)
+    *_, rows = benchmark_training.measure(work(), names, rounds, **how)
     return {line["variant"]: line for line in rows}, FakeProcess.order
 
 
@@ -117,6 +117,12 @@ def test_what_fails_says_why_and_the_default_is_measured_all_the_same(monkeypatc
     assert "GPU" in rows["mixed_float16"]["error"] and rows["default"]["num_turns"] == 3
     rows, order = measured(monkeypatch, ["mixed_float16"], 1, has_gpu=True)
     assert rows["mixed_float16"]["error"] is None and "mixed_float16" in order
+
+
+def test_a_run_cut_off_keeps_the_variants_before(monkeypatch):
+    monkeypatch.setattr(benchmark_training, "Process", FakeProcess)
+    rows = next(benchmark_training.measure(work(), ["inter-1", "intra-1"], 2, has_gpu=False))
+    assert [(line["variant"], line["num_turns"]) for line in rows] == [("default", 2), ("inter-1", 2)]
 
 
 def test_variants_change_what_they_say():
