@@ -21,6 +21,8 @@ from serving.comparison.turns import take_turns
 from serving.model_versions import latest_version
 
 PEERS_PYTHON = ".venv-peers/bin/python"
+# From which load average on the machine is said to be busy. Of a machine that has just become idle it is still falling.
+_BUSY_LOAD = 1.0
 # Sizes of photos that a report lists.
 _NUM_SIZES = 4
 
@@ -34,6 +36,7 @@ def main(argv=None):
         photos, described = _photo_files(args.photos, Path(work_dir))
         runners, notes = _choose_runners(args, ours, work_dir)
         load = os.getloadavg()[0]
+        notes += _note_of_load(load)
         facts, turns = _measure(args, runners, photos, work_dir)
     _warn_of_empty_photos(runners, turns, notes)
     _write(args, runners, turns, facts, accuracies, {"load": load, "photos": described, "notes": notes})
@@ -158,6 +161,15 @@ def _photo_files(paths, work_dir) -> tuple:
     shown = ", ".join(f"{width}x{height}" for width, height in sorted(sizes)[:_NUM_SIZES])
     more = f", {len(sizes) - _NUM_SIZES} more" if len(sizes) > _NUM_SIZES else ""
     return [str(path) for path in files], f"{len(files)}{'' if paths else ', synthesised'}, {shown}{more}"
+
+
+def _note_of_load(load) -> list[str]:
+    """Return a note if something else is at work: runners that share cores with it are slowed by different factors."""
+    if load < _BUSY_LOAD:
+        return []
+    note = f"**The machine was busy with something else (load average {load:.2f}): measure again when it is idle.**"
+    _say(note.strip("*"))
+    return [note]
 
 
 # Measuring -----------------------------------------------------------------------------------------------------------

@@ -73,6 +73,12 @@ def test_photos_without_garments_are_pointed_out(model_dir, fake_runners, tmp_pa
     assert "found no garment in 100% of the photos" in (tmp_path / "out" / "report.md").read_text()
 
 
+def test_a_busy_machine_is_pointed_out():
+    assert compare._note_of_load(0.4) == []
+    (note,) = compare._note_of_load(3.25)
+    assert "load average 3.25" in note
+
+
 def test_the_photo_is_synthesised_where_none_is_given(tmp_path):
     (path,), described = compare._photo_files([], tmp_path)
     assert described == "1, synthesised, 512x512"
