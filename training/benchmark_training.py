@@ -19,7 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cspn_tf.config import PRESETS
+from cspn_tf.config import PRESETS, override
 from cspn_tf.console import CallError, Parser, UserError, positive_int, run
 from training.benchmark_training_worker import Work
 from training.machine import describe_machine
@@ -56,7 +56,7 @@ VARIANTS = {
 def main(argv=None) -> int:
     """Measure and print; see the module's docstring and --help."""
     args = _parse(argv)
-    settings = {"num_steps": args.steps, "batch_size": args.batch_size, "data": str(args.data)}
+    settings = {"num_steps": args.steps, "batch_size": args.batch_size, "data": str(args.data), "overrides": args.set}
     figures = {"machine": _describe_machine(), **settings, "rounds": args.rounds, "rows": []}
     for preset in args.preset:
         for network in args.network:
@@ -85,13 +85,26 @@ def _parse(argv):
     parser.add_argument("--steps", type=positive_int, default=4, metavar="N", help="training steps of a turn")
     parser.add_argument("--rounds", type=positive_int, default=5, metavar="N", help="turns of each variant")
     parser.add_argument("--batch-size", type=positive_int, metavar="N", help="examples a step (default: the preset's)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="override a field of the config, as the training commands do; may be given again",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here (default: nowhere)")
     args = parser.parse_args(argv)
     if args.json and (args.json.is_dir() or not args.json.absolute().parent.is_dir()):
         raise CallError(f"--json {args.json}: required a file in a folder that is there")
     from cspn_tf.data.tfrecords import read_manifest
 
-    read_manifest(args.data)  # The processes could say so too, but only after a minute.
+    # The processes could say so too, but only after a minute.
+    read_manifest(args.data)
+    try:
+        for preset in args.preset:
+            override(PRESETS[preset], args.set)
+    except (UserError, ValueError) as error:
+        raise CallError(str(error)) from error
     return args
 
 
@@ -118,10 +131,9 @@ def measure(work: Work, names, rounds, *, has_gpu):
 
         def rows_so_far():
             size = default.batch_size
-            return [row(work, DEFAULT, default_turns, default_turns, batch_size=size, error=default.error), *rows]
+            return [row(work, DEFAULT, default_turns, default_turns, batch_size=size), *rows]
 
-        if default.error:
-            raise UserError(f"{work.network}, {work.preset}: {default.error}")
+        _check_default(default, work)
         for name in names:
             variant = VARIANTS[name]
             if name == DEFAULT:
@@ -131,13 +143,20 @@ def measure(work: Work, names, rounds, *, has_gpu):
                 continue
             with Process(variant, work) as process:
                 pairs = [] if process.error else _turns(default, process, rounds)
+            _check_default(default, work)
             beside, turns = (list(part) for part in zip(*pairs, strict=True)) if pairs else ([], [])
             default_turns += beside
             rows.append(row(work, name, turns, beside, batch_size=process.batch_size, error=process.error))
             yield rows_so_far()
         if not default_turns:
-            default_turns += [turn for turn in (default.turn() for _ in range(rounds)) if turn]
+            default_turns += [default.turn() for _ in range(rounds)]
+            _check_default(default, work)
         yield rows_so_far()
+
+
+def _check_default(default, work):
+    if default.error:
+        raise UserError(f"{work.network}, preset {work.preset}, {DEFAULT}: {default.error}")
 
 
 def _turns(default, process, rounds):
@@ -261,7 +280,8 @@ def format_table(rows, figures) -> str:
     gpu = f", {machine['gpu']}" if machine["gpu"] else ""
     lines = [
         f"{default['network']}, preset {default['preset']}, batches of {default['batch_size']}, {figures['data']}; "
-        f"medians of {figures['rounds']} turns of {figures['num_steps']} steps",
+        f"medians of {figures['rounds']} turns of {figures['num_steps']} steps"
+        + "".join(f", {text}" for text in figures["overrides"]),
         f"{machine['cpu']}, {machine['cores']} cores{gpu}",
         f"  {'':<16}{rate:>12}{'ratio':>8}{'waiting':>10}{'CPU ms':>9}{'peak MiB':>10}",
     ]

@@ -22,6 +22,7 @@ class Work:
     preset: str
     data: str  # folder that training.prepare wrote
     num_steps: int  # of a turn
+    overrides: list = dataclasses.field(default_factory=list)  # of the config, FIELD=VALUE
     batch_size: int | None = None  # None is the preset's
     precision: str | None = None  # None is what the training commands take by default
     xla: bool = False  # compile the step with XLA
@@ -68,6 +69,7 @@ def parse(work: Work, command, fitting):
     arguments = ["--data", work.data, "--preset", work.preset]
     # Nothing is written there.
     arguments += ["--out", str(Path(tempfile.gettempdir()) / "unused")]
+    arguments += [f"--set={text}" for text in work.overrides]
     arguments += ["--batch-size", str(work.batch_size)] if work.batch_size else []
     arguments += ["--precision", work.precision] if work.precision else []
     run = command.parse(arguments)

@@ -66,9 +66,15 @@ def test_the_table_shows_ratios_shares_and_reasons():
         benchmark_training.row(work(), "inter-1", [turn([0.0], [0.8])], [turn([0.1], [0.9])], batch_size=16),
         benchmark_training.row(work(), "mixed_float16", error="needs a GPU, and there is none"),
     ]
-    figures = {"data": "folder", "rounds": 1, "num_steps": 1, "machine": {"cpu": "a CPU", "cores": 2, "gpu": None}}
+    figures = {
+        "data": "folder",
+        "rounds": 1,
+        "num_steps": 1,
+        "overrides": ["a=1"],
+        "machine": {"cpu": "a CPU", "cores": 2, "gpu": None},
+    }
     lines = benchmark_training.format_table(rows, figures).splitlines()
-    assert lines[0] == "keypoints, preset tiny, batches of 16, folder; medians of 1 turns of 1 steps"
+    assert lines[0] == "keypoints, preset tiny, batches of 16, folder; medians of 1 turns of 1 steps, a=1"
     assert lines[1] == "a CPU, 2 cores"
     assert lines[2].split() == ["garments/s", "ratio", "waiting", "CPU", "ms", "peak", "MiB"]
     assert lines[3].split() == ["default", "16.0", "1.00", "10.0", "%", "100.0", "100"]
@@ -119,6 +125,18 @@ def test_what_fails_says_why_and_the_default_is_measured_all_the_same(monkeypatc
     assert rows["mixed_float16"]["error"] is None and "mixed_float16" in order
 
 
+def test_a_default_that_fails_midway_ends_the_run(monkeypatch):
+    class Failing(FakeProcess):
+        def turn(self):
+            self.error = "the process ended with code -9" if self.name == "default" else None
+            return None
+
+    monkeypatch.setattr(benchmark_training, "Process", Failing)
+    for names in (["inter-1"], []):
+        with pytest.raises(console.UserError, match="keypoints, preset tiny, default: the process ended with code -9"):
+            list(benchmark_training.measure(work(), names, 2, has_gpu=False))
+
+
 def test_a_run_cut_off_keeps_the_variants_before(monkeypatch):
     monkeypatch.setattr(benchmark_training, "Process", FakeProcess)
     rows = next(benchmark_training.measure(work(), ["inter-1", "intra-1"], 2, has_gpu=False))
@@ -138,9 +156,12 @@ def test_work_becomes_the_run_of_the_training_command():
 
     run = benchmark_training_worker.parse(work(network="detector"), train_detector, fitting)
     assert run.training == DETECTOR_TRAINING["tiny"] and run.precision == "float32" and run.data_dir == "nowhere"
-    changed = work(network="detector", gradient_clip=False, batch_size=3, precision="mixed_bfloat16")
+    changed = work(
+        network="detector", gradient_clip=False, batch_size=3, precision="mixed_bfloat16", overrides=["canvas_size=128"]
+    )
     run = benchmark_training_worker.parse(changed, train_detector, fitting)
     assert (run.training.gradient_clip, run.training.batch_size, run.precision) == (0.0, 3, "mixed_bfloat16")
+    assert run.config.canvas_size == 128
 
 
 def test_a_process_that_fails_says_so_in_one_line(tmp_path):
