@@ -215,7 +215,8 @@ def crop_canvases(canvases, halves, photo_of_crop, windows, crop_size):
 
     def cut_next(row):
         photo, window = row
-        return _cut_where_it_fits(canvases[photo], halves[photo], window, crop_size, cut)
+        is_for_half, in_half = _place(window, crop_size)
+        return tf.cond(is_for_half, lambda: cut(halves[photo], in_half), lambda: cut(canvases[photo], window))
 
     crop_spec = tf.TensorSpec([crop_size, crop_size, 3], tf.float32)
     return tf.map_fn(cut_next, (photo_of_crop, windows), fn_output_signature=crop_spec)
@@ -233,19 +234,45 @@ def crop_canvas(canvas, half, window, crop_size):
         float32 `(C, C, 3)`.
     """
 
-    def cut(picture, window):
-        return crop(picture[tf.newaxis], window[tf.newaxis, tf.newaxis], crop_size, antialias=False)[0, 0]
+    is_for_half, in_half = _place(window, crop_size)
+    return tf.cond(
+        is_for_half,
+        lambda: _cut_by_products(half, in_half, crop_size),
+        lambda: _cut_by_products(canvas, window, crop_size),
+    )
 
-    return _cut_where_it_fits(canvas, half, window, crop_size, cut)
+
+def _cut_by_products(picture, window, crop_size):
+    """Cut a window out of a square picture of static size as `CropAndResize` does, rows then columns.
+
+    With every dimension spelled out: TensorFlow Lite's fast kernels pass over branches in which one is left open.
+    """
+    size = picture.shape[0]
+    steps = (tf.range(crop_size, dtype=tf.float32) - (crop_size - 1) / 2) * (window[2] / crop_size)
+
+    def weights(centre):
+        positions = centre + steps
+        distance = tf.abs(positions[:, tf.newaxis] - tf.range(size, dtype=tf.float32))
+        inside = tf.cast((positions >= 0.0) & (positions <= size - 1.0), tf.float32)
+        return tf.maximum(1.0 - distance, 0.0) * inside[:, tf.newaxis]
+
+    rows, columns = weights(window[1]), weights(window[0])
+    centred = tf.reshape(tf.cast(picture, tf.float32) - PAD_VALUE, [1, size, size * 3])
+    picked = tf.reshape(tf.matmul(rows[tf.newaxis], centred), [crop_size, size, 3])
+    # (C, S, 3) to (C, 3, S), so that the columns' product is over the last axis.
+    picked = tf.reshape(tf.transpose(picked, [0, 2, 1]), [1, crop_size * 3, size])
+    picked = tf.reshape(tf.matmul(picked, tf.transpose(columns)[tf.newaxis]), [crop_size, 3, crop_size])
+    return tf.transpose(picked, [0, 2, 1]) + PAD_VALUE
 
 
-def _cut_where_it_fits(canvas, half, window, crop_size, cut):
+def _place(window, crop_size):
+    """Return whether a window of a canvas is to be cut out of its half, and where it lies there."""
     in_half = tf.concat([(window[:2] + 0.5) / 2.0 - 0.5, window[2:] / 2.0], axis=0)
-    return tf.cond(window[2] >= _HALF_FROM_STEP * crop_size, lambda: cut(half, in_half), lambda: cut(canvas, window))
+    return window[2] >= _HALF_FROM_STEP * crop_size, in_half
 
 
-def crop(canvases, windows, crop_size, antialias=True):
-    """Cut square windows out of canvases and resize them, bilinear, with `PAD_VALUE` outside.
+def crop(canvases, windows, crop_size):
+    """Cut square windows out of canvases and resize them, bilinear and antialiased, with `PAD_VALUE` outside.
 
     Two products with tent-shaped weight matrices, rows then columns: it converts to TensorFlow Lite, and a tent as
     wide as the step between samples is what an antialiased bilinear resize does.
@@ -255,16 +282,14 @@ def crop(canvases, windows, crop_size, antialias=True):
         windows: float32 `(B, N, 3)` of `crop_windows`, canvas pixels; either B may be 1, to
             cut the same windows out of every canvas or different ones out of one.
         crop_size: side of the crops, pixels, a Python int.
-        antialias: average over the step between samples where that is more than a pixel. Where not, the crop is
-            padding beyond the outermost centres and not only beyond the edge, as in `crop_canvases`.
 
     Returns:
         float32 `(B, N, C, C, 3)`, 0 to 255.
     """
     size = canvases.shape[1]
     windows_x, windows_y, sides = tf.unstack(windows, axis=-1)
-    rows = _tent_weights(windows_y, sides, size, crop_size, antialias)
-    columns = _tent_weights(windows_x, sides, size, crop_size, antialias)
+    rows = _tent_weights(windows_y, sides, size, crop_size)
+    columns = _tent_weights(windows_x, sides, size, crop_size)
     num = windows.shape[1]
     centred = tf.reshape(tf.cast(canvases, tf.float32) - PAD_VALUE, [-1, size, size * 3])
     rows = tf.reshape(rows, [-1, num * crop_size, size])
@@ -299,15 +324,13 @@ def crop_one(picture, window, crop_size):
     return tf.ensure_shape(cut, [crop_size, crop_size, 3])
 
 
-def _tent_weights(centres, sides, size, crop_size, antialias):
+def _tent_weights(centres, sides, size, crop_size):
     """Return `(B, N, C, S)` weights: row j holds what each canvas pixel gives to crop pixel j; zeros outside."""
     step = (sides / crop_size)[..., tf.newaxis]
     index = tf.range(crop_size, dtype=tf.float32) - (crop_size - 1) / 2
     positions = centres[..., tf.newaxis] + index * step
     distance = tf.abs(positions[..., tf.newaxis] - tf.range(size, dtype=tf.float32))
-    reach = tf.maximum(step, 1.0)[..., tf.newaxis] if antialias else 1.0
-    weights = tf.maximum(1.0 - distance / reach, 0.0)
+    weights = tf.maximum(1.0 - distance / tf.maximum(step, 1.0)[..., tf.newaxis], 0.0)
     total = tf.reduce_sum(weights, axis=-1, keepdims=True)
-    border = 0.5 if antialias else 0.0
-    inside = (positions >= -border) & (positions <= size - 1 + border)
+    inside = (positions >= -0.5) & (positions <= size - 0.5)
     return tf.where(inside[..., tf.newaxis], weights / tf.maximum(total, 1e-6), 0.0)

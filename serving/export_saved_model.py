@@ -71,8 +71,7 @@ def export(pipeline, model_dir, version: int | None = None) -> Path:
     temporary = model_dir / f"writing-{target.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        # The signatures hold all there is to hold; the pipeline itself would drag its Keras models along.
-        tf.saved_model.save(tf.Module(), str(temporary), signatures=_signatures(pipeline))
+        tf.saved_model.save(servable(pipeline), str(temporary), signatures=_signatures(pipeline))
         photo = _warmup_photo(pipeline.config.canvas_size)
         _check(temporary, photo)
         write_warmup_requests(temporary, photo, contract.DEFAULT_MODEL_NAME)
@@ -114,6 +113,15 @@ def _signatures(pipeline):
         contract.BYTES_SIGNATURE: pipeline.serve,
         contract.PIXELS_SIGNATURE: pipeline.pixels,
     }
+
+
+def servable(pipeline):
+    """Return a module of the pipeline's variables alone; Keras objects would drag their own traces along."""
+    import tensorflow as tf
+
+    servable = tf.Module(name="cspn")
+    servable.pipeline_variables = list(pipeline.network_variables)
+    return servable
 
 
 def _next_version(model_dir):

@@ -69,6 +69,8 @@ def convert(pipeline) -> bytes:
     """
     import tensorflow as tf
 
+    from serving.export_saved_model import servable
+
     size = pipeline.config.canvas_size
     function = tf.function(
         pipeline.garments_on_canvas,
@@ -76,7 +78,7 @@ def convert(pipeline) -> bytes:
     )
     # By way of a SavedModel, which is what keeps the names of the outputs.
     with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(tf.Module(), folder, signatures={contract.BYTES_SIGNATURE: function})
+        tf.saved_model.save(servable(pipeline), folder, signatures={contract.BYTES_SIGNATURE: function})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[contract.BYTES_SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         with quiet_native_output():

@@ -21,14 +21,11 @@ _WARMUP_RUNS = 3
 
 def main(argv=None):
     args = _parse(argv)
-    import tensorflow as tf
-
     from cspn_tf.inference.pipeline import load_pipeline
     from serving.benchmark import read_photos
     from training.machine import describe_machine
 
-    tf.config.threading.set_intra_op_parallelism_threads(args.intra_threads)
-    tf.config.threading.set_inter_op_parallelism_threads(args.inter_threads)
+    _set_threads(args.intra_threads, args.inter_threads)
     photo = read_photos([args.photo] if args.photo else [])[0]
     pipeline = load_pipeline(args.detector, args.keypoints, args.precision)
     machine = describe_machine()
@@ -237,6 +234,13 @@ def _traced(function):
         return [value.numpy() for value in tf.nest.flatten(traced(*of))[:1]]
 
     return run_and_wait
+
+
+def _set_threads(intra, inter):
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(intra)
+    tf.config.threading.set_inter_op_parallelism_threads(inter)
 
 
 if __name__ == "__main__":

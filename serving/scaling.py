@@ -20,15 +20,12 @@ SIDES = (256, 512, 1024, 2048, 4000)
 
 def main(argv=None):
     args = _parse(argv)
-    import tensorflow as tf
-
     from cspn_tf.inference.pipeline import load_pipeline
     from serving.benchmark import read_photos
     from training.machine import describe_machine
     from training.reproduction.costs import measure_in_turns
 
-    tf.config.threading.set_intra_op_parallelism_threads(args.intra_threads)
-    tf.config.threading.set_inter_op_parallelism_threads(args.inter_threads)
+    _set_threads(args.intra_threads, args.inter_threads)
     photo = read_photos([args.photo] if args.photo else [])[0]
     pipeline = load_pipeline(args.detector, args.keypoints)
     functions = make_functions(pipeline, photo)
@@ -165,6 +162,13 @@ def draw(curves, path) -> None:
     with replaced_file(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
     plt.close(figure)
+
+
+def _set_threads(intra, inter):
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(intra)
+    tf.config.threading.set_inter_op_parallelism_threads(inter)
 
 
 if __name__ == "__main__":

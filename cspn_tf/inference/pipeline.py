@@ -24,6 +24,10 @@ from cspn_tf.inference.photo_outputs import clip_points, mask_absent, outputs_on
 from cspn_tf.models import checkpoints
 from cspn_tf.models.keypoint_networks import decode_prediction, prediction_network
 
+# A network with more weights keeps them as variables: each graph that is made of a constant holds it once more, and
+# what a large network saves by constants is little beside its multiplications.
+_MOST_CONSTANT_BYTES = 64_000_000
+
 # What the layers of the networks can compute in: the Keras policy of each.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
@@ -84,6 +88,16 @@ class GarmentPipeline(tf.Module):
             ],
         )
 
+    @property
+    def network_variables(self):
+        """The variables that inference reads: those of networks too large to be constants, in a fixed order."""
+        return [
+            variable
+            for network in (self._detector, self._keypoint_network)
+            if not _is_made_constant(network)
+            for variable in network.variables
+        ]
+
     def detect(self, images):
         """Run the detector alone.
 
@@ -93,7 +107,7 @@ class GarmentPipeline(tf.Module):
         Returns:
             boxes, types and scores, as `GarmentDetector.detect`.
         """
-        return self._run("detector", self._detector.detect, images)
+        return self._run("detector", self._detector, self._detector.detect, images)
 
     def predict(self, crops):
         """Run the keypoint network alone.
@@ -104,7 +118,8 @@ class GarmentPipeline(tf.Module):
         Returns:
             What `decode_prediction` reads.
         """
-        return self._run("keypoints", lambda crops: self._keypoint_network(crops, training=False), crops)
+        network = self._keypoint_network
+        return self._run("keypoints", network, lambda crops: network(crops, training=False), crops)
 
     def detector_prefixes(self) -> dict:
         """Return the detector cut off after each of its parts, see `GarmentDetector.prefixes`."""
@@ -118,12 +133,14 @@ class GarmentPipeline(tf.Module):
             "stages": lambda crops: self._keypoint_network(crops, training=False),
         }
 
-    def _run(self, name, network, images):
-        """Run a network with its weights as constants, made so once for each static shape."""
+    def _run(self, name, network, function, images):
+        """Run a function of a network, with its weights as constants, made so once for each static shape."""
+        if not _is_made_constant(network):
+            return function(images)
         key = (name, *images.shape)
         if key not in self._frozen:
             with tf.init_scope():  # outside of whatever graph is being built
-                self._frozen[key] = freeze(network, tf.TensorSpec(images.shape, images.dtype))
+                self._frozen[key] = freeze(function, tf.TensorSpec(images.shape, images.dtype))
         return self._frozen[key](images)
 
     # The served signatures ---------------------------------------------------------------------------------------
@@ -306,10 +323,12 @@ class GarmentPipeline(tf.Module):
         num_rows = boxes_xyxy_canvas.shape[0]
         windows = geometry.keypoint_windows(boxes_xyxy_canvas, self.config)
         crop_size = self.config.keypoints.crop_size
+        # Reshaping costs nothing; TensorFlow Lite would copy a slice pixel by pixel.
+        canvas, half = (tf.reshape(pictures, pictures.shape[1:]) for pictures in (canvases, halves))
 
         def find_next(row, keypoints, scores):
             window = tf.gather(windows, row)
-            cut = resampling.crop_canvas(canvases[0], halves[0], window, crop_size)
+            cut = resampling.crop_canvas(canvas, half, window, crop_size)
             found, found_scores = self._keypoints_of_crops(cut[tf.newaxis], window[tf.newaxis])
             here = tf.one_hot(row, num_rows)[:, tf.newaxis]
             return row + 1, keypoints + here[..., tf.newaxis] * found, scores + here * found_scores
@@ -321,6 +340,10 @@ class GarmentPipeline(tf.Module):
         config = self.config.keypoints
         keypoints_xy_crop, scores = decode_prediction(self.predict(crops), config)
         return geometry.crop_to_canvas(keypoints_xy_crop, windows, config.crop_size), scores
+
+
+def _is_made_constant(network):
+    return 4 * sum(variable.shape.num_elements() for variable in network.variables) <= _MOST_CONSTANT_BYTES
 
 
 def _map_photos(read, photos, name, canvas_size):

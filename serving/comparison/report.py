@@ -181,7 +181,8 @@ def _title(figure):
 
 
 def _spread(ratio):
-    return f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
+    digits = 2 if ratio["median"] >= 0.1 else 3
+    return f"{ratio['median']:.{digits}f} ({ratio['min']:.{digits}f} to {ratio['max']:.{digits}f})"
 
 
 def _table(header, rows):

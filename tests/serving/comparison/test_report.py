@@ -93,7 +93,7 @@ def test_the_report_has_the_fastest_first_with_spread_and_baselines():
     ]
     assert rows[0][1:] == [
         *("fp32", "30.0 ms", "75.0 ms", "22.0 to 30.0 ms", "6"),
-        *("1.27 (0.55 to 2.00)", "1.20 (0.40 to 2.00)", "0.01 (0.01 to 0.01)", "0.0400"),
+        *("1.27 (0.55 to 2.00)", "1.20 (0.40 to 2.00)", "0.007 (0.005 to 0.010)", "0.0400"),
     ]
     assert rows[1][1] == "bf16"
     assert rows_of(text, "8 photos")[2] == ["**cspn, SavedModel**", "100.0", "one batch", "3"]
