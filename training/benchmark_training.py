@@ -287,8 +287,8 @@ def format_table(rows, figures) -> str:
     ]
     for line in rows:
         text = f"  {line['variant']:<16}"
-        if line["error"]:
-            lines.append(f"{text}  {line['error']}")
+        if line["error"] or line["per_second"] is None:
+            lines.append(f"{text}  {line['error'] or 'not measured: the default failed'}")
             continue
         waiting = f"{100.0 * line['waiting_share']:.1f} %"
         text += f"{line['per_second']:>12.1f}{line['ratio']:>8.2f}{waiting:>10}"
