@@ -28,8 +28,7 @@ _HALF_FROM_STEP = 1.5
 def letterbox(photo, canvas_size, image_size=None):
     """Resize a photo into the middle of a square canvas, with `PAD_VALUE` around it.
 
-    Bilinear, and antialiased where the picture given is more than twice too large. Between the two, what little
-    aliasing there is goes when crops and the detector's input are cut out of the canvas: these are antialiased.
+    Bilinear, and antialiased where the picture given is twice too large or more.
 
     Args:
         photo: uint8 `(H, W, 3)`, or that shrunk by a whole number while it was decoded, see `decoding.decode_photo`.
@@ -233,7 +232,6 @@ def crop_canvas(canvas, half, window, crop_size):
     Returns:
         float32 `(C, C, 3)`.
     """
-
     is_for_half, in_half = _place(window, crop_size)
     return tf.cond(
         is_for_half,

@@ -21,7 +21,7 @@ from cspn_tf.quiet import quiet_native_output
 from serving.client import Client
 from serving.local_server import running_server
 from serving.model_versions import latest_version
-from training.machine import describe_machine
+from training.machine import describe_machine, set_threads
 
 BATCH_SIZE = 8
 NUM_WARMUP = 3
@@ -54,7 +54,7 @@ def main(argv=None):
     version, version_dir = latest_version(args.model)
     photos = read_photos(args.photo)
     tflite = _read(args.tflite) if args.tflite else None
-    _set_threads(args.threads)
+    set_threads(args.threads, args.threads)
     with (
         running_server(args.model, DEFAULT_MODEL_NAME, args.threads, args.threads) as address,
         Client(address) as client,
@@ -208,19 +208,10 @@ def _tflite_runner(make_interpreter, content, photo, num_threads):
 
 def _make_canvas(photo, canvas_size):
     from cspn_tf.config import Config
-    from cspn_tf.decoding import decode_photo
-    from cspn_tf.resampling import letterbox
+    from cspn_tf.inference.photo_inputs import read_photo
 
-    pixels, _, _ = decode_photo(photo, Config.max_pixels)
-    canvas, _ = letterbox(pixels, canvas_size)
+    canvas, *_ = read_photo(photo, canvas_size, Config.max_pixels)
     return canvas.numpy()[np.newaxis]
-
-
-def _set_threads(num_threads):
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(num_threads)
-    tf.config.threading.set_inter_op_parallelism_threads(num_threads)
 
 
 # Photos, machine, report ---------------------------------------------------------------------------------------------

@@ -6,12 +6,11 @@ reading and writing the outputs, and moving boxes between frames.
 """
 
 import functools
-import json
 import sys
-from pathlib import Path
 
 from cspn_tf.console import Parser, UserError, positive_int, run
-from cspn_tf.files import replaced_file
+from cspn_tf.models.checkpoints import write_json
+from training.machine import describe_machine, num_cores, set_threads
 
 BATCH_SIZES = (1, 8)
 # A convolution large enough that nothing but multiplying and adding counts: side, channels in and out, kernel.
@@ -23,9 +22,8 @@ def main(argv=None):
     args = _parse(argv)
     from cspn_tf.inference.pipeline import load_pipeline
     from serving.benchmark import read_photos
-    from training.machine import describe_machine
 
-    _set_threads(args.intra_threads, args.inter_threads)
+    set_threads(args.intra_threads, args.inter_threads)
     photo = read_photos([args.photo] if args.photo else [])[0]
     pipeline = load_pipeline(args.detector, args.keypoints, args.precision)
     machine = describe_machine()
@@ -42,13 +40,10 @@ def main(argv=None):
     for found in report["profiles"]:
         print("\n" + format_profile(found))
     if args.json:
-        with replaced_file(Path(args.json)) as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n")
+        write_json(args.json, report)
 
 
 def _parse(argv):
-    from training.machine import num_cores
-
     parser = Parser(description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
     parser.add_argument("--detector", required=True, metavar="DIR", help="a run of training.train_detector")
     parser.add_argument("--keypoints", required=True, metavar="DIR", help="a run of training.train_keypoints")
@@ -234,13 +229,6 @@ def _traced(function):
         return [value.numpy() for value in tf.nest.flatten(traced(*of))[:1]]
 
     return run_and_wait
-
-
-def _set_threads(intra, inter):
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(intra)
-    tf.config.threading.set_inter_op_parallelism_threads(inter)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ to nothing but its decoding: the picture shows what they do cost.
 """
 
 import io
-import json
 import sys
 from pathlib import Path
 
 from cspn_tf.console import Parser, positive_int, run
 from cspn_tf.files import replaced_file
+from cspn_tf.models.checkpoints import write_json
+from training.machine import describe_machine, num_cores, set_threads
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 NUM_GARMENTS = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -22,10 +23,9 @@ def main(argv=None):
     args = _parse(argv)
     from cspn_tf.inference.pipeline import load_pipeline
     from serving.benchmark import read_photos
-    from training.machine import describe_machine
     from training.reproduction.costs import measure_in_turns
 
-    _set_threads(args.intra_threads, args.inter_threads)
+    set_threads(args.intra_threads, args.inter_threads)
     photo = read_photos([args.photo] if args.photo else [])[0]
     pipeline = load_pipeline(args.detector, args.keypoints)
     functions = make_functions(pipeline, photo)
@@ -37,17 +37,12 @@ def main(argv=None):
     print(format_curves(curves, setting, args.repeats))
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    with replaced_file(out / "scaling.json") as temporary:
-        temporary.write_text(
-            json.dumps({"machine": setting, "repeats": args.repeats, "curves": curves}, indent=2) + "\n"
-        )
+    write_json(out / "scaling.json", {"machine": setting, "repeats": args.repeats, "curves": curves})
     draw(curves, out / "scaling.png")
     print(f"written to {out}: scaling.json, scaling.png")
 
 
 def _parse(argv):
-    from training.machine import num_cores
-
     parser = Parser(description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
     parser.add_argument("--detector", required=True, metavar="DIR", help="a run of training.train_detector")
     parser.add_argument("--keypoints", required=True, metavar="DIR", help="a run of training.train_keypoints")
@@ -162,13 +157,6 @@ def draw(curves, path) -> None:
     with replaced_file(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
     plt.close(figure)
-
-
-def _set_threads(intra, inter):
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(intra)
-    tf.config.threading.set_inter_op_parallelism_threads(inter)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def test_command_measures_every_way_and_writes_the_figures(model_dir, server, tm
     # A server is up already; the test marked slow starts one as the command does.
     monkeypatch.setattr(benchmark, "running_server", lambda *args: contextlib.nullcontext(server.address))
     # Threads cannot be set in a process whose TensorFlow already runs.
-    monkeypatch.setattr(benchmark, "_set_threads", lambda num_threads: None)
+    monkeypatch.setattr(benchmark, "set_threads", lambda *_: None)
     tflite, photo, figures = tmp_path / "x.tflite", tmp_path / "photo.png", tmp_path / "figures.json"
     tflite.write_bytes(make_tflite())
     photo.write_bytes(encode(make_pixels(40, 52)))

@@ -64,7 +64,7 @@ def test_operations_a_second_are_beside_a_large_convolutions():
 
 def test_command_prints_every_part_and_writes_the_figures(tiny_detector, tiny_keypoints, tmp_path, monkeypatch, capsys):
     # Threads cannot be set in a process whose TensorFlow already runs.
-    monkeypatch.setattr(profile, "_set_threads", lambda *_: None)
+    monkeypatch.setattr(profile, "set_threads", lambda *_: None)
     monkeypatch.setattr(profile, "BATCH_SIZES", (1, 2))
     figures = tmp_path / "figures.json"
     args = ["--detector", tiny_detector, "--keypoints", tiny_keypoints, "--repeats", "1", "--json", figures]

@@ -16,7 +16,7 @@ def test_straight_line_through_the_points_by_hand():
 def test_command_measures_the_three_curves_and_draws_them(tiny_detector, tiny_keypoints, tmp_path, monkeypatch, capsys):
     from PIL import Image
 
-    monkeypatch.setattr(scaling, "_set_threads", lambda *_: None)
+    monkeypatch.setattr(scaling, "set_threads", lambda *_: None)
     monkeypatch.setattr(scaling, "BATCH_SIZES", (1, 2))
     monkeypatch.setattr(scaling, "NUM_GARMENTS", (1, 3))
     monkeypatch.setattr(scaling, "SIDES", (64, 300))
