@@ -6,7 +6,6 @@ counted. Photos are JPEG files, decoded by the model; a TFLite model gets its ca
 
 import dataclasses
 import io
-import json
 import os
 import sys
 import time
@@ -16,7 +15,7 @@ import numpy as np
 
 from cspn_tf.console import Parser, UserError, positive_int, run
 from cspn_tf.contract import BYTES_INPUT, BYTES_SIGNATURE, DEFAULT_MODEL_NAME
-from cspn_tf.files import replaced_file
+from cspn_tf.models.checkpoints import write_json
 from cspn_tf.quiet import quiet_native_output
 from serving.client import Client
 from serving.local_server import running_server
@@ -274,8 +273,7 @@ def _write_json(path, measurements, machine, setting):
         for m in measurements
     ]
     try:
-        with replaced_file(path) as temporary:
-            temporary.write_text(json.dumps({"machine": machine, **setting, "results": rows}, indent=2) + "\n")
+        write_json(path, {"machine": machine, **setting, "results": rows})
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 

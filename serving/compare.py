@@ -15,6 +15,7 @@ from pathlib import Path
 from cspn_tf.console import CallError, Parser, UserError, positive_int, positive_seconds, run, termination_as_interrupt
 from cspn_tf.contract import DEFAULT_MODEL_NAME
 from cspn_tf.files import replaced_file
+from cspn_tf.models.checkpoints import write_json
 from serving.comparison import runners as known
 from serving.comparison.processes import WorkerProcess
 from serving.comparison.turns import take_turns
@@ -260,8 +261,7 @@ def _write(args, runners, turns, facts, accuracies, setting):
     text = report.to_markdown(figures, setting)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    with replaced_file(out / "figures.json") as temporary:
-        temporary.write_text(json.dumps({**setting, "runners": figures}, indent=2) + "\n")
+    write_json(out / "figures.json", {**setting, "runners": figures})
     with replaced_file(out / "report.md") as temporary:
         temporary.write_text(text)
     with replaced_file(out / "latency.png") as temporary:

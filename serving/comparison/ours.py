@@ -10,6 +10,7 @@ import numpy as np
 
 from cspn_tf.console import UserError
 from cspn_tf.quiet import quiet_native_output, quiet_tensorflow
+from training.machine import set_threads
 
 
 def load(options):
@@ -24,7 +25,7 @@ def _load_saved_model(options):
 
     from cspn_tf.inference.predictors import from_saved_model
 
-    _set_tensorflow_threads(options["intra_threads"], options["threads"])
+    set_threads(options["intra_threads"], options["threads"])
     predict = from_saved_model(options["model"]).predict
     runner = _runner_of(lambda photos: _keypoints(predict(photos)), options["threads"])
     runner["facts"] = {
@@ -98,19 +99,12 @@ def _precision_of(version_dir):
     return "bf16" if types_pb2.DT_BFLOAT16 in types else "fp32"
 
 
-def _set_tensorflow_threads(intra_threads, inter_threads):
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(intra_threads)
-    tf.config.threading.set_inter_op_parallelism_threads(inter_threads)
-
-
 # TensorFlow Lite -----------------------------------------------------------------------------------------------------
 
 
 def _load_tflite(options):
     num_threads = options["threads"]
-    _set_tensorflow_threads(options["intra_threads"], num_threads)
+    set_threads(options["intra_threads"], num_threads)
     predict, precision = _tflite_predictor(options["tflite"], num_threads)
 
     def one(photo):

@@ -19,7 +19,7 @@ CANVAS_SIZE = 40
 def threads(monkeypatch):
     """The threads that were asked for: they cannot be set in a process whose TensorFlow already runs."""
     asked = []
-    monkeypatch.setattr(ours, "_set_tensorflow_threads", lambda *numbers: asked.append(numbers))
+    monkeypatch.setattr(ours, "set_threads", lambda *numbers: asked.append(numbers))
     return asked
 
 
