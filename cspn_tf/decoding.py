@@ -23,6 +23,7 @@ _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 # A size field of a PNG is 31 bits wide.
 _PNG_MAX_SIDE = 2**31 - 1
+_EXIF_NAME = b"Exif\0\0"
 # EXIF stands among the first segments of a JPEG and holds a few dozen entries; files beyond these bounds are hostile.
 _MAX_SEGMENTS = 100
 _MAX_EXIF_ENTRIES = 200
@@ -171,7 +172,14 @@ def _turn_upright(photo, orientation):
 
 
 def _exif_orientation(photo_bytes):
-    """Return the orientation that a JPEG's EXIF block tells, int32 scalar, 1 to 8; 1 where there is none or garbage.
+    """Return the orientation that a JPEG's EXIF block tells, int32 scalar, 1 to 8; 1 where there is none or garbage."""
+    # To look for the block's name is many times faster than to walk the file's segments, and most files have none.
+    parts = tf.raw_ops.StringSplitV2(input=photo_bytes[tf.newaxis], sep=_EXIF_NAME, maxsplit=1).values
+    return tf.cond(tf.size(parts) > 1, lambda: _segments_orientation(photo_bytes), lambda: 1)
+
+
+def _segments_orientation(photo_bytes):
+    """Do what `_exif_orientation` does, segment by segment.
 
     Raises nothing and ends soon whatever the bytes are: reads past the end give zeros.
     """
@@ -185,7 +193,7 @@ def _exif_orientation(photo_bytes):
         # Marker, 2 bytes; length, 2 bytes that count themselves; content, which in EXIF's APP1 begins with a name.
         head = _bytes_at(photo_bytes, position, 10)
         marker, length = tf.unstack(_big_endian(tf.reshape(head[:4], [2, 2])))
-        is_exif = tf.reduce_all((head == list(b"\xff\xe1..Exif\0\0")) | is_length)
+        is_exif = tf.reduce_all((head == list(b"\xff\xe1.." + _EXIF_NAME)) | is_length)
         is_fill = marker == 0xFFFF
         # After the start of scan, 0xFFDA, comes the picture's data.
         goes_on = ~is_exif & (marker >= 0xFF00) & (marker != 0xFFDA) & ((length >= 2) | is_fill)

@@ -31,22 +31,40 @@ PAD_VALUE = 128.0
 # Photo and canvas ----------------------------------------------------------------------------------------------------
 
 
-def letterbox_transform(height, width, canvas_size):
-    """Return the map from a photo to its canvas: the long side fills the canvas, the short side is centred.
+def letterbox_padding(height, width):
+    """Return the whole pixels that make a photo a square, with the photo in its middle.
 
     Args:
-        height, width: size of the photo as displayed, pixels, scalars of any numeric dtype, at least 1.
+        height, width: size of the photo, pixels, integer scalars, at least 1.
+
+    Returns:
+        int32 `(2, 2)`: above and below, left and right; where their sum is odd, the greater one is below or right.
+    """
+    sides = tf.cast(tf.stack([height, width]), tf.int32)
+    missing = tf.reduce_max(sides) - sides
+    return tf.stack([missing // 2, missing - missing // 2], axis=1)
+
+
+def letterbox_transform(height, width, canvas_size):
+    """Return the map from a photo to its canvas: padded to a square by `letterbox_padding`, and that resized.
+
+    Args:
+        height, width: size of the photo as displayed, pixels, integer scalars, at least 1.
         canvas_size: side of the canvas, pixels.
 
     Returns:
         float32 `(3,)`: scale, offset_x, offset_y, with canvas = scale * photo + offset.
     """
-    height, width, canvas_size = (tf.cast(v, tf.float32) for v in (height, width, canvas_size))
-    scale = canvas_size / tf.maximum(height, width)
-    # The photo's centre, (width - 1) / 2, goes to the canvas's centre.
-    offset_x = (canvas_size - 1.0) / 2.0 - scale * (width - 1.0) / 2.0
-    offset_y = (canvas_size - 1.0) / 2.0 - scale * (height - 1.0) / 2.0
+    scale = tf.cast(canvas_size, tf.float32) / tf.cast(tf.maximum(height, width), tf.float32)
+    before_yx = tf.cast(letterbox_padding(height, width)[:, 0], tf.float32)
+    offset_y, offset_x = tf.unstack((before_yx + 0.5) * scale - 0.5)
     return tf.stack([scale, offset_x, offset_y])
+
+
+def transform_of_whole(transform, ratio):
+    """Return the map from a photo, given that from the photo shrunk by a whole number; both float32 `(3,)`."""
+    scale, offset_xy = transform[:1], transform[1:]
+    return tf.concat([scale / ratio, offset_xy + scale * (0.5 / ratio - 0.5)], axis=0)
 
 
 def photo_to_canvas(points_xy_photo, transform):

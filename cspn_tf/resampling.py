@@ -12,12 +12,10 @@ Letters in shapes: B photos, M crops, H, W size of a photo, S side of a square c
 import numpy as np
 import tensorflow as tf
 
-from cspn_tf.geometry import PAD_VALUE, letterbox_transform, swap_axes, whole_window
+from cspn_tf import geometry
+from cspn_tf.geometry import PAD_VALUE, swap_axes, whole_window
 
-# Halving by a tent two pixels wide on either side, as an antialiased bilinear resize does.
-_HALVING = np.array([1, 3, 3, 1], np.float32) / 8
-# Positions nearer to a picture's edge than this may be taken to lie outside it.
-_EDGE = 1e-2
+_PADDING = np.uint8(PAD_VALUE)
 # From how many canvas pixels a crop pixel on the half canvas shows as much: half way between its own step and twice it.
 _HALF_FROM_STEP = 1.5
 
@@ -26,7 +24,7 @@ _HALF_FROM_STEP = 1.5
 
 
 def letterbox(photo, canvas_size, image_size=None):
-    """Resize a photo into the middle of a square canvas, with `PAD_VALUE` around it.
+    """Pad a photo to a square with `PAD_VALUE`, and resize that to the canvas.
 
     Bilinear, and antialiased where the picture given is twice too large or more.
 
@@ -37,70 +35,38 @@ def letterbox(photo, canvas_size, image_size=None):
 
     Returns:
         canvas: uint8 `(S, S, 3)`.
-        transform: float32 `(3,)`, see `geometry.letterbox_transform`.
+        transform: float32 `(3,)`, photo to canvas, of `geometry.letterbox_transform`; what is shrunk has the frame of
+            its own pixels, of which the last row and column may reach beyond the photo.
     """
     shape = tf.shape(photo)[:2]
-    image_size = shape if image_size is None else image_size
-    transform = letterbox_transform(image_size[0], image_size[1], canvas_size)
-    covered = _covered(image_size, transform[0], transform[1:], canvas_size)
-    # From the picture given to the canvas: a pixel of it is `ratio` pixels of the photo, in each direction.
-    ratio = tf.round(tf.cast(tf.reduce_max(image_size), tf.float32) / tf.cast(tf.reduce_max(shape), tf.float32))
-    scale = transform[0] * ratio
-    offset_xy = transform[1:] + transform[0] * (0.5 * ratio - 0.5)
-    fits = tf.equal(scale, 1.0) & tf.reduce_all(tf.equal(offset_xy, tf.round(offset_xy)))
+    longest = tf.reduce_max(shape)
+    transform = geometry.letterbox_transform(shape[0], shape[1], canvas_size)
 
-    def resized():
-        how = tf.cond(
-            scale > 0.5,
-            lambda: _interpolate(photo, scale, offset_xy, covered),
-            lambda: _resample(photo, scale, offset_xy, covered),
-        )
-        return tf.cast(how + 0.5, tf.uint8)
+    def padded():
+        padding = tf.concat([geometry.letterbox_padding(shape[0], shape[1]), [[0, 0]]], axis=0)
+        return tf.pad(photo, padding, constant_values=_PADDING)
 
-    # A photo of the canvas's size is only put into its place.
-    content = tf.cond(fits, lambda: photo, resized)
-    padding = tf.constant(int(PAD_VALUE), tf.uint8)
-    canvas = tf.pad(content, _around(covered, canvas_size), constant_values=padding)
-    canvas.set_shape([canvas_size, canvas_size, 3])
-    return canvas, transform
+    def interpolated():
+        # Not `tf.image.resize`: the op reads uint8 as it is.
+        resized = tf.raw_ops.ResizeBilinear(
+            images=padded()[tf.newaxis], size=[canvas_size, canvas_size], half_pixel_centers=True
+        )[0]
+        return tf.cast(resized + 0.5, tf.uint8)
 
+    def averaged():
+        # Resized before it is padded: the square of a long strip is much larger than the strip.
+        scale, offset_xy = transform[0], transform[1:]
+        covered = _covered(shape, scale, offset_xy, canvas_size)
+        content = tf.cast(_resample(photo, scale, offset_xy, covered) + 0.5, tf.uint8)
+        return tf.pad(content, _around(covered, canvas_size), constant_values=_PADDING)
 
-def _interpolate(picture, scale, offset_xy, covered):
-    """Resize the covered part of a square from the picture on it, bilinear, float32 `(h, w, 3)`.
-
-    What `_resample` does where nothing shrinks, many times faster. In two strips, which run side by side.
-    """
-    first_xy, last_xy, is_seen = covered
-    num_x, num_y = tf.unstack(last_xy - first_xy + 1)
-    strip = (num_y + 1) // 2
-
-    def positions(square_xy):
-        return (tf.cast(square_xy, tf.float32) - offset_xy) / scale
-
-    limits_xy = tf.cast(swap_axes(tf.shape(picture)[:2]) - 1, tf.float32)
-    is_inside = tf.reduce_all((positions(first_xy) >= _EDGE) & (positions(last_xy) <= limits_xy - _EDGE))
-    # The op takes what lies beyond the outermost centres for padding: the edge has to go on a little.
-    picture, border = tf.cond(is_inside, lambda: (picture, 0.0), lambda: (_with_edge(picture), 1.0))
-    limits_xy = tf.maximum(limits_xy + 2.0 * border, 1.0)
-    starts_y = tf.stack([first_xy[1], first_xy[1] + strip])
-    top_left = positions(tf.stack([[first_xy[0]] * 2, starts_y], axis=1)) + border
-    bottom_right = positions(tf.stack([[last_xy[0]] * 2, starts_y + strip - 1], axis=1)) + border
-    boxes = tf.concat([swap_axes(top_left / limits_xy), swap_axes(bottom_right / limits_xy)], axis=1)
-    strips = tf.raw_ops.CropAndResize(
-        image=picture[tf.newaxis],
-        boxes=boxes,
-        box_ind=[0, 0],
-        crop_size=tf.stack([strip, num_x]),
-        extrapolation_value=PAD_VALUE,
-    )
-    resized = tf.reshape(strips, [2 * strip, num_x, 3])[:num_y]
-    return tf.where(is_seen, resized, PAD_VALUE)
-
-
-def _with_edge(picture):
-    """Repeat the outermost pixels of a picture once more."""
-    picture = tf.concat([picture[:1], picture, picture[-1:]], axis=0)
-    return tf.concat([picture[:, :1], picture, picture[:, -1:]], axis=1)
+    how = tf.cast(longest != canvas_size, tf.int32) + tf.cast(longest >= 2 * canvas_size, tf.int32)
+    canvas = tf.switch_case(how, [padded, interpolated, averaged])
+    canvas = tf.ensure_shape(canvas, [canvas_size, canvas_size, 3])
+    if image_size is None:
+        return canvas, transform
+    ratio = tf.round(tf.cast(tf.reduce_max(image_size), tf.float32) / tf.cast(longest, tf.float32))
+    return canvas, geometry.transform_of_whole(transform, ratio)
 
 
 def _covered(shape, scale, offset_xy, size):
@@ -151,9 +117,7 @@ def _resample(picture, scale, offset_xy, covered):
 
 
 def halve(canvases):
-    """Resize canvases to half their side, bilinear and antialiased, with `PAD_VALUE` outside.
-
-    What `crop` of the whole window does, as one convolution.
+    """Shrink canvases to half their side, each pixel the mean of four.
 
     Args:
         canvases: uint8 `(B, S, S, 3)`, S even.
@@ -161,13 +125,7 @@ def halve(canvases):
     Returns:
         float32 `(B, S / 2, S / 2, 3)`, 0 to 255.
     """
-    kernel = np.einsum("i,j,cd->ijcd", _HALVING, _HALVING, np.eye(3, dtype=np.float32))
-    around = [[0, 0], [1, 1], [1, 1], [0, 0]]
-    halves = tf.nn.conv2d(tf.cast(canvases, tf.float32) - PAD_VALUE, kernel, 2, around)
-    # An eighth of the kernel lies outside at each edge; what lies inside then counts for all.
-    inside = np.ones(canvases.shape[1] // 2, np.float32)
-    inside[[0, -1]] = 1 / (1 - _HALVING[0])
-    return halves * (inside[:, np.newaxis, np.newaxis] * inside[:, np.newaxis]) + PAD_VALUE
+    return tf.nn.avg_pool2d(tf.cast(canvases, tf.float32), 2, 2, "VALID")
 
 
 def resize_canvases(canvases, halves, size):

@@ -30,8 +30,8 @@ coordinates = st.floats(-100, 4100, width=32)
         # Twice the size: pixel 0 becomes pixels 0 and 1.
         (32, 32, 64, [2.0, 0.5, 0.5]),
         (1, 1, 32, [32.0, 15.5, 15.5]),
-        # A row of 4 in a canvas of 8 is 2 high, on rows 3 and 4.
-        (1, 4, 8, [2.0, 0.5, 3.5]),
+        # A row of 4 is a square with one row above it and two below; in a canvas of 8 it is on rows 2 and 3.
+        (1, 4, 8, [2.0, 0.5, 2.5]),
     ],
 )
 def test_letterbox_transform_by_hand(height, width, canvas, transform):
@@ -46,9 +46,30 @@ def test_edges_of_the_photo_go_to_the_edges_of_the_canvas(height, width, canvas)
     longest = max(height, width)
     assert right - left == pytest.approx(canvas * width / longest, abs=1e-3)
     assert bottom - top == pytest.approx(canvas * height / longest, abs=1e-3)
-    # As much padding on one side as on the other.
-    assert left + 0.5 == pytest.approx(canvas - 0.5 - right, abs=1e-3)
-    assert top + 0.5 == pytest.approx(canvas - 0.5 - bottom, abs=1e-3)
+    # As much padding on one side as on the other, or a pixel of the photo less on the left and above.
+    step = canvas / longest
+    assert canvas - 0.5 - right - (left + 0.5) == pytest.approx((longest - width) % 2 * step, abs=1e-3)
+    assert canvas - 0.5 - bottom - (top + 0.5) == pytest.approx((longest - height) % 2 * step, abs=1e-3)
+
+
+def test_letterbox_padding_makes_a_square_around_the_middle():
+    np.testing.assert_array_equal(geometry.letterbox_padding(3, 8), [[2, 3], [0, 0]])
+    np.testing.assert_array_equal(geometry.letterbox_padding(9, 5), [[0, 0], [2, 2]])
+    np.testing.assert_array_equal(geometry.letterbox_padding(7, 7), np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 8])
+def test_transform_of_a_whole_photo_is_that_of_the_shrunk_one_where_sizes_divide(ratio):
+    shrunk = geometry.letterbox_transform(30, 20, 64)
+    whole = geometry.letterbox_transform(30 * ratio, 20 * ratio, 64)
+    np.testing.assert_allclose(geometry.transform_of_whole(shrunk, ratio), whole, rtol=1e-6)
+
+
+def test_transform_of_a_whole_photo_by_hand():
+    # Shrunk by 4, the photo's pixels 0 to 3 (centre 1.5) are pixel 0, which goes to 10.
+    transform = geometry.transform_of_whole(tf.constant([2.0, 10.0, 20.0]), 4)
+    points = tf.constant([[1.5, 1.5], [5.5, 9.5]])
+    np.testing.assert_allclose(geometry.photo_to_canvas(points, transform), [[10, 20], [12, 24]], atol=1e-5)
 
 
 def test_points_follow_the_transform_by_hand():
