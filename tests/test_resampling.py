@@ -562,6 +562,15 @@ def test_crop_one_is_crop():
         np.testing.assert_allclose(found, cut(canvas, window, size=crop_size)[0], atol=0.02)
 
 
+def test_crop_one_without_averaging_is_the_half_canvas_or_bilinear_sampling():
+    canvas = random_photo(48, 48)
+    found = resampling.crop_one(tf.constant(canvas), geometry.whole_window(48), 24, antialias=False)
+    np.testing.assert_allclose(found, resampling.halve(tf.constant(canvas)[tf.newaxis])[0], atol=0.01)
+    found = resampling.crop_one(tf.constant(canvas), tf.constant([20.3, 25.8, 30.0]), 18, antialias=False)
+    steps = (np.arange(18) - 8.5) * (30 / 18)
+    np.testing.assert_allclose(found, bilinear(canvas, 20.3 + steps, 25.8 + steps), atol=0.02)
+
+
 def test_crop_one_takes_pictures_that_are_not_square():
     photo = random_photo(40, 70)
     square = np.full((70, 70, 3), 128, np.uint8)

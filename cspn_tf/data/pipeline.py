@@ -90,7 +90,7 @@ def detector_chain(config, *, augment):
     else:
         steps += [
             functools.partial(choose_whole_canvas, canvas_size=config.canvas_size),
-            functools.partial(to_detector_input, input_size=size),
+            functools.partial(to_detector_input, canvas_size=config.canvas_size, input_size=size),
         ]
     # Boxes are clipped when they have their final places, so that only what the picture shows is clipped.
     steps += [functools.partial(to_detector_labels, input_size=size)]
@@ -103,7 +103,9 @@ def detector_augmentation(config):
     return [
         # The window is chosen before the one resampling, so that a close-up is cut at full resolution.
         functools.partial(boxes.random_window, canvas_size=config.canvas_size),
-        functools.partial(to_detector_input, input_size=config.detector.input_size),
+        functools.partial(
+            to_detector_input, canvas_size=config.canvas_size, input_size=config.detector.input_size
+        ),
         flip.flip_image,
         *_looks("image"),
     ]
@@ -466,8 +468,8 @@ def choose_whole_canvas(example, *, canvas_size):
     return {**example, "window": geometry.whole_window(canvas_size), "kept": kept}
 
 
-def to_detector_input(example, *, input_size):
-    """Cut the detector's input out of the source, and take the boxes along.
+def to_detector_input(example, *, canvas_size, input_size):
+    """Cut the detector's input out of the source as `resampling.resize_canvases` would, and take the boxes along.
 
     Needs:
         source, source_transform: of `to_source`.
@@ -479,7 +481,8 @@ def to_detector_input(example, *, input_size):
         boxes_xyxy: float32 `(G, 4)`, pixels of the image; they may reach beyond it.
     """
     window = example["window"]
-    image = resampling.crop_one(example["source"], _in_source(example, window), input_size)
+    antialias = canvas_size > 2 * input_size
+    image = resampling.crop_one(example["source"], _in_source(example, window), input_size, antialias)
     corners = geometry.boxes_to_corners(example["boxes_xyxy_canvas"])
     boxes_xyxy = geometry.corners_to_boxes(geometry.canvas_to_crop(corners, window, input_size))
     return {**example, "image": image, "boxes_xyxy": boxes_xyxy}

@@ -141,8 +141,8 @@ def test_evaluation_feeds_what_resampling_cuts_and_nothing_random(data, evaluate
         example = tfrecords.parse_example(record)
         photo = tf.io.decode_png(example["photo_bytes"], channels=3)
         canvas, transform = resampling.letterbox(photo, CANVAS)
-        whole = geometry.whole_window(CANVAS)[tf.newaxis, tf.newaxis]
-        np.testing.assert_allclose(image, resampling.crop(canvas[tf.newaxis], whole, INPUT)[0, 0], atol=0.01)
+        resized = resampling.resize_canvases(canvas[tf.newaxis], resampling.halve(canvas[tf.newaxis]), INPUT)
+        np.testing.assert_allclose(image, resized[0], atol=0.01)
         corners = geometry.photo_to_canvas(geometry.boxes_to_corners(example["boxes_xyxy_photo"]), transform)
         windows = geometry.crop_windows(geometry.corners_to_boxes(corners), CONFIG.keypoints.crop_margin)
         rows = joined(evaluated_garments, "photo_names") == example["photo_name"].numpy()
@@ -495,7 +495,8 @@ def test_steps_give_the_same_in_a_dataset_as_eagerly(data):
         example = pipeline.to_crops(example, steps=steps, crop_size=CROP)
         example = pipeline.to_targets(example, crop_size=CROP)
         example = pipeline.choose_whole_canvas(example, canvas_size=CANVAS)
-        return pipeline.to_detector_labels(pipeline.to_detector_input(example, input_size=INPUT), input_size=INPUT)
+        example = pipeline.to_detector_input(example, canvas_size=CANVAS, input_size=INPUT)
+        return pipeline.to_detector_labels(example, input_size=INPUT)
 
     records = tf.data.TFRecordDataset(tfrecords.shard_paths(data, "val")).take(2)
     for record, mapped in zip(records, records.map(run), strict=True):
