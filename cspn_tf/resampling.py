@@ -183,7 +183,7 @@ def crop_canvas(canvas, half, window, crop_size):
     """Do what `crop_canvases` does for one window, in operations that TensorFlow Lite has.
 
     Args:
-        canvas, half: uint8 `(S, S, 3)`, and float32 `(S / 2, S / 2, 3)`.
+        canvas, half: float32 `(S, S, 3)`, and `(S / 2, S / 2, 3)`, 0 to 255.
         window: float32 `(3,)`.
         crop_size: side of the crop, pixels, a Python int.
 
@@ -193,12 +193,12 @@ def crop_canvas(canvas, half, window, crop_size):
     is_for_half, in_half = _place(window, crop_size)
     return tf.cond(
         is_for_half,
-        lambda: _cut_by_products(half, in_half, crop_size),
-        lambda: _cut_by_products(canvas, window, crop_size),
+        lambda: _cut_by_gathering(half, in_half, crop_size),
+        lambda: _cut_by_gathering(canvas, window, crop_size),
     )
 
 
-def _cut_by_products(picture, window, crop_size):
+def _cut_by_gathering(picture, window, crop_size):
     """Cut a window out of a square picture of static size as `CropAndResize` does, rows then columns.
 
     With every dimension spelled out: TensorFlow Lite's fast kernels pass over branches in which one is left open.
@@ -206,19 +206,23 @@ def _cut_by_products(picture, window, crop_size):
     size = picture.shape[0]
     steps = (tf.range(crop_size, dtype=tf.float32) - (crop_size - 1) / 2) * (window[2] / crop_size)
 
-    def weights(centre):
+    def neighbours(centre):
+        """Return the pixel before each position, the position's distance from it, and whether it is inside."""
         positions = centre + steps
-        distance = tf.abs(positions[:, tf.newaxis] - tf.range(size, dtype=tf.float32))
+        before = tf.clip_by_value(tf.floor(positions), 0.0, size - 2.0)
         inside = tf.cast((positions >= 0.0) & (positions <= size - 1.0), tf.float32)
-        return tf.maximum(1.0 - distance, 0.0) * inside[:, tf.newaxis]
+        return tf.cast(before, tf.int32), positions - before, inside
 
-    rows, columns = weights(window[1]), weights(window[0])
-    centred = tf.reshape(tf.cast(picture, tf.float32) - PAD_VALUE, [1, size, size * 3])
-    picked = tf.reshape(tf.matmul(rows[tf.newaxis], centred), [crop_size, size, 3])
-    # (C, S, 3) to (C, 3, S), so that the columns' product is over the last axis.
-    picked = tf.reshape(tf.transpose(picked, [0, 2, 1]), [1, crop_size * 3, size])
-    picked = tf.reshape(tf.matmul(picked, tf.transpose(columns)[tf.newaxis]), [crop_size, 3, crop_size])
-    return tf.transpose(picked, [0, 2, 1]) + PAD_VALUE
+    row, below, inside_y = neighbours(window[1])
+    column, right, inside_x = neighbours(window[0])
+    lines = tf.reshape(picture, [size, size * 3])
+    above = tf.gather(lines, row)
+    lines = above + (tf.gather(lines, row + 1) - above) * below[:, tf.newaxis]
+    lines = tf.reshape(lines, [crop_size, size, 3])
+    left = tf.gather(lines, column, axis=1)
+    cut = left + (tf.gather(lines, column + 1, axis=1) - left) * right[:, tf.newaxis]
+    inside = (inside_y[:, tf.newaxis] * inside_x)[..., tf.newaxis]
+    return (cut - PAD_VALUE) * inside + PAD_VALUE
 
 
 def _place(window, crop_size):

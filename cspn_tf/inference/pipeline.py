@@ -324,7 +324,8 @@ class GarmentPipeline(tf.Module):
         windows = geometry.keypoint_windows(boxes_xyxy_canvas, self.config)
         crop_size = self.config.keypoints.crop_size
         # Reshaping costs nothing; TensorFlow Lite would copy a slice pixel by pixel.
-        canvas, half = (tf.reshape(pictures, pictures.shape[1:]) for pictures in (canvases, halves))
+        pictures = (tf.cast(canvases, tf.float32), halves)
+        canvas, half = (tf.reshape(picture, picture.shape[1:]) for picture in pictures)
 
         def find_next(row, keypoints, scores):
             window = tf.gather(windows, row)
