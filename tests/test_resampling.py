@@ -257,7 +257,7 @@ def test_letterbox_of_a_shrunk_photo_is_its_pixels_and_the_whole_photos_frame(he
     corners = tf.constant([[-0.5, -0.5], [width - 0.5, height - 0.5]])
     (left, top), (right, bottom) = geometry.photo_to_canvas(corners, transform).numpy()
     assert min(left, top) >= -0.5 - 1e-3 and max(right, bottom) <= 63.5 + 1e-3
-    # No more of it is unused than the shrunk photo's last pixel, on either side of the short side and at the long one's end.
+    # No more of the canvas's side is unused than the shrunk photo's last pixel.
     assert max(right - left, bottom - top) > 64 * (1 - ratio / max(height, width))
 
 

@@ -180,7 +180,9 @@ def _detector_chains(config, augment):
 
     steps = _first_steps(config, augment)
     whole = functools.partial(pipeline.choose_whole_canvas, canvas_size=config.canvas_size)
-    cut = functools.partial(pipeline.to_detector_input, canvas_size=config.canvas_size, input_size=config.detector.input_size)
+    cut = functools.partial(
+        pipeline.to_detector_input, canvas_size=config.canvas_size, input_size=config.detector.input_size
+    )
     chains = {"decode": pipeline.chain(steps["decode"]), "canvas": pipeline.chain(*steps.values())}
     chains["crop"] = pipeline.chain(*steps.values(), whole, cut)
     if augment:

@@ -103,9 +103,7 @@ def detector_augmentation(config):
     return [
         # The window is chosen before the one resampling, so that a close-up is cut at full resolution.
         functools.partial(boxes.random_window, canvas_size=config.canvas_size),
-        functools.partial(
-            to_detector_input, canvas_size=config.canvas_size, input_size=config.detector.input_size
-        ),
+        functools.partial(to_detector_input, canvas_size=config.canvas_size, input_size=config.detector.input_size),
         flip.flip_image,
         *_looks("image"),
     ]

@@ -9,16 +9,20 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from cspn_tf.inference.quantized import quantize_activations
+
 # Convolutions that can take over the normalisation of their output, and where their kernel has its output channels.
 _CHANNEL_AXES = {"Conv2D": (3,), "DepthwiseConv2dNative": (2, 3)}
 
 
-def freeze(function, input_spec: tf.TensorSpec):
+def freeze(function, input_spec: tf.TensorSpec, examples=None):
     """Return a function of one tensor with every variable it reads made a constant.
 
     Args:
         function: a function of one tensor to tensors, in any structure; it may read variables and must not write any.
         input_spec: what it will be called with; dimensions may be None.
+        examples: float32 `(M, ...)`, inputs to round its activations by, see `quantized.quantize_activations`; None
+            leaves them as they are.
 
     Returns:
         A function with the same input and output, to be called eagerly or in a graph. Later changes of the variables
@@ -30,6 +34,8 @@ def freeze(function, input_spec: tf.TensorSpec):
     (input_,) = constant.inputs
     names = [output.name for output in constant.outputs]
     graph_def = _keep_used(graph_def, [input_.name, *names])
+    if examples is not None:
+        quantize_activations(graph_def, input_.name, examples)
     imported = tf.compat.v1.wrap_function(
         lambda x: tf.import_graph_def(graph_def, input_map={input_.name: x}, return_elements=names, name=""),
         [input_spec],

@@ -13,10 +13,12 @@ D of the detector's input, C of a crop.
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from cspn_tf import decoding, geometry, resampling
 from cspn_tf.config import Config
+from cspn_tf.console import UserError
 from cspn_tf.garments import NUM_KEYPOINTS
 from cspn_tf.inference.frozen import freeze
 from cspn_tf.inference.photo_inputs import read_photo
@@ -27,6 +29,7 @@ from cspn_tf.models.keypoint_networks import decode_prediction, prediction_netwo
 # A network with more weights keeps them as variables: each graph that is made of a constant holds it once more, and
 # what a large network saves by constants is little beside its multiplications.
 _MOST_CONSTANT_BYTES = 64_000_000
+_EXAMPLES_AT_ONCE = 8
 
 # What the layers of the networks can compute in: the Keras policy of each.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -65,14 +68,18 @@ class GarmentPipeline(tf.Module):
         config: a `Config`.
         detector: what `build_detector(config.detector)` gives, trained; later training does not reach the pipeline.
         keypoint_network: what `build_keypoint_network(config.keypoints)` gives, trained; likewise.
-        precision: what the two were built to compute in, one of `PRECISIONS`, for the record.
+        precision: what the two were built to compute in, one of `PRECISIONS`, or int8, for the record.
+        examples: for 8 bits, the inputs to round the networks' activations by, `detector` and `keypoints`, as
+            `quantized` collects them; empty for networks that are not rounded.
     """
 
-    def __init__(self, config: Config, detector, keypoint_network, precision="float32"):
+    def __init__(self, config: Config, detector, keypoint_network, precision="float32", examples=()):
         super().__init__(name="garment_pipeline")
         self.config, self.precision = config, precision
         self._detector = detector
+        self._trained_keypoint_network = keypoint_network
         self._keypoint_network = prediction_network(keypoint_network, config.keypoints)
+        self._examples = dict(examples)
         self._frozen = {}
         # Spelled out here and not as decorators, because they belong to the served contract.
         self.serve = tf.function(self._serve, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
@@ -88,13 +95,40 @@ class GarmentPipeline(tf.Module):
             ],
         )
 
+    def quantized(self, image_bytes) -> "GarmentPipeline":
+        """Return this pipeline with the convolutions of both networks rounded to 8 bits.
+
+        TensorFlow only computes as if, no faster; TensorFlow Lite's converter makes int8 operations of it.
+
+        Args:
+            image_bytes: photo files with garments, such as the pipeline will see, a list of bytes. Their activations
+                decide over the ranges that 8 bits cover; about a hundred are enough.
+
+        Raises:
+            UserError: if no garment is found on them.
+        """
+        images, crops = [], []
+        for first in range(0, len(image_bytes), _EXAMPLES_AT_ONCE):
+            canvases = self.read_photos(tf.constant(image_bytes[first : first + _EXAMPLES_AT_ONCE]))[0]
+            halves = resampling.halve(canvases)
+            images.append(resampling.resize_canvases(canvases, halves, self.config.detector.input_size))
+            boxes, classes, _ = self.detect_on_canvas(canvases, halves)
+            rows = tf.cast(tf.where(classes > 0), tf.int32)
+            windows = geometry.keypoint_windows(tf.gather_nd(boxes, rows), self.config)
+            crop_size = self.config.keypoints.crop_size
+            crops.append(resampling.crop_canvases(canvases, halves, rows[:, 0], windows, crop_size))
+        examples = {"detector": np.concatenate(images), "keypoints": np.concatenate(crops)}
+        if not len(examples["keypoints"]):
+            raise UserError(f"no garment was found on the {len(image_bytes)} photos whose values 8 bits are to cover")
+        return GarmentPipeline(self.config, self._detector, self._trained_keypoint_network, "int8", examples)
+
     @property
     def network_variables(self):
         """The variables that inference reads: those of networks too large to be constants, in a fixed order."""
         return [
             variable
             for network in (self._detector, self._keypoint_network)
-            if not _is_made_constant(network)
+            if not self._is_made_constant(network)
             for variable in network.variables
         ]
 
@@ -133,14 +167,20 @@ class GarmentPipeline(tf.Module):
             "stages": lambda crops: self._keypoint_network(crops, training=False),
         }
 
+    def _is_made_constant(self, network):
+        num_bytes = 4 * sum(variable.shape.num_elements() for variable in network.variables)
+        return bool(self._examples) or num_bytes <= _MOST_CONSTANT_BYTES
+
     def _run(self, name, network, function, images):
         """Run a function of a network, with its weights as constants, made so once for each static shape."""
-        if not _is_made_constant(network):
+        if not self._is_made_constant(network):
             return function(images)
         key = (name, *images.shape)
         if key not in self._frozen:
             with tf.init_scope():  # outside of whatever graph is being built
-                self._frozen[key] = freeze(function, tf.TensorSpec(images.shape, images.dtype))
+                self._frozen[key] = freeze(
+                    function, tf.TensorSpec(images.shape, images.dtype), self._examples.get(name)
+                )
         return self._frozen[key](images)
 
     # The served signatures ---------------------------------------------------------------------------------------
@@ -341,10 +381,6 @@ class GarmentPipeline(tf.Module):
         config = self.config.keypoints
         keypoints_xy_crop, scores = decode_prediction(self.predict(crops), config)
         return geometry.crop_to_canvas(keypoints_xy_crop, windows, config.crop_size), scores
-
-
-def _is_made_constant(network):
-    return 4 * sum(variable.shape.num_elements() for variable in network.variables) <= _MOST_CONSTANT_BYTES
 
 
 def _map_photos(read, photos, name, canvas_size):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cspn_tf import resampling
+from cspn_tf import geometry, resampling
+from cspn_tf.console import UserError
 from serving import export_tflite
 
 # Boxes and keypoints may differ from the SavedModel's by this, canvas pixels; 3e-5 was measured.
@@ -105,3 +106,68 @@ def test_description_stands_beside_the_file(tflite_file):
 @pytest.fixture(scope="module")
 def photo_bytes(tiny_fld):
     return [path.read_bytes() for path in sorted((tiny_fld / "img").iterdir())[:3]]
+
+
+# 8 bits --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def int8_file(tiny_detector, tiny_keypoints, tiny_fld, tmp_path_factory):
+    out = tmp_path_factory.mktemp("phone8")
+    photos = [str(path) for path in sorted((tiny_fld / "img").iterdir())]
+    networks = ["--detector", str(tiny_detector), "--keypoints", str(tiny_keypoints)]
+    export_tflite.main([*networks, "--out", str(out), "--precision", "int8", "--photos", *photos])
+    return out / "cspn.tflite"
+
+
+def test_int8_file_computes_in_int8_and_is_smaller(int8_file, tflite_file):
+    assert int8_file.stat().st_size < 0.7 * tflite_file.stat().st_size
+    assert json.loads((int8_file.parent / "cspn.json").read_text())["precision"] == "int8"
+    assert json.loads((tflite_file.parent / "cspn.json").read_text())["precision"] == "float32"
+    details = tf.lite.Interpreter(str(int8_file)).get_tensor_details()
+    kernels = [detail for detail in details if detail["dtype"] == np.int8 and len(detail["shape"]) == 4]
+    assert len(kernels) > 50
+    # One scale a channel.
+    assert max(len(detail["quantization_parameters"]["scales"]) for detail in kernels) > 8
+
+
+def test_int8_file_scores_garments_about_as_the_float_one(int8_file, tflite_file, tiny_pipeline, photo_bytes):
+    size = tiny_pipeline.config.canvas_size
+    runners = [tf.lite.Interpreter(str(path)).get_signature_runner() for path in (int8_file, tflite_file)]
+    for photo in photo_bytes:
+        canvas = resampling.letterbox(tf.io.decode_image(photo, channels=3), size)[0][tf.newaxis].numpy()
+        found, expected = (runner(image=canvas) for runner in runners)
+        assert expected["scores"].max() > 0
+        np.testing.assert_allclose(found["scores"], expected["scores"], atol=0.05)
+
+
+def test_int8_networks_predict_about_the_same_keypoints_of_a_crop(tiny_pipeline, photo_bytes):
+    size, crop_size = tiny_pipeline.config.canvas_size, tiny_pipeline.config.keypoints.crop_size
+    canvases = tf.stack([resampling.letterbox(tf.io.decode_image(photo, channels=3), size)[0] for photo in photo_bytes])
+    windows = geometry.whole_window(size) * tf.ones([3, 1])
+    crops = resampling.crop_canvases(canvases, resampling.halve(canvases), tf.range(3), windows, crop_size)
+    quantized = tiny_pipeline.quantized(photo_bytes)
+    assert (quantized.precision, tiny_pipeline.precision) == ("int8", "float32")
+    for one, other in zip(*(tf.nest.flatten(p.predict(crops)) for p in (quantized, tiny_pipeline)), strict=True):
+        assert 0 < np.abs(one - other).mean() < 0.02 * np.ptp(other)
+
+
+def test_int8_and_photos_go_together(tiny_detector, tiny_keypoints, tmp_path, photo_bytes):
+    (tmp_path / "photo.jpg").write_bytes(photo_bytes[0])
+    common = ["--detector", str(tiny_detector), "--keypoints", str(tiny_keypoints), "--out", str(tmp_path / "out")]
+    for options in (["--precision", "int8"], ["--photos", str(tmp_path / "photo.jpg")]):
+        with pytest.raises(UserError, match=r"^--precision int8 and --photos go together$"):
+            export_tflite.main([*common, *options])
+    with pytest.raises(UserError, match=r"missing\.jpg: No such file"):
+        export_tflite.main([*common, "--precision", "int8", "--photos", str(tmp_path / "missing.jpg")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_photos_without_garments_are_no_examples(tiny_pipeline, photo_bytes, monkeypatch):
+    def none_found(canvases, halves):
+        num = canvases.shape[0]
+        return tf.zeros([num, 3, 4]), tf.zeros([num, 3], tf.int32), tf.zeros([num, 3])
+
+    monkeypatch.setattr(tiny_pipeline, "detect_on_canvas", none_found)
+    with pytest.raises(UserError, match="no garment was found on the 3 photos"):
+        tiny_pipeline.quantized(photo_bytes)
