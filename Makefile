@@ -45,18 +45,39 @@ $(PEERS)/installed: serving/comparison/peers/requirements.txt
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-COMPARE = $(RUN) -m serving.compare --model out/demo/models/cspn --tflite out/demo/phone/cspn.tflite \
-	--detector out/demo/detector --keypoints out/demo/keypoints --accuracy cspn=out/demo/metrics.json \
-	--photos $$(awk '$$2 == "test" {print "out/demo/fld/" $$1}' out/demo/fld/Eval/list_eval_partition.txt 2>/dev/null | head -n 16)
+DEMO := out/demo
+COMPARED := out/compare
+TRAINED := --detector $(DEMO)/detector --keypoints $(DEMO)/keypoints
+photos_of = $$(awk '$$2 == "$(1)" {print "$(DEMO)/fld/" $$1}' $(DEMO)/fld/Eval/list_eval_partition.txt | head -n $(2))
 
-bench: $(INSTALLED) $(PEERS)/installed
-	@$(COMPARE) --out out/compare
+$(DEMO)/metrics.json: | $(INSTALLED)
+	@$(RUN) -m serving.demo
+
+# What else is compared: the demo's networks in fewer bits, and `base`, which nobody has trained.
+$(COMPARED)/models: $(DEMO)/metrics.json
+	@rm -rf $@ $@.partial
+	@$(RUN) -m serving.export_saved_model $(TRAINED) --precision bfloat16 --out $@.partial/bfloat16
+	@$(RUN) -m serving.export_tflite $(TRAINED) --precision int8 --photos $(call photos_of,train,100) --out $@.partial/int8
+	@$(RUN) -m training.evaluate --data $(DEMO)/data --model $@.partial/bfloat16 --out $@.partial/bfloat16-test
+	@$(RUN) -m training.evaluate --data $(DEMO)/data --tflite $@.partial/int8/cspn.tflite --out $@.partial/int8-test
+	@$(RUN) -m serving.untrained --preset base --out $@.partial/base
+	@$(RUN) -m serving.export_saved_model --detector $@.partial/base/detector --keypoints $@.partial/base/keypoints --out $@.partial/base/cspn
+	@mv $@.partial $@
+
+bench: $(INSTALLED) $(PEERS)/installed $(COMPARED)/models
+	@$(RUN) -m serving.compare --out $(COMPARED) --photos $(call photos_of,test,16) \
+		--ours mobile=$(DEMO)/models/cspn,$(DEMO)/phone/cspn.tflite --accuracy mobile=$(DEMO)/metrics.json \
+		--detector mobile=$(DEMO)/detector --keypoints mobile=$(DEMO)/keypoints \
+		--ours mobile-bfloat16=$(COMPARED)/models/bfloat16 --accuracy mobile-bfloat16=$(COMPARED)/models/bfloat16-test/metrics.json \
+		--ours mobile-int8=$(COMPARED)/models/int8/cspn.tflite --accuracy mobile-int8=$(COMPARED)/models/int8-test/metrics.json \
+		--ours base=$(COMPARED)/models/base/cspn
 	@$(MAKE) --no-print-directory bench-ours
 
-bench-ours: $(INSTALLED)
-	@$(RUN) -m serving.benchmark --model out/demo/models/cspn --tflite out/demo/phone/cspn.tflite
-	@$(RUN) -m training.benchmark_prepare --root out/demo/fld
-	@$(RUN) -m training.benchmark_data --data out/demo/data
+bench-ours: $(INSTALLED) $(DEMO)/metrics.json
+	@$(RUN) -m serving.benchmark --model $(DEMO)/models/cspn --tflite $(DEMO)/phone/cspn.tflite
+	@$(RUN) -m serving.profile $(TRAINED) --photo $(call photos_of,test,1)
+	@$(RUN) -m training.benchmark_prepare --root $(DEMO)/fld
+	@$(RUN) -m training.benchmark_data --data $(DEMO)/data
 
 clean:
 	rm -rf $(VENV) $(PEERS) out build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -50,17 +50,17 @@ def our_runners(name, version_dir, tflite, threads, intra_threads) -> list[Runne
 
     Args:
         name: what to call the model.
-        version_dir: the SavedModel, a version's directory in the model's.
+        version_dir: the SavedModel, a version's directory in the model's, or None.
         tflite: the TFLite file, or None.
         threads: threads of each.
         intra_threads: for TensorFlow, numbers of threads within an operation: a runner each.
     """
-    version_dir = Path(version_dir).resolve()
-    runners = []
-    for runtime, title, path in (
-        ("saved_model", "SavedModel in process", version_dir),
-        ("grpc", "SavedModel over gRPC", version_dir.parent),
-    ):
+    runners, paths = [], {}
+    if version_dir:
+        version_dir = Path(version_dir).resolve()
+        paths = {"saved_model": version_dir, "grpc": version_dir.parent}
+    for runtime, path in paths.items():
+        title = "SavedModel over gRPC" if runtime == "grpc" else "SavedModel in process"
         for intra in intra_threads:
             options = {"runtime": runtime, "model": str(path), "intra_threads": intra}
             runners.append(Runner(name, f"{title}, {intra} intra-op", OURS, {**options, "threads": threads}))

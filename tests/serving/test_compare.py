@@ -104,6 +104,8 @@ def test_a_worker_that_dies_is_one_line_that_names_it(model_dir, photo, monkeypa
         (["--tflite", "x.tflite"], 2, "--tflite needs --model"),
         (["--ours", "models/cspn"], 2, "--ours must be NAME=VALUE, received 'models/cspn'"),
         (["--model", "{tmp}/none"], 1, "no model at {tmp}/none: there is no such directory"),
+        (["--ours", "a={model},{model}"], 2, "--ours a must have one directory, one .tflite file or both, received"),
+        (["--ours", "a={tmp}/no.tflite"], 1, "a: {tmp}/no.tflite is not a file"),
         (["--model", "{model}", "--tflite", "{tmp}/no.tflite"], 1, "cspn: {tmp}/no.tflite is not a file"),
         (["--model", "{model}", "--photos", "{tmp}/no.jpg"], 1, "cannot read {tmp}/no.jpg: No such file or directory"),
         (["--model", "{model}", "--peers-python", "{tmp}/python"], 1, "there is no interpreter {tmp}/python"),

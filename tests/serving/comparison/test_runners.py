@@ -1,4 +1,5 @@
 import ast
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -55,6 +56,9 @@ def test_ours_are_every_runtime_with_every_number_of_threads(tmp_path):
         "cspn, SavedModel over gRPC, 1 intra-op",
         "cspn, SavedModel over gRPC, 2 intra-op",
         "cspn, TFLite, ai-edge-litert",
+    ]
+    assert runners.our_runners("phone", None, tmp_path / "x.tflite", 2, [1, 2]) == [
+        dataclasses.replace(ours[4], model="phone")
     ]
     # The server takes the directory of versions.
     assert (ours[0].options["model"], ours[2].options["model"]) == (str(tmp_path / "1"), str(tmp_path))
