@@ -30,6 +30,9 @@ def fake_runners(monkeypatch):
 
         return fake
 
+    # Whatever this checkout and this machine have.
+    monkeypatch.setattr(compare, "PEERS_PYTHON", "no-peers/bin/python")
+    monkeypatch.setattr(compare.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     FAKE = Path(fake_script.__file__)
     monkeypatch.setattr(runners, "OURS", FAKE)
     monkeypatch.setattr(runners, "our_runners", with_fake(runners.our_runners))
@@ -47,7 +50,7 @@ def test_command_measures_and_writes_figures_report_and_picture(model_dir, photo
     args += ["--rounds", 2, "--repeats", 3, "--accuracy", f"other={metrics}", "--out", out]
     assert call(*args) == 0
     printed, err = capsys.readouterr()
-    assert "There is no .venv-peers/bin/python: only our own runners were measured." in err
+    assert "There is no no-peers/bin/python: only our own runners were measured." in err
     figures = json.loads((out / "figures.json").read_text())
     assert [row["name"] for row in figures["runners"]] == [
         "cspn, SavedModel in process, 1 intra-op",
