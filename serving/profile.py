@@ -61,36 +61,37 @@ def profile(pipeline, photo: bytes, batch_size: int, repeats: int) -> dict:
 
     Args:
         pipeline: a `GarmentPipeline`.
-        photo: a JPEG or PNG file; a batch is the same photo over and over, with one garment in its middle.
+        photo: a JPEG or PNG file; a batch is the same photo over and over.
         batch_size: photos a call.
         repeats: timed calls of each part.
 
     Returns:
-        A JSON-ready dict: batch_size; parts, a list of name and milliseconds a photo; networks, name to milliseconds a
-        photo, flops and gflops_per_second; whole_ms, networks_ms; overhead, the whole over the networks, less 1;
-        large_convolution_gflops_per_second.
+        A JSON-ready dict: batch_size; crops_per_photo, the garments found; parts, a list of name and milliseconds
+        a photo; networks, name to milliseconds a photo, flops and gflops_per_second; whole_ms, networks_ms; overhead,
+        the whole over the networks, less 1; large_convolution_gflops_per_second.
 
     Raises:
         UserError: if the photo cannot be read.
     """
     from training.reproduction.costs import measure_in_turns
 
-    functions, flops = _functions(pipeline, photo, batch_size)
+    functions, flops, num_crops = _functions(pipeline, photo, batch_size)
     for _ in range(_WARMUP_RUNS):
         for function in functions.values():
             function()
     ms = {name: found.median / batch_size for name, found in measure_in_turns(functions, repeats).items()}
-    return summarise(ms, flops, batch_size)
+    return summarise(ms, flops, batch_size, num_crops / batch_size)
 
 
-def summarise(ms: dict, flops: dict, batch_size: int) -> dict:
+def summarise(ms: dict, flops: dict, batch_size: int, crops_per_photo: float) -> dict:
     """Turn the medians of what `profile` measures into the parts' shares; returns what `profile` does.
 
     Args:
         ms: milliseconds a photo: call (of a function that does nothing), decode, read, inputs, crops, peaks, whole,
             large, and what begins with `detector/` and `keypoints/`, prefixes in their order.
-        flops: of one photo or crop: detector, keypoints, and of one call: large.
+        flops: of one photo, with all its crops: detector, keypoints, and of one call: large.
         batch_size: photos a call.
+        crops_per_photo: garments that the keypoint network looks at.
     """
 
     def after_call(name):
@@ -117,6 +118,7 @@ def summarise(ms: dict, flops: dict, batch_size: int) -> dict:
     networks_ms = sum(alone.values()) - ms["call"]
     return {
         "batch_size": batch_size,
+        "crops_per_photo": crops_per_photo,
         "parts": [{"part": name, "ms": part} for name, part in parts],
         "networks": networks,
         "whole_ms": ms["whole"],
@@ -138,7 +140,10 @@ def _differences(ms, network, start):
 def format_profile(found: dict) -> str:
     """Return one profile as text."""
     total = sum(part["ms"] for part in found["parts"])
-    rows = [f"batch of {found['batch_size']}", f"{'part':24} {'ms':>7} {'share':>7}"]
+    rows = [
+        f"batch of {found['batch_size']}, {found['crops_per_photo']:.1f} garments a photo",
+        f"{'part':24} {'ms':>7} {'share':>7}",
+    ]
     rows += [f"{part['part']:24} {part['ms']:7.2f} {part['ms'] / total:7.1%}" for part in found["parts"]]
     rows.append("")
     for name, network in found["networks"].items():
@@ -155,7 +160,7 @@ def format_profile(found: dict) -> str:
 
 
 def _functions(pipeline, photo, batch_size):
-    """Return what `summarise` wants measured, name to function without arguments, and the operations of networks."""
+    """Return what `summarise` wants measured, name to function without arguments, its flops, and how many crops."""
     import tensorflow as tf
 
     from cspn_tf import decoding, geometry, resampling
@@ -171,8 +176,12 @@ def _functions(pipeline, photo, batch_size):
     halves = resampling.halve(canvases)
     images = resampling.resize_canvases(canvases, halves, config.detector.input_size)
     size = config.canvas_size
-    box = tf.constant([[0.2 * size, 0.1 * size, 0.8 * size, 0.9 * size]] * batch_size, tf.float32)
-    windows, photo_of_crop = geometry.keypoint_windows(box, config), tf.range(batch_size)
+    boxes, classes, _ = pipeline.detect_on_canvas(canvases, halves)
+    # What `serve` will look at: the garments found, or one row of padding where there is none.
+    rows = tf.where(classes > 0)
+    rows = rows if len(rows) else tf.zeros([1, 2], tf.int64)
+    windows = geometry.keypoint_windows(tf.gather_nd(boxes, rows), config)
+    photo_of_crop = tf.cast(rows[:, 0], tf.int32)
     crop_size = config.keypoints.crop_size
     crops = resampling.crop_canvases(canvases, halves, photo_of_crop, windows, crop_size)
     predictions = pipeline.predict(crops)
@@ -211,12 +220,16 @@ def _functions(pipeline, photo, batch_size):
             spec = tf.TensorSpec([None, *example.shape[1:]], example.dtype)
             of_batch[f"{network}/{name}"] = (freeze(prefix, spec), (example,))
         name = "head" if network == "detector" else "stages"
-        flops[network] = num_flops_of(prefixes[name], [1, *example.shape[1:]])
+        flops[network] = num_flops_of(prefixes[name], [1, *example.shape[1:]]) * len(example) // batch_size
     large = tf.random.normal([1, _LARGE_SIDE, _LARGE_SIDE, _LARGE_CHANNELS])
     kernel = tf.random.normal([_LARGE_KERNEL, _LARGE_KERNEL, _LARGE_CHANNELS, _LARGE_CHANNELS]).numpy()
     of_batch["large"] = (lambda maps: tf.nn.conv2d(maps, kernel, 1, "SAME"), (large,))
     flops["large"] = 2 * _LARGE_SIDE**2 * _LARGE_KERNEL**2 * _LARGE_CHANNELS**2
-    return {name: functools.partial(_traced(function), *of) for name, (function, of) in of_batch.items()}, flops
+    return (
+        {name: functools.partial(_traced(function), *of) for name, (function, of) in of_batch.items()},
+        flops,
+        len(crops),
+    )
 
 
 def _traced(function):

@@ -26,7 +26,7 @@ FLOPS = {"detector": 600_000_000, "keypoints": 300_000_000, "large": 400_000_000
 
 
 def test_parts_are_the_differences_and_the_rest_is_the_joints():
-    found = profile.summarise(MS, FLOPS, batch_size=1)
+    found = profile.summarise(MS, FLOPS, batch_size=1, crops_per_photo=1.0)
     parts = {part["part"]: part["ms"] for part in found["parts"]}
     assert parts == pytest.approx(
         {
@@ -46,20 +46,22 @@ def test_parts_are_the_differences_and_the_rest_is_the_joints():
 
 
 def test_overhead_is_over_the_two_networks_alone():
-    found = profile.summarise(MS, FLOPS, batch_size=1)
+    found = profile.summarise(MS, FLOPS, batch_size=1, crops_per_photo=1.0)
     # 6.1 and 3.1 each with a call, of which the whole has one.
     assert found["networks_ms"] == pytest.approx(9.1)
     assert found["overhead"] == pytest.approx(12.0 / 9.1 - 1)
 
 
 def test_operations_a_second_are_beside_a_large_convolutions():
-    found = profile.summarise(MS, FLOPS, batch_size=1)
+    found = profile.summarise(MS, FLOPS, batch_size=1, crops_per_photo=1.0)
     assert found["large_convolution_gflops_per_second"] == pytest.approx(0.4 / 0.002)
     detector = found["networks"]["detector"]
     assert detector["gflops_per_second"] == pytest.approx(0.6 / 0.006)
     assert detector["share_of_large_convolution"] == pytest.approx(0.5)
     # Milliseconds are a photo's, the convolution's operations a call's.
-    assert profile.summarise(MS, FLOPS, batch_size=4)["large_convolution_gflops_per_second"] == pytest.approx(50.0)
+    assert profile.summarise(MS, FLOPS, batch_size=4, crops_per_photo=1.0)[
+        "large_convolution_gflops_per_second"
+    ] == pytest.approx(50.0)
 
 
 def test_command_prints_every_part_and_writes_the_figures(tiny_detector, tiny_keypoints, tmp_path, monkeypatch, capsys):
@@ -76,3 +78,5 @@ def test_command_prints_every_part_and_writes_the_figures(tiny_detector, tiny_ke
     assert names[:4] == ["decode", "canvas", "detector backbone", "detector pyramid"]
     assert names[-4:] == ["keypoints backbone", "keypoints stages", "heatmap decode", "joints"]
     assert all(name in out for name in names)
+    # Every photo has the same garments.
+    assert written["profiles"][0]["crops_per_photo"] == written["profiles"][1]["crops_per_photo"] >= 1

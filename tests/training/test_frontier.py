@@ -1,8 +1,6 @@
 import json
 import shutil
 
-import pytest
-
 from cspn_tf.console import run
 from training import frontier
 
