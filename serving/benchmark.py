@@ -7,6 +7,7 @@ counted. Photos are JPEG files, decoded by the model; a TFLite model gets its ca
 import dataclasses
 import io
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -60,15 +61,17 @@ def main(argv=None):
     ):
         client.wait_until_ready()
         runners = {
-            ("SavedModel, in process", batch_size): run_batch
-            for batch_size, run_batch in _in_process_runners(version_dir, photos).items()
+            ("SavedModel, in process", size): run_batch
+            for size, run_batch in _in_process_runners(version_dir, photos, args.batch_size).items()
         }
-        for batch_size in (1, BATCH_SIZE):
-            runners["gRPC, local server", batch_size] = _over(photos, batch_size, client.predict)
+        for size in sorted({1, args.batch_size}):
+            runners["gRPC, local server", size] = _over(photos, size, client.predict)
         if tflite is not None:
             runners |= {(name, 1): run_one for name, run_one in tflite_runners(tflite, photos, args.threads).items()}
         measurements = measure(runners, args.repeats)
-    machine = {**describe_machine(), "threads": args.threads}
+    # Kilobytes on Linux, bytes on macOS.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    machine = {**describe_machine(), "threads": args.threads, "peak_mb": peak}
     sizes = sorted({f"{width}x{height}" for height, width in map(_photo_size, photos)})
     setting = {"model": str(args.model), "version": version, "photo_sizes": sizes, "repeats": args.repeats}
     print(format_table(measurements, machine, setting))
@@ -89,6 +92,7 @@ def _parse(argv):
         help="photos to use (default: a synthesised one)",
     )
     parser.add_argument("--repeats", type=positive_int, default=30, help="timed runs of each kind")
+    parser.add_argument("--batch-size", type=positive_int, default=BATCH_SIZE, help="photos a batch; 1 for no batches")
     parser.add_argument(
         "--threads", type=positive_int, default=os.cpu_count() or 1, help="threads of each way of running"
     )
@@ -125,12 +129,14 @@ def format_table(measurements, machine, setting) -> str:
     batch = {m.runner: m for m in measurements if m.batch_size > 1}
     first_one, first_batch = next(iter(one.values())), next(iter(batch.values()), None)
     width = max(len(name) for name in one)
+    last = f"{f'batch of {next(iter(batch.values())).batch_size}':>16} {'ratio':>6}" if batch else ""
     rows = [
         f"{setting['model']} version {setting['version']}, photos {', '.join(setting['photo_sizes'])}, "
         f"{setting['repeats']} runs in turns",
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads",
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads; "
+        f"peak memory of this process {machine['peak_mb']:.0f} MB, the server's not counted",
         "",
-        f"{'':{width}}  {'1 photo: median':>16} {'p95':>10} {'ratio':>6}   {f'batch of {BATCH_SIZE}':>16} {'ratio':>6}",
+        f"{'':{width}}  {'1 photo: median':>16} {'p95':>10} {'ratio':>6}   {last}".rstrip(),
     ]
     for name, m in one.items():
         row = f"{name:{width}}  {m.median_ms:>13.1f} ms {m.p95_ms:>7.1f} ms {m.median_ms / first_one.median_ms:>6.2f}"
@@ -154,7 +160,7 @@ def _over(photos, batch_size, function):
     return lambda: function(batch)
 
 
-def _in_process_runners(version_dir, photos):
+def _in_process_runners(version_dir, photos, batch_size):
     import tensorflow as tf
 
     saved_model = tf.saved_model.load(str(version_dir))
@@ -163,7 +169,7 @@ def _in_process_runners(version_dir, photos):
         outputs = saved_model.signatures[BYTES_SIGNATURE](**{BYTES_INPUT: tf.constant(batch, tf.string)})
         return {name: output.numpy() for name, output in outputs.items()}
 
-    return {batch_size: _over(photos, batch_size, predict) for batch_size in (1, BATCH_SIZE)}
+    return {size: _over(photos, size, predict) for size in sorted({1, batch_size})}
 
 
 def tflite_runners(content, photos, num_threads) -> dict:

@@ -71,11 +71,10 @@ def read_runs(directories) -> tuple:
             raise UserError(f"{directory} is {kind} of {details['data']}, {first[2]} is {first[0]} of {first[1]}")
         metric, history = KINDS[kind].metric, read_history(directory)
         epoch = best_epoch(history, metric, KINDS[kind].lower_is_better) if history else 0
-        if not epoch or history[epoch - 1].get(metric) is None:
+        value = next((entry.get(metric) for entry in history if entry["epoch"] == epoch), None)
+        if value is None:
             raise UserError(f"{directory}: history.json has no {metric}")
-        runs.append(
-            {"name": directory.name, "directory": str(directory), "epoch": epoch, "value": history[epoch - 1][metric]}
-        )
+        runs.append({"name": directory.name, "directory": str(directory), "epoch": epoch, "value": value})
     return first[0], runs
 
 

@@ -16,7 +16,7 @@ from serving.benchmark import Measurement, format_table, measure, synthesise_pho
 from tests.serving.fake_model import encode, make_pixels
 
 ROOT = Path(__file__).parents[2]
-MACHINE = {"cpu": "a processor", "cores": 2, "threads": 1}
+MACHINE = {"cpu": "a processor", "cores": 2, "threads": 1, "peak_mb": 321.4}
 SETTING = {"model": "models/cspn", "version": 3, "photo_sizes": ["512x512"], "repeats": 4}
 
 
@@ -49,7 +49,7 @@ def test_table_puts_ratios_side_by_side():
     assert rows["in process"][2:] == ["10.0", "ms", "10.0", "ms", "1.00", "200.0", "photos/s", "1.00"]
     assert rows["gRPC"][1:] == ["15.0", "ms", "15.0", "ms", "1.50", "160.0", "photos/s", "0.80"]
     assert rows["TFLite"][1:] == ["5.0", "ms", "5.0", "ms", "0.50"]
-    assert "a processor, 2 cores, 1 threads" in table
+    assert "a processor, 2 cores, 1 threads; peak memory of this process 321 MB" in table
     assert "models/cspn version 3, photos 512x512, 4 runs in turns" in table
 
 
