@@ -183,13 +183,14 @@ def crop_canvas(canvas, half, window, crop_size):
     """Do what `crop_canvases` does for one window, in operations that TensorFlow Lite has.
 
     Args:
-        canvas, half: float32 `(S, S, 3)`, and `(S / 2, S / 2, 3)`, 0 to 255.
+        canvas, half: uint8 or float32 `(S, S, 3)`, and float32 `(S / 2, S / 2, 3)`, 0 to 255.
         window: float32 `(3,)`.
         crop_size: side of the crop, pixels, a Python int.
 
     Returns:
         float32 `(C, C, 3)`.
     """
+    canvas = tf.cast(canvas, tf.float32)
     is_for_half, in_half = _place(window, crop_size)
     return tf.cond(
         is_for_half,
