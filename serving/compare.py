@@ -99,24 +99,23 @@ def _parse(argv):
 
 def _our_models(args) -> dict:
     """Return name to the directory of the latest version and a TFLite file, either of them None where not given."""
-    given = {name: value.split(",") for name, value in _named(args.ours, "--ours").items()}
-    if args.model:
-        given = {DEFAULT_MODEL_NAME: [args.model, *filter(None, [args.tflite])], **given}
-    elif args.tflite:
-        raise CallError("--tflite needs --model")
-    if not given:
-        raise CallError("give a model of ours: --model or --ours")
-    models = {}
-    for name, paths in given.items():
+    given = {DEFAULT_MODEL_NAME: (args.model, args.tflite)} if args.model else {}
+    for name, value in _named(args.ours, "--ours").items():
+        paths = value.split(",")
         tflites = [path for path in paths if path.endswith(".tflite")]
         directories = [path for path in paths if path not in tflites]
         if max(len(tflites), len(directories)) > 1:
             raise CallError(f"--ours {name} must have one directory, one .tflite file or both, received {paths}")
-        for path in tflites:
-            if not Path(path).is_file():
-                raise UserError(f"{name}: {path} is not a file")
-        version_dir = latest_version(directories[0])[1] if directories else None
-        models[name] = version_dir, (tflites or [None])[0]
+        given[name] = (directories or [None])[0], (tflites or [None])[0]
+    if args.tflite and not args.model:
+        raise CallError("--tflite needs --model")
+    if not given:
+        raise CallError("give a model of ours: --model or --ours")
+    models = {}
+    for name, (model, tflite) in given.items():
+        if tflite and not Path(tflite).is_file():
+            raise UserError(f"{name}: {tflite} is not a file")
+        models[name] = latest_version(model)[1] if model else None, tflite
     return models
 
 

@@ -46,18 +46,12 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     if (arguments.precision == "int8") != bool(arguments.photos):
         raise UserError("--precision int8 and --photos go together")
-    photos = [_read(path) for path in arguments.photos[:MOST_PHOTOS]]
     from cspn_tf.inference.pipeline import load_pipeline
+    from serving.benchmark import read_photos
 
+    photos = read_photos(arguments.photos[:MOST_PHOTOS]) if arguments.photos else []
     pipeline = load_pipeline(arguments.detector, arguments.keypoints)
     print(export(pipeline.quantized(photos) if photos else pipeline, arguments.out))
-
-
-def _read(path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
 
 
 def export(pipeline, out_dir) -> Path:

@@ -6,6 +6,7 @@ On the frontier are those that no other beats in both.
 
 import contextlib
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 
@@ -102,16 +103,17 @@ def measure(kind, runs, repeats) -> list[dict]:
     for run_ in runs:
         if kind == "detector":
             config, network = checkpoints.load_detector(run_["directory"])
-            function, size = network.detect, config.detector.input_size
+            size = config.detector.input_size
         else:
             config, trained = checkpoints.load_keypoints(run_["directory"])
-            network = prediction_network(trained, config.keypoints)
-            function, size = _inference(network), config.keypoints.crop_size
+            network, size = prediction_network(trained, config.keypoints), config.keypoints.crop_size
+        inference = functools.partial(network, training=False)
+        function = network.detect if kind == "detector" else inference
         images = tf.zeros([1, size, size, 3])
         frozen = tf.function(freeze(function, tf.TensorSpec(images.shape)))
         functions[run_["directory"]] = _waiting(frozen, images)
-        flops = num_flops_of(lambda images, network=network: network(images, training=False), images.shape)
-        rows.append({**run_, "parameters": num_parameters(network), "flops": flops})
+        costs = {"parameters": num_parameters(network), "flops": num_flops_of(inference, images.shape)}
+        rows.append({**run_, **costs})
     for _ in range(NUM_WARMUP):
         for function in functions.values():
             function()
@@ -119,10 +121,6 @@ def measure(kind, runs, repeats) -> list[dict]:
     for row in rows:
         row["milliseconds"] = latencies[row["directory"]].median
     return mark_frontier(rows, KINDS[kind].lower_is_better)
-
-
-def _inference(network):
-    return lambda images: network(images, training=False)
 
 
 def _waiting(function, images):
