@@ -16,12 +16,12 @@ import numpy as np
 
 from cspn_tf.console import Parser, UserError, positive_int, run
 from cspn_tf.contract import BYTES_INPUT, BYTES_SIGNATURE, DEFAULT_MODEL_NAME
+from cspn_tf.machine import describe_machine, set_threads
 from cspn_tf.models.checkpoints import write_json
 from cspn_tf.quiet import quiet_native_output
-from serving.client import Client
-from serving.local_server import running_server
-from serving.model_versions import latest_version
-from training.machine import describe_machine, set_threads
+from cspn_tf.serve.client import Client
+from cspn_tf.serve.local_server import running_server
+from cspn_tf.serve.model_versions import latest_version
 
 BATCH_SIZE = 8
 NUM_WARMUP = 3

@@ -16,10 +16,10 @@ from cspn_tf.console import CallError, Parser, UserError, positive_int, positive
 from cspn_tf.contract import DEFAULT_MODEL_NAME
 from cspn_tf.files import replaced_file
 from cspn_tf.models.checkpoints import write_json
+from cspn_tf.serve.model_versions import latest_version
 from serving.comparison import runners as known
 from serving.comparison.processes import WorkerProcess
 from serving.comparison.turns import take_turns
-from serving.model_versions import latest_version
 
 PEERS_PYTHON = ".venv-peers/bin/python"
 # From which load average on the machine is said to be busy. Of a machine that has just become idle it is still falling.
@@ -44,7 +44,7 @@ def main(argv=None):
 
 
 def _parse(argv):
-    from training.machine import num_cores
+    from cspn_tf.machine import num_cores
 
     parser = Parser(description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
     parser.add_argument("--model", metavar="DIR", help="model directory, with one directory a version in it")
@@ -254,8 +254,8 @@ def _read_accuracy(path) -> float:
 
 
 def _write(args, runners, turns, facts, accuracies, setting):
+    from cspn_tf.machine import describe_machine
     from serving.comparison import report
-    from training.machine import describe_machine
 
     figures = report.figures_of(runners, turns, facts, accuracies)
     setting = {

@@ -94,7 +94,7 @@ def build(out: Path, preset: str) -> None:
 
 def show(out: Path, photos: list[Path]) -> None:
     """Serve the model, send it photos, and print and draw what comes back."""
-    from serving.local_server import running_server
+    from cspn_tf.serve.local_server import running_server
 
     pictures, predictions = out / "pictures", out / "predictions.jsonl"
     print("\n== Serve it over gRPC and send photos with the client", flush=True)
@@ -135,7 +135,7 @@ def _step(title, module, *arguments):
 
 
 def _epochs_done(directory):
-    from training.fitting import read_history
+    from cspn_tf.train.fitting import read_history
 
     return len(read_history(directory))
 
@@ -164,7 +164,7 @@ def garment_table(answers: list[dict]) -> str:
 
 def metrics_table(metrics: dict) -> str:
     """Return the measures of the test split, each with its 95 % interval and the count behind it."""
-    from training.evaluation_report import with_interval
+    from cspn_tf.evaluation.report import with_interval
 
     lines = [f"\ntest split, synthetic data, detected boxes, {metrics['num_photos']} photos through the SavedModel"]
     for title, name, of in (

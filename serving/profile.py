@@ -9,8 +9,8 @@ import functools
 import sys
 
 from cspn_tf.console import Parser, UserError, positive_int, run
+from cspn_tf.machine import describe_machine, num_cores, set_threads
 from cspn_tf.models.checkpoints import write_json
-from training.machine import describe_machine, num_cores, set_threads
 
 BATCH_SIZES = (1, 8)
 # A convolution large enough that nothing but multiplying and adding counts: side, channels in and out, kernel.
@@ -73,7 +73,7 @@ def profile(pipeline, photo: bytes, batch_size: int, repeats: int) -> dict:
     Raises:
         UserError: if the photo cannot be read.
     """
-    from training.reproduction.costs import measure_in_turns
+    from cspn_tf.reproduction.costs import measure_in_turns
 
     functions, flops, num_crops = _functions(pipeline, photo, batch_size)
     for _ in range(_WARMUP_RUNS):
@@ -166,7 +166,7 @@ def _functions(pipeline, photo, batch_size):
     from cspn_tf import decoding, geometry, resampling
     from cspn_tf.inference.frozen import freeze
     from cspn_tf.models.keypoint_networks import decode_prediction
-    from training.reproduction.costs import num_flops_of
+    from cspn_tf.reproduction.costs import num_flops_of
 
     config = pipeline.config
     photos = tf.constant([photo] * batch_size)

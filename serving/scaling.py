@@ -10,8 +10,8 @@ from pathlib import Path
 
 from cspn_tf.console import Parser, positive_int, run
 from cspn_tf.files import replaced_file
+from cspn_tf.machine import describe_machine, num_cores, set_threads
 from cspn_tf.models.checkpoints import write_json
-from training.machine import describe_machine, num_cores, set_threads
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 NUM_GARMENTS = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -22,8 +22,8 @@ SIDES = (256, 512, 1024, 2048, 4000)
 def main(argv=None):
     args = _parse(argv)
     from cspn_tf.inference.pipeline import load_pipeline
+    from cspn_tf.reproduction.costs import measure_in_turns
     from serving.benchmark import read_photos
-    from training.reproduction.costs import measure_in_turns
 
     set_threads(args.intra_threads, args.inter_threads)
     photo = read_photos([args.photo] if args.photo else [])[0]

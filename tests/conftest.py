@@ -21,7 +21,7 @@ def tiny_fld(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_data(tiny_fld, tmp_path_factory):
     """The same as TFRecords."""
-    from training import prepare
+    from cspn_tf.cli import prepare
 
     out = tmp_path_factory.mktemp("data") / "out"
     prepare.main(["--source", "fld", "--root", str(tiny_fld), "--out", str(out)])
@@ -31,7 +31,7 @@ def tiny_data(tiny_fld, tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_detector(tiny_data, tmp_path_factory):
     """A detector of the `tiny` preset after two epochs, which is enough to return something."""
-    from training import train_detector
+    from cspn_tf.cli import train_detector
 
     out = tmp_path_factory.mktemp("detector") / "run"
     # A threshold of zero, so that there are garments to look at however little was learnt.
@@ -45,7 +45,7 @@ def tiny_detector(tiny_data, tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_keypoints(tiny_data, tmp_path_factory):
     """A keypoint network of the `tiny` preset after two epochs."""
-    from training import train_keypoints
+    from cspn_tf.cli import train_keypoints
 
     out = tmp_path_factory.mktemp("keypoints") / "run"
     train_keypoints.main(["--data", str(tiny_data), "--out", str(out), "--preset", "tiny", "--epochs", "2"])
@@ -63,10 +63,10 @@ def tiny_pipeline(tiny_detector, tiny_keypoints):
 @pytest.fixture(scope="session")
 def tiny_model(tiny_pipeline, tmp_path_factory):
     """The fused pipeline as a served model's directory with one version."""
-    from serving import export_saved_model
+    from cspn_tf.export import saved_model
 
     model_dir = tmp_path_factory.mktemp("models") / "cspn"
-    export_saved_model.export(tiny_pipeline, model_dir)
+    saved_model.export(tiny_pipeline, model_dir)
     return model_dir
 
 
@@ -88,3 +88,29 @@ def _size(path):
 
     with Image.open(path) as photo:
         return photo.size
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory):
+    from tests.fake_model import export_fake_model
+
+    path = tmp_path_factory.mktemp("models") / "cspn"
+    export_fake_model(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(model_dir):
+    from cspn_tf.serve.grpc_server import LocalServer
+
+    with LocalServer(model_dir, "cspn", num_workers=2) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fake_photos():
+    """Three photos of different sizes, with 0, 1 and 2 garments in the fake model's answer."""
+    from tests.fake_model import encode, make_pixels
+
+    sizes = ((30, 48), (41, 52), (63, 35))
+    return [encode(make_pixels(*size, seed=seed)) for seed, size in enumerate(sizes)]

@@ -33,7 +33,7 @@ def reference(name, garments, rows=None, among=None) -> Reference:
 
     Args:
         name: of the measure.
-        garments: a `cspn_tf.metrics.Garments`.
+        garments: a `cspn_tf.evaluation.keypoint_metrics.Garments`.
         rows: the garments that take part, as often as they are listed; None for each once.
         among: function of garment and slot that says whether a keypoint takes part; None for all.
     """

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cspn_tf.config import DETECTOR_TRAINING, KEYPOINT_TRAINING, PRESETS, preset
 from cspn_tf.console import CallError, Parser, positive_int, run
-from training.machine import describe_machine
+from cspn_tf.machine import describe_machine
 
 NETWORKS = ("keypoints", "detector")
 # The stages of a pipeline in their order; "whole" is what training gets, in batches.
@@ -231,7 +231,7 @@ def _keypoint_step(config, batch_size):
 
     from cspn_tf.losses import keypoint_losses
     from cspn_tf.models.keypoint_networks import build_keypoint_network
-    from training import fitting
+    from cspn_tf.train import fitting
 
     model = build_keypoint_network(config.keypoints, pretrained=True)
     losses, weights = keypoint_losses(config.keypoints)
@@ -249,7 +249,7 @@ def _detector_step(config, batch_size):
 
     from cspn_tf.data.pipeline import MAX_LABELLED_GARMENTS
     from cspn_tf.models.faster_rcnn import build_detector
-    from training import fitting
+    from cspn_tf.train import fitting
 
     model = build_detector(config.detector, pretrained=True)
     model.compile(fitting.build_optimizer(DETECTOR_TRAINING[config.preset], steps=1000))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cspn_tf.console import Parser, UserError, positive_int, run
 from cspn_tf.data.sources import SOURCES
-from training.machine import describe_machine
+from cspn_tf.machine import describe_machine
 
 
 def main(argv=None) -> int:

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from cspn_tf.config import PRESETS, override
 from cspn_tf.console import CallError, Parser, UserError, positive_int, run
+from cspn_tf.machine import describe_machine
 from training.benchmark_training_worker import Work
-from training.machine import describe_machine
 
 UNITS = {"detector": "photos", "keypoints": "garments"}
 DEFAULT = "default"

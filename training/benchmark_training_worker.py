@@ -52,20 +52,23 @@ def prepare(work: Work):
     """Return the compiled training step, the iterator over the training batches, and their size."""
     import tensorflow as tf
 
-    from training import fitting, train_detector, train_keypoints
+    from cspn_tf.train import detector, keypoints
 
     tf.config.threading.set_inter_op_parallelism_threads(work.inter_op_threads)
     tf.config.threading.set_intra_op_parallelism_threads(work.intra_op_threads)
-    command = train_detector if work.network == "detector" else train_keypoints
-    run = parse(work, command, fitting)
-    model, make_dataset = command.prepare(run, command.steps_of(run))
+    trainer = detector if work.network == "detector" else keypoints
+    run = parse(work)
+    model, make_dataset = trainer.prepare(run, trainer.steps_of(run))
     # As Keras makes it, but for the batch, which is fetched outside, so that the wait for it can be timed.
     step = tf.function(model.train_step, autograph=False, reduce_retracing=True, jit_compile=work.xla or None)
     return step, iter(make_dataset(0)), run.training.batch_size
 
 
-def parse(work: Work, command, fitting):
-    """Return the `training.fitting.Run` that a training command makes of the same settings."""
+def parse(work: Work):
+    """Return the `cspn_tf.train.fitting.Run` that a training command makes of the same settings."""
+    from cspn_tf.cli import train_detector, train_keypoints
+
+    command = train_detector if work.network == "detector" else train_keypoints
     arguments = ["--data", work.data, "--preset", work.preset]
     # Nothing is written there.
     arguments += ["--out", str(Path(tempfile.gettempdir()) / "unused")]

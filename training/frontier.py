@@ -12,9 +12,9 @@ from pathlib import Path
 
 from cspn_tf.console import Parser, UserError, positive_int, run
 from cspn_tf.files import replaced_file
+from cspn_tf.machine import describe_machine, set_threads
 from cspn_tf.models.checkpoints import write_json
-from training.fitting import best_epoch, read_history
-from training.machine import describe_machine, set_threads
+from cspn_tf.train.fitting import best_epoch, read_history
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +97,7 @@ def measure(kind, runs, repeats) -> list[dict]:
     from cspn_tf.inference.frozen import freeze
     from cspn_tf.models import checkpoints
     from cspn_tf.models.keypoint_networks import prediction_network
-    from training.reproduction.costs import measure_in_turns, num_flops_of, num_parameters
+    from cspn_tf.reproduction.costs import measure_in_turns, num_flops_of, num_parameters
 
     functions, rows = {}, []
     for run_ in runs:

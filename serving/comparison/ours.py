@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from cspn_tf.console import UserError
+from cspn_tf.machine import set_threads
 from cspn_tf.quiet import quiet_native_output, quiet_tensorflow
-from training.machine import set_threads
 
 
 def load(options):
@@ -41,8 +41,8 @@ def _load_grpc(options):
 
     from cspn_tf.contract import DEFAULT_MODEL_NAME
     from cspn_tf.inference.predictors import version_directory
-    from serving.client import Client
-    from serving.local_server import running_server
+    from cspn_tf.serve.client import Client
+    from cspn_tf.serve.local_server import running_server
 
     stack = contextlib.ExitStack()
     num_threads = options["threads"]
@@ -163,7 +163,7 @@ def _count_costs(options):
     """Return parameters and operations of two training directories, a photo with one garment."""
     from cspn_tf.models import checkpoints
     from cspn_tf.models.keypoint_networks import prediction_network
-    from training.reproduction.costs import num_flops, num_flops_of, num_parameters
+    from cspn_tf.reproduction.costs import num_flops, num_flops_of, num_parameters
 
     detector_config, detector = checkpoints.load_detector(options["detector"])
     keypoint_config, trained = checkpoints.load_keypoints(options["keypoints"])

@@ -13,7 +13,7 @@ from PIL import Image
 from cspn_tf.console import UserError, run
 from serving import benchmark
 from serving.benchmark import Measurement, format_table, measure, synthesise_photo
-from tests.serving.fake_model import encode, make_pixels
+from tests.fake_model import encode, make_pixels
 
 ROOT = Path(__file__).parents[2]
 MACHINE = {"cpu": "a processor", "cores": 2, "threads": 1, "peak_mb": 321.4}

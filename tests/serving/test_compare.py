@@ -9,8 +9,8 @@ from cspn_tf.console import run
 from serving import compare
 from serving.comparison import runners
 from serving.comparison.runners import Runner
+from tests.fake_model import encode, make_pixels
 from tests.serving.comparison import fake_script
-from tests.serving.fake_model import encode, make_pixels
 
 
 @pytest.fixture

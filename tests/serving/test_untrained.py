@@ -5,7 +5,7 @@ import tensorflow as tf
 from cspn_tf.console import UserError, run
 from cspn_tf.inference.pipeline import load_pipeline
 from serving import untrained
-from tests.serving.fake_model import encode, make_pixels
+from tests.fake_model import encode, make_pixels
 
 
 def test_untrained_networks_find_one_garment_with_finite_numbers(tmp_path):

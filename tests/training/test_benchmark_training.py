@@ -152,14 +152,13 @@ def test_variants_change_what_they_say():
 
 def test_work_becomes_the_run_of_the_training_command():
     from cspn_tf.config import DETECTOR_TRAINING
-    from training import fitting, train_detector
 
-    run = benchmark_training_worker.parse(work(network="detector"), train_detector, fitting)
+    run = benchmark_training_worker.parse(work(network="detector"))
     assert run.training == DETECTOR_TRAINING["tiny"] and run.precision == "float32" and run.data_dir == "nowhere"
     changed = work(
         network="detector", gradient_clip=False, batch_size=3, precision="mixed_bfloat16", overrides=["canvas_size=128"]
     )
-    run = benchmark_training_worker.parse(changed, train_detector, fitting)
+    run = benchmark_training_worker.parse(changed)
     assert (run.training.gradient_clip, run.training.batch_size, run.precision) == (0.0, 3, "mixed_bfloat16")
     assert run.config.canvas_size == 128
 

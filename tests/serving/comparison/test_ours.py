@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import serving.local_server
+import cspn_tf.serve.local_server
 from cspn_tf.console import UserError
 from cspn_tf.contract import CANVAS_OUTPUTS
 from cspn_tf.inference.predictors import version_directory
 from serving.comparison import ours
-from tests.serving.fake_model import encode, make_pixels
+from tests.fake_model import encode, make_pixels
 
 CANVAS_SIZE = 40
 
@@ -84,7 +84,7 @@ def test_the_server_is_asked_with_the_threads_and_stopped_in_the_end(
         yield server.address
         log.append("stopped")
 
-    monkeypatch.setattr(serving.local_server, "running_server", running)
+    monkeypatch.setattr(cspn_tf.serve.local_server, "running_server", running)
     runner = ours.load({"runtime": "grpc", "model": str(model_dir), "threads": 1, "intra_threads": 2})
     assert list(runner["batches"]) == ["one batch"]
     check_ways(runner, fake_photos, [0, 1, 2])

@@ -1,0 +1,48 @@
+"""Writes the fused pipeline as one TensorFlow Lite file of builtin operations, for one photo at a time.
+
+    python -m serving.export_tflite --detector DIR --keypoints DIR --out DIR
+    python -m serving.export_tflite ... --precision int8 --photos some/of/yours/*.jpg
+
+What is written: `cspn_tf.export.tflite`.
+"""
+
+import sys
+
+from cspn_tf.console import Parser, UserError, run
+
+MOST_PHOTOS = 128
+
+
+def main(argv=None):
+    """Export as the arguments say, and print where to."""
+    parser = Parser(description="Export a detector and a keypoint network as one TensorFlow Lite file.")
+    parser.add_argument("--detector", required=True, metavar="DIR", help="a run of training.train_detector")
+    parser.add_argument("--keypoints", required=True, metavar="DIR", help="a run of training.train_keypoints")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where cspn.tflite goes")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "int8"),
+        default="float32",
+        help="what the convolutions compute in; int8 makes a smaller, faster file, and wants --photos",
+    )
+    parser.add_argument(
+        "--photos",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help=f"for int8: photos with garments such as the phone will see, to measure which values occur; the first "
+        f"{MOST_PHOTOS} are read",
+    )
+    arguments = parser.parse_args(argv)
+    if (arguments.precision == "int8") != bool(arguments.photos):
+        raise UserError("--precision int8 and --photos go together")
+    from cspn_tf.export.tflite import export, read_calibration_photos
+    from cspn_tf.inference.pipeline import load_pipeline
+
+    photos = read_calibration_photos(arguments.photos[:MOST_PHOTOS])
+    pipeline = load_pipeline(arguments.detector, arguments.keypoints)
+    print(export(pipeline.quantized(photos) if photos else pipeline, arguments.out))
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,116 @@
+"""Serve a model directory over gRPC for development, with TF Serving's own services and errors.
+
+Production is the official `tensorflow/serving` image; this server needs nothing but Python. It serves the highest
+version, switches to a newer one when that has loaded and warmed up, and keeps the old one if the new one is broken. It
+stops on SIGTERM and SIGINT, after the requests under way, with exit code 0.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from cspn_tf.console import Parser, positive_int, positive_seconds, run
+from cspn_tf.serve.local_server import READY_PREFIX, check_address_is_free
+from cspn_tf.serve.model_versions import latest_version
+
+
+def main(argv=None):
+    args = _parse(argv)
+    model_name = args.model_name or Path(args.model).resolve().name
+    # What can be found wrong without TensorFlow is, before the seconds that its import takes.
+    latest_version(args.model)
+    check_address_is_free(args.host, args.port)
+    with _stop_on_signals() as stop:
+        server = _make_server(args, model_name)
+        version = server.start()
+        print(f"{READY_PREFIX}{server.address} (model {model_name}, version {version})", flush=True)
+        try:
+            stop.wait_for_signal()
+        finally:
+            server.stop()
+
+
+def _parse(argv):
+    parser = Parser(description=__doc__.split("\n\n")[0])
+    parser.add_argument(
+        "--model", required=True, metavar="DIR", help="model directory, with one directory a version in it"
+    )
+    parser.add_argument("--port", type=_port, default=8500, help="port to listen on; 0 takes a free one")
+    parser.add_argument("--host", default="localhost", help="address to listen on")
+    parser.add_argument("--model-name", help="name clients ask for (default: the model directory's name)")
+    parser.add_argument(
+        "--workers", type=positive_int, default=os.cpu_count() or 1, help="requests answered at a time; others wait"
+    )
+    parser.add_argument(
+        "--poll-seconds", type=positive_seconds, default=2.0, help="time between two looks for a new version"
+    )
+    parser.add_argument(
+        "--intra-op-threads", type=_threads, default=0, help="threads of one op; 0: TensorFlow's choice"
+    )
+    parser.add_argument("--inter-op-threads", type=_threads, default=0, help="ops at a time; 0: TensorFlow's choice")
+    return parser.parse_args(argv)
+
+
+def _make_server(args, model_name):
+    import tensorflow as tf
+
+    from cspn_tf.serve.grpc_server import LocalServer
+
+    if args.intra_op_threads:
+        tf.config.threading.set_intra_op_parallelism_threads(args.intra_op_threads)
+    if args.inter_op_threads:
+        tf.config.threading.set_inter_op_parallelism_threads(args.inter_op_threads)
+    return LocalServer(
+        args.model, model_name, host=args.host, port=args.port, num_workers=args.workers, poll_seconds=args.poll_seconds
+    )
+
+
+@contextlib.contextmanager
+def _stop_on_signals():
+    stop = _Stop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    previous = {number: signal.signal(number, stop) for number in signals}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class _Stop:
+    """A signal handler that lets the server finish its requests; before there are any, it ends the process at once."""
+
+    def __init__(self):
+        self._received = threading.Event()
+        self._waiting = False
+
+    def __call__(self, number, frame):
+        if not self._waiting:
+            os._exit(0)  # an exception could come out anywhere inside TensorFlow's import, and nothing is to be undone
+        self._received.set()
+
+    def wait_for_signal(self):
+        self._waiting = True
+        self._received.wait()
+
+
+def _port(text):
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"must be 0 to 65535, received {value}")
+    return value
+
+
+def _threads(text):
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, received {value}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

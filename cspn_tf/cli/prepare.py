@@ -1,0 +1,315 @@
+"""Turn a dataset's annotation files and photos into TFRecords, and say what is wrong with them.
+
+    python -m training.prepare --source fld --root DIR --out DIR
+
+Writes into --out: the shards and their manifest `dataset.json` (see `cspn_tf.data.tfrecords`), and what
+`cspn_tf.data.report` has to say of the data: `report.json` and `report.md` with the counts that are printed,
+`rejected.jsonl` with the rows that cannot be used, `findings.jsonl` with what is odd about the others, and contact
+sheets of random and of rejected photos. The photos of the train split are shuffled on the way, so that a training run
+reads them in no particular order.
+
+A run that was interrupted goes on after the last finished shard when the same command is given again.
+"""
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int, run, termination_as_interrupt
+from cspn_tf.data.sources import SOURCES
+from cspn_tf.files import check_replaceable, replaced_file, staged_directory
+from cspn_tf.garments import GARMENT_TYPE_NAMES, Variation
+from cspn_tf.progress import Progress
+
+SYNTHETIC_COUNTS = {"num_train": 2000, "num_val": 250, "num_test": 250}
+# What a synthetic dataset was drawn with, in its own folder.
+DRAWN_WITH = "synthetic.json"
+
+
+def main(argv=None) -> int:
+    """Prepare a dataset; see the module's docstring and --help."""
+    args = _parse(argv)
+    with termination_as_interrupt(), warnings.catch_warnings():
+        # Pillow warns of photos with very many pixels; they are rejected with a reason of their own.
+        warnings.filterwarnings("ignore", message=".*decompression bomb")
+        try:
+            _prepare(args)
+        except OSError as error:
+            raise UserError(f"{error.filename}: {error.strerror}" if error.filename else error)
+    return 0
+
+
+# The call ------------------------------------------------------------------------------------------------------------
+
+
+def _parse(argv):
+    parser = Parser(description="Turn annotation files and photos into TFRecords, and say what is wrong with them.")
+    parser.add_argument("--source", required=True, choices=SOURCES, help="format of the dataset")
+    for flag, text in (("--root", "folder of the dataset"), ("--out", "folder to write; it must be new or empty")):
+        parser.add_argument(flag, required=True, type=Path, metavar="DIR", help=text)
+    parser.add_argument(
+        "--splits",
+        type=_fractions,
+        metavar="TRAIN,VAL,TEST",
+        help="make seeded splits of these fractions of the photos, even if the dataset has its own (default: its own; "
+        "0.8,0.1,0.1 where there are none)",
+    )
+    text = "of splits that are made, of the train split's order, of photos that are drawn"
+    parser.add_argument("--seed", type=non_negative_int, default=0, help=text)
+    parser.add_argument("--workers", type=positive_int, default=os.cpu_count() or 1, help="photos worked on at a time")
+    parser.add_argument(
+        "--max-rejected",
+        type=_fraction,
+        default=0.01,
+        metavar="FRACTION",
+        help="fail if a larger part of the annotation rows than this cannot be used",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace --out if there is something in it")
+    parser.add_argument(
+        "--coco",
+        type=Path,
+        metavar="FILE",
+        help="also write what was accepted as COCO keypoints: FILE.train.json, FILE.val.json, FILE.test.json",
+    )
+    of_coco = parser.add_argument_group("for --source coco")
+    of_coco.add_argument(
+        "--annotations", type=Path, nargs="+", metavar="FILE", help="the JSON files (default: all in --root)"
+    )
+    of_coco.add_argument(
+        "--category",
+        type=_category,
+        action="append",
+        metavar="NAME=TYPE",
+        help=f"garment type of a category whose name does not say it: {', '.join(GARMENT_TYPE_NAMES.values())}",
+    )
+    of_synthetic = parser.add_argument_group("for --source synthetic, drawn into --root unless it is there")
+    for name, count in SYNTHETIC_COUNTS.items():
+        text = f"photos of the {name.removeprefix('num_')} split (default: {count})"
+        of_synthetic.add_argument(_flag(name), type=non_negative_int, metavar="N", help=text)
+    of_synthetic.add_argument(
+        "--max-garments",
+        type=positive_int,
+        metavar="N",
+        help="label 1 to N garments a photo and lay the dataset out as COCO (default: one, laid out as FLD)",
+    )
+    of_synthetic.add_argument(
+        "--variations",
+        type=_shares,
+        metavar="NAME=SHARE,...",
+        help=f"shares of the variations that are drawn: {', '.join(_variation_names())} (default: all)",
+    )
+    args = parser.parse_args(argv)
+    _check_options(parser, args)
+    return args
+
+
+def _check_options(parser, args):
+    for source, names in (
+        ("coco", ("annotations", "category")),
+        ("synthetic", (*SYNTHETIC_COUNTS, "max_garments", "variations")),
+    ):
+        given = [name for name in names if getattr(args, name) is not None]
+        if given and args.source != source:
+            parser.error(f"{_flag(given[0])} is for --source {source}")
+    if args.root.resolve().is_relative_to(args.out.resolve()):
+        parser.error(f"--out {args.out} must not hold --root {args.root}, which it would replace")
+    if args.coco and args.coco.resolve().is_relative_to(args.out.resolve()):
+        parser.error(f"--coco {args.coco} must not lie in --out, which is written as a whole")
+    if args.coco and not args.coco.resolve().parent.is_dir():
+        parser.error(f"--coco {args.coco}: no folder {args.coco.resolve().parent}")
+
+
+# The work ------------------------------------------------------------------------------------------------------------
+
+
+def _prepare(args):
+    from cspn_tf.data.shards import write_dataset
+    from cspn_tf.data.splits import shuffle_train
+
+    check_replaceable(args.out, args.overwrite)
+    if args.source == "synthetic":
+        _ensure_synthetic(args)
+    result, splits_from = _read(args)
+    num_rows = len(result.samples) + len(result.rejected)
+    _check_rejected(_in_order(result.rejected), num_rows, args.max_rejected)
+    about = {"source": args.source, "variant": result.variant, "splits_from": splits_from}
+
+    with staged_directory(args.out, overwrite=args.overwrite) as folder:
+        samples = shuffle_train(result.samples, args.seed)
+        with Progress("checked and written") as progress:
+            photos, faults = write_dataset(
+                folder,
+                samples,
+                about=about,
+                num_threads=args.workers,
+                progress=progress,
+                on_resume=lambda num: print(f"{num} photos were written by a run that was interrupted"),
+            )
+        rejected = _in_order([*result.rejected, *faults])
+        _check_rejected(rejected, num_rows, args.max_rejected)
+        if not photos:
+            raise UserError(f"{args.root}: not one photo can be used")
+        from cspn_tf.data.report import write_report
+
+        summary = write_report(
+            folder, photos, rejected, root=args.root, about=about, notes=result.notes, seed=args.seed
+        )
+        if args.coco:
+            _write_coco(args.coco, photos)
+    print(summary)
+    print(f"written to {args.out}: look at contact_sheet.jpg and report.md in it")
+
+
+def _read(args):
+    """Read the source and see to the splits; returns the `ReadResult` and where the splits come from."""
+    from cspn_tf.data.sources import read_source
+    from cspn_tf.data.splits import DEFAULT_FRACTIONS, make_splits, own_splits
+
+    result = read_source(
+        args.source,
+        args.root,
+        own_splits=args.splits is None,
+        annotation_files=args.annotations,
+        categories=dict(args.category) if args.category else None,
+    )
+    if not result.samples or (args.splits is None and own_splits(result.samples)):
+        return result, "source"
+    fractions = args.splits or DEFAULT_FRACTIONS
+    result.samples[:] = make_splits(result.samples, fractions, args.seed)
+    return result, {"fractions": list(fractions), "seed": args.seed}
+
+
+def _write_coco(path, photos):
+    from cspn_tf.data.coco import split_path, write_coco
+    from cspn_tf.data.samples import SPLITS
+
+    for split in SPLITS:
+        in_split = [photo for photo in photos if photo.sample.split == split]
+        write_coco(
+            split_path(path, split), ((photo.sample, photo.facts.height, photo.facts.width) for photo in in_split)
+        )
+
+
+def _in_order(rejected):
+    """Sort rejected rows by file and line, as numbers where they are."""
+
+    def key(fault):
+        path, _, place = fault.where.rpartition(":")
+        return (path, int(place), "") if place.isdecimal() else (fault.where, 0, fault.reason)
+
+    return sorted(rejected, key=key)
+
+
+def _check_rejected(rejected, num_rows, max_fraction):
+    """Fail if too many rows cannot be used."""
+    if len(rejected) <= max_fraction * num_rows:
+        return
+    from cspn_tf.data.report import describe_rejected
+
+    print("\n".join(describe_rejected(rejected, len(rejected))))
+    first = rejected[0]
+    raise UserError(
+        f"{first.where}: {first.reason}; {len(rejected)} of {num_rows} rows rejected, "
+        f"--max-rejected {max_fraction:g} allows {int(max_fraction * num_rows)}"
+    )
+
+
+# The synthetic source ------------------------------------------------------------------------------------------------
+
+
+def _ensure_synthetic(args):
+    """Draw the synthetic dataset, unless it stands in --root already."""
+    asked = {name: getattr(args, name) for name in (*SYNTHETIC_COUNTS, "max_garments", "variations")}
+    if args.root.is_dir() and any(args.root.iterdir()):
+        _check_drawn_with(args.root, {**asked, "seed": args.seed})
+        print(f"{args.root} is there already and is used as it is")
+        return
+    from cspn_tf.data.synthetic import write_coco_dataset, write_fld_dataset
+
+    counts = {name: count if asked[name] is None else asked[name] for name, count in SYNTHETIC_COUNTS.items()}
+    shares = asked["variations"] and {Variation[_code_name(name)]: share for name, share in asked["variations"].items()}
+    options = {**counts, "seed": args.seed, "workers": args.workers, "variation_shares": shares}
+    with Progress("drawn") as progress:
+        if asked["max_garments"] in (None, 1):
+            write_fld_dataset(args.root, **options, progress=progress)
+        else:
+            write_coco_dataset(args.root, **options, max_garments=asked["max_garments"], progress=progress)
+    with replaced_file(args.root / DRAWN_WITH) as path:
+        path.write_text(json.dumps({**asked, **counts, "seed": args.seed}, indent=2) + "\n")
+
+
+def _check_drawn_with(root, asked):
+    """Refuse to use a dataset that is there already in place of one that was asked for with other options."""
+    path = root / DRAWN_WITH
+    try:
+        drawn_with = json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise UserError(f"{root} is not empty and is no synthetic dataset that was drawn here: no {path}")
+    for name, wanted in asked.items():
+        if wanted is not None and drawn_with.get(name) != wanted:
+            raise CallError(f"{root} is there already, drawn with {_flag(name)} {drawn_with.get(name)}, not {wanted}")
+
+
+# Types of arguments --------------------------------------------------------------------------------------------------
+
+
+def _flag(name) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _code_name(name) -> str:
+    return name.upper().replace("-", "_")
+
+
+def _variation_names():
+    return [v.name.lower().replace("_", "-") for v in Variation if v != Variation.UNKNOWN]
+
+
+def _fraction(text) -> float:
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 1, received {text}")
+    return value
+
+
+def _fractions(text) -> tuple[float, float, float]:
+    try:
+        fractions = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        fractions = ()
+    if len(fractions) != 3 or not all(0 <= f <= 1 for f in fractions) or abs(sum(fractions) - 1) > 1e-6:
+        raise argparse.ArgumentTypeError(f"must be three fractions that sum to 1, received {text!r}")
+    return fractions
+
+
+def _category(text):
+    name, _, type_name = text.rpartition("=")
+    types = {type_name: garment_type for garment_type, type_name in GARMENT_TYPE_NAMES.items()}
+    if not name or type_name not in types:
+        raise argparse.ArgumentTypeError(f"must be NAME=TYPE with TYPE one of {', '.join(types)}, received {text!r}")
+    return name, types[type_name]
+
+
+def _shares(text) -> dict[str, float]:
+    shares = {}
+    for part in text.split(","):
+        name, _, share = part.partition("=")
+        try:
+            shares[name] = float(share)
+        except ValueError:
+            shares[name] = -1.0
+    if (
+        set(shares) - set(_variation_names())
+        or not all(0 <= s < 1e9 for s in shares.values())
+        or not sum(shares.values())
+    ):
+        names = ", ".join(_variation_names())
+        raise argparse.ArgumentTypeError(f"must be NAME=SHARE,... with NAME of {names}, received {text!r}")
+    return shares
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

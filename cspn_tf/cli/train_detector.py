@@ -1,0 +1,27 @@
+"""Trains the garment detector.
+
+python -m training.train_detector --data DIR --preset mobile --out DIR [--resume]
+"""
+
+import sys
+
+from cspn_tf.cli.training_arguments import build_parser, parse_run
+from cspn_tf.config import DETECTOR_TRAINING
+from cspn_tf.console import run
+
+
+def main(argv=None):
+    """Train, or go on training, as the arguments say."""
+    from cspn_tf.train.detector import train
+
+    train(parse(argv))
+
+
+def parse(argv=None):
+    """Return the `cspn_tf.train.fitting.Run` that the arguments describe."""
+    arguments = build_parser("Train the garment detector, a Faster R-CNN.", "detector").parse_args(argv)
+    return parse_run("detector", arguments, DETECTOR_TRAINING)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

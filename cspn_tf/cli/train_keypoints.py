@@ -1,0 +1,35 @@
+"""Trains the keypoint network.
+
+python -m training.train_keypoints --data DIR --preset mobile --out DIR [--resume]
+"""
+
+import sys
+
+from cspn_tf.cli.training_arguments import build_parser, parse_run
+from cspn_tf.config import BACKBONES, KEYPOINT_TRAINING, METHODS
+from cspn_tf.console import run
+
+
+def main(argv=None):
+    """Train, or go on training, as the arguments say."""
+    from cspn_tf.train.keypoints import train
+
+    train(parse(argv))
+
+
+def parse(argv=None):
+    """Return the `cspn_tf.train.fitting.Run` that the arguments describe."""
+    parser = build_parser("Train the keypoint network: the CSPN, or another method.", "keypoints")
+    for name, choices, text in (
+        ("method", METHODS, "what is trained"),
+        ("backbone", BACKBONES, "what it stands on; vgg16 is what the papers of the other methods have"),
+    ):
+        parser.add_argument(f"--{name}", choices=choices, help=f"{text}: short for --set keypoints.{name}=...")
+    arguments = parser.parse_args(argv)
+    chosen = {name: getattr(arguments, name) for name in ("method", "backbone")}
+    arguments.set = [f"keypoints.{name}={value}" for name, value in chosen.items() if value] + arguments.set
+    return parse_run("keypoints", arguments, KEYPOINT_TRAINING)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

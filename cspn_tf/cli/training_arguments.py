@@ -1,0 +1,70 @@
+"""The arguments that the two training commands share."""
+
+import dataclasses
+from pathlib import Path
+
+from cspn_tf import config as configs
+from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int
+from cspn_tf.train.fitting import Run
+
+# Arguments that replace what the preset says of the training.
+_OF_TRAINING = ("epochs", "batch_size", "learning_rate", "ema_momentum")
+
+
+def build_parser(description: str, network: str) -> Parser:
+    """Return the parser of a training command."""
+    parser = Parser(description=description)
+    parser.add_argument("--data", required=True, metavar="DIR", help="a directory that training.prepare wrote")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the run's checkpoints and logs go")
+    parser.add_argument("--preset", default="mobile", choices=list(configs.PRESETS), help="where the config starts")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help=f"override a field of the config, such as {network}.backbone=resnet50; may be given again",
+    )
+    parser.add_argument("--epochs", type=positive_int, help="passes over the training split (default: the preset's)")
+    parser.add_argument("--batch-size", type=positive_int, help="examples a step (default: the preset's)")
+    parser.add_argument("--learning-rate", type=float, help="peak learning rate (default: the preset's)")
+    parser.add_argument(
+        "--ema-momentum",
+        type=float,
+        help="keep the moving average of the weights with this momentum, such as 0.999, as the result",
+    )
+    parser.add_argument("--no-augment", action="store_true", help="train on the photos as they are")
+    parser.add_argument("--seed", type=non_negative_int, default=1, help="seed of weights, shuffling and augmentation")
+    parser.add_argument("--resume", action="store_true", help="go on after the last finished epoch in --out, if any")
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        choices=["float32", "mixed_float16", "mixed_bfloat16"],
+        help="what the layers compute in; mixed_float16 needs a GPU",
+    )
+    parser.add_argument(
+        "--strategy", default="none", choices=["none", "mirrored"], help="mirrored trains on all GPUs of the machine"
+    )
+    return parser
+
+
+def parse_run(network: str, arguments, training_presets) -> Run:
+    """Return the run that parsed arguments describe; raise `CallError` where they do not fit together."""
+    try:
+        config = configs.override(configs.preset(arguments.preset), arguments.set)
+        training = training_presets[arguments.preset]
+        given = {name: getattr(arguments, name) for name in _OF_TRAINING}
+        changes = {name: value for name, value in given.items() if value is not None}
+        training = dataclasses.replace(training, augment=not arguments.no_augment, **changes)
+    except (UserError, ValueError) as error:
+        raise CallError(str(error)) from error
+    return Run(
+        network=network,
+        data_dir=arguments.data,
+        directory=Path(arguments.out),
+        config=config,
+        training=training,
+        seed=arguments.seed,
+        resume=arguments.resume,
+        precision=arguments.precision,
+        strategy=arguments.strategy,
+    )

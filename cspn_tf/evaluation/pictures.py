@@ -1,0 +1,123 @@
+"""Pictures of `training.evaluate`: predictions in colour over labels in white; scores against visibility."""
+
+import random
+from pathlib import Path
+
+SHEET_COLUMNS = 4
+SHEET_TILE_SIZE = 400
+
+
+def draw_sheets(photos, truths, predictions, num_pictures, seed) -> dict:
+    """Draw contact sheets of the photos with the lowest AUC and of random ones.
+
+    Args:
+        photos: iterable of `LabelledPhoto`, in the order of `truths`.
+        truths: list of `PhotoTruth`.
+        predictions: list of `PhotoPrediction`.
+        num_pictures: photos on a sheet; 0 for no sheets.
+        seed: of the random choice.
+
+    Returns:
+        File name to picture; no entry for a sheet without photos.
+    """
+    from cspn_tf import drawing
+
+    chosen = {
+        "worst.jpg": worst_photos(truths, predictions, num_pictures),
+        "random.jpg": sorted(random.Random(seed).sample(range(len(truths)), min(num_pictures, len(truths)))),
+    }
+    wanted = {index for indices in chosen.values() for index in indices}
+    tiles = {
+        index: _draw_tile(photo.photo_bytes, truths[index], predictions[index])
+        for index, photo in enumerate(photos)
+        if index in wanted
+    }
+    return {
+        name: drawing.contact_sheet(
+            [tiles[index][0] for index in indices],
+            SHEET_COLUMNS,
+            SHEET_TILE_SIZE,
+            [tiles[index][1] for index in indices],
+        )
+        for name, indices in chosen.items()
+        if indices
+    }
+
+
+def draw_reliability(measured: dict, path) -> None:
+    """Draw how often keypoints of a score are visible, a curve for each model.
+
+    Args:
+        measured: title to what `cspn_tf.evaluation.calibration.measure_calibration` returned.
+        path: file to write, PNG.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (curves, counts) = pyplot.subplots(2, 1, figsize=(5, 6), height_ratios=(3, 1), sharex=True)
+    curves.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1, label="calibrated")
+    for title, found in measured.items():
+        bins = found["bins"]
+        scores = [bin_["mean_score"] for bin_ in bins]
+        label = f"{title}\nAUROC {_number(found['auroc'])}, calibration error {_number(found['calibration_error'])}"
+        curves.plot(scores, [bin_["share_visible"] for bin_ in bins], marker="o", markersize=4, label=label)
+        counts.plot(scores, [bin_["count"] for bin_ in bins], marker="o", markersize=3)
+    curves.set_ylabel("share that is visible")
+    curves.legend(fontsize=7, loc="lower right")
+    counts.set_ylabel("keypoints", fontsize=8)
+    counts.set_ylim(bottom=0)
+    counts.set_xlabel("keypoint score")
+    for axis in (curves, counts):
+        axis.set_xlim(0, 1)
+        axis.grid(alpha=0.3)
+    curves.set_ylim(0, 1)
+    figure.tight_layout()
+    figure.savefig(path, dpi=100, format="png")
+    pyplot.close(figure)
+
+
+def _number(value):
+    return "-" if value is None else f"{value:.3f}"
+
+
+def worst_photos(truths, predictions, num_photos) -> list[int]:
+    """Return the photos whose labelled keypoints have the lowest AUC, worst first; photos with none are left out."""
+    from cspn_tf.evaluation import keypoint_metrics as metrics
+    from cspn_tf.evaluation.measures import matched_garments
+
+    values = [metrics.auc(matched_garments(*pair)).value for pair in zip(truths, predictions, strict=True)]
+    rated = [index for index, value in enumerate(values) if value is not None]
+    return sorted(rated, key=lambda index: values[index])[:num_photos]
+
+
+def _draw_tile(photo_bytes, truth, prediction):
+    """Return the picture of one photo and its caption, which counts the keypoints that are right."""
+    from PIL import Image
+
+    from cspn_tf import decoding, drawing
+    from cspn_tf.config import Config
+    from cspn_tf.data.samples import Garment
+    from cspn_tf.evaluation import keypoint_metrics as metrics
+    from cspn_tf.evaluation.measures import match_photo, matched_garments
+
+    photo, _, status = decoding.decode_photo(photo_bytes, Config.max_pixels)
+    if int(status) != 0:
+        return Image.new("RGB", (SHEET_TILE_SIZE, SHEET_TILE_SIZE)), f"unreadable  {truth.name}"
+    image = Image.fromarray(photo.numpy())
+    labels = zip(truth.garment_types, truth.boxes_xyxy, truth.keypoints_xy, truth.visibility, strict=True)
+    picture = drawing.draw_comparison(
+        image,
+        [Garment(*label) for label in labels],
+        prediction.boxes_xyxy,
+        prediction.garment_types,
+        prediction.scores,
+        prediction.keypoints_xy,
+        prediction.keypoint_scores,
+        match_photo(truth, prediction),
+        scale=SHEET_TILE_SIZE / max(image.size),
+    )
+    pck = metrics.pck(matched_garments(truth, prediction))
+    num_right = round((pck.value or 0.0) * pck.count)
+    return picture, f"{num_right}/{pck.count}  {Path(truth.name).name}"

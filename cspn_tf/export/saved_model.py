@@ -1,0 +1,128 @@
+"""Writes the fused pipeline as one SavedModel: a version directory that TF Serving loads.
+
+::
+
+    models/cspn/<version>/
+        saved_model.pb, variables/                   signatures `serving_default` and `pixels`
+        assets.extra/cspn.json                       the config, and the served contract in words
+        assets.extra/tf_serving_warmup_requests      replayed by TF Serving when it loads the version
+"""
+
+import dataclasses
+import io
+import shutil
+from pathlib import Path
+
+from cspn_tf import __version__, contract
+from cspn_tf.console import UserError
+
+
+def export(pipeline, model_dir, version: int | None = None) -> Path:
+    """Write a pipeline as a version of a served model, by rename, after it has answered for a photo.
+
+    Args:
+        pipeline: a `GarmentPipeline`.
+        model_dir: the model's directory; its name is the model's.
+        version: the version's number, or None for one more than the last.
+
+    Returns:
+        The version's directory.
+
+    Raises:
+        UserError: if the version exists, or the directory cannot be written.
+    """
+    import tensorflow as tf
+
+    from cspn_tf.export.warmup import write_warmup_requests
+
+    model_dir = Path(model_dir)
+    try:
+        model_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{model_dir}: cannot be made: {error.strerror}") from error
+    target = model_dir / str(version or _next_version(model_dir))
+    if target.exists():
+        raise UserError(f"{target} exists; choose another --version")
+    # TF Serving only looks at names that are numbers.
+    temporary = model_dir / f"writing-{target.name}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        tf.saved_model.save(servable(pipeline), str(temporary), signatures=_signatures(pipeline))
+        photo = _warmup_photo(pipeline.config.canvas_size)
+        _check(temporary, photo)
+        write_warmup_requests(temporary, photo, contract.DEFAULT_MODEL_NAME)
+        write_description(
+            temporary / "assets.extra" / "cspn.json", pipeline.config, contract.OUTPUTS, precision=pipeline.precision
+        )
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def write_description(path, config, outputs, precision="float32") -> None:
+    """Write the config, and what the outputs mean, beside an exported model.
+
+    Args:
+        path: the JSON file.
+        config: the pipeline's `Config`.
+        outputs: name to `cspn_tf.contract.Output`.
+        precision: what the networks compute in.
+    """
+    from cspn_tf import config as configs
+    from cspn_tf.garments import KEYPOINT_NAMES
+    from cspn_tf.models.checkpoints import write_json
+
+    content = {
+        "cspn_tf": __version__,
+        "config": configs.to_dict(config),
+        "precision": precision,
+        "outputs": {name: dataclasses.asdict(output) for name, output in outputs.items()},
+        "keypoint_order": list(KEYPOINT_NAMES),
+        "pixel_rule": "integer coordinates are pixel centres",
+    }
+    write_json(path, content)
+
+
+def _signatures(pipeline):
+    return {
+        contract.BYTES_SIGNATURE: pipeline.serve,
+        contract.PIXELS_SIGNATURE: pipeline.pixels,
+    }
+
+
+def servable(pipeline):
+    """Return a module of the pipeline's variables alone; Keras objects would drag their own traces along."""
+    import tensorflow as tf
+
+    servable = tf.Module(name="cspn")
+    servable.pipeline_variables = list(pipeline.network_variables)
+    return servable
+
+
+def _next_version(model_dir):
+    taken = [int(path.name) for path in model_dir.iterdir() if path.is_dir() and path.name.isdigit()]
+    return max(taken, default=0) + 1
+
+
+def _warmup_photo(size) -> bytes:
+    """Return a JPEG that is not one colour, so that no part of the pipeline is passed over."""
+    import numpy as np
+    from PIL import Image
+
+    y, x = np.mgrid[0:size, 0:size] / size
+    pixels = np.stack([x, y, 0.5 + 0.5 * np.sin(20 * x * y)], axis=-1)
+    file = io.BytesIO()
+    Image.fromarray((pixels * 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def _check(version_dir, photo):
+    """Load what was written and let it answer."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(version_dir))
+    outputs = loaded.signatures[contract.BYTES_SIGNATURE](**{contract.BYTES_INPUT: tf.constant([photo])})
+    results = contract.decode_outputs({name: value.numpy() for name, value in outputs.items()})
+    if not results[0].ok:
+        raise RuntimeError(f"the exported model answers {results[0].status_meaning} for a photo of its own")

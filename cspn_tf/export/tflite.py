@@ -1,0 +1,94 @@
+"""Writes the fused pipeline as one TensorFlow Lite file of builtin operations, for one photo at a time.
+
+::
+
+    DIR/cspn.tflite   input `image`, uint8 (1, S, S, 3): the photo letterboxed to the canvas, grey around it;
+                      outputs as served, without status and image_size, in canvas pixels
+    DIR/cspn.json     the config, and the contract in words
+"""
+
+import tempfile
+from pathlib import Path
+
+from cspn_tf import contract
+from cspn_tf.console import UserError
+from cspn_tf.files import replaced_file
+from cspn_tf.quiet import quiet_native_output
+
+FILE_NAME = "cspn.tflite"
+
+
+def export(pipeline, out_dir) -> Path:
+    """Convert a pipeline and write it, by rename.
+
+    Args:
+        pipeline: a `GarmentPipeline`.
+        out_dir: where the file and its description go.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: if the directory cannot be made.
+    """
+    from cspn_tf.export.saved_model import write_description
+
+    out_dir = Path(out_dir)
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out_dir}: cannot be made: {error.strerror}") from error
+    content = convert(pipeline)
+    path = out_dir / FILE_NAME
+    with replaced_file(path) as temporary:
+        temporary.write_bytes(content)
+    write_description(out_dir / "cspn.json", pipeline.config, contract.CANVAS_OUTPUTS, pipeline.precision)
+    return path
+
+
+def read_calibration_photos(paths) -> list[bytes]:
+    """Return the photo files whose activations decide over the ranges of 8 bits, as bytes.
+
+    Raises:
+        UserError: one cannot be read, or is not a photo that a model answers for.
+    """
+    from cspn_tf.config import Config
+    from cspn_tf.contract import STATUS_MEANINGS
+    from cspn_tf.decoding import decode_photo
+
+    photos = []
+    for path in paths:
+        try:
+            photos.append(Path(path).read_bytes())
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        status = int(decode_photo(photos[-1], Config.max_pixels)[2])
+        if status:
+            raise UserError(f"{path}: {STATUS_MEANINGS[status]}")
+    return photos
+
+
+def convert(pipeline) -> bytes:
+    """Return the pipeline as a TensorFlow Lite file; only builtin operations are admitted.
+
+    Args:
+        pipeline: a `GarmentPipeline`.
+    """
+    import tensorflow as tf
+
+    from cspn_tf.export.saved_model import servable
+
+    size = pipeline.config.canvas_size
+    function = tf.function(
+        pipeline.garments_on_canvas,
+        input_signature=[tf.TensorSpec([1, size, size, 3], tf.uint8, name=contract.CANVAS_INPUT)],
+    )
+    # By way of a SavedModel, which is what keeps the names of the outputs.
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(servable(pipeline), folder, signatures={contract.BYTES_SIGNATURE: function})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[contract.BYTES_SIGNATURE])
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if pipeline.precision == "int8":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        with quiet_native_output():
+            return converter.convert()

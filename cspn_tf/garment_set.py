@@ -1,0 +1,381 @@
+"""One photo's garments as columns: labelled by people, found by a model, in a record or in a file, the same value.
+
+::
+
+    garments = result.garments
+    len(garments), garments.types, garments.boxes_xyxy[0], garments.keypoints_xy[0, 6]
+    upper = garments[garments.types == GarmentType.UPPER_BODY]
+
+Labels know what can be seen of a keypoint (`visibility`), predictions how sure they are (`scores`, `keypoint_scores`);
+a column that nobody knows is None. Coordinates are pixels of the photo as displayed, with integers at pixel centres,
+unless whoever holds the garments says another frame.
+
+Letters in shapes: N garments, 8 keypoint slots of `cspn_tf.garments`.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from cspn_tf.garments import (
+    GARMENT_TYPE_NAMES,
+    KEYPOINT_NAMES,
+    KEYPOINTS_OF_TYPE,
+    NUM_KEYPOINTS,
+    GarmentType,
+    Variation,
+    Visibility,
+)
+
+# Column → dtype and the shape of one row. Coordinates are as precise as in records and in served outputs.
+_COLUMNS = {
+    "types": (np.int32, ()),
+    "boxes_xyxy": (np.float32, (4,)),
+    "keypoints_xy": (np.float32, (NUM_KEYPOINTS, 2)),
+    "visibility": (np.int32, (NUM_KEYPOINTS,)),
+    "scores": (np.float64, ()),
+    "keypoint_scores": (np.float64, (NUM_KEYPOINTS,)),
+    "variations": (np.int32, ()),
+}
+_REQUIRED = ("types", "boxes_xyxy", "keypoints_xy")
+
+# Column → its name in a served output, and in an example of `cspn_tf.data.tfrecords`.
+_SERVED = {
+    "types": "classes",
+    "boxes_xyxy": "boxes",
+    "keypoints_xy": "keypoints",
+    "scores": "scores",
+    "keypoint_scores": "keypoint_scores",
+}
+_EXAMPLE = {
+    "types": "garment_types",
+    "variations": "variations",
+    "boxes_xyxy": "boxes_xyxy_photo",
+    "keypoints_xy": "keypoints_xy_photo",
+    "visibility": "visibility",
+}
+
+# COCO's third number of a labelled keypoint: 2 visible, 1 occluded, 0 not labelled. It does not know cut-off keypoints.
+_COCO_OF_VISIBILITY = {Visibility.VISIBLE: 2, Visibility.OCCLUDED: 1, Visibility.ABSENT: 0, Visibility.CUT_OFF: 0}
+_VISIBILITY_OF_COCO = {2: Visibility.VISIBLE, 1: Visibility.OCCLUDED, 0: Visibility.ABSENT}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Garments:
+    """Garments, one row each.
+
+    Attributes:
+        types: int32 `(N,)`, `GarmentType` ids.
+        boxes_xyxy: float32 `(N, 4)`, x_min, y_min, x_max, y_max.
+        keypoints_xy: float32 `(N, 8, 2)`; zeros where there are no coordinates.
+        visibility: int32 `(N, 8)`, `Visibility` codes; None where nobody labelled it.
+        scores: float64 `(N,)`, confidence of each garment; None for labels.
+        keypoint_scores: float64 `(N, 8)`, confidence of each keypoint, 0 where the type has none; None for labels.
+        variations: int32 `(N,)`, `Variation` ids; None where nobody says.
+
+    Raises:
+        ValueError: a column's shape does not fit; the message names it.
+    """
+
+    types: np.ndarray
+    boxes_xyxy: np.ndarray
+    keypoints_xy: np.ndarray
+    visibility: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    keypoint_scores: np.ndarray | None = None
+    variations: np.ndarray | None = None
+
+    def __post_init__(self):
+        num = len(self.types)
+        for name, (dtype, row_shape) in _COLUMNS.items():
+            values = getattr(self, name)
+            if values is None and name not in _REQUIRED:
+                continue
+            array = np.asarray(values, dtype)
+            if num == 0 and array.size == 0:
+                array = array.reshape(0, *row_shape)
+            if array.shape != (num, *row_shape):
+                raise ValueError(f"{name} must have the shape {(num, *row_shape)}, received {array.shape}")
+            object.__setattr__(self, name, array)
+
+    def __len__(self):
+        return len(self.types)
+
+    def __getitem__(self, rows) -> "Garments":
+        """Return some of the rows: a number gives one row, a slice, a mask or an array of numbers any of them."""
+        if isinstance(rows, int | np.integer):
+            if not -len(self) <= rows < len(self):
+                raise IndexError(f"there are {len(self)} garments, received the index {rows}")
+            rows = [rows]
+        elif not isinstance(rows, slice):
+            rows = np.asarray(rows)
+            rows = rows if rows.dtype == bool else rows.astype(int)
+        return Garments(**{name: values[rows] for name, values in self._known().items()})
+
+    def __iter__(self):
+        return (self[row] for row in range(len(self)))
+
+    def __eq__(self, other):
+        if not isinstance(other, Garments):
+            return NotImplemented
+        mine, others = self._known(), other._known()
+        if not len(self):
+            return not len(other)
+        return mine.keys() == others.keys() and all(np.array_equal(mine[name], others[name]) for name in mine)
+
+    __hash__ = None
+
+    def _known(self) -> dict:
+        return {name: values for name in _COLUMNS if (values := getattr(self, name)) is not None}
+
+    def replace(self, **columns) -> "Garments":
+        """Return the same garments with some columns changed."""
+        return dataclasses.replace(self, **columns)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Which keypoints have coordinates, bool `(N, 8)`.
+
+        Raises:
+            ValueError: these are no labels.
+        """
+        return self._visibility() > Visibility.ABSENT
+
+    @property
+    def visible(self) -> np.ndarray:
+        """Which keypoints have coordinates and nothing hides them, bool `(N, 8)`; raises as `labelled`."""
+        return self._visibility() == Visibility.VISIBLE
+
+    def _visibility(self):
+        if self.visibility is None:
+            raise ValueError("visibility is not known: these garments are not labelled")
+        return self.visibility
+
+    @property
+    def of_type(self) -> np.ndarray:
+        """Which keypoints each garment's type has, bool `(N, 8)`."""
+        return np.array(KEYPOINTS_OF_TYPE, bool)[self.types]
+
+    def distinct(self) -> "Garments":
+        """Return the garments without those that repeat an earlier one in every column."""
+        rows = {
+            tuple(values[row].tobytes() for values in self._known().values()): row for row in range(len(self))[::-1]
+        }
+        return self[np.array(sorted(rows.values()), int)]
+
+    # Making ----------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def label(cls, garment_type, box_xyxy, keypoints_xy, visibility, variation=Variation.UNKNOWN) -> "Garments":
+        """Return one labelled garment: a `GarmentType`, four numbers, `(8, 2)`, `(8,)` and a `Variation`."""
+        return cls([garment_type], [box_xyxy], [keypoints_xy], visibility=[visibility], variations=[variation])
+
+    @classmethod
+    def concatenate(cls, parts) -> "Garments":
+        """Return the rows of several `Garments` one after the other; of none, no garments.
+
+        Raises:
+            ValueError: some know a column that others do not.
+        """
+        parts = list(parts)
+        # An empty part may know fewer columns: it has no rows to miss them.
+        parts = [part for part in parts if len(part)] or parts[:1]
+        known = {name: None for part in parts for name in part._known()}
+        if not parts:
+            return cls([], [], [])
+        for name in known:
+            if any(getattr(part, name) is None for part in parts):
+                raise ValueError(f"{name} is known of some of the garments only")
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in known})
+
+    # The served contract ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_served(cls, outputs, index) -> "Garments":
+        """Take one photo's garments out of the outputs of a served batch, padding left out.
+
+        Args:
+            outputs: dict of arrays as `cspn_tf.contract.OUTPUTS` says, batch first.
+            index: the photo's place in the batch.
+        """
+        num = int(outputs["num_garments"][index])
+        return cls(**{name: outputs[served][index][:num] for name, served in _SERVED.items()})
+
+    def to_served(self, num_rows) -> dict:
+        """Return the served outputs of one photo, without the batch, status and image size; the rest is padding.
+
+        Args:
+            num_rows: N of the outputs, at least as many as there are garments.
+
+        Raises:
+            ValueError: there are more garments, or they have no scores.
+        """
+        if len(self) > num_rows or self.scores is None or self.keypoint_scores is None:
+            raise ValueError(f"needs garments with scores, at most {num_rows}; received {len(self)}")
+        outputs = {"num_garments": np.int32(len(self))}
+        for name, served in _SERVED.items():
+            dtype, row_shape = _COLUMNS[name]
+            outputs[served] = np.zeros((num_rows, *row_shape), np.float32 if dtype == np.float64 else dtype)
+            outputs[served][: len(self)] = getattr(self, name)
+        return outputs
+
+    # Records ---------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_example(cls, example) -> "Garments":
+        """Take the labels out of an example of `cspn_tf.data.tfrecords.parse_example`, a dict of arrays."""
+        return cls(**{name: example[key] for name, key in _EXAMPLE.items()})
+
+    def to_example(self) -> dict:
+        """Return labels under the names that examples have; variations are 0 where nobody says.
+
+        Raises:
+            ValueError: these are no labels.
+        """
+        self._visibility()
+        garments = self if self.variations is not None else self.replace(variations=np.zeros(len(self)))
+        return {key: getattr(garments, name) for name, key in _EXAMPLE.items()}
+
+    # COCO ------------------------------------------------------------------------------------------------------------
+
+    def to_coco_annotations(self, image_id, first_id=1) -> list[dict]:
+        """Return labels as COCO annotations, with the garment type as category and all eight keypoints.
+
+        `variation` is an extra key that other readers pass over. Lost are cut-off keypoints, which COCO does not tell
+        from those nobody labelled.
+
+        Args:
+            image_id: of the photo.
+            first_id: id of the first annotation; the others follow.
+
+        Raises:
+            ValueError: these are no labels.
+        """
+        self._visibility()
+        codes = [[_COCO_OF_VISIBILITY[seen] for seen in row] for row in self.visibility.tolist()]
+        annotations = []
+        for row, entry in enumerate(self._coco_entries(image_id, codes)):
+            entry |= {"id": first_id + row, "iscrowd": 0, "num_keypoints": int(self.labelled[row].sum())}
+            if self.variations is not None:
+                entry["variation"] = int(self.variations[row])
+            annotations.append(entry)
+        return annotations
+
+    def to_coco_results(self, image_id) -> list[dict]:
+        """Return predictions as COCO results, as `cspn_tf.data.coco_results` reads them; raises as `to_served`."""
+        if self.scores is None or self.keypoint_scores is None:
+            raise ValueError("needs garments with scores: these have none")
+        entries = self._coco_entries(image_id, self.keypoint_scores.tolist())
+        return [{**entry, "score": float(score)} for entry, score in zip(entries, self.scores, strict=True)]
+
+    def _coco_entries(self, image_id, third_numbers):
+        """Return what annotations and results share; `third_numbers` are the keypoints' own, `(N, 8)`."""
+        entries = []
+        for row, thirds in enumerate(third_numbers):
+            x_min, y_min, x_max, y_max = map(_plain, self.boxes_xyxy[row])
+            width, height = _plain(x_max - x_min), _plain(y_max - y_min)
+            points = self.keypoints_xy[row] * (self.labelled[row][:, np.newaxis] if self.visibility is not None else 1)
+            triples = zip(map(_plain, points[:, 0]), map(_plain, points[:, 1]), thirds, strict=True)
+            entries.append(
+                {
+                    "image_id": image_id,
+                    "category_id": int(self.types[row]),
+                    "bbox": [x_min, y_min, width, height],
+                    "area": _plain(width * height),
+                    "keypoints": [value for triple in triples for value in triple],
+                }
+            )
+        return entries
+
+    @classmethod
+    def from_coco_annotations(cls, annotations) -> "Garments":
+        """Read annotations as `to_coco_annotations` writes them; `cspn_tf.data.coco_file` reads those of others."""
+        keypoints = _coco_keypoints(annotations)
+        visibility = [[_VISIBILITY_OF_COCO[code] for code in row] for row in keypoints[..., 2].astype(int).tolist()]
+        return cls(
+            [annotation["category_id"] for annotation in annotations],
+            _coco_boxes(annotations),
+            keypoints[..., :2],
+            visibility=visibility,
+            variations=[annotation.get("variation", 0) for annotation in annotations],
+        )
+
+    @classmethod
+    def from_coco_results(cls, results) -> "Garments":
+        """Read results of one image as `to_coco_results` writes them."""
+        keypoints = _coco_keypoints(results)
+        scores = [result["score"] for result in results]
+        types = [result["category_id"] for result in results]
+        return cls(types, _coco_boxes(results), keypoints[..., :2], scores=scores, keypoint_scores=keypoints[..., 2])
+
+    # JSON ------------------------------------------------------------------------------------------------------------
+
+    def to_dicts(self) -> list[dict]:
+        """Return one JSON-ready dict a garment: pixels to a hundredth, scores to four digits.
+
+        type, class_id, score where it is known, box_xyxy, variation where it is known, and keypoints: name to x, y,
+        and score or visibility where they are known; only those that the type has, of labels all with coordinates.
+        """
+        return [self._to_dict(row) for row in range(len(self))]
+
+    def _to_dict(self, row):
+        garment_type = GarmentType(self.types[row])
+        garment = {"type": GARMENT_TYPE_NAMES[garment_type], "class_id": int(garment_type)}
+        if self.scores is not None:
+            garment["score"] = round(float(self.scores[row]), 4)
+        garment["box_xyxy"] = [round(value, 2) for value in self.boxes_xyxy[row].tolist()]
+        if self.variations is not None:
+            garment["variation"] = Variation(self.variations[row]).name.lower()
+        shown = self.of_type[row] if self.visibility is None else self.visibility[row] != Visibility.ABSENT
+        garment["keypoints"] = {KEYPOINT_NAMES[slot]: self._keypoint_dict(row, slot) for slot in np.flatnonzero(shown)}
+        return garment
+
+    def _keypoint_dict(self, row, slot):
+        x, y = self.keypoints_xy[row, slot].tolist()
+        keypoint = {"x": round(x, 2), "y": round(y, 2)}
+        if self.keypoint_scores is not None:
+            keypoint["score"] = round(float(self.keypoint_scores[row, slot]), 4)
+        if self.visibility is not None:
+            keypoint["visibility"] = Visibility(self.visibility[row, slot]).name.lower()
+        return keypoint
+
+    @classmethod
+    def from_dicts(cls, dicts) -> "Garments":
+        """Read what `to_dicts` gave; a column is known if the first garment knows it."""
+        dicts = list(dicts)
+        if not dicts:
+            return cls([], [], [])
+        points = [[garment["keypoints"].get(name, {}) for name in KEYPOINT_NAMES] for garment in dicts]
+        known_of_point = {key for row in points for point in row for key in point}
+
+        def of_points(key, read, default):
+            return [[read(point[key]) if key in point else default for point in row] for row in points]
+
+        return cls(
+            [garment["class_id"] for garment in dicts],
+            [garment["box_xyxy"] for garment in dicts],
+            [[[point.get("x", 0.0), point.get("y", 0.0)] for point in row] for row in points],
+            visibility=of_points("visibility", lambda name: Visibility[name.upper()], Visibility.ABSENT)
+            if "visibility" in known_of_point
+            else None,
+            scores=[garment["score"] for garment in dicts] if "score" in dicts[0] else None,
+            keypoint_scores=of_points("score", float, 0.0) if "score" in known_of_point else None,
+            variations=[Variation[garment["variation"].upper()] for garment in dicts]
+            if "variation" in dicts[0]
+            else None,
+        )
+
+
+def _coco_boxes(entries):
+    corners = [(x, y, x + width, y + height) for x, y, width, height in (entry["bbox"] for entry in entries)]
+    return np.array(corners, float).reshape(-1, 4)
+
+
+def _coco_keypoints(entries):
+    return np.array([entry["keypoints"] for entry in entries], float).reshape(-1, NUM_KEYPOINTS, 3)
+
+
+def _plain(value):
+    """Return a number as JSON should have it: whole ones without a point, others by the shortest digits that tell."""
+    number = float(str(value))
+    return int(number) if number.is_integer() else number

@@ -1,0 +1,88 @@
+"""Evaluate many keypoint networks behind one detector, as `training.evaluate` does one by one.
+
+    python -m cspn_tf.reproduction.evaluate_runs --data DIR --detector DIR --keypoints DIR... --out DIR
+
+Reading a photo and finding its garments costs more than a small keypoint network, and is the same for all of them: it
+is done once for each photo. What is measured is the served pipeline's own parts, in its order. Writes `metrics.json`
+and `report.md` into a folder of --out for each network, named as its directory; those that are newer than the networks
+are left out.
+"""
+
+import sys
+from pathlib import Path
+
+from cspn_tf.console import Parser, positive_int, run
+from cspn_tf.files import is_newer
+from cspn_tf.models.checkpoints import WEIGHTS
+
+_BATCH_SIZE = 8
+
+
+def main(argv=None) -> int:
+    """Evaluate; see the module's docstring and --help."""
+    parser = Parser(description="Evaluate many keypoint networks behind one detector.")
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder that training.prepare wrote")
+    parser.add_argument("--split", default="test", help="which of its photos")
+    parser.add_argument("--detector", required=True, type=Path, metavar="DIR", help="detector's training directory")
+    parser.add_argument("--keypoints", required=True, nargs="+", type=Path, metavar="DIR", help="training directories")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write into")
+    parser.add_argument("--batch-size", type=positive_int, default=_BATCH_SIZE, help="photos at a time")
+    args = parser.parse_args(argv)
+
+    from cspn_tf.cli import evaluate
+    from cspn_tf.evaluation.inputs import Photos
+
+    wanted = [path for path in args.keypoints if not is_evaluated(args.out, args.detector, path)]
+    if not wanted:
+        return 0
+    photos = Photos(args.data, args.split)
+    truths, answers = predict_all(photos, args.detector, wanted, args.batch_size)
+    for directory, (predictions, in_truth_boxes) in zip(wanted, answers, strict=True):
+        about = {"data": str(args.data), "split": args.split, "model": f"{args.detector} and {directory}"}
+        scores = evaluate.measure(about, truths, predictions, in_truth_boxes, seed=0)
+        evaluate.write_scores(args.out / directory.name, scores)
+        print(f"{args.out / directory.name}", flush=True)
+    return 0
+
+
+def is_evaluated(out, detector_dir, keypoints_dir) -> bool:
+    """Tell whether the evaluation of a training is in `out` and not older than the weights it is of."""
+    weights = [directory / WEIGHTS for directory in (detector_dir, keypoints_dir)]
+    return is_newer(out / keypoints_dir.name / "metrics.json", weights)
+
+
+def predict_all(photos, detector_dir, keypoints_dirs, batch_size):
+    """Find garments and keypoints in photos, with every keypoint network.
+
+    Args:
+        photos: iterable of `cspn_tf.evaluation.inputs.LabelledPhoto` that knows its length.
+        detector_dir: the detector's training directory.
+        keypoints_dirs: those of the keypoint networks.
+        batch_size: photos at a time.
+
+    Returns:
+        truths: list of `PhotoTruth`.
+        answers: for each network, a list of `PhotoPrediction` and one of float `(G, 8, 2)`, the keypoints in the
+            labelled boxes, None for a photo that could not be read.
+    """
+    from cspn_tf.evaluation.inputs import answers_of, in_batches
+    from cspn_tf.inference.shared import SharedDetector
+    from cspn_tf.progress import Progress
+
+    shared = SharedDetector(detector_dir, keypoints_dirs)
+    truths, answers = [], [([], []) for _ in keypoints_dirs]
+    with Progress("evaluated") as progress:
+        for batch in in_batches(photos, batch_size):
+            truths += [photo.truth for photo in batch]
+            seen = shared.detect([photo.photo_bytes for photo in batch])
+            boxes = [photo.truth.boxes_xyxy for photo in batch]
+            types = [photo.truth.garment_types for photo in batch]
+            for index, (predictions, in_truth_boxes) in enumerate(answers):
+                predictions += answers_of(shared.keypoints(index, seen), batch, keypoints_dirs[index])
+                in_truth_boxes += shared.keypoints_in_boxes(index, seen, boxes, types)
+            progress(len(truths), len(photos))
+    return truths, answers
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

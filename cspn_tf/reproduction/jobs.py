@@ -1,0 +1,158 @@
+"""Commands that run side by side, each on its own cores, with a line as each ends and the time that is left."""
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cspn_tf.console import UserError
+from cspn_tf.progress import duration
+
+_POLL_SECONDS = 0.2
+_GRACE_SECONDS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One command of the project.
+
+    Attributes:
+        title: what it does, for people.
+        module: its module, such as `training.train_keypoints`.
+        arguments: what it is called with.
+        log: file that gets what it prints; an earlier run's text stays.
+        is_done: function that tells whether its result stands already.
+        work: how much it has to do, in any unit that all jobs share.
+    """
+
+    title: str
+    module: str
+    arguments: tuple
+    log: Path
+    is_done: Callable
+    work: float
+
+
+class Progress:
+    """Counts the jobs of a whole reproduction and guesses the time that is left from the work done so far."""
+
+    def __init__(self, jobs, clock=time.monotonic, stream=None):
+        """Start the clock; jobs that are done already count as done but say nothing of the speed."""
+        self._clock, self._stream = clock, stream or sys.stdout
+        self._num, self._start = len(jobs), clock()
+        self._num_done = sum(job.is_done() for job in jobs)
+        self._work_left = sum(job.work for job in jobs if not job.is_done())
+        self._work_done = 0.0
+        done_already = f", {self._num_done} of them are done already" if self._num_done else ""
+        self._print(f"{self._num} runs{done_already}")
+
+    def finished(self, job, seconds):
+        """Say that a job has ended after so many seconds."""
+        self._num_done += 1
+        self._work_done += job.work
+        self._work_left -= job.work
+        text = f"[{self._num_done}/{self._num}] {job.title}, {duration(seconds)}"
+        if self._work_left > 0:
+            text += f"; {duration(self.seconds_left())} left"
+        self._print(text)
+
+    def seconds_left(self) -> float:
+        """Return the guess, seconds."""
+        return (self._clock() - self._start) * self._work_left / self._work_done
+
+    def _print(self, text):
+        print(text, file=self._stream, flush=True)
+
+
+def run_jobs(jobs, num_parallel, progress) -> None:
+    """Run the jobs that are not done, several at a time, each pinned to its share of the cores where that can be.
+
+    When one fails, or the user interrupts, the others are ended too; what each has finished is kept by itself.
+
+    Args:
+        jobs: list of `Job`, started in this order.
+        num_parallel: how many at a time.
+        progress: a `Progress`.
+
+    Raises:
+        UserError: a job failed; the message has its last line and where the rest is.
+    """
+    waiting = [job for job in jobs if not job.is_done()]
+    free = _shares_of_cores(num_parallel)
+    running = []
+    try:
+        while waiting or running:
+            while waiting and free:
+                cores = free.pop(0)
+                job = waiting.pop(0)
+                running.append((job, _start(job, cores), cores, time.monotonic()))
+            for entry in list(running):
+                job, process, cores, start = entry
+                if process.poll() is None:
+                    continue
+                running.remove(entry)
+                free.append(cores)
+                if process.returncode or not job.is_done():
+                    raise UserError(f"{job.title} failed: {_failure(job, process.returncode)}")
+                progress.finished(job, time.monotonic() - start)
+            time.sleep(_POLL_SECONDS)
+    finally:
+        _end([process for _, process, _, _ in running])
+
+
+def _shares_of_cores(num_parallel):
+    """Divide the cores this process may use; None for each where cores cannot be chosen."""
+    if not hasattr(os, "sched_setaffinity"):
+        return [None] * num_parallel
+    cores = sorted(os.sched_getaffinity(0))
+    if num_parallel > len(cores):
+        return [None] * num_parallel
+    return [set(cores[index::num_parallel]) for index in range(num_parallel)]
+
+
+def _start(job, cores):
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", job.module, *map(str, job.arguments)]
+    with job.log.open("a") as log, _pinned(cores):
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+
+
+@contextlib.contextmanager
+def _pinned(cores):
+    """Stay on some cores for a while: a process that is started meanwhile stays there for good."""
+    if not cores:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _failure(job, code):
+    """Say why a job that ended with an exit code has failed."""
+    if code < 0:
+        return f"it was ended by {signal.Signals(-code).name}; all it printed is in {job.log}"
+    return f"{_last_line(job.log)} (all of it is in {job.log})"
+
+
+def _last_line(path):
+    lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1].removeprefix("error: ") if lines else "it printed nothing"
+
+
+def _end(processes):
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_SECONDS)
+        process.kill()
+        process.wait()

@@ -1,0 +1,241 @@
+"""The report of a reproduction in Markdown, from what `results.summarise` found."""
+
+from cspn_tf.evaluation.report import make_table
+from cspn_tf.garments import KEYPOINT_ABBREVIATIONS
+from cspn_tf.reproduction.results import DETECTED, LABELLED
+
+# Source, variant and splits, as the manifest of a prepared dataset has them.
+_PAPERS_DATA = ("fld", "DeepFashion FLD", "source")
+
+_SPLITS_NOTE = (
+    "FLD's own partition file has about 83k photos to train, 20k to validate and 20k to test; the paper speaks of 86k "
+    "and 37k, which no union of those gives exactly. Here the validation split chooses the best epoch, and only the "
+    "test split is measured."
+)
+
+
+def make_report(found) -> str:
+    """Return the report.
+
+    Args:
+        found: what `results.summarise` returned, with `machine`.
+    """
+    plan, data = found["plan"], found["data"]
+    machine = found["machine"]
+    splits = ", ".join(
+        f"{name} {entry['num_photos']} photos with {entry['num_garments']} garments"
+        for name, entry in data["splits"].items()
+    )
+    parts = [
+        "# The paper's tables",
+        f"- data: `{data['source']}` ({data['variant']}); splits: {splits}\n"
+        f"- scale `{plan['scale']}`{_with_overrides(plan['overrides'])}; "
+        f"{plan['keypoint_epochs']} epochs of each keypoint network, {plan['detector_epochs']} of the detector; "
+        f"seeds {', '.join(map(str, plan['seeds']))}\n"
+        f"- machine: {machine['cores']} cores of {machine['cpu']}",
+        _SPLITS_NOTE,
+        f"**{_sameness(data)}**",
+        "A number with ± is the mean over seeds and their standard deviation. Errors are of visible keypoints of the "
+        "garments that were found; PCK and AUC are of all labelled keypoints, and those of missed garments are wrong. "
+        "All methods share one detector, so that they miss the same garments, and one schedule, learning rate and set "
+        "of frozen layers, those of the CSPN's preset: none of them was tuned.",
+        "Answers rest on 95 % intervals by Student's t over seeds, paired by seed. They tell what another training "
+        "would give on these test photos, not what other photos would, for which see the bootstrap intervals; and of "
+        "twenty such answers one is wrong by chance.",
+        "## What the paper claims",
+        _claims(found["claims"]),
+    ]
+    if found["table_1"]:
+        parts += ["## Table 1: methods", *_table_1(found["table_1"], data)]
+    if found["table_2"]:
+        parts += ["## Table 2: with and without a detection stage", *_table_2(found["table_2"])]
+    if len(found["stages"]) > 1:
+        parts += ["## Figure 6 and table 3: stages", "![figure 6](figure_6.png)", _stages(found["stages"])]
+    if found["beyond"]:
+        parts += ["## Beyond the paper", *_beyond(found["beyond"], found["table_2"] or found["stages"])]
+    parts += ["## What was trained", _configs(found["config"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def claims_text(claims) -> str:
+    """Return the claims and their answers as lines for the console."""
+    return "\n".join(f"{claim['claim']}: {claim['answer']}" for claim in claims)
+
+
+def is_papers_data(data) -> bool:
+    """Tell whether a dataset is the one the paper measures on, in the splits that come with it."""
+    return (data["source"], data["variant"], data["splits_from"]) == _PAPERS_DATA
+
+
+def _with_overrides(overrides):
+    return f", {' '.join(overrides)}" if overrides else ""
+
+
+def _sameness(data):
+    if is_papers_data(data):
+        return "The paper's data, in FLD's own splits: rows of the paper are of the same photos, split otherwise."
+    return "Not the paper's data: its rows stand here to be read, not to be compared with."
+
+
+def _claims(claims):
+    lines = []
+    for claim in claims:
+        lines.append(f"- **{claim['claim']}: {claim['answer']}.**")
+        for part in claim["parts"]:
+            if part["gain"] is None:
+                lines.append(f"  - {part['question']}: nothing to measure")
+                continue
+            seeds = f"in {part['num_better']} of {part['num_seeds']} seeds"
+            lines.append(
+                f"  - {part['question']}: `{part['measure']}` {part['mean']:.4f} → {part['others']:.4f}, better by "
+                f"{part['gain']:+.4f}{_interval(part['interval'])}, {seeds}"
+            )
+    return "\n".join(lines)
+
+
+def _interval(interval):
+    return f" ({interval[0]:+.4f} to {interval[1]:+.4f} by Student's t over seeds)" if interval else " (one seed)"
+
+
+def _table_1(rows, data):
+    header = ["method", *KEYPOINT_ABBREVIATIONS, "mean ± sd", "test photos, 95 %", "keypoints", "skipped"]
+    lines = []
+    for row in rows:
+        score = row[DETECTED]["ne_garment"]
+        lines.append([row["title"], *_per_keypoint(score), _spread(score), _range(score), *_counts(score)])
+        if "paper" in row:
+            values = [_number(value) for value in row["paper"].values()]
+            where = "FLD, other split" if is_papers_data(data) else "FLD: not the same data"
+            lines.append([f"*{row['title']}, the paper's*", *values, where, "", ""])
+    by_box = [
+        [
+            row["title"],
+            _spread(row[DETECTED]["ne_bbox"]),
+            _spread(row[LABELLED]["ne_bbox"]),
+            _number(row.get("published_ne_bbox")),
+            *(_spread(row[DETECTED][name]) for name in ("ne_longside", "pck_02", "auc", "epe")),
+            _number(row.get("parameters", 0) / 1e6, 2),
+            _number(row.get("network_ms"), 1),
+        ]
+        for row in rows
+    ]
+    return [
+        "NE by the garment's sleeve or waistline distance (the paper's equation 3), detected boxes. The interval is "
+        "the bootstrap's over test photos, the mean of the seeds' own; garments whose normalising pair is not fully "
+        "labelled or under 10 pixels are skipped.",
+        make_table(header, lines),
+        f"The other measures. *Published* is `ne_bbox` of the methods' own implementations on FLD"
+        f"{'' if is_papers_data(data) else ': not the same data'}. "
+        f"Missed by the detector: {rows[0]['miss_rate']['value']:.4f} of {rows[0]['miss_rate']['count']} garments.",
+        make_table(
+            [
+                *("method", "ne_bbox, detected", "ne_bbox, labelled boxes", "published"),
+                *("ne_longside", "PCK@0.2", "AUC", "EPE, pixels", "million parameters", "ms a crop"),
+            ],
+            by_box,
+        ),
+    ]
+
+
+def _table_2(rows):
+    lines = [
+        [
+            row["title"],
+            *_per_keypoint(row[DETECTED]["ne_garment"]),
+            *(_spread(row[DETECTED][name]) for name in ("ne_garment", "ne_bbox")),
+            _spread(row[LABELLED]["ne_bbox"]),
+            _spread(row[DETECTED if row["name"] == "cspn" else LABELLED]["pck_02"]),
+        ]
+        for row in rows
+    ]
+    header = ["network", *KEYPOINT_ABBREVIATIONS, "NE, garment", "ne_bbox", "ne_bbox, all garments", "PCK@0.2"]
+    return [
+        "NE of the garments that the detector found, the same ones for both. NCSPN sees the whole photo and needs no "
+        "detector, so it misses none: its PCK is of all garments; CSPN's counts those that the detector missed as "
+        "wrong. *All garments* is with labelled boxes for CSPN. Both have crops of the same size, so that NCSPN sees "
+        "the garment smaller: that is part of what is compared. In photos with several garments it cannot know which "
+        "is meant. The paper's own numbers are in a picture.",
+        make_table(header, lines),
+    ]
+
+
+def _stages(rows):
+    lines = [
+        [
+            str(row["num_stages"]),
+            *(_spread(row[DETECTED][name]) for name in ("ne_garment", "ne_bbox", "pck_02")),
+            _number(row["parameters"] / 1e6, 3),
+            _number(row["flops"] / 1e6, 0),
+            _number(row["network_ms"], 1),
+            _number(row["photo_ms"], 1),
+        ]
+        for row in rows
+    ]
+    header = ["stages", "NE, garment", "ne_bbox", "PCK@0.2", "million parameters", "million operations"]
+    return make_table([*header, "ms a crop", "ms a photo, with detector"], lines)
+
+
+def _beyond(rows, cspn_rows):
+    cspn = next(row for row in cspn_rows if row["name"] == "cspn")
+    lines = [
+        [
+            "CSPN, the preset's",
+            _spread(cspn[DETECTED]["ne_bbox"]),
+            "",
+            "",
+            *_cost(cspn, cspn),
+            "",
+            *_visibility(cspn),
+        ]
+    ]
+    for row in rows:
+        against = row["against_cspn"]["ne_bbox"]
+        gain = "-" if against["gain"] is None else f"{against['gain']:+.4f}"
+        interval = against["interval"]
+        reach = f"{interval[0]:+.4f} to {interval[1]:+.4f}" if interval else "one seed"
+        cells = [row["title"], _spread(row[DETECTED]["ne_bbox"]), gain, reach, *_cost(row, cspn), row["helps"]]
+        lines.append([*cells, *_visibility(row)])
+    header = ["switch", "ne_bbox", "better by", "95 %, seeds", "operations", "ms a crop", "verdict"]
+    header += ["visibility AUROC", "calibration error"]
+    return [
+        "Each switch by itself, detected boxes; operations and milliseconds as ratios to the CSPN's. A switch helps "
+        "where the interval of its gain leaves out 0. The last two columns are of the keypoint scores: AUROC of "
+        "visible against occluded, and how far they are from being probabilities of it.",
+        make_table(header, lines),
+    ]
+
+
+def _cost(row, cspn):
+    return [f"{row[name] / cspn[name]:.2f}" for name in ("flops", "network_ms")]
+
+
+def _visibility(row):
+    return [_number(row["visibility_auroc"]), _number(row["visibility_calibration_error"])]
+
+
+def _configs(config):
+    return "\n".join(
+        f"- `{name}`: {' '.join(f'`{text}`' for text in texts) or 'nothing'}" for name, texts in config.items()
+    )
+
+
+def _per_keypoint(score):
+    return [_number(value) for value in score["per_keypoint"].values()]
+
+
+def _counts(score):
+    return [str(score["count"]), str(score["skipped"])]
+
+
+def _range(score):
+    return "-" if score["interval"] is None else f"{score['interval'][0]:.4f} to {score['interval'][1]:.4f}"
+
+
+def _spread(score):
+    if score["mean"] is None:
+        return "-"
+    return f"{score['mean']:.4f}" + ("" if score["sd"] is None else f" ± {score['sd']:.4f}")
+
+
+def _number(value, digits=4):
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,240 @@
+"""From the evaluations of all runs to the paper's tables and the answers to its claims, as JSON-ready dicts.
+
+A number of several seeds is its mean with the standard deviation between seeds; an interval is either the bootstrap's
+over test photos, or that of a difference, by Student's t over the seeds.
+"""
+
+import functools
+import math
+import statistics
+
+from cspn_tf.garments import KEYPOINT_ABBREVIATIONS
+from cspn_tf.reproduction.experiments import BASELINES, BEYOND, CSPN, NCSPN, PAPER_STAGES, STAGES, stages_name
+
+DETECTED, LABELLED = "detected_boxes", "ground_truth_boxes"
+MEASURES = ("ne_garment", "ne_bbox", "ne_longside", "pck_02", "auc", "epe")
+HIGHER_IS_BETTER = ("pck_02", "auc")
+
+# Table 1 of the paper, on FLD: NE by sleeve or waistline distance of LC RC LS RS LW RW LH RH, and the average it
+# prints. FashionNet's row does not average to what it says; it is quoted as it is.
+PAPER_TABLE_1 = {
+    "fashionnet": (0.0878, 0.0910, 0.0968, 0.0925, 0.0965, 0.0845, 0.0856, 0.0832, 0.0798),
+    "dfa": (0.0615, 0.0642, 0.0635, 0.0621, 0.0746, 0.0754, 0.0642, 0.0636, 0.0661),
+    "dlan": (0.0576, 0.0602, 0.0668, 0.0652, 0.0703, 0.0695, 0.0635, 0.0612, 0.0642),
+    "cspn": (0.0515, 0.0523, 0.0502, 0.0556, 0.0621, 0.0648, 0.0540, 0.0575, 0.0560),
+}
+# What else has been published on FLD, by the sides of the box.
+PUBLISHED_NE_BBOX = {"fashionnet": 0.0859, "dfa": 0.0680, "dlan": 0.0672, "bcrnn": 0.0583}
+
+# 97.5 % points of Student's t by degrees of freedom.
+_STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+
+
+def summarise(plan, evaluations, costs, manifest) -> dict:
+    """Return all that the report says.
+
+    Args:
+        plan: a `cspn_tf.cli.reproduce.Plan`.
+        evaluations: experiment name to a list of what `training.evaluate` wrote as metrics.json, one a seed.
+        costs: of `costs.measure`.
+        manifest: the dataset's.
+
+    Returns:
+        A JSON-ready dict: plan, data, costs; table_1, table_2, stages (figure 6 and table 3) and beyond, lists of
+        rows; claims. What needs an experiment that was not run is empty.
+    """
+    summaries = {name: summary(runs) for name, runs in evaluations.items()}
+    titles = {experiment.name: experiment.title for experiment in plan.experiments}
+    methods = [name for name in (*BASELINES, CSPN) if name in summaries]
+    stages = [(num, stages_name(num)) for num in STAGES if stages_name(num) in summaries]
+    return {
+        "plan": plan.to_dict(),
+        "config": {e.name: [*plan.overrides_of(e), *e.flags] for e in plan.experiments},
+        "data": _describe_data(manifest),
+        "costs": costs,
+        "table_1": [_row(name, titles, summaries, costs) for name in methods],
+        "table_2": [_row(name, titles, summaries, costs) for name in (CSPN, NCSPN) if {CSPN, NCSPN} <= set(summaries)],
+        "stages": [{"num_stages": num, **_row(name, titles, summaries, costs)} for num, name in stages],
+        "beyond": [_beyond_row(e, titles, evaluations, summaries, costs) for e in BEYOND if e.name in summaries],
+        "claims": _claims(evaluations),
+    }
+
+
+def _describe_data(manifest):
+    about = {name: manifest.get(name) for name in ("source", "variant", "splits_from")}
+    splits = {
+        name: {key: entry[key] for key in ("num_photos", "num_garments")} for name, entry in manifest["splits"].items()
+    }
+    return {**about, "splits": splits}
+
+
+def _row(name, titles, summaries, costs):
+    row = {"name": name, "title": titles[name], **summaries[name], **costs["networks"].get(name, {})}
+    if name in PAPER_TABLE_1:
+        row["paper"] = dict(zip((*KEYPOINT_ABBREVIATIONS, "mean"), PAPER_TABLE_1[name], strict=True))
+    if name in PUBLISHED_NE_BBOX:
+        row["published_ne_bbox"] = PUBLISHED_NE_BBOX[name]
+    return row
+
+
+def _beyond_row(experiment, titles, evaluations, summaries, costs):
+    differences = {name: difference(evaluations[CSPN], evaluations[experiment.name], name) for name in MEASURES}
+    row = _row(experiment.name, titles, summaries, costs)
+    return {**row, "against_cspn": differences, "helps": differences["ne_bbox"]["verdict"]}
+
+
+# Numbers of several seeds --------------------------------------------------------------------------------------------
+
+
+def summary(runs) -> dict:
+    """Return mean and spread of an experiment's runs.
+
+    Args:
+        runs: list of evaluations, one a seed.
+
+    Returns:
+        A dict: detected_boxes and ground_truth_boxes, each measure to mean, sd (None for one seed), values, count,
+        skipped, interval (bootstrap, the mean of the seeds' own) and per_keypoint, abbreviation to mean; miss_rate;
+        and how well keypoint scores tell visible from occluded keypoints, visibility_auroc and
+        visibility_calibration_error.
+    """
+    boxes = {
+        mode: {measure: _measured([run[mode][measure]["overall"] for run in runs]) for measure in MEASURES}
+        for mode in (DETECTED, LABELLED)
+    }
+    return {
+        **boxes,
+        "miss_rate": runs[0]["miss_rate"],
+        "visibility_auroc": _mean([run["visibility"]["auroc"] for run in runs]),
+        "visibility_calibration_error": _mean([run["visibility"]["calibration_error"] for run in runs]),
+    }
+
+
+def _measured(scores):
+    values = [score["value"] for score in scores]
+    first = scores[0]
+    return {
+        "mean": _mean(values),
+        "sd": statistics.stdev(values) if len(values) > 1 and None not in values else None,
+        "values": values,
+        "count": first["count"],
+        "skipped": first["skipped"],
+        "interval": _mean_interval([score["interval"] for score in scores]),
+        "per_keypoint": {
+            name: _mean([score["per_keypoint"][name]["value"] for score in scores]) for name in KEYPOINT_ABBREVIATIONS
+        },
+    }
+
+
+def _mean_interval(intervals):
+    """Return the mean of the seeds' intervals over photos, end by end."""
+    return None if None in intervals else [statistics.fmean(ends) for ends in zip(*intervals, strict=True)]
+
+
+def _mean(values):
+    return None if None in values else statistics.fmean(values)
+
+
+def difference(runs, others, measure, mode=DETECTED, others_mode=None) -> dict:
+    """Compare two experiments, seed by seed.
+
+    Args:
+        runs, others: lists of evaluations, one a seed.
+        measure: one of `MEASURES`.
+        mode, others_mode: whose boxes; the others' are the same unless given.
+
+    Returns:
+        A dict: measure; mean of runs, of others; gain, the mean difference, above 0 where the others are better;
+        num_better of num_seeds in which they were; interval, 95 % by Student's t over the pairs, None for one seed;
+        verdict: "better" or "worse" for the others where the interval leaves out 0, else "undecided".
+    """
+    first = [run[mode][measure]["overall"]["value"] for run in runs]
+    second = [run[others_mode or mode][measure]["overall"]["value"] for run in others]
+    sign = 1.0 if measure in HIGHER_IS_BETTER else -1.0
+    if None in first or None in second:
+        return {"measure": measure, "gain": None, "interval": None, "verdict": "undecided"}
+    gains = [sign * (b - a) for a, b in zip(first, second, strict=True)]
+    found = {"measure": measure, "mean": _mean(first), "others": _mean(second), "gain": _mean(gains)}
+    found |= {"num_better": sum(gain > 0 for gain in gains), "num_seeds": len(gains)}
+    interval = student_interval(gains)
+    verdict = "undecided"
+    if interval and interval[0] > 0:
+        verdict = "better"
+    elif interval and interval[1] < 0:
+        verdict = "worse"
+    return {**found, "interval": interval, "verdict": verdict}
+
+
+def student_interval(values) -> list[float] | None:
+    """Return the 95 % interval of the mean of up to ten values by Student's t, or None for fewer than two."""
+    if len(values) < 2:
+        return None
+    mean, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
+    reach = _STUDENT[len(values) - 1] * error
+    return [mean - reach, mean + reach]
+
+
+# Claims --------------------------------------------------------------------------------------------------------------
+
+_ANSWERS = {"better": "holds here", "worse": "does not hold here", "undecided": "is not decided here"}
+
+# A gain below this share of the error is none.
+NEGLIGIBLE = 0.02
+
+
+def _claims(evaluations) -> list[dict]:
+    """Return the paper's claims as a list of claim, parts and answer; those without any experiment are left out."""
+    compare = functools.partial(_compare, evaluations)
+    beats = {
+        name: compare(name, CSPN, f"CSPN against {title}", measure="ne_garment") for name, title in BASELINES.items()
+    }
+    found_only = compare(NCSPN, CSPN, "the garments that the detector found", measure="ne_garment")
+    everything = compare(
+        NCSPN,
+        CSPN,
+        "all garments, those that the detector missed count as wrong",
+        measure="pck_02",
+        mode=LABELLED,
+        others_mode=DETECTED,
+    )
+    steps = [
+        compare(stages_name(num - 1), stages_name(num), f"{num} stages against {num - 1}", measure="ne_garment")
+        for num in range(2, PAPER_STAGES + 1)
+    ]
+    more = compare(CSPN, stages_name(PAPER_STAGES + 1), "5 stages against 4", measure="ne_garment")
+    claims = [
+        _claim("CSPN beats FashionNet, DFA and DLAN", [beats[name] for name in ("fashionnet", "dfa", "dlan")]),
+        _claim("CSPN beats BCRNN, which the paper only names", [beats["bcrnn"]]),
+        _claim("A detection stage in front lowers the error of what it finds", [found_only]),
+        _claim("It also pays when what it misses counts as wrong, which the paper does not ask", [everything]),
+        _claim("Each of four stages helps", steps),
+        more and {"claim": "More than four stages add no accuracy", "answer": _no_gain(more), "parts": [more]},
+    ]
+    return [claim for claim in claims if claim]
+
+
+def _compare(evaluations, first, second, question, **options):
+    """Return the `difference` of two experiments with its question, or None where one was not run."""
+    if first not in evaluations or second not in evaluations:
+        return None
+    found = difference(evaluations[first], evaluations[second], **options)
+    return {"question": question, **found, "answer": _ANSWERS[found["verdict"]]}
+
+
+def _claim(claim, parts):
+    """Return a claim, which holds if all of its parts do, and does not if one of them does not."""
+    ran = [part for part in parts if part]
+    if not ran:
+        return None
+    verdicts = {part["verdict"] if part else "undecided" for part in parts}
+    whole = verdicts.pop() if len(verdicts) == 1 else "worse" if "worse" in verdicts else "undecided"
+    return {"claim": claim, "answer": _ANSWERS[whole], "parts": ran}
+
+
+def _no_gain(part) -> str:
+    """Answer whether there is no gain: that none was found is not enough, the interval must leave one out."""
+    if part["interval"] is None:
+        return _ANSWERS["undecided"]
+    if part["verdict"] == "better":
+        return _ANSWERS["worse"]
+    return _ANSWERS["better" if part["interval"][1] < NEGLIGIBLE * part["mean"] else "undecided"]

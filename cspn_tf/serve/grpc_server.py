@@ -1,0 +1,213 @@
+"""TF Serving's gRPC services over a model's versions: prediction, model status, health."""
+
+import sys
+from concurrent import futures
+
+import grpc
+from google.protobuf import any_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
+
+from cspn_tf.console import UserError
+from cspn_tf.serve.model_versions import ModelVersions
+from cspn_tf.serve.servable import RequestError, Servable
+
+_UNLIMITED_MESSAGES = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+# Without this a second server on the same port would start, and the two would share the clients at random.
+_REFUSE_USED_PORT = [("grpc.so_reuseport", 0)]
+
+
+class LocalServer:
+    """A development server for one model; a context manager that serves between enter and exit.
+
+    Args:
+        model_dir: directory with one directory a version.
+        model_name: the name clients ask for.
+        host, port: where to listen; port 0 takes a free one.
+        num_workers: requests answered at a time, others wait. Health and status requests are counted too.
+        poll_seconds: time between two looks for a new version.
+
+    Attributes:
+        port: the port it listens on, once it does.
+        address: `host:port`.
+        versions: the `ModelVersions` it serves.
+
+    Raises:
+        UserError: on entering, when the model cannot be loaded or the address cannot be used.
+    """
+
+    def __init__(self, model_dir, model_name, host="localhost", port=0, num_workers=4, poll_seconds=2.0):
+        self.versions = ModelVersions(
+            model_dir, load=lambda version, path: Servable(version, path), poll_seconds=poll_seconds
+        )
+        self._server = grpc.server(
+            futures.ThreadPoolExecutor(num_workers, thread_name_prefix="grpc"),
+            options=_UNLIMITED_MESSAGES + _REFUSE_USED_PORT,
+        )
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            PredictionService(model_name, self.versions), self._server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(model_name, self.versions), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(_make_health(), self._server)
+        self._host = f"[{host}]" if ":" in host else host
+        self.port = port
+
+    @property
+    def address(self) -> str:
+        return f"{self._host}:{self.port}"
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def start(self) -> int:
+        """Load the model, then answer; return the version that is served."""
+        version = self.versions.load_first()
+        # Not before: clients of a server that listens but does not answer yet would wait in vain.
+        try:
+            self.port = self._server.add_insecure_port(self.address)
+        except RuntimeError as error:
+            raise UserError(f"cannot listen on {self.address}: in use, or not an address of this machine") from error
+        self._server.start()
+        self.versions.start_polling()
+        return version
+
+    def stop(self, grace_seconds=5.0) -> None:
+        """Stop answering; requests under way have `grace_seconds` to finish."""
+        self._server.stop(grace_seconds).wait()
+        self.versions.stop()
+
+
+def _make_health():
+    # As in TF Serving, health is set once and never changes: readiness is GetModelStatus.
+    servicer = health.HealthServicer()
+    for service in ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"):
+        servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+    return servicer
+
+
+def _answer(context, method, *args):
+    """Return `method(*args)`, with a `RequestError` and anything unforeseen turned into a gRPC status."""
+    try:
+        return method(*args)
+    except RequestError as error:
+        code, message = error.code, str(error)
+    except Exception as error:
+        code, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        print(f"error: a request failed: {message}", file=sys.stderr, flush=True)
+    return context.abort(code, message)
+
+
+def _unimplemented(name):
+    def method(self, request, context):
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name} is not implemented by the local server")
+
+    method.__name__ = name
+    return method
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Predict and GetModelMetadata; the other methods answer UNIMPLEMENTED."""
+
+    def __init__(self, model_name, versions):
+        self._model_name = model_name
+        self._versions = versions
+
+    Classify = _unimplemented("Classify")
+    Regress = _unimplemented("Regress")
+    MultiInference = _unimplemented("MultiInference")
+
+    def Predict(self, request, context):
+        return _answer(context, self._predict, request)
+
+    def GetModelMetadata(self, request, context):
+        return _answer(context, self._get_model_metadata, request)
+
+    def _predict(self, request):
+        return self._find_servable(request.model_spec).predict(request)
+
+    def _get_model_metadata(self, request):
+        _check_has_model_spec(request)
+        if not request.metadata_field:
+            raise RequestError(
+                grpc.StatusCode.INVALID_ARGUMENT, "GetModelMetadataRequest must specify at least one metadata_field"
+            )
+        for field in request.metadata_field:
+            if field != "signature_def":
+                raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, f"Metadata field {field} is not supported")
+        servable = self._find_servable(request.model_spec)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for name, signature in servable.signature_defs.items():
+            signatures.signature_def[name].CopyFrom(signature)
+        packed = any_pb2.Any()
+        packed.Pack(signatures)
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        response.model_spec.name = self._model_name
+        response.model_spec.version.value = servable.version
+        response.metadata["signature_def"].CopyFrom(packed)
+        return response
+
+    def _find_servable(self, spec):
+        if not spec.name:
+            raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
+        version = _requested_version(spec)
+        servable = self._versions.get(version) if spec.name == self._model_name else None
+        if servable is None:
+            wanted = f"Latest({spec.name})" if version is None else f"Specific({spec.name}, {version})"
+            raise RequestError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {wanted}")
+        return servable
+
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """GetModelStatus; HandleReloadConfigRequest answers UNIMPLEMENTED."""
+
+    def __init__(self, model_name, versions):
+        self._model_name = model_name
+        self._versions = versions
+
+    HandleReloadConfigRequest = _unimplemented("HandleReloadConfigRequest")
+
+    def GetModelStatus(self, request, context):
+        return _answer(context, self._get_model_status, request)
+
+    def _get_model_status(self, request):
+        _check_has_model_spec(request)
+        name, version = request.model_spec.name, _requested_version(request.model_spec)
+        states = self._versions.states() if name == self._model_name else {}
+        if not states:
+            raise RequestError(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {name}")
+        if version is not None:
+            if version not in states:
+                raise RequestError(grpc.StatusCode.NOT_FOUND, f"Could not find version {version} of model {name}")
+            states = {version: states[version]}
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for number, state in states.items():
+            status = response.model_version_status.add(version=number)
+            status.state = get_model_status_pb2.ModelVersionStatus.State.Value(state.name)
+            if state.error:
+                status.status.error_code = grpc.StatusCode.UNKNOWN.value[0]
+            status.status.error_message = state.error
+        return response
+
+
+def _check_has_model_spec(request):
+    if not request.HasField("model_spec"):
+        raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, "Missing ModelSpec")
+
+
+def _requested_version(spec):
+    """Return the version a ModelSpec asks for, None for the latest. No labels are ever assigned here."""
+    choice = spec.WhichOneof("version_choice")
+    if choice == "version_label":
+        raise RequestError(
+            grpc.StatusCode.INVALID_ARGUMENT, f"Unrecognized servable version label: {spec.version_label}"
+        )
+    return spec.version.value if choice == "version" else None

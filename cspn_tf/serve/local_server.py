@@ -1,0 +1,87 @@
+"""The local server as a process of its own, and what is checked before it starts."""
+
+import contextlib
+import errno
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from cspn_tf.console import UserError
+
+READY_PREFIX = "ready on "
+START_TIMEOUT_SECONDS = 300.0
+
+
+def check_address_is_free(host, port) -> None:
+    """Check that a server could listen on every address of a host.
+
+    gRPC is content when one of a name's addresses can be bound: with 127.0.0.1 taken it would listen on ::1 alone, and
+    clients of `localhost` would reach one program or the other.
+
+    Raises:
+        UserError: the port is taken, may not be used, or the host has no address here.
+    """
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise UserError(f"cannot listen on {host}: {error.strerror or error}") from error
+    failure = None
+    num_bound = 0
+    for family, kind, protocol, _, address in addresses:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+                num_bound += 1
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise UserError(f"port {port} on {host} is already in use") from error
+            failure = error  # such as ::1 on a machine without IPv6, where another address will do
+    if not num_bound:
+        raise UserError(f"cannot listen on port {port} of {host}: {failure.strerror or failure}") from failure
+
+
+@contextlib.contextmanager
+def running_server(model_dir, model_name="cspn", intra_op_threads=0, inter_op_threads=0):
+    """Run this server in a process of its own, on a free port of localhost, for the time of a `with` block.
+
+    Args:
+        model_dir: directory with one directory a version.
+        model_name: the name clients ask for.
+        intra_op_threads, inter_op_threads: as the command's.
+
+    Yields:
+        The server's address, `localhost:PORT`.
+
+    Raises:
+        UserError: it did not start; the message is what it said.
+    """
+    command = [sys.executable, "-m", "cspn_tf.cli.local_server", "--model", str(Path(model_dir).resolve())]
+    command += ["--port", "0", "--model-name", model_name]
+    command += ["--intra-op-threads", str(intra_op_threads), "--inter-op-threads", str(inter_op_threads)]
+    # From the folder that holds the package, which a checkout's need not be installed in.
+    process = subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    watchdog = threading.Timer(START_TIMEOUT_SECONDS, process.kill)
+    watchdog.start()
+    try:
+        ready = process.stdout.readline()
+        watchdog.cancel()
+        if not ready.startswith(READY_PREFIX):
+            process.kill()
+            said = process.stderr.read().strip().rpartition("\n")[2].removeprefix("error: ")
+            raise UserError(f"the local server did not start: {said or f'not ready in {START_TIMEOUT_SECONDS:.0f} s'}")
+        yield ready.removeprefix(READY_PREFIX).split()[0]
+    finally:
+        watchdog.cancel()
+        process.terminate()
+        try:
+            process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()

@@ -1,0 +1,175 @@
+"""One loaded version of a model, asked as TF Serving asks it: a PredictRequest in, a PredictResponse out."""
+
+from pathlib import Path
+
+import grpc
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from cspn_tf.console import UserError
+from cspn_tf.contract import BYTES_SIGNATURE
+from cspn_tf.export.warmup import MAX_WARMUP_RECORDS, warmup_file
+from cspn_tf.serve.model_versions import SAVED_MODEL_FILE
+
+_STATUS_OF_NUMBER = {status.value[0]: status for status in grpc.StatusCode}
+
+
+class RequestError(Exception):
+    """A request that cannot be answered, with the gRPC status that says why."""
+
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+
+
+class Servable:
+    """A SavedModel behind its signatures.
+
+    The checks, their order, codes and words are those of TF Serving, so that a client meets the same errors here as
+    in production. Only an input's dtype and shape are checked earlier, by name, than TF Serving's session would.
+
+    Args:
+        version: the number of the version.
+        version_dir: its directory.
+
+    Raises:
+        UserError: the directory holds no SavedModel that can be served, or a warm-up record fails.
+    """
+
+    def __init__(self, version, version_dir):
+        self.version = version
+        self.signature_defs = _read_signature_defs(Path(version_dir))
+        try:
+            # The functions below belong to this object: it must live as long as they do.
+            self._saved_model = tf.saved_model.load(str(version_dir), tags=["serve"])
+        except (tf.errors.OpError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+            raise UserError(f"cannot load {version_dir}: {_one_line(error)}") from error
+        self._functions = dict(self._saved_model.signatures)
+        self._warm_up(Path(version_dir))
+
+    def predict(self, request):
+        """Answer one request.
+
+        Args:
+            request: `predict_pb2.PredictRequest`; its model name and version are the caller's business.
+
+        Returns:
+            `predict_pb2.PredictResponse`.
+
+        Raises:
+            RequestError: an unknown signature or output, wrong inputs, or a failure of the graph.
+        """
+        signature_name = request.model_spec.signature_name or BYTES_SIGNATURE
+        if signature_name not in self._functions:
+            raise RequestError(
+                grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.'
+            )
+        signature = self.signature_defs[signature_name]
+        _check_input_names(request.inputs, signature.inputs)
+        inputs = {name: _to_tensor(name, proto, signature.inputs[name]) for name, proto in request.inputs.items()}
+        output_names = _choose_outputs(request.output_filter, signature.outputs)
+        outputs = self._run(signature_name, inputs)
+        response = predict_pb2.PredictResponse()
+        response.model_spec.name = request.model_spec.name
+        response.model_spec.signature_name = signature_name
+        response.model_spec.version.value = self.version
+        for name in output_names:
+            response.outputs[name].CopyFrom(tf.make_tensor_proto(outputs[name].numpy()))
+        return response
+
+    def _run(self, signature_name, inputs):
+        try:
+            return self._functions[signature_name](**inputs)
+        except tf.errors.OpError as error:
+            code = _STATUS_OF_NUMBER.get(error.error_code, grpc.StatusCode.INTERNAL)
+            raise RequestError(code, _one_line(error)) from error
+
+    def _warm_up(self, version_dir):
+        path = warmup_file(version_dir)
+        if not path.is_file():
+            return
+        try:
+            records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+            if len(records) > MAX_WARMUP_RECORDS:
+                raise UserError(f"{path} must have at most {MAX_WARMUP_RECORDS} records, received {len(records)}")
+            for record in records:
+                log = prediction_log_pb2.PredictionLog.FromString(record)
+                if log.WhichOneof("log_type") != "predict_log":
+                    raise UserError(f"{path}: only predict_log records can be replayed")
+                self.predict(log.predict_log.request)
+        except (RequestError, DecodeError, tf.errors.OpError) as error:
+            raise UserError(f"warm-up failed, {path}: {_one_line(error)}") from error
+
+
+def _read_signature_defs(version_dir):
+    path = version_dir / SAVED_MODEL_FILE
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    except (OSError, DecodeError) as error:
+        raise UserError(f"cannot read {path}: {_one_line(error)}") from error
+    for meta_graph in saved_model.meta_graphs:
+        if "serve" in meta_graph.meta_info_def.tags:
+            return dict(meta_graph.signature_def)
+    raise UserError(f"{path} has no graph with the tag serve")
+
+
+def _check_input_names(inputs, wanted):
+    if len(inputs) != len(wanted):
+        sent, required = sorted(inputs), sorted(wanted)
+        raise RequestError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"input size does not match signature: {len(sent)}!={len(required)} "
+            f"len({_braced(sent)}) != len({_braced(required)}). Sent extra: {_braced(set(sent) - set(required))}. "
+            f"Missing but required: {_braced(set(required) - set(sent))}.",
+        )
+    for name in inputs:
+        if name not in wanted:
+            raise RequestError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"input tensor alias not found in signature: {name}. "
+                f"Inputs expected to be in the set {_braced(wanted)}.",
+            )
+
+
+def _to_tensor(name, proto, info):
+    wanted_dtype, wanted_shape = tf.dtypes.as_dtype(info.dtype), tf.TensorShape(info.tensor_shape)
+    if proto.dtype != info.dtype:
+        received = tf.dtypes.as_dtype(proto.dtype).name if proto.dtype else "no dtype"
+        raise RequestError(
+            grpc.StatusCode.INVALID_ARGUMENT, f"input {name} must be {wanted_dtype.name}, received {received}"
+        )
+    try:
+        array = tf.make_ndarray(proto)
+    except (ValueError, TypeError) as error:
+        raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, f"tensor parsing error: {name}") from error
+    if not wanted_shape.is_compatible_with(array.shape):
+        raise RequestError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"input {name} must have the shape {wanted_shape}, received {tf.TensorShape(array.shape)}",
+        )
+    return tf.constant(array, wanted_dtype)
+
+
+def _choose_outputs(output_filter, outputs):
+    for name in output_filter:
+        if name not in outputs:
+            raise RequestError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"output tensor alias not found in signature: {name} "
+                f"Outputs expected to be in the set {_braced(outputs)}.",
+            )
+    if len(set(output_filter)) != len(output_filter):
+        twice = next(name for name in output_filter if list(output_filter).count(name) > 1)
+        raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, f"duplicate output tensor alias: {twice}")
+    return list(output_filter) or sorted(outputs)
+
+
+def _braced(names):
+    return "{" + ",".join(sorted(names)) + "}"
+
+
+def _one_line(error):
+    text = " ".join(str(getattr(error, "message", None) or error).split()) or type(error).__name__
+    return text if len(text) <= 500 else text[:500] + "…"

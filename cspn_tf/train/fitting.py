@@ -1,0 +1,348 @@
+"""What both networks' trainings share: `model.fit` with checkpoints, resuming, logs and curves.
+
+A run's directory:
+
+::
+
+    config.json, network.json, best.weights.h5   what `cspn_tf.models.checkpoints` reads
+    history.json    losses and validation metrics of every epoch
+    curves.png      the same as a picture
+    lock            held by the process that trains, while it does
+    state/          weights, optimizer and epoch of the last finished epoch, for --resume
+    logs/           TensorBoard: losses, metrics, overlays of validation photos
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import sys
+from pathlib import Path
+
+from cspn_tf import config as configs
+from cspn_tf.console import CallError, UserError
+from cspn_tf.files import locked, replaced_file
+
+_HISTORY, _LOCK = "history.json", "lock"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training run, as the command line gives it."""
+
+    network: str
+    data_dir: str
+    directory: Path
+    config: configs.Config
+    training: configs.TrainingConfig
+    seed: int
+    resume: bool
+    precision: str
+    strategy: str
+
+
+def scope(run: Run):
+    """Set seeds and precision, and return the context in which to build and compile the model."""
+    import keras
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if run.precision == "mixed_float16" and not gpus:
+        raise CallError("--precision mixed_float16 needs a GPU, and TensorFlow sees none")
+    keras.utils.set_random_seed(run.seed)
+    keras.mixed_precision.set_global_policy(run.precision)
+    return tf.distribute.MirroredStrategy().scope() if run.strategy == "mirrored" else contextlib.nullcontext()
+
+
+def verify_data(run: Run) -> None:
+    """Check the bytes of the training and validation data against their manifest, before time is put into them.
+
+    Raises:
+        UserError: see `cspn_tf.data.tfrecords.verify`.
+    """
+    from cspn_tf.data import tfrecords
+
+    tfrecords.verify(run.data_dir, ("train", "val"))
+
+
+def training_batches(run: Run, build_dataset, first_epoch: int):
+    """Return the endless batches of a run's training split from an epoch on.
+
+    Args:
+        run: the run.
+        build_dataset: `pipeline.detector_dataset` or `pipeline.keypoint_dataset`.
+        first_epoch: how many epochs are finished.
+    """
+    return build_dataset(
+        run.data_dir,
+        "train",
+        run.config,
+        run.training.batch_size,
+        training=True,
+        seed=run.seed,
+        augment=run.training.augment,
+        first_epoch=first_epoch,
+    )
+
+
+def build_optimizer(training: configs.TrainingConfig, steps: int):
+    """Return AdamW with a linear warm-up and a cosine to zero over the whole run."""
+    import keras
+
+    total = training.epochs * steps
+    warmup = min(round(training.warmup_epochs * steps), total - 1)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        training.learning_rate * 0.01,
+        decay_steps=total - warmup,
+        warmup_target=training.learning_rate,
+        warmup_steps=warmup,
+    )
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=training.weight_decay,
+        global_clipnorm=training.gradient_clip or None,
+        use_ema=training.ema_momentum > 0,
+        ema_momentum=training.ema_momentum,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def fit(run: Run, model, make_dataset, steps: int, validate, monitor: str, draw_overlays) -> None:
+    """Train a compiled model, keeping its directory in order.
+
+    Args:
+        run: the run.
+        model: compiled Keras model with its weights made.
+        make_dataset: function of the first epoch's number, giving an endless `tf.data.Dataset` from there on.
+        steps: batches an epoch.
+        validate: function giving a dict of validation metrics, name to number.
+        monitor: the metric that decides which epoch was best; higher is better unless it begins with "ne_".
+        draw_overlays: function giving validation photos with predictions, uint8 `(n, H, W, 3)`.
+
+    Raises:
+        UserError: if the directory holds another run, or a loss is not finite.
+        CallError: if another process is writing it.
+    """
+    done = prepare_directory(run)
+    with locked(run.directory / _LOCK, run.directory):
+        try:
+            _fit(run, model, make_dataset, steps, validate, monitor, draw_overlays, done)
+        finally:
+            (run.directory / _LOCK).unlink(missing_ok=True)
+
+
+def _fit(run, model, make_dataset, steps, validate, monitor, draw_overlays, done):
+    import keras
+
+    state = TrainingState(run.directory / "state", model)
+    if done:
+        state.restore(done)
+        print(f"resuming {run.network} after epoch {done} of {run.training.epochs}", flush=True)
+    if done >= run.training.epochs:
+        print(f"{run.directory} is complete: {done} epochs", flush=True)
+        return
+    recorder = _recorder(run, state, validate, monitor, draw_overlays, read_history(run.directory)[:done])
+    model.fit(
+        make_dataset(done),
+        epochs=run.training.epochs,
+        initial_epoch=done,
+        steps_per_epoch=steps,
+        callbacks=[recorder, keras.callbacks.TensorBoard(run.directory / "logs", write_graph=False, profile_batch=0)],
+        verbose=1 if sys.stderr.isatty() and sys.stdout.isatty() else 2,
+    )
+
+
+def prepare_directory(run: Run) -> int:
+    """Make the run's directory, or check the one that stands; return how many epochs are finished."""
+    from cspn_tf.models import checkpoints
+
+    details = {
+        "training": configs.to_dict(run.training),
+        "seed": run.seed,
+        "precision": run.precision,
+        "data": str(run.data_dir),
+    }
+    if (run.directory / "network.json").exists():
+        config, found = checkpoints.read_description(run.directory, run.network)
+        done = len(read_history(run.directory))
+        if not run.resume:
+            raise UserError(
+                f"{run.directory} holds a run of {done} epochs; go on with --resume or choose another --out"
+            )
+        different = configs.differences(config, run.config)
+        different += [
+            f"{k}: {found.get(k)} != {details[k]}" for k in ("training", "seed") if found.get(k) != details[k]
+        ]
+        if different:
+            raise UserError(f"{run.directory} holds another run: {'; '.join(different)}")
+        return done
+    if run.directory.exists() and not (run.directory.is_dir() and _is_barely_begun(run.directory)):
+        raise UserError(f"{run.directory} exists and is not a training run")
+    run.directory.mkdir(parents=True, exist_ok=True)
+    checkpoints.write_description(run.directory, run.network, run.config, details)
+    return 0
+
+
+def _is_barely_begun(directory) -> bool:
+    """Tell whether a directory has no more than a run has that was cut off before its description was whole."""
+    return all(path.name == "config.json" or path.name.startswith(".") for path in directory.iterdir())
+
+
+def read_history(directory) -> list[dict]:
+    """Return the logs of the finished epochs, oldest first; empty where there are none."""
+    path = Path(directory) / _HISTORY
+    try:
+        return json.loads(path.read_text()) if path.exists() else []
+    except ValueError as error:
+        raise UserError(f"{path}: not a training history: {error}") from error
+
+
+class TrainingState:
+    """Weights and optimizer of the last finished epochs, on disk.
+
+    An epoch's files carry its number and are complete before the history names it, so that a run cut off at any
+    moment finds a whole state.
+    """
+
+    def __init__(self, directory, model):
+        import tensorflow as tf
+
+        self._directory = Path(directory)
+        # The slots exist from here on, so that restoring finds every one of them.
+        model.optimizer.build(model.trainable_variables)
+        self._checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+
+    def save(self, epoch: int) -> None:
+        """Write the state after `epoch` finished epochs and drop those before the last."""
+        self._checkpoint.write(str(self._directory / f"epoch-{epoch:04d}"))
+        for path in self._directory.glob("epoch-*"):
+            if int(path.name.split("-")[1].split(".")[0]) < epoch - 1:
+                path.unlink()
+
+    def restore(self, epoch: int) -> None:
+        """Read the state after `epoch` finished epochs.
+
+        Raises:
+            UserError: if it is not there or does not fit the model.
+        """
+        import tensorflow as tf
+
+        path = self._directory / f"epoch-{epoch:04d}"
+        try:
+            self._checkpoint.read(str(path)).assert_consumed()
+        except (tf.errors.OpError, AssertionError, ValueError) as error:
+            raise UserError(f"{path}: cannot resume from this state: {str(error).splitlines()[0]}") from error
+
+
+def _recorder(run, state, validate, monitor, draw_overlays, history):
+    """Return the callback that validates, saves and draws at the end of every epoch."""
+    import keras
+    import tensorflow as tf
+
+    from cspn_tf.models import checkpoints
+
+    lower_is_better = monitor.startswith("ne_")
+
+    class Recorder(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self._writer = tf.summary.create_file_writer(str(run.directory / "logs" / "validation"))
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self._epoch = epoch
+
+        def on_train_batch_end(self, batch, logs=None):
+            bad = [f"{name} is {value}" for name, value in (logs or {}).items() if not math.isfinite(value)]
+            if bad:
+                raise UserError(
+                    f"{run.network} training stopped at epoch {self._epoch + 1}, step {batch + 1}: {', '.join(bad)}; "
+                    f"the last finished epoch is kept in {run.directory}. A smaller --learning-rate usually helps"
+                )
+
+        def on_epoch_end(self, epoch, logs=None):
+            with averaged_weights(self.model):
+                self._validate_and_save(epoch, logs)
+            state.save(epoch + 1)
+            # Last, because it is what says that the epoch is finished.
+            checkpoints.write_json(run.directory / _HISTORY, history)
+            draw_curves(history, run.directory / "curves.png")
+
+        def _validate_and_save(self, epoch, logs):
+            metrics = validate()
+            validated = {f"val_{name}": value for name, value in metrics.items()}
+            history.append({"epoch": epoch + 1, **{k: _number(v) for k, v in {**logs, **validated}.items()}})
+            # For the progress line and TensorBoard, which know no missing values.
+            logs.update({name: value for name, value in validated.items() if value is not None})
+            print("  validation: " + "  ".join(f"{name} {_text(value)}" for name, value in metrics.items()), flush=True)
+            with self._writer.as_default():
+                for name, value in metrics.items():
+                    if value is not None:
+                        tf.summary.scalar(name, value, step=epoch)
+                tf.summary.image("validation photos", draw_overlays(), step=epoch, max_outputs=8)
+            if best_epoch(history, f"val_{monitor}", lower_is_better) == epoch + 1:
+                checkpoints.save_weights(self.model, run.directory)
+
+    return Recorder()
+
+
+@contextlib.contextmanager
+def averaged_weights(model):
+    """Let a model have the moving averages of its weights for a while, if its optimizer keeps them."""
+    if not model.optimizer.use_ema:
+        yield
+        return
+    # Keras itself only offers to replace the weights for good.
+    averages = model.optimizer._model_variables_moving_average
+    trained = [variable.numpy() for variable in model.trainable_variables]
+    for variable, average in zip(model.trainable_variables, averages, strict=True):
+        variable.assign(average)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, trained, strict=True):
+            variable.assign(value)
+
+
+def best_epoch(history: list[dict], metric: str, lower_is_better: bool) -> int:
+    """Return the epoch, counted from 1, with the best value of a metric; the last one while there is no value."""
+    rated = [entry for entry in history if entry.get(metric) is not None]
+    if not rated:
+        return history[-1]["epoch"]
+    choose = min if lower_is_better else max
+    return choose(rated, key=lambda entry: entry[metric])["epoch"]
+
+
+def draw_curves(history: list[dict], path) -> None:
+    """Write a picture of every logged number against the epoch, losses in one panel, each metric in its own."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot, ticker
+
+    names = [name for name in history[-1] if name != "epoch"]
+    losses = [name for name in names if name.endswith("loss")]
+    panels = [losses] + [[name] for name in names if name not in losses]
+    figure, axes = pyplot.subplots(1, len(panels), figsize=(4 * len(panels), 3.2), squeeze=False)
+    for axis, panel in zip(axes[0], panels, strict=True):
+        for name in panel:
+            points = [(entry["epoch"], entry[name]) for entry in history if entry.get(name) is not None]
+            axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name) if points else None
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+        axis.set_title("losses" if panel is losses else panel[0], fontsize=10)
+        axis.grid(alpha=0.3)
+        if panel is losses:
+            axis.set_yscale("log")
+            axis.legend(fontsize=7)
+    figure.tight_layout()
+    with replaced_file(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+    pyplot.close(figure)
+
+
+def _number(value):
+    return None if value is None else float(value)
+
+
+def _text(value):
+    return "-" if value is None else f"{value:.4f}"

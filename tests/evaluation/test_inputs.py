@@ -1,0 +1,45 @@
+"""Labels and results of files as truths and predictions; photos of prepared datasets are in `test_evaluate`."""
+
+import json
+
+import numpy as np
+
+from cspn_tf.evaluation.inputs import read_coco_files
+
+NAMES = {"collar": 2, "sleeve": 2, "waistline": 2, "hem": 2}
+PARTS = {"upper": ("collar", "sleeve", "hem"), "lower": ("waistline", "hem"), "full": tuple(NAMES)}
+
+
+def mmpose_file(path, part, image_id):
+    """Write one image in the form in which MMPose has FLD: a category of its own keypoints, with the id 1."""
+    names = [f"{side} {part_name}" for part_name in PARTS[part] for side in ("left", "right")]
+    keypoints = [value for k in range(len(names)) for value in (10 * k + 1, 10 * k + 2, 1 + k % 2)]
+    annotation = {"id": 1, "image_id": image_id, "category_id": 1, "bbox": [0, 0, 99.9, 80], "keypoints": keypoints}
+    labels = {
+        "images": [{"id": image_id, "file_name": f"img_{image_id:08d}.jpg"}],
+        "categories": [{"id": 1, "name": "fashion", "keypoints": names}],
+        "annotations": [annotation],
+    }
+    path.write_text(json.dumps(labels))
+    return path
+
+
+def test_mmposes_files_are_scored_together(tmp_path):
+    files = [mmpose_file(tmp_path / f"fld_{part}_test.json", part, 10 + n) for n, part in enumerate(PARTS)]
+    results = [
+        {"image_id": 11, "category_id": 2, "score": score, "keypoints": [3.0, 4.0, 0.5] * 8} for score in (0.4, 0.8)
+    ]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    truths, predictions, notes = read_coco_files(files, tmp_path / "results.json")
+
+    assert [truth.name for truth in truths] == ["img_00000010.jpg", "img_00000011.jpg", "img_00000012.jpg"]
+    assert [truth.garment_types.tolist() for truth in truths] == [[1], [2], [3]]
+    assert truths[0].visibility.tolist() == [[1, 2, 1, 2, 0, 0, 1, 2]]
+    assert truths[1].visibility.tolist() == [[0, 0, 0, 0, 1, 2, 1, 2]]
+    np.testing.assert_array_equal(truths[1].keypoints_xy[0, 4:], [[1, 2], [11, 12], [21, 22], [31, 32]])
+    # As in a prepared dataset, which holds float32.
+    assert truths[0].boxes_xyxy.dtype == np.float32 and truths[0].boxes_xyxy[0, 2] == np.float32(99.9)
+    assert [len(prediction.scores) for prediction in predictions] == [0, 2, 0]
+    assert predictions[1].scores.tolist() == [0.4, 0.8] and predictions[1].garment_types.tolist() == [2, 2]
+    assert predictions[0].keypoints_xy.shape == (0, 8, 2) and predictions[0].boxes_xyxy.shape == (0, 4)
+    assert notes == {"num_boxes_from_keypoints": 2, "num_repeated_annotations": 0}

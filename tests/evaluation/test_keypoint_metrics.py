@@ -1,0 +1,419 @@
+"""Metrics against hand-computed values, against `tests.reference_metrics`, and their intervals against naive loops."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from cspn_tf.evaluation import keypoint_metrics as metrics
+from cspn_tf.evaluation.bootstrap import Bootstrap
+from cspn_tf.garments import KEYPOINT_SLOTS, GarmentType, Visibility
+from tests.reference_metrics import reference
+
+UPPER, LOWER, FULL = GarmentType.UPPER_BODY, GarmentType.LOWER_BODY, GarmentType.FULL_BODY
+ALL_METRICS = tuple(metrics.KEYPOINT_METRICS)
+
+
+def one_garment(garment_type=FULL, offset_xy=(3.0, 4.0), sleeve_distance=50.0, matched=True, visibility=None):
+    """Return one garment in a box of 100 x 200 whose predictions are all off by `offset_xy`: 5 pixels by default."""
+    keypoints = np.zeros((1, 8, 2))
+    keypoints[0, :, 0] = [40, 60, 20, 20 + sleeve_distance, 30, 70, 25, 75]
+    keypoints[0, :, 1] = [10, 10, 80, 80, 100, 100, 190, 190]
+    if visibility is None:
+        visibility = [Visibility.VISIBLE if k in KEYPOINT_SLOTS[garment_type] else 0 for k in range(8)]
+    return metrics.Garments(
+        garment_types=[garment_type],
+        variations=[1],
+        boxes_xyxy=[[0, 0, 100, 200]],
+        keypoints_xy=keypoints,
+        visibility=[visibility],
+        predicted_xy=keypoints + np.array(offset_xy),
+        matched=[matched],
+    )
+
+
+def join(*parts):
+    """Return the rows of several `Garments` as one, a photo each."""
+    names = [field.name for field in dataclasses.fields(metrics.Garments) if field.name != "photo_index"]
+    return metrics.Garments(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def empty():
+    return metrics.Garments(*(np.zeros(shape) for shape in ((0,), (0,), (0, 4), (0, 8, 2), (0, 8), (0, 8, 2), (0,))))
+
+
+def random_garments(seed, num=60):
+    """Return garments of every type, variation and visibility code, some missed, some without a normaliser."""
+    random = np.random.default_rng(seed)
+    types = random.integers(1, 4, num)
+    visibility = random.choice([-1, 0, 1, 2, 2, 2, 2], (num, 8))
+    for row, garment_type in enumerate(types):
+        visibility[row, [k for k in range(8) if k not in KEYPOINT_SLOTS[garment_type]]] = 0
+    low = random.uniform(0, 100, (num, 2))
+    boxes = np.concatenate([low, low + random.uniform(30, 300, (num, 2))], axis=1)
+    keypoints = low[:, np.newaxis] + random.uniform(0, 1, (num, 8, 2)) * (boxes[:, 2:] - low)[:, np.newaxis]
+    # Pairs around the least distance that normalises, and boxes without width, without height and inside out.
+    for left, right in ((2, 3), (4, 5)):
+        keypoints[: num // 3, right] = keypoints[: num // 3, left] + random.uniform(-9, 9, (num // 3, 2))
+    boxes[0, 2], boxes[1, 3], boxes[2, 2] = boxes[0, 0], boxes[1, 1], boxes[2, 0] - 5
+    predicted = keypoints + random.normal(0, 30, (num, 8, 2))
+    matched = random.uniform(size=num) < 0.8
+    matched[:3] = True
+    visibility[:3, 6] = 2
+    keypoints[visibility <= 0] = np.nan
+    predicted[~matched] = np.nan
+    variations, photos = random.integers(0, 6, num), random.integers(0, num // 2, num)
+    return metrics.Garments(types, variations, boxes, keypoints, visibility, predicted, matched, photos)
+
+
+# Hand-computed values ------------------------------------------------------------------------------------------------
+
+
+def test_ne_garment_is_the_distance_over_the_sleeve_distance():
+    score = metrics.ne_garment(one_garment(sleeve_distance=50))
+    assert score.value == pytest.approx(5 / 50)
+    assert (score.count, score.skipped) == (8, 0)
+
+
+def test_ne_garment_of_a_lower_body_is_over_the_waistline_distance():
+    score = metrics.ne_garment(one_garment(LOWER))
+    assert score.value == pytest.approx(5 / 40)
+    assert score.per_keypoint_counts == (0, 0, 0, 0, 1, 1, 1, 1)
+    assert score.per_keypoint[0] is None
+
+
+@pytest.mark.parametrize(("distance", "skipped"), [(9.99, 1), (10.0, 0)])
+def test_ne_garment_skips_a_pair_under_ten_pixels(distance, skipped):
+    score = metrics.ne_garment(one_garment(sleeve_distance=distance))
+    assert score.skipped == skipped
+    assert score.count == (0 if skipped else 8)
+
+
+@pytest.mark.parametrize(
+    ("sleeve", "skipped"), [(Visibility.OCCLUDED, 0), (Visibility.CUT_OFF, 1), (Visibility.ABSENT, 1)]
+)
+def test_ne_garment_wants_a_labelled_pair_that_may_be_occluded(sleeve, skipped):
+    visibility = [2, 2, 2, int(sleeve), 2, 2, 2, 2]
+    assert metrics.ne_garment(one_garment(visibility=visibility)).skipped == skipped
+
+
+def test_ne_bbox_divides_x_by_width_and_y_by_height():
+    assert metrics.ne_bbox(one_garment()).value == pytest.approx(math.hypot(3 / 100, 4 / 200))
+
+
+def test_ne_bbox_averages_slots_not_keypoints():
+    # Collars in one garment only, at error 0; everything else at 0.05. Pooled would be 12 * 0.05 / 14.
+    perfect = one_garment(offset_xy=(0, 0), visibility=[2, 2, 0, 0, 0, 0, 0, 0])
+    shifted = one_garment(offset_xy=(5, 0), visibility=[0, 0, 2, 2, 2, 2, 2, 2])
+    score = metrics.ne_bbox(join(perfect, shifted, shifted))
+    assert score.value == pytest.approx(6 * 0.05 / 8)
+    assert score.count == 14
+
+
+def test_ne_longside_divides_by_the_long_side():
+    assert metrics.ne_longside(one_garment()).value == pytest.approx(5 / 200)
+
+
+def test_epe_is_in_pixels_and_counts_occluded_keypoints():
+    score = metrics.epe(one_garment(visibility=[1, 2, 1, 2, 0, -1, 2, 2]))
+    assert score.value == pytest.approx(5)
+    assert score.count == 6
+
+
+@pytest.mark.parametrize(("offset", "correct"), [(39.9, 1.0), (40.0, 1.0), (40.1, 0.0)])
+def test_pck_threshold_is_a_fifth_of_the_long_side_and_included(offset, correct):
+    assert metrics.pck(one_garment(offset_xy=(offset, 0))).value == correct
+
+
+def test_pck_takes_another_threshold():
+    garment = one_garment(offset_xy=(30, 0))
+    assert metrics.pck(garment, threshold=0.1).value == 0.0
+    assert metrics.pck(garment, threshold=0.15).value == 1.0
+
+
+def test_auc_of_perfect_half_way_and_far_predictions():
+    assert metrics.auc(one_garment(offset_xy=(0, 0))).value == pytest.approx(1.0)
+    # Error 0.25 is reached at threshold 10 of 0 to 20: ten full steps and the one that rises, which counts half.
+    assert metrics.auc(one_garment(offset_xy=(50, 0))).value == pytest.approx(10.5 / 20)
+    assert metrics.auc(one_garment(offset_xy=(101, 0))).value == 0.0
+
+
+def test_a_missed_garment_fails_pck_and_auc_and_leaves_errors_alone():
+    garments = join(one_garment(offset_xy=(0, 0)), one_garment(matched=False))
+    assert metrics.pck(garments).value == 0.5
+    assert metrics.auc(garments).value == pytest.approx(0.5)
+    assert metrics.pck(garments).count == 16
+    for name in ("ne_garment", "ne_bbox", "ne_longside", "epe"):
+        score = metrics.KEYPOINT_METRICS[name](garments)
+        assert (score.value, score.count) == (0.0, 8)
+
+
+# What must never count -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALL_METRICS)
+@pytest.mark.parametrize("code", [Visibility.CUT_OFF, Visibility.ABSENT])
+def test_keypoints_without_coordinates_never_count(name, code):
+    garment = one_garment(visibility=[int(code), 2, 2, 2, 2, 2, 2, 2])
+    wild = dataclasses.replace(garment, keypoints_xy=garment.keypoints_xy.copy())
+    wild.keypoints_xy[0, 0] = np.nan
+    score = metrics.KEYPOINT_METRICS[name](wild)
+    assert score == metrics.KEYPOINT_METRICS[name](garment)
+    assert (score.count, score.per_keypoint[0], score.per_keypoint_counts[0]) == (7, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("ne_garment", 7), ("ne_bbox", 7), ("ne_longside", 7), ("epe", 8), ("pck_02", 8), ("auc", 8)]
+)
+def test_occluded_keypoints_count_where_the_definition_says_labelled(name, count):
+    assert metrics.KEYPOINT_METRICS[name](one_garment(visibility=[1, 2, 2, 2, 2, 2, 2, 2])).count == count
+
+
+@pytest.mark.parametrize("name", ALL_METRICS)
+def test_nothing_gives_none_and_zero(name):
+    nothing = metrics.Score(None, 0, (None,) * 8, (0,) * 8, 0)
+    assert metrics.KEYPOINT_METRICS[name](empty()) == nothing
+    invisible = one_garment(visibility=[0, 0, 0, 0, 0, -1, -1, -1])
+    assert metrics.KEYPOINT_METRICS[name](invisible) == nothing
+
+
+@pytest.mark.parametrize("name", [name for name in ALL_METRICS if name not in ("epe", "ne_garment")])
+def test_an_empty_box_is_skipped_by_what_divides_by_it(name):
+    garment = dataclasses.replace(one_garment(), boxes_xyxy=np.array([[10.0, 10, 10, 50]]))
+    score = metrics.KEYPOINT_METRICS[name](garment)
+    assert (score.value, score.count, score.skipped) == (None, 0, 1)
+
+
+def test_a_wrong_shape_is_named():
+    with pytest.raises(ValueError, match=r"boxes_xyxy must have the shape \(1, 4\), received \(1, 5\)"):
+        dataclasses.replace(one_garment(), boxes_xyxy=np.zeros((1, 5)))
+
+
+# Slices --------------------------------------------------------------------------------------------------------------
+
+
+def test_slices_partition_the_keypoints():
+    garments = random_garments(3)
+    scores = metrics.score_slices(metrics.pck, garments)
+    for group in ("garment_type", "variation", "visibility"):
+        assert sum(score.count for score in scores[group].values()) == scores["overall"].count
+        total = sum(score.value * score.count for score in scores[group].values() if score.count)
+        assert total / scores["overall"].count == pytest.approx(scores["overall"].value)
+
+
+def test_a_slice_by_type_is_the_metric_of_those_garments_alone():
+    upper, lower = one_garment(UPPER, (0, 0)), one_garment(LOWER, (6, 8))
+    scores = metrics.score_slices(metrics.epe, join(upper, lower))["garment_type"]
+    assert scores["upper-body"] == metrics.epe(upper)
+    assert scores["lower-body"] == metrics.epe(lower)
+    assert scores["full-body"].value is None
+
+
+def test_a_slice_by_visibility_keeps_the_normaliser():
+    garments = one_garment(visibility=[2, 2, 1, 1, 2, 2, 2, 2])
+    scores = metrics.score_slices(metrics.ne_garment, garments)["visibility"]
+    assert scores["visible"].value == pytest.approx(5 / 50)
+    assert scores["occluded"].count == 0
+    assert metrics.score_slices(metrics.epe, garments)["visibility"]["occluded"].count == 2
+
+
+def test_score_as_json():
+    form = json.loads(json.dumps(metrics.ne_garment(one_garment(LOWER), bootstrap=Bootstrap(1)).to_dict()))
+    assert (form["count"], form["skipped"], form["interval"]) == (4, 0, pytest.approx([5 / 40, 5 / 40]))
+    assert form["per_keypoint"]["LC"] == {"value": None, "count": 0, "skipped": 0, "interval": None}
+    assert form["per_keypoint"]["RH"]["value"] == pytest.approx(5 / 40)
+    assert form["per_keypoint"]["RH"]["interval"] == pytest.approx([5 / 40, 5 / 40])
+
+
+def test_skipped_keypoints_are_counted_by_slot():
+    garments = join(one_garment(sleeve_distance=9.0, visibility=[2, 1, 2, 2, 0, 0, 2, 2]), one_garment())
+    form = metrics.ne_garment(garments).to_dict()
+    assert (form["count"], form["skipped"]) == (8, 1)
+    # An occluded keypoint would not have counted.
+    assert [entry["skipped"] for entry in form["per_keypoint"].values()] == [1, 0, 1, 1, 0, 0, 1, 1]
+
+
+# Intervals -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALL_METRICS)
+def test_intervals_equal_a_naive_loop_over_resamples(name):
+    garments = random_garments(1, num=14)
+    num_photos, num_resamples, seed = 9, 40, 3
+    random = np.random.default_rng(seed)
+    resampled = []
+    for _ in range(num_resamples):
+        photos = random.integers(num_photos, size=num_photos)
+        rows = [row for photo in photos for row in np.flatnonzero(garments.photo_index == photo)]
+        resampled.append(reference(name, garments, rows))
+
+    score = metrics.KEYPOINT_METRICS[name](garments, bootstrap=Bootstrap(num_photos, num_resamples, seed))
+    wanted = [r.value for r in resampled if r.value is not None]
+    assert score.interval == pytest.approx(np.percentile(wanted, [2.5, 97.5]))
+    assert score.interval[0] < score.value < score.interval[1]
+    for slot in range(8):
+        wanted = [r.values[slot] for r in resampled if r.values[slot] is not None]
+        assert score.per_keypoint_intervals[slot] == pytest.approx(np.percentile(wanted, [2.5, 97.5]))
+
+
+@pytest.mark.parametrize("name", ALL_METRICS)
+def test_intervals_change_nothing_else_and_are_left_out_unless_asked_for(name):
+    garments = random_garments(2)
+    plain = metrics.KEYPOINT_METRICS[name](garments)
+    with_intervals = metrics.KEYPOINT_METRICS[name](garments, bootstrap=Bootstrap(30, 20))
+    assert plain.interval is None and plain.per_keypoint_intervals == (None,) * 8
+    none = {"interval": None, "per_keypoint_intervals": (None,) * 8}
+    assert dataclasses.replace(with_intervals, **none) == plain
+
+
+@pytest.mark.parametrize("name", ALL_METRICS)
+def test_the_same_everywhere_has_an_interval_without_width(name):
+    garments = join(*[one_garment(offset_xy=(30, 40))] * 12)
+    score = metrics.KEYPOINT_METRICS[name](garments, bootstrap=Bootstrap(12, 50))
+    assert score.interval == pytest.approx((score.value, score.value), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ALL_METRICS)
+def test_nothing_to_measure_has_no_interval(name):
+    invisible = one_garment(visibility=[0, 0, 0, 0, 0, -1, -1, -1])
+    assert metrics.KEYPOINT_METRICS[name](invisible, bootstrap=Bootstrap(1)).interval is None
+    assert metrics.KEYPOINT_METRICS[name](empty(), bootstrap=Bootstrap(0)).interval is None
+
+
+def test_the_keypoints_of_one_photo_are_drawn_together():
+    # Half of the keypoints is right: as halves of one photo that is always so, as two photos only on average.
+    right, wrong = one_garment(offset_xy=(0, 0)), one_garment(offset_xy=(90, 0))
+    apart = join(right, wrong)
+    together = dataclasses.replace(apart, photo_index=[0, 0])
+    assert metrics.pck(together, bootstrap=Bootstrap(1)).interval == (0.5, 0.5)
+    assert metrics.pck(apart, bootstrap=Bootstrap(2)).interval == (0.0, 1.0)
+
+
+def test_slices_have_intervals():
+    garments = random_garments(3)
+    scores = metrics.score_slices(metrics.epe, garments, Bootstrap(30, 50))
+    for score in (scores["overall"], *scores["garment_type"].values(), *scores["visibility"].values()):
+        assert score.interval[0] < score.value < score.interval[1]
+
+
+# Against slow loops --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", ALL_METRICS)
+def test_metrics_equal_slow_loops_on_random_garments(name, seed):
+    garments = random_garments(seed)
+    check_against_reference(metrics.KEYPOINT_METRICS[name](garments), reference(name, garments))
+
+
+@pytest.mark.parametrize("name", ALL_METRICS)
+def test_slices_equal_slow_loops_on_random_garments(name):
+    garments = random_garments(7)
+    scores = metrics.score_slices(metrics.KEYPOINT_METRICS[name], garments)
+    for code, slice_ in ((1, "upper-body"), (2, "lower-body"), (3, "full-body")):
+        wanted = reference(name, garments, among=lambda g, k, code=code: garments.garment_types[g] == code)
+        check_against_reference(scores["garment_type"][slice_], wanted)
+    for code, slice_ in enumerate(("unknown", "normal_pose", "medium_pose", "large_pose", "medium_zoom_in")):
+        wanted = reference(name, garments, among=lambda g, k, code=code: garments.variations[g] == code)
+        check_against_reference(scores["variation"][slice_], wanted)
+    for code, slice_ in ((2, "visible"), (1, "occluded")):
+        wanted = reference(name, garments, among=lambda g, k, code=code: garments.visibility[g, k] == code)
+        check_against_reference(scores["visibility"][slice_], wanted)
+
+
+def check_against_reference(score, wanted):
+    assert (score.count, score.skipped) == (wanted.count, wanted.skipped)
+    assert score.value == pytest.approx(wanted.value)
+    assert score.per_keypoint == pytest.approx(tuple(wanted.values))
+    assert score.per_keypoint_counts == tuple(wanted.counts)
+    assert score.per_keypoint_skipped == tuple(wanted.skipped_keypoints)
+
+
+def test_random_garments_have_every_hard_case():
+    garments = random_garments(0)
+    assert set(garments.garment_types) == {1, 2, 3} and set(garments.visibility.ravel()) == {-1, 0, 1, 2}
+    assert 0 < garments.matched.sum() < len(garments)
+    assert max(np.bincount(garments.photo_index)) > 1
+    skipped = {name: reference(name, garments).skipped for name in ALL_METRICS}
+    assert skipped["epe"] == 0 < skipped["ne_bbox"] < skipped["ne_garment"]
+
+
+def slow_matches(truth_boxes, truth_types, boxes, types, scores, iou):
+    def overlap(a, b):
+        width = min(a[2], b[2]) - max(a[0], b[0])
+        height = min(a[3], b[3]) - max(a[1], b[1])
+        common = width * height if width > 0 and height > 0 else 0.0
+        return common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common)
+
+    matches = [-1] * len(truth_boxes)
+    for d in sorted(range(len(boxes)), key=lambda d: (-scores[d], d)):
+        found = [(overlap(boxes[d], truth_boxes[t]), -t) for t in range(len(truth_boxes))]
+        found = [f for f in found if f[0] >= iou and matches[-f[1]] < 0 and truth_types[-f[1]] == types[d]]
+        if found:
+            matches[-max(found)[1]] = d
+    return matches
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_match_detections_equals_slow_loops_on_random_boxes(seed):
+    random = np.random.default_rng(seed)
+    num_truth, num = random.integers(0, 6), random.integers(0, 9)
+
+    def boxes(n):
+        low = random.uniform(0, 30, (n, 2))
+        return np.concatenate([low, low + random.uniform(40, 80, (n, 2))], axis=1)
+
+    arguments = boxes(num_truth), random.integers(1, 3, num_truth), boxes(num), random.integers(1, 3, num)
+    scores = random.choice([0.3, 0.5, 0.9], num)
+    matches = metrics.match_detections(*arguments, scores, iou=0.3)
+    assert matches.tolist() == slow_matches(*arguments, scores, 0.3)
+    assert len(set(matches[matches >= 0])) == (matches >= 0).sum()
+
+
+# Detections ----------------------------------------------------------------------------------------------------------
+
+
+def test_box_iou_of_known_boxes():
+    overlaps = metrics.box_iou([[0, 0, 10, 10], [5, 5, 5, 5]], [[0, 0, 10, 5], [10, 0, 20, 10], [5, 5, 5, 5]])
+    np.testing.assert_allclose(overlaps, [[0.5, 0, 0], [0, 0, 0]])
+
+
+def test_a_match_needs_the_type_and_half_the_overlap():
+    box = [[0, 0, 10, 10]]
+    assert metrics.match_detections(box, [1], box, [1], [0.5]).tolist() == [0]
+    assert metrics.match_detections(box, [1], box, [2], [0.5]).tolist() == [-1]
+    assert metrics.match_detections(box, [1], [[0, 0, 10, 5]], [1], [0.5]).tolist() == [0]
+    assert metrics.match_detections(box, [1], [[0, 0, 10, 4.9]], [1], [0.5]).tolist() == [-1]
+
+
+def test_the_higher_score_takes_the_garment_even_if_it_fits_less():
+    boxes = [[0, 0, 10, 10], [0, 0, 10, 8]]
+    assert metrics.match_detections([[0, 0, 10, 10]], [1], boxes, [1, 1], [0.6, 0.9]).tolist() == [1]
+
+
+def test_one_detection_finds_one_of_two_garments():
+    truth = [[0, 0, 10, 10], [0, 0, 10, 9]]
+    assert metrics.match_detections(truth, [3, 3], [[0, 0, 10, 9]], [3], [0.9]).tolist() == [-1, 0]
+
+
+def test_matching_takes_no_detections_and_no_garments():
+    none = np.zeros((0, 4))
+    assert metrics.match_detections([[0, 0, 1, 1]], [1], none, [], []).tolist() == [-1]
+    assert metrics.match_detections(none, [], [[0, 0, 1, 1]], [1], [0.9]).tolist() == []
+
+
+def test_a_rate_is_hits_over_trials_of_all_photos():
+    assert metrics.rate([1, 0, 2], [1, 1, 2]) == {"value": 0.75, "count": 4, "interval": None}
+    assert metrics.rate([], []) == {"value": None, "count": 0, "interval": None}
+    assert metrics.rate([0], [0], Bootstrap(1)) == {"value": None, "count": 0, "interval": None}
+
+
+def test_the_interval_of_a_rate_is_over_photos():
+    hits, trials = [1, 0, 2, 1, 0, 1], [1, 1, 3, 0, 2, 1]
+    random = np.random.default_rng(4)
+    draws = [random.integers(6, size=6) for _ in range(60)]
+    wanted = [sum(hits[p] for p in photos) / sum(trials[p] for p in photos) for photos in draws]
+    interval = metrics.rate(hits, trials, Bootstrap(6, 60, seed=4))["interval"]
+    assert interval == pytest.approx(np.percentile(wanted, [2.5, 97.5]).tolist())

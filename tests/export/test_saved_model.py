@@ -1,0 +1,103 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from cspn_tf import config as configs
+from cspn_tf.console import UserError, run
+from cspn_tf.export import saved_model as export_saved_model
+from cspn_tf.serve.client import Client
+
+
+def test_version_directory_holds_model_description_and_warm_up(tiny_model, tiny_pipeline):
+    version = tiny_model / "1"
+    assert sorted(path.name for path in tiny_model.iterdir()) == ["1"]
+    description = json.loads((version / "assets.extra" / "cspn.json").read_text())
+    assert configs.from_dict(description["config"]) == tiny_pipeline.config
+    assert description["outputs"]["boxes"]["meaning"].startswith("x_min, y_min")
+    assert description["keypoint_order"][4] == "left_waistline"
+    assert (version / "assets.extra" / "tf_serving_warmup_requests").stat().st_size > 0
+
+
+def test_only_core_operations_are_in_the_graph(tiny_model):
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((tiny_model / "1" / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    operations = {node.op for node in graph.node}
+    operations |= {node.op for function in graph.library.function for node in function.node_def}
+    assert not {op for op in operations if op.startswith("Addons>") or op in ("PyFunc", "EagerPyFunc", "PrintV2")}
+    # Training leaves nothing behind.
+    assert not {op for op in operations if "Grad" in op or op.startswith("ResourceApply")}
+
+
+def test_weights_are_constants_of_what_inference_needs(tiny_model):
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((tiny_model / "1" / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    nodes = [node for function in graph.library.function for node in function.node_def]
+    nodes += graph.node
+    assert not {node.op for node in nodes if "VariableOp" in node.op}
+    names = [node.name for node in nodes]
+    assert any("stage_4_heatmaps" in name for name in names)
+    assert not any("stage_1_heatmaps" in name or "stage_2_heatmaps" in name for name in names)
+    # Normalisation is part of the convolutions.
+    assert not [node.name for node in nodes if node.op.startswith("FusedBatchNorm")]
+
+
+def test_next_version_follows_the_highest(tiny_pipeline, tmp_path, monkeypatch):
+    for name in ("3", "12", "writing-13", "notes"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(export_saved_model, "_check", lambda *_: None)
+    assert export_saved_model.export(tiny_pipeline, tmp_path).name == "13"
+    with pytest.raises(UserError, match="3 exists"):
+        export_saved_model.export(tiny_pipeline, tmp_path, version=3)
+
+
+def test_failed_export_leaves_nothing(tiny_pipeline, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(export_saved_model, "_check", fail)
+    with pytest.raises(RuntimeError):
+        export_saved_model.export(tiny_pipeline, tmp_path / "cspn")
+    assert list((tmp_path / "cspn").iterdir()) == []
+
+
+def test_command_names_what_is_wrong(tmp_path, capsys, tiny_detector, tiny_keypoints):
+    out = str(tmp_path / "cspn")
+    assert run(export_saved_model.main, ["--detector", str(tmp_path), "--keypoints", str(tmp_path), "--out", out]) == 1
+    assert "is not a detector checkpoint" in capsys.readouterr().err
+    swapped = ["--detector", str(tiny_keypoints), "--keypoints", str(tiny_detector), "--out", out]
+    assert run(export_saved_model.main, swapped) == 1
+    assert "holds a keypoints checkpoint, not a detector one" in capsys.readouterr().err
+    other = tmp_path / "other"
+    shutil.copytree(tiny_keypoints, other)
+    content = json.loads((other / "config.json").read_text())
+    content["canvas_size"], content["preset"] = 512, "mobile"
+    (other / "config.json").write_text(json.dumps(content))
+    mixed = ["--detector", str(tiny_detector), "--keypoints", str(other), "--out", out]
+    assert run(export_saved_model.main, mixed) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "preset tiny" in error and "preset mobile" in error
+    assert not (tmp_path / "cspn").exists()
+
+
+def test_served_over_grpc_answers_as_the_keras_objects(tiny_pipeline, tiny_model, tiny_fld):
+    from cspn_tf.serve.grpc_server import LocalServer
+
+    photos = [path.read_bytes() for path in sorted((tiny_fld / "img").iterdir())[:3]]
+    expected = {name: value.numpy() for name, value in tiny_pipeline.serve(tf.constant(photos)).items()}
+    with LocalServer(tiny_model, "cspn") as server, Client(server.address) as client:
+        client.wait_until_ready()
+        results = client.predict(photos)
+    for row, result in enumerate(results):
+        num = expected["num_garments"][row]
+        arrays = result.arrays()
+        assert len(result.garments) == num > 0
+        np.testing.assert_allclose(arrays["boxes_xyxy"], expected["boxes"][row, :num], atol=0.01)
+        np.testing.assert_allclose(arrays["keypoints_xy"], expected["keypoints"][row, :num], atol=0.01)
+        np.testing.assert_allclose(arrays["scores"], expected["scores"][row, :num], atol=1e-4)
+        np.testing.assert_allclose(arrays["keypoint_scores"], expected["keypoint_scores"][row, :num], atol=1e-4)

@@ -1,0 +1,173 @@
+import json
+import tempfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cspn_tf import geometry, resampling
+from cspn_tf.console import UserError
+from cspn_tf.export import tflite as export_tflite
+
+# Boxes and keypoints may differ from the SavedModel's by this, canvas pixels; 3e-5 was measured.
+PIXELS = 0.1
+
+
+@pytest.fixture(scope="module")
+def tflite_file(tiny_pipeline, tmp_path_factory):
+    return export_tflite.export(tiny_pipeline, tmp_path_factory.mktemp("phone"))
+
+
+def interpreters():
+    from ai_edge_litert.interpreter import Interpreter
+
+    return {"tf.lite": tf.lite.Interpreter, "ai-edge-litert": Interpreter}
+
+
+@pytest.mark.parametrize("runtime", ["tf.lite", "ai-edge-litert"])
+def test_file_answers_as_the_saved_model_on_the_same_canvas(
+    runtime, tflite_file, tiny_pipeline, tiny_model, photo_bytes
+):
+    size = tiny_pipeline.config.canvas_size
+    canvases = [resampling.letterbox(tf.io.decode_image(photo, channels=3), size)[0] for photo in photo_bytes]
+    model = tf.saved_model.load(str(tiny_model / "1"))
+    runner = interpreters()[runtime](model_path=str(tflite_file)).get_signature_runner()
+    for canvas in canvases:
+        assert canvas.numpy().std() > 10
+        expected = model.signatures["pixels"](images=canvas[None])
+        found = runner(image=canvas[None].numpy())
+        assert set(found) == set(expected) - {"status", "image_size"}
+        for name in ("num_garments", "classes"):
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+        for name, tolerance in (("boxes", PIXELS), ("keypoints", PIXELS), ("scores", 1e-3), ("keypoint_scores", 1e-3)):
+            np.testing.assert_allclose(found[name], expected[name], atol=tolerance, rtol=0, err_msg=name)
+        assert found["num_garments"][0] > 0
+
+
+def test_loop_over_the_found_garments_runs_in_tflite_for_none_one_and_all(tiny_pipeline, photo_bytes):
+    size, num_rows = tiny_pipeline.config.canvas_size, tiny_pipeline.config.detector.max_garments
+    canvases = resampling.letterbox(tf.io.decode_image(photo_bytes[0], channels=3), size)[0][tf.newaxis]
+    random = np.random.default_rng(0)
+    corners = random.uniform(0, size - 1, (1, num_rows, 2, 2)).astype(np.float32)
+    boxes = np.concatenate([corners.min(axis=2), corners.max(axis=2)], axis=-1)
+
+    def find(canvases, boxes, classes):
+        scores = tf.cast(classes, tf.float32) / 4
+        return tiny_pipeline.keypoints_on_canvas(canvases, resampling.halve(canvases), boxes, classes, scores)
+
+    function = tf.function(find)
+    concrete = function.get_concrete_function(
+        canvases=tf.TensorSpec(canvases.shape, tf.uint8),
+        boxes=tf.TensorSpec(boxes.shape),
+        classes=tf.TensorSpec([1, num_rows], tf.int32),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(tf.Module(), folder, signatures=concrete)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        runner = tf.lite.Interpreter(model_content=converter.convert()).get_signature_runner()
+    for num_found in (0, 1, num_rows):
+        classes = np.int32([[1 + row % 3 if row < num_found else 0 for row in range(num_rows)]])
+        found = runner(canvases=canvases.numpy(), boxes=boxes, classes=classes)
+        expected = function(canvases=canvases, boxes=tf.constant(boxes), classes=tf.constant(classes))
+        assert found["num_garments"].tolist() == [num_found]
+        assert (found["keypoint_scores"][0].max(axis=-1) > 0).tolist() == [row < num_found for row in range(num_rows)]
+        for name, tolerance in (("boxes", PIXELS), ("keypoints", PIXELS), ("keypoint_scores", 1e-3)):
+            np.testing.assert_allclose(found[name], expected[name], atol=tolerance, rtol=0, err_msg=name)
+
+
+def test_file_holds_builtin_operations_only(tflite_file):
+    interpreter = tf.lite.Interpreter(
+        str(tflite_file),
+        # Without the resolver's own delegate, so that the operations are those of the file.
+        experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    operations = {operation["op_name"] for operation in interpreter._get_ops_details()}
+    assert "CONV_2D" in operations
+    assert not {name for name in operations if name.startswith(("Flex", "Custom", "CUSTOM"))}
+
+
+def test_every_size_is_fixed(tflite_file, tiny_pipeline):
+    interpreter = tf.lite.Interpreter(str(tflite_file))
+    (image,) = interpreter.get_input_details()
+    size, num = tiny_pipeline.config.canvas_size, tiny_pipeline.config.detector.max_garments
+    assert image["dtype"] == np.uint8 and image["shape_signature"].tolist() == [1, size, size, 3]
+    details = interpreter.get_signature_runner().get_output_details()
+    shapes = {name: detail["shape"].tolist() for name, detail in details.items()}
+    assert shapes["boxes"] == [1, num, 4] and shapes["keypoints"] == [1, num, 8, 2]
+
+
+def test_description_stands_beside_the_file(tflite_file):
+    description = json.loads((tflite_file.parent / "cspn.json").read_text())
+    assert "status" not in description["outputs"] and "keypoints" in description["outputs"]
+    assert sorted(path.name for path in tflite_file.parent.iterdir()) == ["cspn.json", "cspn.tflite"]
+
+
+@pytest.fixture(scope="module")
+def photo_bytes(tiny_fld):
+    return [path.read_bytes() for path in sorted((tiny_fld / "img").iterdir())[:3]]
+
+
+# 8 bits --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def int8_file(tiny_detector, tiny_keypoints, tiny_fld, tmp_path_factory):
+    out = tmp_path_factory.mktemp("phone8")
+    photos = [str(path) for path in sorted((tiny_fld / "img").iterdir())]
+    networks = ["--detector", str(tiny_detector), "--keypoints", str(tiny_keypoints)]
+    export_tflite.main([*networks, "--out", str(out), "--precision", "int8", "--photos", *photos])
+    return out / "cspn.tflite"
+
+
+def test_int8_file_computes_in_int8_and_is_smaller(int8_file, tflite_file):
+    assert int8_file.stat().st_size < 0.7 * tflite_file.stat().st_size
+    assert json.loads((int8_file.parent / "cspn.json").read_text())["precision"] == "int8"
+    assert json.loads((tflite_file.parent / "cspn.json").read_text())["precision"] == "float32"
+    details = tf.lite.Interpreter(str(int8_file)).get_tensor_details()
+    kernels = [detail for detail in details if detail["dtype"] == np.int8 and len(detail["shape"]) == 4]
+    assert len(kernels) > 50
+    # One scale a channel.
+    assert max(len(detail["quantization_parameters"]["scales"]) for detail in kernels) > 8
+
+
+def test_int8_file_scores_garments_about_as_the_float_one(int8_file, tflite_file, tiny_pipeline, photo_bytes):
+    size = tiny_pipeline.config.canvas_size
+    runners = [tf.lite.Interpreter(str(path)).get_signature_runner() for path in (int8_file, tflite_file)]
+    for photo in photo_bytes:
+        canvas = resampling.letterbox(tf.io.decode_image(photo, channels=3), size)[0][tf.newaxis].numpy()
+        found, expected = (runner(image=canvas) for runner in runners)
+        assert expected["scores"].max() > 0
+        np.testing.assert_allclose(found["scores"], expected["scores"], atol=0.05)
+
+
+def test_int8_networks_predict_about_the_same_keypoints_of_a_crop(tiny_pipeline, photo_bytes):
+    size, crop_size = tiny_pipeline.config.canvas_size, tiny_pipeline.config.keypoints.crop_size
+    canvases = tf.stack([resampling.letterbox(tf.io.decode_image(photo, channels=3), size)[0] for photo in photo_bytes])
+    windows = geometry.whole_window(size) * tf.ones([3, 1])
+    crops = resampling.crop_canvases(canvases, resampling.halve(canvases), tf.range(3), windows, crop_size)
+    quantized = tiny_pipeline.quantized(photo_bytes)
+    assert (quantized.precision, tiny_pipeline.precision) == ("int8", "float32")
+    for one, other in zip(*(tf.nest.flatten(p.predict(crops)) for p in (quantized, tiny_pipeline)), strict=True):
+        assert 0 < np.abs(one - other).mean() < 0.02 * np.ptp(other)
+
+
+def test_int8_and_photos_go_together(tiny_detector, tiny_keypoints, tmp_path, photo_bytes):
+    (tmp_path / "photo.jpg").write_bytes(photo_bytes[0])
+    common = ["--detector", str(tiny_detector), "--keypoints", str(tiny_keypoints), "--out", str(tmp_path / "out")]
+    for options in (["--precision", "int8"], ["--photos", str(tmp_path / "photo.jpg")]):
+        with pytest.raises(UserError, match=r"^--precision int8 and --photos go together$"):
+            export_tflite.main([*common, *options])
+    with pytest.raises(UserError, match=r"missing\.jpg: No such file"):
+        export_tflite.main([*common, "--precision", "int8", "--photos", str(tmp_path / "missing.jpg")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_photos_without_garments_are_no_examples(tiny_pipeline, photo_bytes, monkeypatch):
+    def none_found(canvases, halves):
+        num = canvases.shape[0]
+        return tf.zeros([num, 3, 4]), tf.zeros([num, 3], tf.int32), tf.zeros([num, 3])
+
+    monkeypatch.setattr(tiny_pipeline, "detect_on_canvas", none_found)
+    with pytest.raises(UserError, match="no garment was found on the 3 photos"):
+        tiny_pipeline.quantized(photo_bytes)

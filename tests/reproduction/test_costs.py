@@ -1,0 +1,46 @@
+"""Costs of small networks, by hand."""
+
+import keras
+import pytest
+
+from cspn_tf.reproduction import costs
+
+
+def convolution(**options):
+    return keras.Sequential([keras.layers.Conv2D(5, 3, padding="same", input_shape=(8, 8, 2), **options)])
+
+
+def test_operations_are_two_for_each_multiplication_with_its_addition():
+    # 64 places, 9 x 2 weights for each of 5 channels.
+    assert costs.num_flops(convolution(use_bias=False)) == 2 * 64 * 18 * 5
+    assert costs.num_flops(convolution()) == 2 * 64 * 18 * 5 + 64 * 5
+
+
+def test_a_depthwise_convolution_is_counted_as_what_it_is():
+    model = keras.Sequential([keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False, input_shape=(8, 8, 2))])
+    assert costs.num_flops(model) == 2 * 64 * 9 * 2
+
+
+def test_parameters_are_weights_without_statistics():
+    model = keras.Sequential([*convolution().layers, keras.layers.BatchNormalization()])
+    model.build((None, 8, 8, 2))
+    assert costs.num_parameters(model) == 9 * 2 * 5 + 5 + 2 * 5
+
+
+def test_functions_take_turns_after_one_call_that_is_not_timed():
+    calls = []
+    latencies = costs.measure_in_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
+    assert "".join(calls) == "ab" + "abab"
+    assert all(len(latency.milliseconds) == 2 and latency.median >= 0 for latency in latencies.values())
+
+
+def test_median_is_the_middle():
+    assert costs.Latency(None, [5.0, 1.0, 2.0]).median == pytest.approx(2.0)
+
+
+def test_a_garment_of_training_takes_some_time(tiny_data):
+    from cspn_tf.config import TrainingConfig, override, preset
+
+    config = override(preset("tiny"), ["keypoints.method=fashionnet", "keypoints.crop_size=32", "keypoints.width=4"])
+    seconds = costs.training_seconds(config, TrainingConfig(epochs=1, batch_size=4, learning_rate=1e-3), tiny_data)
+    assert 0 < seconds < 10

@@ -1,0 +1,224 @@
+import json
+import math
+
+import pytest
+
+from cspn_tf.cli import train_keypoints, training_arguments
+from cspn_tf.config import TrainingConfig
+from cspn_tf.console import CallError, UserError, run
+from cspn_tf.train import fitting
+
+
+def parse(*arguments):
+    parsed = training_arguments.build_parser("Train.", "keypoints").parse_args(
+        ["--data", "d", "--out", "o", *arguments]
+    )
+    presets = {"mobile": TrainingConfig(epochs=30, batch_size=32, learning_rate=1e-3)}
+    presets["tiny"] = TrainingConfig(epochs=5, batch_size=4, learning_rate=1e-2)
+    return training_arguments.parse_run("keypoints", parsed, presets)
+
+
+def test_preset_is_the_start_and_arguments_override_it():
+    run = parse("--preset", "tiny", "--epochs", "7", "--set", "keypoints.width=24", "--no-augment")
+    assert (run.training.epochs, run.training.batch_size, run.training.learning_rate) == (7, 4, 1e-2)
+    assert run.training.augment is False and parse().training.augment is True
+    assert run.config.keypoints.width == 24 and run.config.preset == "tiny"
+
+
+@pytest.mark.parametrize("arguments", [("--set", "keypoints.widht=3"), ("--set", "x"), ("--learning-rate", "-1")])
+def test_wrong_override_is_a_wrong_call(arguments):
+    with pytest.raises(CallError):
+        parse(*arguments)
+
+
+def test_learning_rate_warms_up_then_falls_to_zero():
+    optimizer = fitting.build_optimizer(TrainingConfig(10, 8, learning_rate=0.1, warmup_epochs=1.0), steps=20)
+    schedule = optimizer._learning_rate
+    rates = [float(schedule(step)) for step in (0, 10, 20, 110, 200)]
+    assert rates[0] == pytest.approx(0.001)
+    assert rates[1] == pytest.approx(0.0505, rel=1e-3)
+    assert rates[2] == pytest.approx(0.1)
+    # Halfway through the cosine's 180 steps.
+    assert rates[3] == pytest.approx(0.05, rel=1e-3)
+    assert rates[4] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_warm_up_longer_than_the_run_still_leaves_a_step():
+    optimizer = fitting.build_optimizer(TrainingConfig(1, 8, learning_rate=0.1, warmup_epochs=5.0), steps=3)
+    assert all(math.isfinite(float(optimizer._learning_rate(step))) for step in range(4))
+
+
+def test_best_epoch_is_highest_or_lowest_and_skips_what_has_no_value():
+    history = [{"epoch": 1, "m": 0.2}, {"epoch": 2, "m": None}, {"epoch": 3, "m": 0.1}]
+    assert fitting.best_epoch(history, "m", lower_is_better=False) == 1
+    assert fitting.best_epoch(history, "m", lower_is_better=True) == 3
+    assert fitting.best_epoch([{"epoch": 1, "m": None}, {"epoch": 2, "m": None}], "m", lower_is_better=True) == 2
+
+
+def test_curves_are_a_picture_also_where_values_are_missing(tmp_path):
+    from PIL import Image
+
+    history = [{"epoch": 1, "loss": 1.0, "val_m": None}, {"epoch": 2, "loss": 0.5, "val_m": 0.3}]
+    fitting.draw_curves(history, tmp_path / "curves.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
+    picture = Image.open(tmp_path / "curves.png").convert("L")
+    assert picture.width > picture.height > 200 and picture.getextrema()[0] < 50
+
+
+def test_finished_run_holds_what_is_promised(tiny_keypoints):
+    assert {path.name for path in tiny_keypoints.iterdir()} == {
+        "best.weights.h5",
+        "config.json",
+        "curves.png",
+        "history.json",
+        "logs",
+        "network.json",
+        "state",
+    }
+    history = fitting.read_history(tiny_keypoints)
+    assert [entry["epoch"] for entry in history] == [1, 2]
+    assert {"loss", "stage_1_loss", "stage_4_loss", "val_ne_bbox", "val_pck_02"} <= set(history[0])
+    # Only the last states are kept.
+    assert {path.name.split(".")[0] for path in (tiny_keypoints / "state").iterdir()} <= {"epoch-0001", "epoch-0002"}
+    logged = {path.parent.name for path in (tiny_keypoints / "logs").rglob("events*")}
+    assert logged == {"train", "validation"}
+
+
+def test_a_run_that_stands_is_not_overwritten(tiny_data, tiny_keypoints, capsys):
+    call = ["--data", str(tiny_data), "--out", str(tiny_keypoints), "--preset", "tiny", "--epochs", "2"]
+    before = (tiny_keypoints / "best.weights.h5").read_bytes()
+    assert run(train_keypoints.main, call) == 1
+    assert "go on with --resume" in capsys.readouterr().err
+    assert run(train_keypoints.main, [*call, "--resume"]) == 0
+    assert "is complete: 2 epochs" in capsys.readouterr().out
+    assert run(train_keypoints.main, [*call, "--resume", "--set", "keypoints.width=24"]) == 1
+    error = capsys.readouterr().err
+    assert "holds another run: keypoints.width: 16 != 24" in error and error.count("\n") == 1
+    assert run(train_keypoints.main, [*call[:4], "--preset", "mobile", "--resume"]) == 1
+    assert "preset: tiny != mobile" in capsys.readouterr().err
+    assert (tiny_keypoints / "best.weights.h5").read_bytes() == before
+
+
+def test_directory_of_something_else_is_left_alone(tiny_data, tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    call = ["--data", str(tiny_data), "--out", str(tmp_path), "--preset", "tiny"]
+    assert run(train_keypoints.main, call) == 1
+    assert "is not a training run" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_data_that_are_not_prepared_or_too_few_are_named(tiny_data, tmp_path, capsys):
+    call = ["--out", str(tmp_path / "run"), "--preset", "tiny"]
+    assert run(train_keypoints.main, ["--data", str(tmp_path / "nothing"), *call]) == 1
+    assert str(tmp_path / "nothing") in capsys.readouterr().err
+    assert run(train_keypoints.main, ["--data", str(tiny_data), *call, "--batch-size", "1000"]) == 1
+    assert "fewer than one batch of 1000" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_float16_without_a_gpu_is_a_wrong_call(tiny_data, tmp_path, capsys):
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        return
+    call = ["--data", str(tiny_data), "--out", str(tmp_path / "run"), "--preset", "tiny"]
+    assert run(train_keypoints.main, [*call, "--precision", "mixed_float16"]) == 2
+    assert "needs a GPU" in capsys.readouterr().err
+
+
+def test_loss_that_is_not_finite_stops_with_epoch_and_step(tiny_data, tmp_path, capsys):
+    call = ["--data", str(tiny_data), "--out", str(tmp_path / "run"), "--preset", "tiny", "--epochs", "2"]
+    assert run(train_keypoints.main, [*call, "--learning-rate", "1e30"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "stopped at epoch 1, step" in error and "loss is" in error and "smaller --learning-rate" in error
+
+
+def test_interrupted_run_goes_on_with_the_same_optimizer(tiny_data, tmp_path, monkeypatch):
+    """Cut off at the second epoch's end, before it is recorded, as a kill would; compare with a run left alone."""
+    call = ["--data", str(tiny_data), "--preset", "tiny", "--epochs", "3", "--seed", "3"]
+    train_keypoints.main([*call, "--out", str(tmp_path / "whole")])
+
+    class Killed(BaseException):
+        pass
+
+    write = fitting.draw_curves
+    monkeypatch.setattr(fitting, "draw_curves", lambda history, path: _cut_after(history, 1, Killed, write, path))
+    with pytest.raises(Killed):
+        train_keypoints.main([*call, "--out", str(tmp_path / "cut")])
+    monkeypatch.setattr(fitting, "draw_curves", write)
+    assert len(fitting.read_history(tmp_path / "cut")) == 1
+    restored = []
+    restore = fitting.TrainingState.restore
+
+    def spy(self, epoch):
+        restore(self, epoch)
+        restored.append((epoch, int(self._checkpoint.optimizer.iterations)))
+
+    monkeypatch.setattr(fitting.TrainingState, "restore", spy)
+    train_keypoints.main([*call, "--out", str(tmp_path / "cut"), "--resume"])
+    steps = 48 // 16
+    assert restored == [(1, steps)]
+    whole, cut = (fitting.read_history(tmp_path / name) for name in ("whole", "cut"))
+    assert [entry["epoch"] for entry in cut] == [1, 2, 3]
+    # The same data in the same order from the same state; sums in another order on another day differ a little.
+    for ours, theirs in zip(cut, whole, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=0.02)
+
+
+def _cut_after(history, epochs, error, write, path):
+    write(history, path)
+    if len(history) == epochs:
+        raise error
+
+
+def test_history_that_is_not_json_is_named(tmp_path):
+    (tmp_path / "history.json").write_text("{")
+    with pytest.raises(UserError, match=r"history\.json: not a training history"):
+        fitting.read_history(tmp_path)
+    (tmp_path / "history.json").write_text(json.dumps([{"epoch": 1}]))
+    assert fitting.read_history(tmp_path) == [{"epoch": 1}]
+
+
+# Moving averages of the weights --------------------------------------------------------------------------------------
+
+
+def model_with_averages(momentum):
+    import keras
+
+    model = keras.Sequential([keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", input_shape=(1,))])
+    training = TrainingConfig(1, 1, learning_rate=0.1, weight_decay=0.0, ema_momentum=momentum)
+    model.compile(fitting.build_optimizer(training, steps=10), loss="mse")
+    return model
+
+
+def test_averages_are_what_their_momentum_says_and_go_away_again():
+    import numpy as np
+
+    model = model_with_averages(0.5)
+    average, trained = 1.0, []
+    for _ in range(3):
+        model.train_on_batch(np.ones((1, 1)), np.zeros((1, 1)))
+        trained.append(float(model.get_weights()[0]))
+        average = 0.5 * average + 0.5 * trained[-1]
+    assert trained[-1] < trained[0] < 1.0
+    with fitting.averaged_weights(model):
+        assert float(model.get_weights()[0]) == pytest.approx(average, rel=1e-5)
+    assert float(model.get_weights()[0]) == trained[-1]
+    with pytest.raises(KeyError), fitting.averaged_weights(model):
+        raise KeyError
+    assert float(model.get_weights()[0]) == trained[-1]
+
+
+def test_without_averages_nothing_changes():
+    model = model_with_averages(0.0)
+    assert not model.optimizer.use_ema
+    with fitting.averaged_weights(model):
+        assert float(model.get_weights()[0]) == 1.0
+
+
+def test_a_momentum_is_part_of_the_training():
+    assert parse("--ema-momentum", "0.99").training.ema_momentum == 0.99
+    assert parse().training.ema_momentum == 0.0
+    with pytest.raises(CallError, match="ema_momentum"):
+        parse("--ema-momentum", "1.5")

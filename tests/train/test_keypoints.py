@@ -1,0 +1,81 @@
+import numpy as np
+import tensorflow as tf
+
+from cspn_tf import config as configs
+from cspn_tf import heatmaps
+from cspn_tf.cli import train_keypoints
+from cspn_tf.data import pipeline
+from cspn_tf.models import checkpoints
+from cspn_tf.train import keypoints as keypoints_module
+
+
+def test_run_holds_a_network_that_loads(tiny_keypoints):
+    config, network = checkpoints.load_keypoints(tiny_keypoints)
+    outputs = network(np.zeros((2, 96, 96, 3), np.float32))
+    assert list(outputs) == list(config.keypoints.stage_names)
+    assert all(value.shape == (2, 24, 24, 8) for value in outputs.values())
+
+
+def test_validation_of_heatmaps_that_are_right_finds_no_error(tiny_data):
+    config = configs.preset("tiny")
+    dataset = pipeline.keypoint_dataset(tiny_data, "val", config, 4, training=False, seed=1)
+    keypoints = config.keypoints
+    answers = iter(
+        heatmaps.encode(
+            batch["targets"][..., :2], keypoints.crop_size, keypoints.heatmap_stride, keypoints.heatmap_sigma
+        )
+        for batch in dataset
+    )
+    validator = keypoints_module.KeypointValidator(None, dataset, keypoints)
+    validator._predict = lambda crops: heatmaps.decode(next(answers), keypoints.heatmap_stride)
+    measured = validator.measure()
+    assert measured["pck_02"] == 1.0
+    # Sub-pixel decoding is exact but at the crop's border.
+    assert measured["ne_bbox"] < 0.002 and measured["epe"] < 0.2
+    assert validator.overlays().shape == (8, 192, 192, 3)
+
+
+def test_validation_of_heatmaps_that_are_flat_finds_the_corner(tiny_data):
+    config = configs.preset("tiny")
+    dataset = pipeline.keypoint_dataset(tiny_data, "val", config, 4, training=False, seed=1)
+
+    def network(crops, training):
+        maps = tf.zeros([tf.shape(crops)[0], 24, 24, 8])
+        return {"stage_4": tf.ensure_shape(maps, [None, 24, 24, 8])}
+
+    measured = keypoints_module.KeypointValidator(network, dataset, config.keypoints).measure()
+    assert measured["pck_02"] < 0.2 and measured["ne_bbox"] > 0.3
+
+
+def test_every_output_learns_the_same_targets():
+    batch = {
+        "crops": tf.zeros([2, 4, 4, 3]),
+        "targets": tf.reshape(tf.range(48.0), [2, 8, 3]),
+        "visibility": tf.tile([[2, 1, 0, -1, 2, 2, 1, 0]], [2, 1]),
+    }
+    crops, by_output = keypoints_module.to_fit(batch, ["a", "b"])
+    assert crops is batch["crops"] and list(by_output) == ["a", "b"]
+    np.testing.assert_array_equal(by_output["a"], by_output["b"])
+    np.testing.assert_array_equal(by_output["a"][..., :3], batch["targets"])
+    np.testing.assert_array_equal(by_output["a"][0, :, 3], [2, 1, 0, -1, 2, 2, 1, 0])
+
+
+def test_only_pseudo_labels_look_at_the_labels_before_training(tiny_data):
+    from types import SimpleNamespace
+
+    for method, wanted in (("dfa", (2, 20, 8, 2)), ("cspn", None)):
+        config = configs.override(configs.preset("tiny"), [f"keypoints.method={method}"])
+        run = SimpleNamespace(config=config, data_dir=tiny_data, seed=1)
+        centres = keypoints_module.pseudo_labels_of(run)
+        assert (None if centres is None else centres.shape) == wanted
+    run.config = configs.override(configs.preset("tiny"), ["keypoints.method=dfa"])
+    np.testing.assert_array_equal(keypoints_module.pseudo_labels_of(run), keypoints_module.pseudo_labels_of(run))
+
+
+def test_method_and_backbone_are_short_for_fields_of_the_config(tiny_data, tmp_path, monkeypatch):
+    runs = []
+    monkeypatch.setattr(keypoints_module, "train", runs.append)
+    arguments = ["--data", str(tiny_data), "--out", str(tmp_path / "run"), "--method", "bcrnn", "--backbone", "vgg16"]
+    train_keypoints.main([*arguments, "--set", "keypoints.width=16"])
+    keypoints = runs[0].config.keypoints
+    assert (keypoints.method, keypoints.backbone, keypoints.width) == ("bcrnn", "vgg16", 16)
