@@ -6,32 +6,11 @@ Coordinates are pixels of the photo as displayed (after its EXIF orientation), w
 
 import dataclasses
 
-import numpy as np
-
-from cspn_tf.garments import GarmentType, Variation
+from cspn_tf.garment_set import Garments
 
 SPLITS = ("train", "val", "test")
 
 REJECTION_KINDS = ("malformed row", "missing photo", "unreadable photo", "label outside the photo")
-
-
-@dataclasses.dataclass(frozen=True)
-class Garment:
-    """One labelled garment.
-
-    Attributes:
-        garment_type: its `GarmentType`.
-        box_xyxy: four floats, x_min, y_min, x_max, y_max.
-        keypoints_xy: float32 `(8, 2)`, x and y by slot; zeros where there are no coordinates.
-        visibility: int32 `(8,)`, `Visibility` codes by slot.
-        variation: its `Variation`.
-    """
-
-    garment_type: GarmentType
-    box_xyxy: tuple[float, float, float, float]
-    keypoints_xy: np.ndarray
-    visibility: np.ndarray
-    variation: Variation = Variation.UNKNOWN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,18 +20,21 @@ class Sample:
     Attributes:
         photo: the photo's path relative to the dataset's root, as the annotation names it.
         split: one of `SPLITS`, or None where the source has no splits of its own.
-        garments: its labelled garments, at least one.
+        garments: its labelled garments, `Garments` with visibility and variations, at least one.
         where: `file:line` of the annotation, for messages; the file alone where lines mean nothing.
         path: where the photo's file lies, which need not be under the name the annotation has for it.
         group: photos that must stay together when splits are made have the same; None for a photo by itself.
+        labelled_size: height and width in pixels of the photo that was labelled, as the annotation says; None where
+            it does not.
     """
 
     photo: str
     split: str | None
-    garments: tuple[Garment, ...]
+    garments: Garments
     where: str
     path: str
     group: str | None = None
+    labelled_size: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
