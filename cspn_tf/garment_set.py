@@ -68,7 +68,8 @@ class Garments:
         types: int32 `(N,)`, `GarmentType` ids.
         boxes_xyxy: float32 `(N, 4)`, x_min, y_min, x_max, y_max.
         keypoints_xy: float32 `(N, 8, 2)`; zeros where there are no coordinates.
-        visibility: int32 `(N, 8)`, `Visibility` codes; None where nobody labelled it.
+        visibility: int32 `(N, 8)`, `Visibility` codes; None where nobody labelled it. Of no garments this and all that
+            follow are empty, never None.
         scores: float64 `(N,)`, confidence of each garment; None for labels.
         keypoint_scores: float64 `(N, 8)`, confidence of each keypoint, 0 where the type has none; None for labels.
         variations: int32 `(N,)`, `Variation` ids; None where nobody says.
@@ -90,7 +91,9 @@ class Garments:
         for name, (dtype, row_shape) in _COLUMNS.items():
             values = getattr(self, name)
             if values is None and name not in _REQUIRED:
-                continue
+                if num:
+                    continue
+                values = ()  # of no garments everything is known
             array = np.asarray(values, dtype)
             if num == 0 and array.size == 0:
                 array = array.reshape(0, *row_shape)
@@ -177,12 +180,10 @@ class Garments:
         Raises:
             ValueError: some know a column that others do not.
         """
-        parts = list(parts)
-        # An empty part may know fewer columns: it has no rows to miss them.
-        parts = [part for part in parts if len(part)] or parts[:1]
-        known = {name: None for part in parts for name in part._known()}
+        parts = [part for part in parts if len(part)]
         if not parts:
             return cls([], [], [])
+        known = {name: None for part in parts for name in part._known()}
         for name in known:
             if any(getattr(part, name) is None for part in parts):
                 raise ValueError(f"{name} is known of some of the garments only")
