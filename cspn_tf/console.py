@@ -8,6 +8,11 @@ import contextlib
 import signal
 import sys
 
+from cspn_tf.quiet import quiet_tensorflow
+
+# What a usage line calls the command, where it is not the module that is run.
+_prog = None
+
 
 class UserError(Exception):
     """Something outside the program is wrong; the message is one line that names it and where it is.
@@ -21,17 +26,23 @@ class CallError(UserError):
     """The command was called wrongly; as `UserError`, but the exit code is 2."""
 
 
-def run(main, argv=None) -> int:
+def run(main, argv=None, prog=None) -> int:
     """Run a command's `main(argv)` and turn what it raises into one line and an exit code.
+
+    Libraries that the command imports keep quiet.
 
     Args:
         main: a function of `argv` that returns None or an exit code.
         argv: list of arguments, or None for the process's own.
+        prog: what `--help` calls the command, such as `cspn-tf predict`; None where it is run as a module.
 
     Returns:
         The exit code: 0, 1 (`UserError`, or the system refused a file), 2 (`CallError`), or 130 when interrupted.
         A wrong argument ends in argparse's own `SystemExit(2)`.
     """
+    global _prog
+    _prog = prog
+    quiet_tensorflow()
     try:
         return main(argv) or 0
     except CallError as error:
@@ -83,7 +94,9 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs):
         spec = getattr(sys.modules["__main__"], "__spec__", None)
-        if spec is not None:
+        if _prog is not None:
+            kwargs.setdefault("prog", _prog)
+        elif spec is not None:
             kwargs.setdefault("prog", f"python -m {spec.name}")
         super().__init__(formatter_class=_HelpFormatter, allow_abbrev=False, **kwargs)
 

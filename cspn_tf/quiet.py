@@ -1,8 +1,7 @@
 """Keeps the libraries underneath from talking where only the program's own words belong."""
 
 import contextlib
-import importlib.abc
-import importlib.machinery
+import io
 import logging
 import os
 import sys
@@ -10,41 +9,31 @@ import warnings
 
 
 def quiet_tensorflow() -> None:
-    """Silence TensorFlow's start-up notes and warnings, TensorFlow Addons' end-of-life notice and KerasCV's greeting.
+    """Silence TensorFlow's start-up notes and warnings, and TensorFlow Addons' end-of-life notice.
 
-    It works for what is imported afterwards. A user who sets TF_CPP_MIN_LOG_LEVEL keeps what was set.
+    To be called where TensorFlow is about to be imported on behalf of somebody who did not ask for it by name. Where
+    it has been imported already, it does nothing: what it says is then that program's affair. What a user has set
+    stays as it is.
     """
+    if "tensorflow" in sys.modules:
+        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logger = logging.getLogger("tensorflow")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=r"(?s).*TensorFlow Addons \(TFA\) has ended development")
-    if not any(isinstance(finder, _KerasCoreSilencer) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _KerasCoreSilencer())
 
 
-class _KerasCoreSilencer(importlib.abc.MetaPathFinder):
-    """Switches off the messages of Keras Core, which KerasCV imports, as soon as it is imported.
+@contextlib.contextmanager
+def quiet_keras_cv():
+    """Drop what is printed while KerasCV is imported: Keras Core, which comes with it, greets on stdout.
 
-    It prints "Using TensorFlow backend" on stdout while it is being imported, between lines that a program may
-    read, and its own switch lies inside the package: so the switch is thrown when the module that holds it is loaded.
+    There its words would come between lines that a program may read.
     """
-
-    MODULE = "keras_core.src.utils.io_utils"
-
-    def find_spec(self, fullname, path, target=None):
-        if fullname != self.MODULE:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
-        if spec is not None:
-            spec.loader = _SilencedLoader(spec.loader.name, spec.loader.path)
-        return spec
-
-
-class _SilencedLoader(importlib.machinery.SourceFileLoader):
-    def exec_module(self, module):
-        super().exec_module(module)
-        module.disable_interactive_logging()
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
 
 
 @contextlib.contextmanager

@@ -1,3 +1,4 @@
+import logging
 import os
 import subprocess
 import sys
@@ -15,12 +16,13 @@ QUIET_VARIABLES = ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND", "GRPC_VERBOSITY")
 
 @pytest.fixture
 def untouched_process(monkeypatch):
-    """A process in which nothing was silenced, put back afterwards."""
+    """A process that has not imported TensorFlow, and in which nothing was silenced; put back afterwards."""
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     for name in QUIET_VARIABLES:
         monkeypatch.setenv(name, "")  # so that the value before the test comes back
         monkeypatch.delenv(name)
-    finders = [finder for finder in sys.meta_path if not isinstance(finder, quiet._KerasCoreSilencer)]
-    monkeypatch.setattr(sys, "meta_path", finders)
+    logger = logging.getLogger("tensorflow")
+    monkeypatch.setattr(logger, "level", logging.NOTSET)
     with warnings.catch_warnings():
         yield
 
@@ -29,11 +31,12 @@ def test_nothing_is_printed_while_everything_is_imported():
     program = """
         import importlib, pkgutil, sys
         import cspn_tf
-        import tensorflow, keras_cv, tensorflow_addons
+        from cspn_tf.quiet import quiet_tensorflow
 
+        quiet_tensorflow()
         for module in pkgutil.walk_packages(cspn_tf.__path__, "cspn_tf."):
             importlib.import_module(module.name)
-        assert "keras_core" in sys.modules  # the one that greets
+        assert {"tensorflow", "tensorflow_addons", "keras_core"} <= set(sys.modules)  # those that talk
     """
     loud = {"TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND", "GRPC_VERBOSITY", "PYTHONWARNINGS"}
     environment = {name: value for name, value in os.environ.items() if name not in loud}
@@ -43,15 +46,27 @@ def test_nothing_is_printed_while_everything_is_imported():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_level_that_the_user_chose_stays(untouched_process, monkeypatch):
+def test_what_the_user_chose_stays(untouched_process, monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    logging.getLogger("tensorflow").setLevel(logging.DEBUG)
     quiet.quiet_tensorflow()
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+    assert logging.getLogger("tensorflow").level == logging.DEBUG
 
 
-def test_level_is_set_where_the_user_chose_none(untouched_process):
+def test_levels_are_set_where_the_user_chose_none(untouched_process):
     quiet.quiet_tensorflow()
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
+    assert logging.getLogger("tensorflow").level == logging.ERROR
+
+
+def test_a_program_that_has_imported_tensorflow_is_left_alone(untouched_process, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", object())
+    filters = list(warnings.filters)
+    quiet.quiet_tensorflow()
+    assert not set(QUIET_VARIABLES) & set(os.environ)
+    assert logging.getLogger("tensorflow").level == logging.NOTSET
+    assert warnings.filters == filters
 
 
 def test_only_the_one_warning_is_silenced(untouched_process):
@@ -61,13 +76,6 @@ def test_only_the_one_warning_is_silenced(untouched_process):
         warnings.warn("\n\nTensorFlow Addons (TFA) has ended development and introduction of new features.\n")
         warnings.warn("another")
     assert [str(warning.message) for warning in caught] == ["another"]
-
-
-def test_asking_twice_is_asking_once(untouched_process):
-    quiet.quiet_tensorflow()
-    finders = list(sys.meta_path)
-    quiet.quiet_tensorflow()
-    assert sys.meta_path == finders
 
 
 def test_native_output_is_dropped_and_comes_back(capfd):

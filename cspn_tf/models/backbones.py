@@ -6,11 +6,14 @@ stride 2**l under the key `"P<l>"`. What each network wants done to its pixels i
 
 import keras
 import tensorflow as tf
-from keras_cv.models import EfficientNetLiteBackbone
 
 from cspn_tf.console import UserError
 from cspn_tf.models.blocks import BATCH_NORM_MOMENTUM
 from cspn_tf.models.torch_state_dict import read_state_dict
+from cspn_tf.quiet import quiet_keras_cv
+
+with quiet_keras_cv():
+    from keras_cv.models import EfficientNetLiteBackbone
 
 # The layer whose output is the finest summary of its stride, for each level.
 _LEVEL_LAYERS = {

@@ -22,12 +22,6 @@ KerasCV speaks y_min, x_min, y_max, x_max of pixel edges; the two differ by half
 
 import keras
 import tensorflow as tf
-from keras_cv.layers import AnchorGenerator, BoxMatcher
-from keras_cv.src.bounding_box.converters import _decode_deltas_to_boxes
-from keras_cv.src.layers.object_detection import sampling
-from keras_cv.src.layers.object_detection.roi_sampler import _ROISampler
-from keras_cv.src.layers.object_detection.rpn_label_encoder import _RpnLabelEncoder
-from keras_cv.src.models.legacy.object_detection.faster_rcnn.faster_rcnn import BOX_VARIANCE, FasterRCNN
 
 from cspn_tf import geometry
 from cspn_tf.config import DetectorConfig
@@ -36,6 +30,15 @@ from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.blocks import BATCH_NORM_MOMENTUM, merge_down, normalised_conv
 from cspn_tf.models.nms import non_max_suppression
 from cspn_tf.models.roi_features import pyramid_roi_features, roi_align, roi_pool
+from cspn_tf.quiet import quiet_keras_cv
+
+with quiet_keras_cv():
+    from keras_cv.layers import AnchorGenerator, BoxMatcher
+    from keras_cv.src.bounding_box.converters import _decode_deltas_to_boxes
+    from keras_cv.src.layers.object_detection import sampling
+    from keras_cv.src.layers.object_detection.roi_sampler import _ROISampler
+    from keras_cv.src.layers.object_detection.rpn_label_encoder import _RpnLabelEncoder
+    from keras_cv.src.models.legacy.object_detection.faster_rcnn.faster_rcnn import BOX_VARIANCE, FasterRCNN
 
 # KerasCV fixes the seed of its samplers when the training step is traced: most anchors would never be drawn.
 sampling.random = tf.random
