@@ -12,7 +12,7 @@ import numpy as np
 
 from cspn_tf.config import Config
 from cspn_tf.data.samples import Rejected, Sample
-from cspn_tf.garments import KEYPOINT_NAMES, Visibility
+from cspn_tf.garments import KEYPOINT_NAMES
 
 # How far outside its photo a labelled keypoint may lie, pixels: annotators' tools round, and some count from 1.
 OUTSIDE_TOLERANCE = 1.0
@@ -97,7 +97,7 @@ def label_fault(garments, height, width) -> str | None:
     """Find labels that cannot be true of a photo of this size.
 
     Args:
-        garments: `Garment`s of the photo.
+        garments: labels, `Garments` of the photo.
         height, width: pixels, as displayed.
 
     Returns:
@@ -106,15 +106,15 @@ def label_fault(garments, height, width) -> str | None:
     """
     size = f"the photo of {width} x {height} pixels"
     right, bottom = width - 0.5, height - 0.5
-    for garment in garments:
-        x_min, y_min, x_max, y_max = garment.box_xyxy
+    for row, (x_min, y_min, x_max, y_max) in enumerate(garments.boxes_xyxy.tolist()):
         if x_min >= right or y_min >= bottom or x_max <= -0.5 or y_max <= -0.5:
             return f"box {x_min:g} {y_min:g} {x_max:g} {y_max:g} lies outside {size}"
-        beyond_xy = np.maximum(-0.5 - garment.keypoints_xy, garment.keypoints_xy - (right, bottom))
-        outside = (garment.visibility > Visibility.ABSENT) & (beyond_xy.max(axis=1) > OUTSIDE_TOLERANCE)
+        keypoints_xy = garments.keypoints_xy[row]
+        beyond_xy = np.maximum(-0.5 - keypoints_xy, keypoints_xy - (right, bottom))
+        outside = garments.labelled[row] & (beyond_xy.max(axis=1) > OUTSIDE_TOLERANCE)
         if outside.any():
             slot = int(outside.argmax())
-            x, y = garment.keypoints_xy[slot]
+            x, y = keypoints_xy[slot].tolist()
             return f"{KEYPOINT_NAMES[slot]} {x:g} {y:g} lies outside {size}"
     return None
 
