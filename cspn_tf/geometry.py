@@ -164,12 +164,6 @@ def keypoint_windows(boxes_xyxy_canvas, config):
     return tf.zeros_like(windows) + whole_window(config.canvas_size)
 
 
-def canvas_windows_to_photo(windows, transform):
-    """Map windows on a canvas to its photo, float32 `(N, 3)`; `transform` as in `canvas_to_photo`, `(3,)`."""
-    centres = canvas_to_photo(windows[:, :2], transform)
-    return tf.concat([centres, windows[:, 2:] / transform[0]], axis=-1)
-
-
 def canvas_to_crop(points_xy_canvas, windows, crop_size):
     """Map canvas points into crops; the inverse of `crop_to_canvas`.
 

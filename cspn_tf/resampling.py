@@ -1,19 +1,22 @@
-"""How pictures are resampled from one frame of `cspn_tf.geometry` to another: photo to canvas, canvas to crop.
+"""How pictures get from one frame of `cspn_tf.geometry` to another: photo to canvas, canvas to crop, one way each.
 
 ::
 
-    photo --letterbox--> canvas --halve--> half canvas
-                            |                  |
-                            +---- crops -------+        each from the one whose pixels are about the crop's
+    file --decode--> photo --letterbox--> canvas --halve--> half canvas      `read_photo`, `CanvasPyramid`
+                                            |                    |
+                                            +-- crops, the ------+    each from the one whose pixels are about its own
+                                                detector's input
 
 Letters in shapes: B photos, M crops, H, W size of a photo, S side of a square canvas, C of a square crop.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
-from cspn_tf import geometry
-from cspn_tf.geometry import PAD_VALUE, swap_axes, whole_window
+from cspn_tf import decoding, geometry
+from cspn_tf.geometry import PAD_VALUE, swap_axes
 
 _PADDING = np.uint8(PAD_VALUE)
 # From how many canvas pixels a crop pixel on the half canvas shows as much: half way between its own step and twice it.
@@ -21,6 +24,25 @@ _HALF_FROM_STEP = 1.5
 
 
 # Photo to canvas -----------------------------------------------------------------------------------------------------
+
+
+def read_photo(photo_bytes, canvas_size, max_pixels):
+    """Read one photo file, at no more than the size it is used at.
+
+    Args:
+        photo_bytes: string scalar, the file as it is.
+        canvas_size: side S of the canvas, pixels, a Python int.
+        max_pixels: the largest height times width to decode, an integer.
+
+    Returns:
+        canvas: uint8 `(S, S, 3)`; grey where the status is not ok.
+        transform: float32 `(3,)`, photo to canvas, see `geometry.letterbox_transform`.
+        image_size: int32 `(2,)`, height and width of the photo as displayed; zeros where the status is not ok.
+        status: int32 scalar, of `cspn_tf.decoding`.
+    """
+    photo, image_size, status = decoding.decode_photo(photo_bytes, max_pixels, canvas_size)
+    canvas, transform = letterbox(photo, canvas_size, tf.maximum(image_size, 1))
+    return canvas, transform, image_size, tf.cast(status, tf.int32)
 
 
 def letterbox(photo, canvas_size, image_size=None):
@@ -97,8 +119,8 @@ def _around(covered, size):
     return tf.stack([around_xy[1], around_xy[0], [0, 0]])
 
 
-def _resample(picture, scale, offset_xy, covered, antialias=True):
-    """Resize the covered part of a square from the picture on it, bilinear, float32 `(h, w, 3)`."""
+def _resample(picture, scale, offset_xy, covered):
+    """Resize the covered part of a square from the picture on it, antialiased, float32 `(h, w, 3)`."""
     first_xy, last_xy, is_seen = covered
     # The op counts from pixel edges: edge frame = index frame + 0.5.
     translation_xy = offset_xy - tf.cast(first_xy, tf.float32) + 0.5 - 0.5 * scale
@@ -108,95 +130,110 @@ def _resample(picture, scale, offset_xy, covered, antialias=True):
         scale=tf.stack([scale, scale]),
         translation=swap_axes(translation_xy),
         kernel_type="triangle",
-        antialias=antialias,
+        antialias=True,
     )[0]
     return tf.where(is_seen, resampled, PAD_VALUE)
 
 
-# Canvas to half canvas, to crops and to the detector's input ----------------------------------------------------------
+# Canvas to the detector's input and to crops --------------------------------------------------------------------------
 
 
-def halve(canvases):
-    """Shrink canvases to half their side, each pixel the mean of four.
+class CanvasPyramid(NamedTuple):
+    """Canvases, and each at half its side, each pixel the mean of four: all that the networks see is cut out of these.
 
-    Args:
+    What shows the canvas at more than `_HALF_FROM_STEP` of its pixels a pixel is cut from the half. Training,
+    evaluation and the served graph cut by `crop`; TensorFlow Lite by `crop_with_builtins`, which gives the same.
+
+    Attributes:
         canvases: uint8 `(B, S, S, 3)`, S even.
-
-    Returns:
-        float32 `(B, S / 2, S / 2, 3)`, 0 to 255.
-    """
-    return tf.nn.avg_pool2d(tf.cast(canvases, tf.float32), 2, 2, "VALID")
-
-
-def resize_canvases(canvases, halves, size):
-    """Resize canvases to the side that the detector reads.
-
-    Args:
-        canvases, halves: uint8 `(B, S, S, 3)`, and what `halve` gives for them.
-        size: side of the result, pixels, a Python int; at S and S / 2 there is nothing left to do.
-
-    Returns:
-        float32 `(B, size, size, 3)`, 0 to 255.
-    """
-    if size == canvases.shape[1]:
-        return tf.cast(canvases, tf.float32)
-    if size == halves.shape[1]:
-        return halves
-    return crop(canvases, whole_window(canvases.shape[1])[tf.newaxis, tf.newaxis], size)[:, 0]
-
-
-def crop_canvases(canvases, halves, photo_of_crop, windows, crop_size):
-    """Cut square windows out of canvases, bilinear, each out of the half canvas where that has the detail it shows.
-
-    Args:
-        canvases, halves: uint8 `(B, S, S, 3)`, and what `halve` gives for them.
-        photo_of_crop: int32 `(M,)`, the canvas of each crop.
-        windows: float32 `(M, 3)` of `geometry.crop_windows`, canvas pixels.
-        crop_size: side of the crops, pixels, a Python int.
-
-    Returns:
-        float32 `(M, C, C, 3)`, 0 to 255, `PAD_VALUE` outside the canvas.
+        halves: float32 `(B, S / 2, S / 2, 3)`, 0 to 255.
     """
 
-    def cut(picture, window):
-        reach = window[2] * ((crop_size - 1) / (2 * crop_size))
-        centre_yx = swap_axes(window[:2])
-        corners = tf.concat([centre_yx - reach, centre_yx + reach], axis=0) / (picture.shape[0] - 1)
-        return tf.raw_ops.CropAndResize(
-            image=picture[tf.newaxis],
-            boxes=corners[tf.newaxis],
-            box_ind=[0],
-            crop_size=[crop_size, crop_size],
-            extrapolation_value=PAD_VALUE,
-        )[0]
+    canvases: tf.Tensor
+    halves: tf.Tensor
 
-    def cut_next(row):
-        photo, window = row
+    @classmethod
+    def of(cls, canvases) -> "CanvasPyramid":
+        """Return the pyramid of canvases, uint8 `(B, S, S, 3)`."""
+        return cls(canvases, tf.nn.avg_pool2d(tf.cast(canvases, tf.float32), 2, 2, "VALID"))
+
+    @property
+    def size(self) -> int:
+        """S, the side of the canvases."""
+        return self.canvases.shape[1]
+
+    def detector_input(self, size):
+        """Return the canvases at the side that the detector reads, float32 `(B, size, size, 3)`, 0 to 255.
+
+        At S and S / 2 there is nothing left to do; other sides are resized, bilinear.
+        """
+        if size == self.size:
+            return tf.cast(self.canvases, tf.float32)
+        if size == self.halves.shape[1]:
+            return self.halves
+        nearest = self.halves if self.size >= _HALF_FROM_STEP * size else self.canvases
+        return tf.raw_ops.ResizeBilinear(images=nearest, size=[size, size], half_pixel_centers=True)
+
+    def crop(self, window, crop_size, photo=0):
+        """Cut a square window out of one canvas, bilinear.
+
+        Args:
+            window: float32 `(3,)` of `geometry.crop_windows`, canvas pixels.
+            crop_size: side of the crop, pixels, a Python int.
+            photo: which of the B canvases.
+
+        Returns:
+            float32 `(C, C, 3)`, 0 to 255, `PAD_VALUE` outside the canvas.
+        """
+
+        def cut(pictures, window):
+            reach = window[2] * ((crop_size - 1) / (2 * crop_size))
+            centre_yx = swap_axes(window[:2])
+            corners = tf.concat([centre_yx - reach, centre_yx + reach], axis=0) / (pictures.shape[1] - 1)
+            return tf.raw_ops.CropAndResize(
+                image=pictures[photo][tf.newaxis],
+                boxes=corners[tf.newaxis],
+                box_ind=[0],
+                crop_size=[crop_size, crop_size],
+                extrapolation_value=PAD_VALUE,
+            )[0]
+
         is_for_half, in_half = _place(window, crop_size)
-        return tf.cond(is_for_half, lambda: cut(halves[photo], in_half), lambda: cut(canvases[photo], window))
+        return tf.cond(is_for_half, lambda: cut(self.halves, in_half), lambda: cut(self.canvases, window))
 
-    crop_spec = tf.TensorSpec([crop_size, crop_size, 3], tf.float32)
-    return tf.map_fn(cut_next, (photo_of_crop, windows), fn_output_signature=crop_spec)
+    def crops(self, windows, crop_size, photo_of_crop):
+        """Cut one window after another as `crop` does.
+
+        Args:
+            windows: float32 `(M, 3)`.
+            crop_size: as for `crop`.
+            photo_of_crop: int32 `(M,)`, the canvas of each.
+
+        Returns:
+            float32 `(M, C, C, 3)`.
+        """
+        return tf.map_fn(
+            lambda row: self.crop(row[0], crop_size, row[1]),
+            (windows, photo_of_crop),
+            fn_output_signature=tf.TensorSpec([crop_size, crop_size, 3], tf.float32),
+        )
+
+    def crop_with_builtins(self, window, crop_size):
+        """Do what `crop` does for the pyramid of one canvas, in operations that TensorFlow Lite has."""
+        # Reshaping costs nothing; TensorFlow Lite would copy a slice pixel by pixel.
+        canvas, half = (tf.reshape(picture, picture.shape[1:]) for picture in self)
+        is_for_half, in_half = _place(window, crop_size)
+        return tf.cond(
+            is_for_half,
+            lambda: _cut_by_gathering(half, in_half, crop_size),
+            lambda: _cut_by_gathering(tf.cast(canvas, tf.float32), window, crop_size),
+        )
 
 
-def crop_canvas(canvas, half, window, crop_size):
-    """Do what `crop_canvases` does for one window, in operations that TensorFlow Lite has.
-
-    Args:
-        canvas, half: uint8 or float32 `(S, S, 3)`, and float32 `(S / 2, S / 2, 3)`, 0 to 255.
-        window: float32 `(3,)`.
-        crop_size: side of the crop, pixels, a Python int.
-
-    Returns:
-        float32 `(C, C, 3)`.
-    """
-    canvas = tf.cast(canvas, tf.float32)
-    is_for_half, in_half = _place(window, crop_size)
-    return tf.cond(
-        is_for_half,
-        lambda: _cut_by_gathering(half, in_half, crop_size),
-        lambda: _cut_by_gathering(canvas, window, crop_size),
-    )
+def _place(window, crop_size):
+    """Return whether a window of a canvas is to be cut out of its half, and where it lies there."""
+    in_half = tf.concat([(window[:2] + 0.5) / 2.0 - 0.5, window[2:] / 2.0], axis=0)
+    return window[2] >= _HALF_FROM_STEP * crop_size, in_half
 
 
 def _cut_by_gathering(picture, window, crop_size):
@@ -224,76 +261,3 @@ def _cut_by_gathering(picture, window, crop_size):
     cut = left + (tf.gather(lines, column + 1, axis=1) - left) * right[:, tf.newaxis]
     inside = (inside_y[:, tf.newaxis] * inside_x)[..., tf.newaxis]
     return (cut - PAD_VALUE) * inside + PAD_VALUE
-
-
-def _place(window, crop_size):
-    """Return whether a window of a canvas is to be cut out of its half, and where it lies there."""
-    in_half = tf.concat([(window[:2] + 0.5) / 2.0 - 0.5, window[2:] / 2.0], axis=0)
-    return window[2] >= _HALF_FROM_STEP * crop_size, in_half
-
-
-def crop(canvases, windows, crop_size):
-    """Cut square windows out of canvases and resize them, bilinear and antialiased, with `PAD_VALUE` outside.
-
-    Two products with tent-shaped weight matrices, rows then columns: it converts to TensorFlow Lite, and a tent as
-    wide as the step between samples is what an antialiased bilinear resize does.
-
-    Args:
-        canvases: uint8 or float32 `(B, S, S, 3)`, 0 to 255.
-        windows: float32 `(B, N, 3)` of `crop_windows`, canvas pixels; either B may be 1, to
-            cut the same windows out of every canvas or different ones out of one.
-        crop_size: side of the crops, pixels, a Python int.
-
-    Returns:
-        float32 `(B, N, C, C, 3)`, 0 to 255.
-    """
-    size = canvases.shape[1]
-    windows_x, windows_y, sides = tf.unstack(windows, axis=-1)
-    rows = _tent_weights(windows_y, sides, size, crop_size)
-    columns = _tent_weights(windows_x, sides, size, crop_size)
-    num = windows.shape[1]
-    centred = tf.reshape(tf.cast(canvases, tf.float32) - PAD_VALUE, [-1, size, size * 3])
-    rows = tf.reshape(rows, [-1, num * crop_size, size])
-    picked_rows = tf.reshape(tf.matmul(rows, centred), [-1, num * crop_size, size, 3])
-    picked_rows = tf.reshape(picked_rows, [-1, num, crop_size, size, 3])
-    # (B, N, C, S, 3) to (B, N, C, 3, S), so that the columns' product is over the last axis.
-    picked_rows = tf.reshape(tf.transpose(picked_rows, [0, 1, 2, 4, 3]), [-1, num, crop_size * 3, size])
-    picked = tf.matmul(picked_rows, columns, transpose_b=True)
-    picked = tf.reshape(picked, [-1, num, crop_size, 3, crop_size])
-    return tf.transpose(picked, [0, 1, 2, 4, 3]) + PAD_VALUE
-
-
-def crop_one(picture, window, crop_size, antialias=True):
-    """Cut one square window out of one picture: the same operation as `crop`, several times faster.
-
-    It works out only the weights that are not zero, with an op that TensorFlow Lite does not have. What the two give
-    differs by rounding alone, less than 0.02 of 255.
-
-    Args:
-        picture: uint8 or float32 `(H, W, 3)`, 0 to 255, of any size.
-        window: float32 `(3,)` of `crop_windows`, pixels of the picture.
-        crop_size: side of the crop, pixels, a Python int.
-        antialias: whether to average where it shrinks, as `crop` does, or to interpolate; at half the size that is
-            the mean of four, as `halve` gives it.
-
-    Returns:
-        float32 `(C, C, 3)`, 0 to 255.
-    """
-    scale = crop_size / window[2]
-    offset_xy = (crop_size - 1) / 2 - scale * window[:2]
-    covered = _covered(tf.shape(picture), scale, offset_xy, crop_size)
-    content = _resample(picture, scale, offset_xy, covered, antialias)
-    cut = tf.pad(content, _around(covered, crop_size), constant_values=PAD_VALUE)
-    return tf.ensure_shape(cut, [crop_size, crop_size, 3])
-
-
-def _tent_weights(centres, sides, size, crop_size):
-    """Return `(B, N, C, S)` weights: row j holds what each canvas pixel gives to crop pixel j; zeros outside."""
-    step = (sides / crop_size)[..., tf.newaxis]
-    index = tf.range(crop_size, dtype=tf.float32) - (crop_size - 1) / 2
-    positions = centres[..., tf.newaxis] + index * step
-    distance = tf.abs(positions[..., tf.newaxis] - tf.range(size, dtype=tf.float32))
-    weights = tf.maximum(1.0 - distance / tf.maximum(step, 1.0)[..., tf.newaxis], 0.0)
-    total = tf.reduce_sum(weights, axis=-1, keepdims=True)
-    inside = (positions >= -0.5) & (positions <= size - 0.5)
-    return tf.where(inside[..., tf.newaxis], weights / tf.maximum(total, 1e-6), 0.0)

@@ -213,7 +213,7 @@ def _tflite_runner(make_interpreter, content, photo, num_threads):
 
 def _make_canvas(photo, canvas_size):
     from cspn_tf.config import Config
-    from cspn_tf.inference.photo_inputs import read_photo
+    from cspn_tf.resampling import read_photo
 
     canvas, *_ = read_photo(photo, canvas_size, Config.max_pixels)
     return canvas.numpy()[np.newaxis]

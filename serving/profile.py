@@ -163,27 +163,28 @@ def _functions(pipeline, photo, batch_size):
     """Return what `summarise` wants measured, name to function without arguments, its flops, and how many crops."""
     import tensorflow as tf
 
-    from cspn_tf import decoding, geometry, resampling
+    from cspn_tf import decoding, geometry
     from cspn_tf.inference.frozen import freeze
     from cspn_tf.models.keypoint_networks import decode_prediction
     from cspn_tf.reproduction.costs import num_flops_of
+    from cspn_tf.resampling import CanvasPyramid
 
     config = pipeline.config
     photos = tf.constant([photo] * batch_size)
     canvases, _, _, statuses = pipeline.read_photos(photos)
     if int(statuses[0]) != decoding.STATUS_OK:
         raise UserError(f"the photo cannot be read: status {int(statuses[0])} (see cspn_tf.decoding)")
-    halves = resampling.halve(canvases)
-    images = resampling.resize_canvases(canvases, halves, config.detector.input_size)
+    pyramid = CanvasPyramid.of(canvases)
+    images = pyramid.detector_input(config.detector.input_size)
     size = config.canvas_size
-    boxes, classes, _ = pipeline.detect_on_canvas(canvases, halves)
+    boxes, classes, _ = pipeline.detect_on_canvas(pyramid)
     # What `serve` will look at: the garments found, or one row of padding where there is none.
     rows = tf.where(classes > 0)
     rows = rows if len(rows) else tf.zeros([1, 2], tf.int64)
     windows = geometry.keypoint_windows(tf.gather_nd(boxes, rows), config)
     photo_of_crop = tf.cast(rows[:, 0], tf.int32)
     crop_size = config.keypoints.crop_size
-    crops = resampling.crop_canvases(canvases, halves, photo_of_crop, windows, crop_size)
+    crops = pyramid.crops(windows, crop_size, photo_of_crop)
     predictions = pipeline.predict(crops)
 
     def decode(photos):
@@ -193,8 +194,8 @@ def _functions(pipeline, photo, batch_size):
         )
 
     def inputs(canvases):
-        halves = resampling.halve(canvases)
-        return halves, resampling.resize_canvases(canvases, halves, config.detector.input_size)
+        pyramid = CanvasPyramid.of(canvases)
+        return pyramid.halves, pyramid.detector_input(config.detector.input_size)
 
     of_batch = {
         "call": (lambda photos: tf.strings.length(photos), (photos,)),
@@ -202,10 +203,8 @@ def _functions(pipeline, photo, batch_size):
         "read": (pipeline.read_photos, (photos,)),
         "inputs": (inputs, (canvases,)),
         "crops": (
-            lambda canvases, halves, windows: resampling.crop_canvases(
-                canvases, halves, photo_of_crop, windows, crop_size
-            ),
-            (canvases, halves, windows),
+            lambda pyramid, windows: pyramid.crops(windows, crop_size, photo_of_crop),
+            (pyramid, windows),
         ),
         "peaks": (lambda predictions: decode_prediction(predictions, config.keypoints), (predictions,)),
         "whole": (pipeline.serve, (photos,)),

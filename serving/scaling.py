@@ -58,19 +58,19 @@ def make_functions(pipeline, photo: bytes) -> dict:
     """Return a function without arguments for each point: key `(curve, x)`."""
     import tensorflow as tf
 
-    from cspn_tf import resampling
     from cspn_tf.inference.photo_outputs import outputs_on_photos
+    from cspn_tf.resampling import CanvasPyramid
 
     size = pipeline.config.canvas_size
 
     def serve_boxes(photos, boxes):
         """Do what `serve` does, with boxes of garments in place of those the detector finds, which it still does."""
         canvases, *frames = pipeline.read_photos(photos)
-        halves = resampling.halve(canvases)
-        found, _, _ = pipeline.detect_on_canvas(canvases, halves)
+        pyramid = CanvasPyramid.of(canvases)
+        found, _, _ = pipeline.detect_on_canvas(pyramid)
         boxes = boxes + 0.0 * found[:, :1]
         ones = tf.ones_like(boxes[..., 0])
-        garments = pipeline.keypoints_on_canvas(canvases, halves, boxes, tf.cast(ones, tf.int32), ones)
+        garments = pipeline.keypoints_on_canvas(pyramid, boxes, tf.cast(ones, tf.int32), ones)
         return outputs_on_photos(garments, *frames)
 
     def wait(function, *arguments):

@@ -189,17 +189,6 @@ def test_canvas_to_crop_and_back_is_the_identity(centre_x, centre_y, side, crop_
     np.testing.assert_allclose(back, points, atol=1e-6 * max(1, abs(centre_x), abs(centre_y), side) * 2)
 
 
-def test_windows_on_the_canvas_and_on_the_photo_show_the_same():
-    transform = geometry.letterbox_transform(300, 200, 96)
-    windows = tf.constant([[40.0, 50.0, 30.0], [10.0, 20.0, 60.0]])
-    points = tf.constant([[[41.0, 52.0]], [[12.0, 19.0]]])
-    in_photo = geometry.canvas_windows_to_photo(windows, transform)
-    np.testing.assert_allclose(in_photo[:, 2], windows[:, 2] / transform[0], rtol=1e-5)
-    expected = geometry.canvas_to_crop(points, windows, 64)
-    photo_points = geometry.canvas_to_photo(points, transform[tf.newaxis])
-    np.testing.assert_allclose(geometry.canvas_to_crop(photo_points, in_photo, 64), expected, atol=1e-3)
-
-
 # Crop and heatmap ----------------------------------------------------------------------------------------------------
 
 

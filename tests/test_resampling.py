@@ -8,6 +8,7 @@ from PIL import Image
 from cspn_tf import geometry, resampling
 from cspn_tf.decoding import decode_photo
 from cspn_tf.geometry import PAD_VALUE
+from cspn_tf.resampling import CanvasPyramid
 from tests import photos
 
 # (height, width, canvas size): shrunk and antialiased, shrunk and not, enlarged, one pixel thin, one pixel.
@@ -43,14 +44,6 @@ def centroid(picture):
     light = np.clip(np.asarray(picture, np.float64)[..., 0] - PAD_VALUE - 0.5, 0, None)
     ys, xs = np.mgrid[: light.shape[0], : light.shape[1]]
     return np.array([(light * xs).sum(), (light * ys).sum()]) / light.sum()
-
-
-def pillow_window(picture, window, size):
-    """What Pillow makes of a square window: the same antialiased bilinear filter, in the edge frame."""
-    centre_x, centre_y, side = window
-    left, top = centre_x + 0.5 - side / 2, centre_y + 0.5 - side / 2
-    box = (left, top, left + side, top + side)
-    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR, box=box), np.float32)
 
 
 def bilinear(picture, xs, ys):
@@ -304,45 +297,55 @@ def test_letterbox_is_the_same_in_a_dataset():
         np.testing.assert_array_equal(transform, eager_transform)
 
 
-# Half canvases and the detector's input ------------------------------------------------------------------------------
+# Canvas pyramids -----------------------------------------------------------------------------------------------------
+
+
+def pyramid_of(*canvases):
+    return CanvasPyramid.of(tf.constant(np.stack(canvases)))
 
 
 def test_half_canvas_is_the_mean_of_four_pixels():
-    canvases = np.stack([random_photo(46, 46, seed) for seed in (1, 2)])
-    halves = resampling.halve(tf.constant(canvases))
+    canvases = [random_photo(46, 46, seed) for seed in (1, 2)]
+    halves = pyramid_of(*canvases).halves
     assert halves.dtype == tf.float32
-    np.testing.assert_allclose(halves, canvases.reshape(2, 23, 2, 23, 2, 3).mean(axis=(2, 4)), atol=1e-4)
+    np.testing.assert_allclose(halves, np.stack(canvases).reshape(2, 23, 2, 23, 2, 3).mean(axis=(2, 4)), atol=1e-4)
 
 
 def test_half_of_one_colour_is_that_colour_up_to_the_edges():
-    canvas = np.broadcast_to(np.uint8([0, 7, 255]), (1, 16, 16, 3))
-    expected = np.broadcast_to([0, 7, 255], (1, 8, 8, 3))
-    np.testing.assert_allclose(resampling.halve(tf.constant(canvas)), expected, atol=1e-4)
+    pyramid = pyramid_of(np.broadcast_to(np.uint8([0, 7, 255]), (16, 16, 3)))
+    np.testing.assert_allclose(pyramid.halves[0], np.broadcast_to([0, 7, 255], (8, 8, 3)), atol=1e-4)
 
 
-def test_halves_of_a_batch_of_any_size_are_the_same_in_a_graph():
+def test_pyramids_of_batches_of_any_size_are_the_same_in_a_graph():
     canvases = tf.constant(np.stack([random_photo(32, 32, seed) for seed in range(3)]))
-    halve = tf.function(resampling.halve, input_signature=[tf.TensorSpec([None, 32, 32, 3], tf.uint8)])
-    np.testing.assert_allclose(halve(canvases), resampling.halve(canvases), atol=1e-3)
+    of = tf.function(CanvasPyramid.of, input_signature=[tf.TensorSpec([None, 32, 32, 3], tf.uint8)])
+    found = of(canvases)
+    assert isinstance(found, CanvasPyramid) and found.size == 32
+    np.testing.assert_allclose(found.halves, CanvasPyramid.of(canvases).halves, atol=1e-3)
 
 
-def test_detectors_input_is_the_canvas_its_half_or_a_crop_of_it():
-    canvases = tf.constant(np.stack([random_photo(48, 48, seed) for seed in (1, 2)]))
-    halves = resampling.halve(canvases)
-    whole = resampling.resize_canvases(canvases, halves, 48)
+def test_detectors_input_is_the_canvas_its_half_or_a_resize_of_the_nearer():
+    pyramid = pyramid_of(random_photo(48, 48, 1), random_photo(48, 48, 2))
+    whole = pyramid.detector_input(48)
     assert whole.dtype == tf.float32
-    np.testing.assert_array_equal(whole, canvases)
-    np.testing.assert_array_equal(resampling.resize_canvases(canvases, halves, 24), halves)
-    other = resampling.resize_canvases(canvases, halves, 32)
-    for picture, canvas in zip(other.numpy(), canvases.numpy(), strict=True):
-        assert np.abs(picture - pillow_window(canvas, (23.5, 23.5, 48), 32)).max() <= 1.01
+    np.testing.assert_array_equal(whole, pyramid.canvases)
+    np.testing.assert_array_equal(pyramid.detector_input(24), pyramid.halves)
+    for size, nearest in ((40, pyramid.canvases), (32, pyramid.halves), (16, pyramid.halves)):
+        positions = (np.arange(size) + 0.5) * (nearest.shape[1] / size) - 0.5
+        for picture, canvas in zip(pyramid.detector_input(size).numpy(), nearest.numpy(), strict=True):
+            np.testing.assert_allclose(picture, bilinear(canvas, positions, positions), atol=0.02)
 
 
-# Crops of canvases ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("size", [48, 32, 24])
+def test_detectors_input_is_the_crop_of_the_whole_canvas(size):
+    pyramid = pyramid_of(random_photo(48, 48))
+    cut = pyramid.crop(geometry.whole_window(48), size)
+    # Where the half is enlarged, a crop fades into the padding at its edge.
+    np.testing.assert_allclose(cut[1:-1, 1:-1], pyramid.detector_input(size)[0, 1:-1, 1:-1], atol=0.02)
 
 
 def window_by_hand(canvas, half, window, size):
-    """What `crop_canvases` cuts, float64, and where that is beyond doubt: not on the last step to the padding."""
+    """What `crop` cuts, float64, and where that is beyond doubt: not on the last step to the padding."""
     centre_x, centre_y, side = (float(value) for value in window)
     source = canvas
     if side >= 1.5 * size:
@@ -358,143 +361,68 @@ def window_by_hand(canvas, half, window, size):
     return np.where(inside, bilinear(source, xs, ys), PAD_VALUE), np.broadcast_to(certain, (size, size, 3))
 
 
-def test_crops_of_canvases_are_bilinear_sampling_of_the_canvas_or_its_half():
+def test_crops_are_bilinear_sampling_of_the_canvas_or_its_half_by_both_kernels():
     random = np.random.default_rng(4)
     size, crop_size, num = 64, 20, 40
-    canvases = tf.constant(np.stack([random_photo(size, size, seed) for seed in (1, 2, 3)]))
-    halves = resampling.halve(canvases)
+    pyramid = pyramid_of(*(random_photo(size, size, seed) for seed in (1, 2, 3)))
     # From windows of a few pixels to twice the canvas, in it, across its border and beside it.
     sides = np.exp(random.uniform(np.log(3), np.log(2 * size), num))
     windows = np.float32(np.concatenate([random.uniform(-0.3 * size, 1.3 * size, (num, 2)), sides[:, None]], axis=1))
     assert 5 < (sides >= 1.5 * crop_size).sum() < num - 5
     photo_of_crop = random.integers(0, 3, num)
-    crops = resampling.crop_canvases(
-        canvases, halves, tf.constant(photo_of_crop, tf.int32), tf.constant(windows), crop_size
-    )
+    crops = pyramid.crops(tf.constant(windows), crop_size, tf.constant(photo_of_crop, tf.int32))
     assert crops.dtype == tf.float32 and crops.shape == (num, crop_size, crop_size, 3)
     for photo, window, crop in zip(photo_of_crop, windows, crops.numpy(), strict=True):
-        expected, certain = window_by_hand(canvases[photo].numpy(), halves[photo].numpy(), window, crop_size)
+        canvas, half = (level[photo].numpy() for level in pyramid)
+        expected, certain = window_by_hand(canvas, half, window, crop_size)
         np.testing.assert_allclose(crop[certain], expected[certain], atol=0.05)
-        alone = resampling.crop_canvas(canvases[photo], halves[photo], tf.constant(window), crop_size).numpy()
+        np.testing.assert_array_equal(pyramid.crop(tf.constant(window), crop_size, photo), crop)
+        alone = pyramid_of(canvas).crop_with_builtins(tf.constant(window), crop_size).numpy()
         np.testing.assert_allclose(alone[certain], crop[certain], atol=0.05)
 
 
 @pytest.mark.parametrize("side, is_half", [(23.99, False), (24.0, True)])
 def test_crop_comes_from_the_half_from_one_and_a_half_canvas_pixels_a_step(side, is_half):
-    canvases, halves = tf.fill([1, 32, 32, 3], tf.constant(10, tf.uint8)), tf.fill([1, 16, 16, 3], 20.0)
-    window, crop_size = tf.constant([15.5, 15.5, side]), 16
-    expected = np.full((crop_size, crop_size, 3), 20 if is_half else 10)
-    (crop,) = resampling.crop_canvases(canvases, halves, tf.constant([0]), window[tf.newaxis], crop_size)
-    np.testing.assert_allclose(crop, expected, atol=1e-4)
-    np.testing.assert_allclose(resampling.crop_canvas(canvases[0], halves[0], window, crop_size), expected, atol=1e-4)
+    pyramid = CanvasPyramid(tf.fill([1, 32, 32, 3], tf.constant(10, tf.uint8)), tf.fill([1, 16, 16, 3], 20.0))
+    window = tf.constant([15.5, 15.5, side])
+    expected = np.full((16, 16, 3), 20 if is_half else 10)
+    np.testing.assert_allclose(pyramid.crop(window, 16), expected, atol=1e-4)
+    np.testing.assert_allclose(pyramid.crop_with_builtins(window, 16), expected, atol=1e-4)
 
 
 def test_half_of_the_canvas_is_cut_out_of_the_half_canvas_as_it_is():
-    canvases = tf.constant(random_photo(64, 64)[np.newaxis])
-    halves = resampling.halve(canvases)
+    pyramid = pyramid_of(random_photo(64, 64))
     # Canvas pixels 16 to 47, two to a step, are pixels 8 to 23 of the half.
-    (crop,) = resampling.crop_canvases(canvases, halves, tf.constant([0]), tf.constant([[31.5, 31.5, 32.0]]), 16)
-    np.testing.assert_allclose(crop, halves[0, 8:24, 8:24], atol=1e-3)
+    crop = pyramid.crop(tf.constant([31.5, 31.5, 32.0]), 16)
+    np.testing.assert_allclose(crop, pyramid.halves[0, 8:24, 8:24], atol=1e-3)
 
 
-def test_a_dot_lands_where_canvas_to_crop_says_from_either_source():
-    random = np.random.default_rng(6)
-    size, crop_size, num = 96, 32, 30
-    dots = random.uniform(30, 66, (num, 2))
-    sides = np.linspace(20, 90, num)
-    assert (sides >= 1.5 * crop_size).any() and (sides < 1.5 * crop_size).any()
-    sigmas = 2 * np.maximum(1, sides / crop_size)
-    centres = dots + random.uniform(-1, 1, (num, 2)) * (sides / 2 - 4 * sigmas)[:, None]
-    canvases = (
-        np.stack([dot(size, *xy, sigma) for xy, sigma in zip(dots, sigmas, strict=True)]).round().astype(np.uint8)
-    )
-    windows = tf.constant(np.concatenate([centres, sides[:, None]], axis=1), tf.float32)
-    halves = resampling.halve(tf.constant(canvases))
-    crops = resampling.crop_canvases(tf.constant(canvases), halves, tf.range(num), windows, crop_size)
-    expected = geometry.canvas_to_crop(tf.constant(dots[:, None], tf.float32), windows, crop_size)[:, 0]
-    found = np.stack([centroid(crop) for crop in crops])
-    assert np.abs(found - expected.numpy()).max() < 0.1
-
-
-def test_no_crops_of_canvases():
-    canvases = tf.zeros([1, 32, 32, 3], tf.uint8)
-    no_photos, no_windows = tf.zeros([0], tf.int32), tf.zeros([0, 3])
-    crops = resampling.crop_canvases(canvases, resampling.halve(canvases), no_photos, no_windows, 16)
-    assert crops.shape == (0, 16, 16, 3)
-
-
-@pytest.mark.parametrize("side", [11.0, 40.0])
-def test_half_and_crop_of_a_canvas_run_in_tflite_with_built_in_operations(side):
-    canvases, window = random_photo(48, 48)[np.newaxis], np.float32([20, 27, side])
-
-    def function(canvases, window):
-        return resampling.crop_canvas(canvases[0], resampling.halve(canvases)[0], window, 16)
-
-    found = run_in_tflite(function, canvases=canvases, window=window)
-    np.testing.assert_allclose(found, function(tf.constant(canvases), tf.constant(window)), atol=1e-3)
-
-
-# Crop ----------------------------------------------------------------------------------------------------------------
-
-
-def cut(canvas, *windows, size):
-    windows = tf.constant(np.array([windows], np.float32))
-    return resampling.crop(tf.constant(canvas)[tf.newaxis], windows, size)[0].numpy()
-
-
-def test_whole_window_at_the_same_size_is_the_identity():
+def test_whole_window_at_the_same_size_is_the_canvas():
     canvas = random_photo(48, 48)
-    np.testing.assert_allclose(cut(canvas, geometry.whole_window(48), size=48)[0], canvas, atol=1e-3)
-
-
-@pytest.mark.parametrize("size, canvas_size", [(150, 64), (129, 64), (128, 64), (64, 64), (30, 64), (200, 32)])
-def test_crop_of_the_whole_window_is_the_letterbox_of_a_square(size, canvas_size):
-    photo = random_photo(size, size)
-    letterboxed, _ = resampling.letterbox(tf.constant(photo), canvas_size)
-    cropped = cut(photo, geometry.whole_window(size), size=canvas_size)[0]
-    # Sizes at which the letterbox is antialiased or enlarges. It is rounded to whole levels.
-    assert np.abs(cropped - letterboxed.numpy()).max() <= 0.51
-
-
-@pytest.mark.parametrize(
-    "window", [(63.5, 63.5, 128), (60.2, 70.9, 100.3), (40.0, 80.0, 55.5), (64.1, 64.7, 32.0), (64.3, 50.2, 11.7)]
-)
-def test_crop_is_pillows_resize_of_the_window(window):
-    canvas = random_photo(128, 128)
-    assert np.abs(cut(canvas, window, size=32)[0] - pillow_window(canvas, window, 32)).max() <= 1.01
-
-
-@pytest.mark.parametrize("window", [(64.0, 60.0, 32.0), (60.2, 70.9, 30.1), (40.25, 80.75, 7.3)])
-def test_crop_is_bilinear_sampling_where_it_enlarges(window):
-    canvas, size = random_photo(128, 128).astype(np.float32), 32
-    centre_x, centre_y, side = window
-    ends = (np.array([0, size - 1]) - (size - 1) / 2) * side / size
-    (x0, x1), (y0, y1) = centre_x + ends, centre_y + ends
-    box = np.array([[y0, x0, y1, x1]]) / 127
-    expected = tf.image.crop_and_resize(canvas[np.newaxis], box, [0], [size, size])[0]
-    np.testing.assert_allclose(cut(canvas, window, size=size)[0], expected, atol=0.02)
+    np.testing.assert_allclose(pyramid_of(canvas).crop(geometry.whole_window(48), 48), canvas, atol=1e-3)
 
 
 def test_crop_by_hand():
-    canvas = np.zeros((4, 4, 3), np.float32)
+    canvas = np.zeros((4, 4, 3), np.uint8)
     canvas[1, 2] = [100, 200, 40]
+    pyramid = pyramid_of(canvas)
     # One pixel for one: the window of 2 around (2, 1) + (0.5, 0.5) begins with pixel (2, 1).
-    np.testing.assert_allclose(
-        cut(canvas, (2.5, 1.5, 2), size=2)[0], [[[100, 200, 40], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]], atol=1e-4
-    )
+    crop = pyramid.crop(tf.constant([2.5, 1.5, 2.0]), 2)
+    np.testing.assert_allclose(crop, [[[100, 200, 40], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]], atol=1e-4)
     # Half a pixel to the left, each of two columns has half of it.
-    np.testing.assert_allclose(cut(canvas, (2.0, 1.5, 2), size=2)[0][0, :, 0], [50, 50], atol=1e-4)
-    # Halved: the tent around x = 2.5, two pixels to either side, weighs pixels 1 to 3 with 0.25, 0.75 and 0.75, so the
-    # bright one has 3 / 7; around y = 0.5 rows 0 to 2 have 0.75, 0.75 and 0.25.
-    np.testing.assert_allclose(cut(canvas, (1.5, 1.5, 4), size=2)[0][0, 1, 0], 100 * (3 / 7) ** 2, rtol=1e-5)
+    np.testing.assert_allclose(pyramid.crop(tf.constant([2.0, 1.5, 2.0]), 2)[0, :, 0], [50, 50], atol=1e-4)
+    # Two canvas pixels a step: the mean of four, of which the upper right four hold the bright one.
+    crop = pyramid.crop(tf.constant([1.5, 1.5, 4.0]), 2)
+    np.testing.assert_allclose(crop[..., 0], [[0, 25], [0, 0]], atol=1e-4)
 
 
 def test_outside_of_the_canvas_is_padding():
-    canvas = np.full((32, 32, 3), 10, np.uint8)
-    (half, none) = cut(canvas, (-0.5, 15.5, 16), (200.0, 15.5, 16), size=16)
-    np.testing.assert_allclose(half[:, :8], PAD_VALUE, atol=1e-4)
-    np.testing.assert_allclose(half[:, 8:], 10, atol=1e-4)
-    np.testing.assert_allclose(none, PAD_VALUE, atol=1e-4)
+    pyramid = pyramid_of(np.full((32, 32, 3), 10, np.uint8))
+    crop = pyramid.crop(tf.constant([-0.5, 15.5, 16.0]), 16)
+    np.testing.assert_allclose(crop[:, :8], PAD_VALUE, atol=1e-4)
+    np.testing.assert_allclose(crop[:, 8:], 10, atol=1e-4)
+    beside = pyramid.crop(tf.constant([200.0, 15.5, 16.0]), 16)
+    np.testing.assert_allclose(beside, np.full((16, 16, 3), PAD_VALUE), atol=1e-4)
 
 
 @pytest.mark.parametrize("shift_x, shift_y", [(-16, 0), (16, 0), (0, -16), (0, 16)])
@@ -502,119 +430,64 @@ def test_padding_begins_at_each_edge(shift_x, shift_y):
     canvas = random_photo(32, 32)
     expected = np.full((64, 64, 3), PAD_VALUE)
     expected[16:48, 16:48] = canvas
-    window = (15.5 + shift_x, 15.5 + shift_y, 32)
+    window = tf.constant([15.5 + shift_x, 15.5 + shift_y, 32.0])
     expected = expected[16 + shift_y : 48 + shift_y, 16 + shift_x : 48 + shift_x]
-    np.testing.assert_allclose(cut(canvas, window, size=32)[0], expected, atol=1e-3)
-
-
-@pytest.mark.parametrize("centre, inside", [(-0.5, slice(32, 64)), (31.5, slice(0, 32)), (15.5, slice(0, 64))])
-def test_padding_begins_half_a_pixel_past_the_last_centre(centre, inside):
-    # Two crop pixels to each canvas pixel: the outer one of the last pixel is still the picture, the next is not.
-    canvas = np.full((32, 32, 3), 10, np.uint8)
-    expected = np.full(64, PAD_VALUE)
-    expected[inside] = 10
-    np.testing.assert_allclose(cut(canvas, (centre, 15.5, 32), size=64)[0, 32, :, 0], expected, atol=1e-3)
-    np.testing.assert_allclose(cut(canvas, (15.5, centre, 32), size=64)[0, :, 32, 0], expected, atol=1e-3)
+    np.testing.assert_allclose(pyramid_of(canvas).crop(window, 32), expected, atol=1e-3)
 
 
 def test_the_smallest_window_stays_among_the_neighbours_of_its_pixel():
     canvas = random_photo(32, 32)
-    window = geometry.crop_windows(tf.constant([12.0, 7.0, 12.0, 7.0]), 1.25)
-    picture = cut(canvas, window, size=9)[0]
+    (window,) = geometry.crop_windows(tf.constant([[12.0, 7.0, 12.0, 7.0]]), 1.25)
+    picture = pyramid_of(canvas).crop(window, 9).numpy()
     neighbours = canvas[6:9, 11:14]
     assert np.all((picture >= neighbours.min(axis=(0, 1)) - 1e-3) & (picture <= neighbours.max(axis=(0, 1)) + 1e-3))
     # Of an odd number of crop pixels the middle one is at the centre.
     np.testing.assert_allclose(picture[4, 4], canvas[7, 12], atol=1e-3)
 
 
-def test_every_garment_of_every_photo_has_its_crop():
-    canvases = np.stack([random_photo(48, 48, seed) for seed in (1, 2)])
-    windows = tf.constant(
-        [[[20, 20, 30], [30, 25, 12], [0, 0, 40]], [[5, 40, 20], [24, 24, 60], [9, 9, 9]]], tf.float32
-    )
-    crops = resampling.crop(tf.constant(canvases), windows, 16)
-    assert crops.shape == (2, 3, 16, 16, 3) and crops.dtype == tf.float32
-    for photo in range(2):
-        for garment in range(3):
-            alone = cut(canvases[photo], windows[photo, garment], size=16)[0]
-            np.testing.assert_allclose(crops[photo, garment], alone, atol=1e-3)
-
-
-def test_one_set_of_windows_serves_every_photo():
-    canvases = tf.constant(np.stack([random_photo(48, 48, seed) for seed in (1, 2)]))
-    windows = tf.constant([[[20, 20, 30], [30, 25, 12]]], tf.float32)
-    shared = resampling.crop(canvases, windows, 16)
-    np.testing.assert_allclose(shared, resampling.crop(canvases, tf.tile(windows, [2, 1, 1]), 16), atol=1e-3)
-
-
-def test_crops_of_no_photos():
-    assert resampling.crop(tf.zeros([0, 32, 32, 3]), tf.zeros([0, 2, 3]), 16).shape == (0, 2, 16, 16, 3)
-
-
-def test_crop_one_is_crop():
-    """The two implementations of one operation, over sizes, windows inside, across and beyond the picture's edges."""
-    random = np.random.default_rng(2)
-    for _ in range(60):
-        size, crop_size = int(random.integers(20, 160)), int(random.integers(8, 100))
-        canvas = random.integers(0, 256, (size, size, 3)).astype(np.uint8)
-        window = np.float32([*random.uniform(-0.3 * size, 1.3 * size, 2), random.uniform(1, 2.5 * size)])
-        found = resampling.crop_one(tf.constant(canvas), tf.constant(window), crop_size)
-        np.testing.assert_allclose(found, cut(canvas, window, size=crop_size)[0], atol=0.02)
-
-
-def test_crop_one_without_averaging_is_the_half_canvas_or_bilinear_sampling():
-    canvas = random_photo(48, 48)
-    found = resampling.crop_one(tf.constant(canvas), geometry.whole_window(48), 24, antialias=False)
-    np.testing.assert_allclose(found, resampling.halve(tf.constant(canvas)[tf.newaxis])[0], atol=0.01)
-    found = resampling.crop_one(tf.constant(canvas), tf.constant([20.3, 25.8, 30.0]), 18, antialias=False)
-    steps = (np.arange(18) - 8.5) * (30 / 18)
-    np.testing.assert_allclose(found, bilinear(canvas, 20.3 + steps, 25.8 + steps), atol=0.02)
-
-
-def test_crop_one_takes_pictures_that_are_not_square():
-    photo = random_photo(40, 70)
-    square = np.full((70, 70, 3), 128, np.uint8)
-    square[:40] = photo
-    for window in ((30.0, 18.0, 20.0), (34.5, 34.5, 70.0), (60.0, 30.0, 50.0)):
-        found = resampling.crop_one(tf.constant(photo), tf.constant(window), 33).numpy()
-        inside = np.arange(33) * window[2] / 33 + window[1] - window[2] / 2 < 38 - window[2] / 33
-        np.testing.assert_allclose(found[inside], cut(square, window, size=33)[0][inside], atol=0.02)
-
-
-def test_crop_one_beside_the_picture_is_padding():
-    for window in ((200.0, 15.0, 16.0), (15.0, -100.0, 16.0)):
-        found = resampling.crop_one(tf.zeros([32, 32, 3], tf.uint8), tf.constant(window), 16)
-        np.testing.assert_array_equal(found, np.full((16, 16, 3), PAD_VALUE))
-
-
-def test_a_dot_lands_where_canvas_to_crop_says_in_many_windows():
-    random = np.random.default_rng(5)
-    size, crop_size, num = 96, 40, 60
+def test_a_dot_lands_where_canvas_to_crop_says_from_either_level():
+    random = np.random.default_rng(6)
+    size, crop_size, num = 96, 32, 30
     dots = random.uniform(30, 66, (num, 2))
-    sides = random.uniform(20, 90, num)
-    # Smooth on the canvas and in the crop, and inside both with four sigma; the windows often reach outside.
+    sides = np.linspace(20, 90, num)
+    assert (sides >= 1.5 * crop_size).any() and (sides < 1.5 * crop_size).any()
     sigmas = 2 * np.maximum(1, sides / crop_size)
     centres = dots + random.uniform(-1, 1, (num, 2)) * (sides / 2 - 4 * sigmas)[:, None]
-    canvases = np.stack([dot(size, *xy, sigma) for xy, sigma in zip(dots, sigmas, strict=True)])
-    windows = tf.constant(np.concatenate([centres, sides[:, None]], axis=1)[:, None], tf.float32)
-    crops = resampling.crop(tf.constant(canvases), windows, crop_size)[:, 0]
-    expected = geometry.canvas_to_crop(tf.constant(dots[:, None, None], tf.float32), windows, crop_size)[:, 0, 0]
+    canvases = [dot(size, *xy, sigma).round().astype(np.uint8) for xy, sigma in zip(dots, sigmas, strict=True)]
+    windows = tf.constant(np.concatenate([centres, sides[:, None]], axis=1), tf.float32)
+    crops = pyramid_of(*canvases).crops(windows, crop_size, tf.range(num))
+    expected = geometry.canvas_to_crop(tf.constant(dots[:, None], tf.float32), windows, crop_size)[:, 0]
     found = np.stack([centroid(crop) for crop in crops])
     assert np.abs(found - expected.numpy()).max() < 0.1
 
 
+def test_no_crops():
+    crops = pyramid_of(random_photo(32, 32)).crops(tf.zeros([0, 3]), 16, tf.zeros([0], tf.int32))
+    assert crops.shape == (0, 16, 16, 3)
+
+
 def test_crop_is_the_same_in_a_dataset():
-    canvases = np.stack([random_photo(48, 48, seed) for seed in range(3)])
-    windows = np.array([[[20, 20, 30], [-3, 50, 64]]] * 3, np.float32)
-    dataset = tf.data.Dataset.from_tensor_slices((canvases, windows)).batch(3)
-    (mapped,) = dataset.map(lambda canvas, window: resampling.crop(canvas, window, 16))
-    np.testing.assert_allclose(mapped, resampling.crop(tf.constant(canvases), tf.constant(windows), 16), atol=1e-4)
+    canvases, window = np.stack([random_photo(48, 48, seed) for seed in range(3)]), tf.constant([20.0, 27.0, 40.0])
+    dataset = tf.data.Dataset.from_tensor_slices(canvases).map(lambda canvas: CanvasPyramid.of(canvas[tf.newaxis]))
+    mapped = list(dataset.map(lambda pyramid: pyramid.crop(window, 16)))
+    for canvas, crop in zip(canvases, mapped, strict=True):
+        np.testing.assert_allclose(crop, pyramid_of(canvas).crop(window, 16), atol=1e-4)
 
 
-def test_crop_runs_in_tflite_with_built_in_operations():
+@pytest.mark.parametrize("side", [11.0, 40.0])
+def test_pyramid_and_crop_run_in_tflite_with_built_in_operations(side):
+    canvases, window = random_photo(48, 48)[np.newaxis], np.float32([20, 27, side])
+
+    def function(canvases, window):
+        return CanvasPyramid.of(canvases).crop_with_builtins(window, 16)
+
+    found = run_in_tflite(function, canvases=canvases, window=window)
+    np.testing.assert_allclose(found, function(tf.constant(canvases), tf.constant(window)), atol=1e-3)
+    np.testing.assert_allclose(found, pyramid_of(canvases[0]).crop(tf.constant(window), 16), atol=0.02)
+
+
+@pytest.mark.parametrize("size", [48, 32, 24])
+def test_detectors_input_runs_in_tflite_with_built_in_operations(size):
     canvases = random_photo(48, 48)[np.newaxis]
-    windows = np.array([[[20, 20, 30], [-3, 50, 64]]], np.float32)
-    found = run_in_tflite(
-        lambda canvases, windows: resampling.crop(canvases, windows, 16), canvases=canvases, windows=windows
-    )
-    np.testing.assert_allclose(found, resampling.crop(tf.constant(canvases), tf.constant(windows), 16), atol=1e-3)
+    found = run_in_tflite(lambda canvases: CanvasPyramid.of(canvases).detector_input(size), canvases=canvases)
+    np.testing.assert_allclose(found, pyramid_of(canvases[0]).detector_input(size), atol=1e-3)

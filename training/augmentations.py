@@ -115,8 +115,7 @@ def _crop_maker(config):
 
     @functools.partial(tf.function, reduce_retracing=True, autograph=False)
     def augment(photo, numbers):
-        photo = pipeline.decode(photo, max_pixels=config.max_pixels)
-        photo = pipeline.to_source(photo, canvas_size=config.canvas_size, always_canvas=False)
+        photo = pipeline.to_canvas(photo, canvas_size=config.canvas_size, max_pixels=config.max_pixels)
         garment = tf.argmax(tf.reduce_any(photo["visibility"] > 0, axis=-1))
         repeated = {
             key: tf.repeat(photo[key][garment][tf.newaxis], tf.size(numbers["scale"]), axis=0)
@@ -135,10 +134,10 @@ def _crop_maker(config):
 
 
 def _crop_tile(crop, keypoints_xy, visibility, garment_type):
-    from cspn_tf.data.samples import Garment
+    from cspn_tf.garment_set import Garments
 
     whole = (0.0, 0.0, crop.shape[1] - 1.0, crop.shape[0] - 1.0)
-    return _tile(crop, [Garment(garment_type, whole, keypoints_xy, visibility)])
+    return _tile(crop, Garments.label(garment_type, whole, keypoints_xy, visibility))
 
 
 # Detector ------------------------------------------------------------------------------------------------------------
@@ -178,12 +177,13 @@ def _image_maker(config):
 def _image_tile(image, boxes_xyxy, garment_types):
     import numpy as np
 
-    from cspn_tf.data.samples import Garment
+    from cspn_tf.garment_set import Garments
     from cspn_tf.garments import NUM_KEYPOINTS
 
-    nowhere, nothing = np.zeros((NUM_KEYPOINTS, 2)), np.zeros(NUM_KEYPOINTS, int)
-    labelled = zip(garment_types, boxes_xyxy, strict=True)
-    return _tile(image, [Garment(kind, box, nowhere, nothing) for kind, box in labelled if kind > 0])
+    num = len(garment_types)
+    nowhere, nothing = np.zeros((num, NUM_KEYPOINTS, 2)), np.zeros((num, NUM_KEYPOINTS))
+    garments = Garments(garment_types, boxes_xyxy, nowhere, visibility=nothing)
+    return _tile(image, garments[garments.types > 0])
 
 
 # Both ----------------------------------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ def _tile(pixels, garments):
     from cspn_tf import drawing
 
     picture = Image.fromarray((pixels + 0.5).clip(0, 255).astype("uint8"))
-    return drawing.draw_truth(picture, garments, scale=TILE_SIZE / pixels.shape[0])
+    return drawing.draw_garments(picture, garments, scale=TILE_SIZE / pixels.shape[0])
 
 
 def _sheet(tiles, columns, num_rows):

@@ -24,7 +24,7 @@ from cspn_tf.machine import describe_machine
 
 NETWORKS = ("keypoints", "detector")
 # The stages of a pipeline in their order; "whole" is what training gets, in batches.
-STAGES = ("read", "decode", "canvas", "crop", "augment", "targets", "whole")
+STAGES = ("read", "canvas", "crop", "augment", "targets", "whole")
 STEP = "training step"
 UNITS = {"keypoints": "garments", "detector": "photos"}
 _SEED = 1
@@ -147,30 +147,25 @@ def stage_datasets(network, data_dir, config, batch_size, augment) -> dict:
     return {**datasets, "whole": whole}
 
 
-def _first_steps(config, augment):
+def _to_canvas(config):
     from cspn_tf.data import pipeline
 
-    return {
-        "decode": functools.partial(pipeline.decode, max_pixels=config.max_pixels),
-        "canvas": functools.partial(pipeline.to_source, canvas_size=config.canvas_size, always_canvas=not augment),
-    }
+    return functools.partial(pipeline.to_canvas, canvas_size=config.canvas_size, max_pixels=config.max_pixels)
 
 
 def _keypoint_chains(config, augment):
     """Return functions of an example that do the work up to each stage but the first and the last."""
     from cspn_tf.data import pipeline
 
-    steps = _first_steps(config, augment)
-    size = config.keypoints.crop_size
+    to_canvas, size = _to_canvas(config), config.keypoints.crop_size
 
     def crops(augment):
         garment_steps = pipeline.garment_steps(config, augment=augment)
         return functools.partial(pipeline.to_crops, steps=garment_steps, crop_size=size)
 
-    chains = {"decode": pipeline.chain(steps["decode"]), "canvas": pipeline.chain(*steps.values())}
-    chains["crop"] = pipeline.chain(*steps.values(), crops(augment=False))
+    chains = {"canvas": pipeline.chain(to_canvas), "crop": pipeline.chain(to_canvas, crops(augment=False))}
     if augment:
-        chains["augment"] = pipeline.chain(*steps.values(), crops(augment=True))
+        chains["augment"] = pipeline.chain(to_canvas, crops(augment=True))
     return {**chains, "targets": pipeline.keypoint_chain(config, augment=augment)}
 
 
@@ -178,15 +173,11 @@ def _detector_chains(config, augment):
     """Return what `_keypoint_chains` does, for the detector."""
     from cspn_tf.data import pipeline
 
-    steps = _first_steps(config, augment)
-    whole = functools.partial(pipeline.choose_whole_canvas, canvas_size=config.canvas_size)
-    cut = functools.partial(
-        pipeline.to_detector_input, canvas_size=config.canvas_size, input_size=config.detector.input_size
-    )
-    chains = {"decode": pipeline.chain(steps["decode"]), "canvas": pipeline.chain(*steps.values())}
-    chains["crop"] = pipeline.chain(*steps.values(), whole, cut)
+    to_canvas = _to_canvas(config)
+    resize = functools.partial(pipeline.to_detector_input, input_size=config.detector.input_size)
+    chains = {"canvas": pipeline.chain(to_canvas), "crop": pipeline.chain(to_canvas, resize)}
     if augment:
-        chains["augment"] = pipeline.chain(*steps.values(), *pipeline.detector_augmentation(config))
+        chains["augment"] = pipeline.chain(to_canvas, *pipeline.detector_augmentation(config))
     return {**chains, "targets": pipeline.detector_chain(config, augment=augment)}
 
 

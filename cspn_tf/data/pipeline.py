@@ -1,9 +1,9 @@
 """From TFRecords to batches for training and evaluation, one builder for each network.
 
 An example is a dict; a step is a function from dict to dict whose docstring says which keys it needs, adds and
-changes. Up to the crop and the detector's input, training and evaluation run what inference runs:
-`cspn_tf.decoding` and `cspn_tf.geometry`. Steps work on one photo or one garment, so that what only some examples
-draw costs nothing for the others; the cores share the photos, not the work on one.
+changes. Up to the crop and the detector's input, training and evaluation run what inference runs, `read_photo` and
+`CanvasPyramid` of `cspn_tf.resampling`. Steps work on one photo or one garment, so that what only some examples draw
+costs nothing for the others; the cores share the photos, not the work on one.
 
 Randomness comes from (seed, epoch, place in the epoch) alone: neither the number of cores nor where a run was
 interrupted changes what is seen.
@@ -21,8 +21,8 @@ from cspn_tf import geometry, resampling
 from cspn_tf.console import UserError
 from cspn_tf.data.augmentation import boxes, camera, colour, deformation, draws, flip, occlusion
 from cspn_tf.data.tfrecords import parse_example, read_manifest, shard_paths
-from cspn_tf.decoding import decode_photo
 from cspn_tf.garments import NUM_KEYPOINTS
+from cspn_tf.resampling import CanvasPyramid
 
 # Rows of the detector's labels; a photo with more garments keeps the largest.
 MAX_LABELLED_GARMENTS = 16
@@ -81,17 +81,8 @@ def detector_chain(config, *, augment):
         A function from example to (image, labels), as `detector_dataset` without the batch.
     """
     size = config.detector.input_size
-    steps = [
-        functools.partial(decode, max_pixels=config.max_pixels),
-        functools.partial(to_source, canvas_size=config.canvas_size, always_canvas=not augment),
-    ]
-    if augment:
-        steps += detector_augmentation(config)
-    else:
-        steps += [
-            functools.partial(choose_whole_canvas, canvas_size=config.canvas_size),
-            functools.partial(to_detector_input, canvas_size=config.canvas_size, input_size=size),
-        ]
+    steps = [functools.partial(to_canvas, canvas_size=config.canvas_size, max_pixels=config.max_pixels)]
+    steps += detector_augmentation(config) if augment else [functools.partial(to_detector_input, input_size=size)]
     # Boxes are clipped when they have their final places, so that only what the picture shows is clipped.
     steps += [functools.partial(to_detector_labels, input_size=size)]
     steps += [lambda example: (example["image"], {key: example[key] for key in ("boxes_xyxy", "garment_types")})]
@@ -99,11 +90,11 @@ def detector_chain(config, *, augment):
 
 
 def detector_augmentation(config):
-    """Return the steps that cut the detector's input out of a photo's source and change it at random."""
+    """Return the steps that cut the detector's input out of a photo's canvas and change it at random."""
     return [
-        # The window is chosen before the one resampling, so that a close-up is cut at full resolution.
+        # The window is chosen before the one resampling, so that a close-up has the detail of the whole canvas.
         functools.partial(boxes.random_window, canvas_size=config.canvas_size),
-        functools.partial(to_detector_input, canvas_size=config.canvas_size, input_size=config.detector.input_size),
+        functools.partial(cut_detector_input, input_size=config.detector.input_size),
         flip.flip_image,
         *_looks("image"),
     ]
@@ -157,8 +148,7 @@ def keypoint_chain(config, *, augment):
     """
     size = config.keypoints.crop_size
     steps = [
-        functools.partial(decode, max_pixels=config.max_pixels),
-        functools.partial(to_source, canvas_size=config.canvas_size, always_canvas=not augment),
+        functools.partial(to_canvas, canvas_size=config.canvas_size, max_pixels=config.max_pixels),
         functools.partial(to_crops, steps=garment_steps(config, augment), crop_size=size),
         describe_garments,
         functools.partial(to_targets, crop_size=size),
@@ -323,11 +313,9 @@ def label_configurations(data_dir, split, config):
 
     def run(example):
         height, width = tf.unstack(example["photo_size"])
-        transform = geometry.letterbox_transform(height, width, config.canvas_size)
-        corners = geometry.photo_to_canvas(geometry.boxes_to_corners(example["boxes_xyxy_photo"]), transform)
-        windows = geometry.keypoint_windows(geometry.corners_to_boxes(corners), config)
-        points = geometry.photo_to_canvas(example["keypoints_xy_photo"], transform[tf.newaxis])
-        points = geometry.canvas_to_crop(points, windows, size)
+        labels = labels_on_canvas(example, geometry.letterbox_transform(height, width, config.canvas_size))
+        windows = geometry.keypoint_windows(labels["boxes_xyxy_canvas"], config)
+        points = geometry.canvas_to_crop(labels["keypoints_xy_canvas"], windows, size)
         targets = to_targets({"keypoints_xy_crop": points, "visibility": example["visibility"]}, crop_size=size)
         return geometry.crop_to_unit(points, size), targets["targets"][..., 2]
 
@@ -367,68 +355,36 @@ def _finish(batches, data_dir, split, batch_size, what, training):
 # Steps on one photo --------------------------------------------------------------------------------------------------
 
 
-def decode(example, *, max_pixels):
-    """Decode the photo. One that does not decode stops the run: `training.prepare` decoded them all.
+def to_canvas(example, *, canvas_size, max_pixels):
+    """Read the photo to its canvas, as inference does, and take the labels along.
+
+    A photo that does not decode stops the run: `training.prepare` decoded them all.
 
     Needs:
         photo_bytes, photo_name: scalar strings.
-
-    Adds:
-        photo: uint8 `(H, W, 3)`, as displayed.
-    """
-    photo, _, status = decode_photo(example["photo_bytes"], max_pixels)
-    message = ["photo", example["photo_name"], "does not decode: status", status, "(see cspn_tf.decoding)"]
-    with tf.control_dependencies([tf.debugging.Assert(tf.equal(status, 0), message)]):
-        return {**example, "photo": tf.identity(photo)}
-
-
-def to_source(example, *, canvas_size, always_canvas):
-    """Letterbox the labels, and choose what crops and the detector's input are cut out of.
-
-    That is the canvas, as in inference, or, where that would only enlarge or shift the photo and `always_canvas` is
-    not set, the photo itself with the canvas's padding around it: it saves a resampling, and its time, and shows what
-    the canvas would show. A photo that the canvas shrinks goes over it, or training would see finer detail than there
-    is in use.
-
-    Needs:
-        photo: uint8 `(H, W, 3)`.
         boxes_xyxy_photo: float32 `(G, 4)`.
         keypoints_xy_photo: float32 `(G, 8, 2)`.
 
     Adds:
+        pyramid: `CanvasPyramid` of the one canvas.
         transform: float32 `(3,)`, photo to canvas, of `geometry.letterbox_transform`.
         boxes_xyxy_canvas: float32 `(G, 4)`.
         keypoints_xy_canvas: float32 `(G, 8, 2)`.
-        source: uint8 `(H, W, 3)`, the padded photo or the canvas.
-        source_transform: float32 `(3,)`, source to canvas.
     """
-    photo = example["photo"]
-    height, width = tf.unstack(tf.shape(photo)[:2])
-    transform = geometry.letterbox_transform(height, width, canvas_size)
+    canvas, transform, _, status = resampling.read_photo(example["photo_bytes"], canvas_size, max_pixels)
+    message = ["photo", example["photo_name"], "does not decode: status", status, "(see cspn_tf.decoding)"]
+    with tf.control_dependencies([tf.debugging.Assert(tf.equal(status, 0), message)]):
+        canvas = tf.identity(canvas)
+    return {**example, "pyramid": CanvasPyramid.of(canvas[tf.newaxis]), **labels_on_canvas(example, transform)}
 
-    def canvas():
-        return resampling.letterbox(photo, canvas_size)[0], tf.constant([1.0, 0.0, 0.0])
 
-    def padded_photo():
-        pad_yx = (tf.maximum(height, width) - [height, width] + 1) // 2
-        padding = tf.stack([pad_yx[0], pad_yx[0], pad_yx[1], pad_yx[1], 0, 0])
-        source = tf.pad(photo, tf.reshape(padding, [3, 2]), constant_values=int(geometry.PAD_VALUE))
-        offset_xy = transform[1:] - transform[0] * tf.cast(pad_yx[::-1], tf.float32)
-        return source, tf.concat([transform[:1], offset_xy], axis=0)
-
-    if always_canvas:
-        source, source_transform = canvas()
-    else:
-        is_shrunk = tf.maximum(height, width) > canvas_size
-        source, source_transform = tf.cond(is_shrunk, canvas, padded_photo)
+def labels_on_canvas(example, transform):
+    """Return the labels of a photo on its canvas: what `to_canvas` adds besides the pyramid."""
     corners = geometry.photo_to_canvas(geometry.boxes_to_corners(example["boxes_xyxy_photo"]), transform)
     return {
-        **example,
         "transform": transform,
         "boxes_xyxy_canvas": geometry.corners_to_boxes(corners),
         "keypoints_xy_canvas": geometry.photo_to_canvas(example["keypoints_xy_photo"], transform[tf.newaxis]),
-        "source": source,
-        "source_transform": source_transform,
     }
 
 
@@ -452,42 +408,46 @@ def add_draws(example, *, seed, what):
     return {**example, "draws": numbers}
 
 
-def choose_whole_canvas(example, *, canvas_size):
-    """Let the detector see the whole canvas; `boxes.random_window` is the random counterpart.
+def to_detector_input(example, *, input_size):
+    """Make the detector's input of the whole canvas; `cut_detector_input` is the random counterpart.
 
     Needs:
-        garment_types: int32 `(G,)`.
-
-    Adds:
-        window: float32 `(3,)`.
-        kept: bool `(G,)`, all true.
-    """
-    kept = tf.ones_like(example["garment_types"], tf.bool)
-    return {**example, "window": geometry.whole_window(canvas_size), "kept": kept}
-
-
-def to_detector_input(example, *, canvas_size, input_size):
-    """Cut the detector's input out of the source as `resampling.resize_canvases` would, and take the boxes along.
-
-    Needs:
-        source, source_transform: of `to_source`.
-        window: float32 `(3,)`, canvas pixels.
+        pyramid: of `to_canvas`.
         boxes_xyxy_canvas: float32 `(G, 4)`.
+        garment_types: int32 `(G,)`.
 
     Adds:
         image: float32 `(D, D, 3)`, 0 to 255.
         boxes_xyxy: float32 `(G, 4)`, pixels of the image; they may reach beyond it.
+        kept: bool `(G,)`, all true.
+    """
+    pyramid = example["pyramid"]
+    return {
+        **example,
+        "image": pyramid.detector_input(input_size)[0],
+        "boxes_xyxy": _boxes_in_window(example, geometry.whole_window(pyramid.size), input_size),
+        "kept": tf.ones_like(example["garment_types"], tf.bool),
+    }
+
+
+def cut_detector_input(example, *, input_size):
+    """Cut the detector's input out of the canvas.
+
+    Needs:
+        pyramid, boxes_xyxy_canvas: of `to_canvas`.
+        window: float32 `(3,)`, canvas pixels, of `boxes.random_window`.
+
+    Adds:
+        image, boxes_xyxy: as `to_detector_input`.
     """
     window = example["window"]
-    antialias = canvas_size > 2 * input_size
-    image = resampling.crop_one(example["source"], _in_source(example, window), input_size, antialias)
+    image = example["pyramid"].crop(window, input_size)
+    return {**example, "image": image, "boxes_xyxy": _boxes_in_window(example, window, input_size)}
+
+
+def _boxes_in_window(example, window, input_size):
     corners = geometry.boxes_to_corners(example["boxes_xyxy_canvas"])
-    boxes_xyxy = geometry.corners_to_boxes(geometry.canvas_to_crop(corners, window, input_size))
-    return {**example, "image": image, "boxes_xyxy": boxes_xyxy}
-
-
-def _in_source(example, window):
-    return geometry.canvas_windows_to_photo(window[tf.newaxis], example["source_transform"])[0]
+    return geometry.corners_to_boxes(geometry.canvas_to_crop(corners, window, input_size))
 
 
 def to_detector_labels(example, *, input_size):
@@ -518,7 +478,7 @@ def to_crops(example, *, steps, crop_size):
     """Run the steps on one garment for each garment of the photo.
 
     Needs:
-        source, source_transform, keypoints_xy_canvas, boxes_xyxy_canvas: of `to_source`.
+        pyramid, keypoints_xy_canvas, boxes_xyxy_canvas: of `to_canvas`.
         visibility: int32 `(G, 8)`.
         draws: of G garments, where a step needs them.
 
@@ -536,10 +496,9 @@ def to_crops(example, *, steps, crop_size):
         "visibility": example["visibility"],
         **({"draws": example["draws"]} if "draws" in example else {}),
     }
-    of_photo = {key: example[key] for key in ("source", "source_transform")}
     run = chain(*steps, keep=("window", "crop", "keypoints_xy_crop", "visibility"))
     garments = tf.map_fn(
-        lambda garment: run({**garment, **of_photo}),
+        lambda garment: run({**garment, "pyramid": example["pyramid"]}),
         of_garment,
         fn_output_signature={
             "window": tf.TensorSpec([3], tf.float32),
@@ -567,10 +526,10 @@ def to_window(example, *, config):
 
 
 def cut_garment(example, *, crop_size):
-    """Cut a garment's crop out of its source; `deformation.cut_garment` is the random counterpart.
+    """Cut a garment's crop out of its canvas; `deformation.cut_garment` is the random counterpart.
 
     Needs:
-        source, source_transform: of `to_source`.
+        pyramid: of `to_canvas`.
         window: float32 `(3,)`, canvas pixels.
         keypoints_xy_canvas: float32 `(8, 2)`.
 
@@ -581,7 +540,7 @@ def cut_garment(example, *, crop_size):
     window = example["window"]
     return {
         **example,
-        "crop": resampling.crop_one(example["source"], _in_source(example, window), crop_size),
+        "crop": example["pyramid"].crop(window, crop_size),
         "keypoints_xy_crop": geometry.canvas_to_crop(example["keypoints_xy_canvas"], window, crop_size),
     }
 

@@ -21,10 +21,10 @@ from cspn_tf.config import Config
 from cspn_tf.console import UserError
 from cspn_tf.garments import NUM_KEYPOINTS
 from cspn_tf.inference.frozen import freeze
-from cspn_tf.inference.photo_inputs import read_photo
 from cspn_tf.inference.photo_outputs import clip_points, mask_absent, outputs_on_photos
 from cspn_tf.models import checkpoints
 from cspn_tf.models.keypoint_networks import decode_prediction, prediction_network
+from cspn_tf.resampling import CanvasPyramid
 
 # A network with more weights keeps them as variables: each graph that is made of a constant holds it once more, and
 # what a large network saves by constants is little beside its multiplications.
@@ -110,13 +110,12 @@ class GarmentPipeline(tf.Module):
         images, crops = [], []
         for first in range(0, len(image_bytes), _EXAMPLES_AT_ONCE):
             canvases = self.read_photos(tf.constant(image_bytes[first : first + _EXAMPLES_AT_ONCE]))[0]
-            halves = resampling.halve(canvases)
-            images.append(resampling.resize_canvases(canvases, halves, self.config.detector.input_size))
-            boxes, classes, _ = self.detect_on_canvas(canvases, halves)
+            pyramid = CanvasPyramid.of(canvases)
+            images.append(pyramid.detector_input(self.config.detector.input_size))
+            boxes, classes, _ = self.detect_on_canvas(pyramid)
             rows = tf.cast(tf.where(classes > 0), tf.int32)
             windows = geometry.keypoint_windows(tf.gather_nd(boxes, rows), self.config)
-            crop_size = self.config.keypoints.crop_size
-            crops.append(resampling.crop_canvases(canvases, halves, rows[:, 0], windows, crop_size))
+            crops.append(pyramid.crops(windows, self.config.keypoints.crop_size, rows[:, 0]))
         examples = {"detector": np.concatenate(images), "keypoints": np.concatenate(crops)}
         if not len(examples["keypoints"]):
             raise UserError(f"no garment was found on the {len(image_bytes)} photos whose values 8 bits are to cover")
@@ -209,16 +208,15 @@ class GarmentPipeline(tf.Module):
         """
         canvas, transform, image_size, _ = self._read_photo(photo_bytes)
         photo_of_box = tf.zeros([tf.shape(boxes_xyxy_photo)[0]], tf.int32)
-        frames = (canvas[tf.newaxis], transform[tf.newaxis], image_size[tf.newaxis])
+        frames = (CanvasPyramid.of(canvas[tf.newaxis]), transform[tf.newaxis], image_size[tf.newaxis])
         return self.keypoints_in_photo_boxes(*frames, photo_of_box, boxes_xyxy_photo, garment_types)
 
-    def keypoints_in_photo_boxes(
-        self, canvases, transforms, image_sizes, photo_of_box, boxes_xyxy_photo, garment_types
-    ):
+    def keypoints_in_photo_boxes(self, pyramid, transforms, image_sizes, photo_of_box, boxes_xyxy_photo, garment_types):
         """Find keypoints in boxes that are known, of photos that `read_photos` has read.
 
         Args:
-            canvases, transforms, image_sizes: of `read_photos`.
+            pyramid: `CanvasPyramid` of the canvases.
+            transforms, image_sizes: of `read_photos`.
             photo_of_box: int32 `(G,)`, the photo of each box, G at least 1.
             boxes_xyxy_photo, garment_types: as in `_keypoints_in_boxes`.
 
@@ -228,8 +226,7 @@ class GarmentPipeline(tf.Module):
         transforms = tf.gather(transforms, photo_of_box)
         corners = geometry.photo_to_canvas(geometry.boxes_to_corners(boxes_xyxy_photo[:, tf.newaxis]), transforms)
         boxes_xyxy_canvas = geometry.corners_to_boxes(corners)[:, 0]
-        halves = resampling.halve(canvases)
-        keypoints_xy, scores = self._keypoints_of_rows(canvases, halves, photo_of_box, boxes_xyxy_canvas)
+        keypoints_xy, scores = self._keypoints_of_rows(pyramid, photo_of_box, boxes_xyxy_canvas)
         limits = tf.gather(image_sizes, photo_of_box)[:, tf.newaxis]
         keypoints_xy = clip_points(geometry.canvas_to_photo(keypoints_xy, transforms), limits)
         return mask_absent(keypoints_xy, scores, garment_types)
@@ -248,7 +245,7 @@ class GarmentPipeline(tf.Module):
         return _map_photos(self._read_photo, image_bytes, "image_bytes", self.config.canvas_size)
 
     def _read_photo(self, photo_bytes):
-        return read_photo(photo_bytes, self.config.canvas_size, self.config.max_pixels)
+        return resampling.read_photo(photo_bytes, self.config.canvas_size, self.config.max_pixels)
 
     def _take_photo(self, photo):
         canvas, transform = resampling.letterbox(photo, self.config.canvas_size)
@@ -271,15 +268,14 @@ class GarmentPipeline(tf.Module):
         Raises:
             ValueError: if B is static and not 1.
         """
-        halves = resampling.halve(canvases)
-        return self.keypoints_on_canvas(canvases, halves, *self.detect_on_canvas(canvases, halves))
+        pyramid = CanvasPyramid.of(canvases)
+        return self.keypoints_on_canvas(pyramid, *self.detect_on_canvas(pyramid))
 
-    def detect_on_canvas(self, canvases, halves):
+    def detect_on_canvas(self, pyramid):
         """Find garments on canvases.
 
         Args:
-            canvases: uint8 `(B, S, S, 3)`.
-            halves: float32 `(B, S / 2, S / 2, 3)`, of `resampling.halve`.
+            pyramid: `CanvasPyramid` of B canvases.
 
         Returns:
             boxes: float32 `(B, N, 4)`, canvas pixels; anything where a row is padding.
@@ -287,34 +283,31 @@ class GarmentPipeline(tf.Module):
             scores: float32 `(B, N)`.
         """
         size, input_size = self.config.canvas_size, self.config.detector.input_size
-        boxes, classes, scores = self.detect(resampling.resize_canvases(canvases, halves, input_size))
+        boxes, classes, scores = self.detect(pyramid.detector_input(input_size))
         corners = geometry.crop_to_canvas(geometry.boxes_to_corners(boxes), geometry.whole_window(size), input_size)
         boxes = geometry.clip_boxes(geometry.corners_to_boxes(corners), size, size)
-        rows = [canvases.shape[0], self.config.detector.max_garments]
+        rows = [pyramid.canvases.shape[0], self.config.detector.max_garments]
         return tf.ensure_shape(boxes, [*rows, 4]), tf.ensure_shape(classes, rows), tf.ensure_shape(scores, rows)
 
-    def keypoints_on_canvas(self, canvases, halves, boxes, classes, scores):
+    def keypoints_on_canvas(self, pyramid, boxes, classes, scores):
         """Find the keypoints of garments that `detect_on_canvas` found; returns what `garments_on_canvas` does."""
-        if canvases.shape[0] not in (None, 1):
-            raise ValueError(
-                f"a static batch must be 1 canvas, received {canvases.shape[0]}; leave the size open: None"
-            )
+        num_photos = pyramid.canvases.shape[0]
+        if num_photos not in (None, 1):
+            raise ValueError(f"a static batch must be 1 canvas, received {num_photos}; leave the size open: None")
         num_rows = boxes.shape[1]
         real = classes > 0
         flat_boxes = tf.reshape(boxes, [-1, 4])
         num_flat = tf.shape(flat_boxes)[0]
-        if canvases.shape[0] is None:
+        if num_photos is None:
             rows = tf.cast(tf.where(tf.reshape(real, [-1]))[:, 0], tf.int32)
             # A network cannot run on no crops at all; where there is no garment it looks at one row of padding.
             rows = tf.cond(tf.size(rows) > 0, lambda: rows, lambda: tf.zeros([1], tf.int32))
-            keypoints, keypoint_scores = self._keypoints_of_rows(
-                canvases, halves, rows // num_rows, tf.gather(flat_boxes, rows)
-            )
+            keypoints, keypoint_scores = self._keypoints_of_rows(pyramid, rows // num_rows, tf.gather(flat_boxes, rows))
             keypoints = tf.scatter_nd(rows[:, tf.newaxis], keypoints, [num_flat, NUM_KEYPOINTS, 2])
             keypoint_scores = tf.scatter_nd(rows[:, tf.newaxis], keypoint_scores, [num_flat, NUM_KEYPOINTS])
         else:
             num_found = tf.reduce_sum(tf.cast(real, tf.int32))
-            keypoints, keypoint_scores = self._keypoints_one_by_one(canvases, halves, flat_boxes, num_found)
+            keypoints, keypoint_scores = self._keypoints_one_by_one(pyramid, flat_boxes, num_found)
         keypoints, keypoint_scores = mask_absent(
             tf.reshape(
                 tf.clip_by_value(keypoints, 0.0, self.config.canvas_size - 1.0), [-1, num_rows, NUM_KEYPOINTS, 2]
@@ -331,11 +324,11 @@ class GarmentPipeline(tf.Module):
             "keypoint_scores": keypoint_scores,
         }
 
-    def _keypoints_of_rows(self, canvases, halves, photo_of_row, boxes_xyxy_canvas):
+    def _keypoints_of_rows(self, pyramid, photo_of_row, boxes_xyxy_canvas):
         """Find the keypoints of garments, all at once.
 
         Args:
-            canvases, halves: as `detect_on_canvas` takes them.
+            pyramid: `CanvasPyramid` of the canvases.
             photo_of_row: int32 `(M,)`, the canvas of each garment.
             boxes_xyxy_canvas: float32 `(M, 4)`.
 
@@ -344,15 +337,14 @@ class GarmentPipeline(tf.Module):
             keypoint_scores: float32 `(M, 8)`.
         """
         windows = geometry.keypoint_windows(boxes_xyxy_canvas, self.config)
-        crop_size = self.config.keypoints.crop_size
-        crops = resampling.crop_canvases(canvases, halves, photo_of_row, windows, crop_size)
+        crops = pyramid.crops(windows, self.config.keypoints.crop_size, photo_of_row)
         return self._keypoints_of_crops(crops, windows)
 
-    def _keypoints_one_by_one(self, canvases, halves, boxes_xyxy_canvas, num_found):
+    def _keypoints_one_by_one(self, pyramid, boxes_xyxy_canvas, num_found):
         """Find the keypoints of the first garments of one photo, one after another, in static shapes.
 
         Args:
-            canvases, halves: of one photo.
+            pyramid: `CanvasPyramid` of one canvas.
             boxes_xyxy_canvas: float32 `(N, 4)`.
             num_found: int32 scalar, how many of them to look at.
 
@@ -362,14 +354,12 @@ class GarmentPipeline(tf.Module):
         """
         num_rows = boxes_xyxy_canvas.shape[0]
         windows = geometry.keypoint_windows(boxes_xyxy_canvas, self.config)
-        crop_size = self.config.keypoints.crop_size
-        # Reshaping costs nothing; TensorFlow Lite would copy a slice pixel by pixel.
-        pictures = (tf.cast(canvases, tf.float32), halves)
-        canvas, half = (tf.reshape(picture, picture.shape[1:]) for picture in pictures)
+        # Cast outside the loop, and so once a photo.
+        pyramid = pyramid._replace(canvases=tf.cast(pyramid.canvases, tf.float32))
 
         def find_next(row, keypoints, scores):
             window = tf.gather(windows, row)
-            cut = resampling.crop_canvas(canvas, half, window, crop_size)
+            cut = pyramid.crop_with_builtins(window, self.config.keypoints.crop_size)
             found, found_scores = self._keypoints_of_crops(cut[tf.newaxis], window[tf.newaxis])
             here = tf.one_hot(row, num_rows)[:, tf.newaxis]
             return row + 1, keypoints + here[..., tf.newaxis] * found, scores + here * found_scores

@@ -8,11 +8,11 @@ Letters in shapes: B photos, N rows of the outputs, G garments of a photo, S the
 import numpy as np
 import tensorflow as tf
 
-from cspn_tf import resampling
 from cspn_tf.contract import OUTPUTS
 from cspn_tf.inference.photo_outputs import outputs_on_photos
 from cspn_tf.inference.pipeline import GarmentPipeline
 from cspn_tf.models import checkpoints
+from cspn_tf.resampling import CanvasPyramid
 
 
 class SharedDetector:
@@ -72,9 +72,11 @@ class _Network:
 
     def __init__(self, pipeline):
         size, rows = pipeline.config.canvas_size, pipeline.config.detector.max_garments
-        canvases = tf.TensorSpec([None, size, size, 3], tf.uint8)
+        pyramid = CanvasPyramid(
+            tf.TensorSpec([None, size, size, 3], tf.uint8), tf.TensorSpec([None, size // 2, size // 2, 3], tf.float32)
+        )
         transforms, image_sizes = tf.TensorSpec([None, 3], tf.float32), tf.TensorSpec([None, 2], tf.int32)
-        per_photo = (canvases, transforms, image_sizes, tf.TensorSpec([None], tf.int32))
+        per_photo = (pyramid, transforms, image_sizes, tf.TensorSpec([None], tf.int32))
         found = (
             tf.TensorSpec([None, rows, 4], tf.float32),
             tf.TensorSpec([None, rows], tf.int32),
@@ -82,18 +84,17 @@ class _Network:
         )
 
         def detect(image_bytes):
-            frames = pipeline.read_photos(image_bytes)
-            return frames, pipeline.detect_on_canvas(frames[0], resampling.halve(frames[0]))
+            canvases, *frames = pipeline.read_photos(image_bytes)
+            pyramid = CanvasPyramid.of(canvases)
+            return (pyramid, *frames), pipeline.detect_on_canvas(pyramid)
 
         def finish(frames, detections):
-            canvases, *rest = frames
-            return outputs_on_photos(
-                pipeline.keypoints_on_canvas(canvases, resampling.halve(canvases), *detections), *rest
-            )
+            pyramid, *rest = frames
+            return outputs_on_photos(pipeline.keypoints_on_canvas(pyramid, *detections), *rest)
 
         boxes = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, 4], tf.float32), tf.TensorSpec([None], tf.int32))
         self.detect = tf.function(detect, input_signature=[tf.TensorSpec([None], tf.string)])
         self.finish = tf.function(finish, input_signature=[per_photo, found])
         self.in_boxes = tf.function(
-            pipeline.keypoints_in_photo_boxes, input_signature=[canvases, transforms, image_sizes, *boxes]
+            pipeline.keypoints_in_photo_boxes, input_signature=[pyramid, transforms, image_sizes, *boxes]
         )

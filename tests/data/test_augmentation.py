@@ -114,11 +114,12 @@ def augmenter():
     """The steps of training on the garments of the marked photo, as one traced function of their draws."""
     steps = pipeline.garment_steps(preset("tiny"), augment=True)
     example = {
-        "photo": tf.constant(marked_photo()),
+        "photo_bytes": tf.io.encode_png(marked_photo()),
+        "photo_name": tf.constant("marked.png"),
         "boxes_xyxy_photo": tf.constant([BOX]),
         "keypoints_xy_photo": tf.constant(POINTS[np.newaxis]),
     }
-    example = pipeline.to_source(example, canvas_size=CANVAS, always_canvas=False)
+    example = pipeline.to_canvas(example, canvas_size=CANVAS, max_pixels=10**6)
     visibility = tf.constant([[2, 2, 1, 2, 2, 1, 2, 2]])
 
     @tf.function(autograph=False)

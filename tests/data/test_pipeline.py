@@ -14,8 +14,10 @@ from cspn_tf.console import UserError
 from cspn_tf.data import pipeline, shards, tfrecords
 from cspn_tf.data.augmentation import boxes as box_errors
 from cspn_tf.data.augmentation import camera, colour, deformation, draws, flip, occlusion
-from cspn_tf.data.samples import Garment, Sample
+from cspn_tf.data.samples import Sample
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GarmentType, Variation, Visibility
+from cspn_tf.resampling import CanvasPyramid
 
 CONFIG = preset("tiny")
 CANVAS, INPUT, CROP = CONFIG.canvas_size, CONFIG.detector.input_size, CONFIG.keypoints.crop_size
@@ -48,7 +50,7 @@ def garment_in(box, garment_type, **visibility):
         codes[int(slot[-1])] = code
     keypoints = np.stack([xs, ys], axis=-1).astype(np.float32)
     keypoints[codes <= 0] = 0.0
-    return Garment(garment_type, tuple(map(float, box)), keypoints, codes, Variation.NORMAL_POSE)
+    return Garments.label(garment_type, box, keypoints, codes, Variation.NORMAL_POSE)
 
 
 def write_photos(folder, split, num):
@@ -63,10 +65,10 @@ def write_photos(folder, split, num):
             hidden = {"slot0": Visibility.ABSENT, "slot3": Visibility.CUT_OFF, "slot5": Visibility.OCCLUDED}
             garments.append(garment_in(small, GarmentType.UPPER_BODY, **hidden))
         # Markers of the second garment would lie on those of the first.
-        photo = photo_of(height, width, [box], [garments[0].keypoints_xy])
+        photo = photo_of(height, width, [box], garments[0].keypoints_xy)
         path = folder / f"{split}-{index}.png"
         Image.fromarray(photo).save(path)
-        samples.append(Sample(path.name, split, tuple(garments), f"list.txt:{index + 1}", str(path)))
+        samples.append(Sample(path.name, split, Garments.concatenate(garments), f"list.txt:{index + 1}", str(path)))
     return samples
 
 
@@ -141,15 +143,14 @@ def test_evaluation_feeds_what_resampling_cuts_and_nothing_random(data, evaluate
         example = tfrecords.parse_example(record)
         photo = tf.io.decode_png(example["photo_bytes"], channels=3)
         canvas, transform = resampling.letterbox(photo, CANVAS)
-        resized = resampling.resize_canvases(canvas[tf.newaxis], resampling.halve(canvas[tf.newaxis]), INPUT)
-        np.testing.assert_allclose(image, resized[0], atol=0.01)
+        pyramid = CanvasPyramid.of(canvas[tf.newaxis])
+        np.testing.assert_allclose(image, pyramid.detector_input(INPUT)[0], atol=0.01)
         corners = geometry.photo_to_canvas(geometry.boxes_to_corners(example["boxes_xyxy_photo"]), transform)
         windows = geometry.crop_windows(geometry.corners_to_boxes(corners), CONFIG.keypoints.crop_margin)
         rows = joined(evaluated_garments, "photo_names") == example["photo_name"].numpy()
         np.testing.assert_allclose(joined(evaluated_garments, "windows")[rows], windows, atol=1e-4)
         for crop, window in zip(joined(evaluated_garments, "crops")[rows], windows, strict=True):
-            expected = resampling.crop(canvas[tf.newaxis], window[tf.newaxis, tf.newaxis], CROP)[0, 0]
-            np.testing.assert_allclose(crop, expected, atol=0.01)
+            np.testing.assert_allclose(crop, pyramid.crop(window, CROP), atol=0.01)
 
 
 def test_evaluation_targets_map_back_to_the_photo(evaluated_garments):
@@ -273,7 +274,7 @@ def with_photo(folder, index, garments, split="train"):
     """Write a photo of 60 x 50 and return its sample."""
     path = folder / f"photo-{index}.png"
     Image.fromarray(np.random.default_rng(index).integers(0, 255, (6, 5, 3), np.uint8)).resize((50, 60)).save(path)
-    return Sample(path.name, split, tuple(garments), f"list.txt:{index + 1}", str(path))
+    return Sample(path.name, split, Garments.concatenate(garments), f"list.txt:{index + 1}", str(path))
 
 
 def full_garment(**visibility):
@@ -332,40 +333,6 @@ def test_the_detector_is_given_the_sixteen_largest_garments_of_a_photo(crowded):
     ((images, labels),) = detector_batches(crowded, 1, split="train", training=False)
     assert (labels["garment_types"] > 0).sum(axis=1).tolist() == [16, 2, 2, 1]
     assert images.shape == (4, INPUT, INPUT, 3)
-
-
-def test_a_photo_that_fits_the_canvas_is_cut_as_its_canvas_would_be():
-    """Training cuts such photos without the canvas between; what it sees differs by one faint resampling."""
-    random = np.random.default_rng(0)
-    for height, width in ((256, 256), (256, 170), (256, 171), (200, 150)):
-        coarse = random.integers(0, 256, (height // 12, width // 12, 3), np.uint8)
-        photo = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
-        example = {
-            "photo": tf.constant(photo),
-            "boxes_xyxy_photo": tf.constant([[20.0, 10.0, width - 30.0, height - 20.0]]),
-            "keypoints_xy_photo": tf.zeros([1, 8, 2]),
-            "visibility": tf.zeros([1, 8], tf.int32),
-        }
-        found = [
-            pipeline.to_crops(
-                pipeline.to_source(example, canvas_size=CANVAS, always_canvas=always_canvas),
-                steps=pipeline.garment_steps(CONFIG, augment=False),
-                crop_size=CROP,
-            )["crops"].numpy()
-            for always_canvas in (True, False)
-        ]
-        # The canvas is rounded to whole levels; even without a shift or a change of size it is the photo itself.
-        exact = max(height, width) == CANVAS and (height - width) % 2 == 0
-        away = np.abs(found[0] - found[1])
-        assert away.mean() < (0.01 if exact else 1.0)
-
-
-def test_a_photo_that_the_canvas_shrinks_goes_over_it():
-    photo = tf.zeros([300, 410, 3], tf.uint8)
-    example = {"photo": photo, "boxes_xyxy_photo": tf.zeros([0, 4]), "keypoints_xy_photo": tf.zeros([0, 8, 2])}
-    source = pipeline.to_source(example, canvas_size=CANVAS, always_canvas=False)
-    assert source["source"].shape == (CANVAS, CANVAS, 3)
-    np.testing.assert_array_equal(source["source_transform"], [1, 0, 0])
 
 
 # Markers -------------------------------------------------------------------------------------------------------------
@@ -490,12 +457,11 @@ def test_steps_give_the_same_in_a_dataset_as_eagerly(data):
     steps = pipeline.garment_steps(CONFIG, augment=False)
 
     def run(record):
-        example = pipeline.decode(tfrecords.parse_example(record), max_pixels=CONFIG.max_pixels)
-        example = pipeline.to_source(example, canvas_size=CANVAS, always_canvas=True)
+        example = tfrecords.parse_example(record)
+        example = pipeline.to_canvas(example, canvas_size=CANVAS, max_pixels=CONFIG.max_pixels)
         example = pipeline.to_crops(example, steps=steps, crop_size=CROP)
         example = pipeline.to_targets(example, crop_size=CROP)
-        example = pipeline.choose_whole_canvas(example, canvas_size=CANVAS)
-        example = pipeline.to_detector_input(example, canvas_size=CANVAS, input_size=INPUT)
+        example = pipeline.to_detector_input(example, input_size=INPUT)
         return pipeline.to_detector_labels(example, input_size=INPUT)
 
     records = tf.data.TFRecordDataset(tfrecords.shard_paths(data, "val")).take(2)
@@ -511,7 +477,7 @@ def test_steps_give_the_same_in_a_dataset_as_eagerly(data):
 def write_by_hand(folder, photo_bytes):
     """A prepared dataset of one photo whose bytes nobody looked at."""
     garment = garment_in((2, 2, 20, 20), GarmentType.FULL_BODY)
-    record = tfrecords.encode_example(Sample("dress.jpg", "val", (garment,), "list.txt:1", ""), photo_bytes, 30, 40)
+    record = tfrecords.encode_example(Sample("dress.jpg", "val", garment, "list.txt:1", ""), photo_bytes, 30, 40)
     path = folder / "val-00000-of-00001.tfrecord"
     with tf.io.TFRecordWriter(str(path)) as writer:
         writer.write(record)

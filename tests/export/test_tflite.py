@@ -8,6 +8,7 @@ import tensorflow as tf
 from cspn_tf import geometry, resampling
 from cspn_tf.console import UserError
 from cspn_tf.export import tflite as export_tflite
+from cspn_tf.resampling import CanvasPyramid
 
 # Boxes and keypoints may differ from the SavedModel's by this, canvas pixels; 3e-5 was measured.
 PIXELS = 0.1
@@ -53,7 +54,7 @@ def test_loop_over_the_found_garments_runs_in_tflite_for_none_one_and_all(tiny_p
 
     def find(canvases, boxes, classes):
         scores = tf.cast(classes, tf.float32) / 4
-        return tiny_pipeline.keypoints_on_canvas(canvases, resampling.halve(canvases), boxes, classes, scores)
+        return tiny_pipeline.keypoints_on_canvas(CanvasPyramid.of(canvases), boxes, classes, scores)
 
     function = tf.function(find)
     concrete = function.get_concrete_function(
@@ -145,7 +146,7 @@ def test_int8_networks_predict_about_the_same_keypoints_of_a_crop(tiny_pipeline,
     size, crop_size = tiny_pipeline.config.canvas_size, tiny_pipeline.config.keypoints.crop_size
     canvases = tf.stack([resampling.letterbox(tf.io.decode_image(photo, channels=3), size)[0] for photo in photo_bytes])
     windows = geometry.whole_window(size) * tf.ones([3, 1])
-    crops = resampling.crop_canvases(canvases, resampling.halve(canvases), tf.range(3), windows, crop_size)
+    crops = CanvasPyramid.of(canvases).crops(windows, crop_size, tf.range(3))
     quantized = tiny_pipeline.quantized(photo_bytes)
     assert (quantized.precision, tiny_pipeline.precision) == ("int8", "float32")
     for one, other in zip(*(tf.nest.flatten(p.predict(crops)) for p in (quantized, tiny_pipeline)), strict=True):
@@ -164,8 +165,8 @@ def test_int8_and_photos_go_together(tiny_detector, tiny_keypoints, tmp_path, ph
 
 
 def test_photos_without_garments_are_no_examples(tiny_pipeline, photo_bytes, monkeypatch):
-    def none_found(canvases, halves):
-        num = canvases.shape[0]
+    def none_found(pyramid):
+        num = pyramid.canvases.shape[0]
         return tf.zeros([num, 3, 4]), tf.zeros([num, 3], tf.int32), tf.zeros([num, 3])
 
     monkeypatch.setattr(tiny_pipeline, "detect_on_canvas", none_found)

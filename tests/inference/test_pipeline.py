@@ -16,6 +16,7 @@ from cspn_tf import geometry, resampling
 from cspn_tf.console import UserError
 from cspn_tf.garments import KEYPOINTS_OF_TYPE
 from cspn_tf.inference.pipeline import GarmentPipeline, load_pipeline
+from cspn_tf.resampling import CanvasPyramid
 
 OUTPUTS = ("status", "image_size", "num_garments", "boxes", "classes", "scores", "keypoints", "keypoint_scores")
 # What two ways of running the same photo may differ by: in pixels, and in scores.
@@ -141,7 +142,7 @@ def with_open_batch(pipeline):
     """Return `keypoints_on_canvas` of any number of canvases, as it is served."""
     size, rows = pipeline.config.canvas_size, pipeline.config.detector.max_garments
     return tf.function(
-        lambda canvases, *detections: pipeline.keypoints_on_canvas(canvases, resampling.halve(canvases), *detections),
+        lambda canvases, *detections: pipeline.keypoints_on_canvas(CanvasPyramid.of(canvases), *detections),
         input_signature=[
             tf.TensorSpec([None, size, size, 3], tf.uint8),
             tf.TensorSpec([None, rows, 4], tf.float32),
@@ -178,8 +179,8 @@ def test_static_batch_computes_what_the_dynamic_one_does(tiny_pipeline, photo_fi
 
 def test_static_batch_finds_the_keypoints_of_none_of_one_and_of_all_rows(tiny_pipeline, photo_files):
     canvases = canvas_of(photo_files[0], 256)[tf.newaxis]
-    halves, dynamic = resampling.halve(canvases), with_open_batch(tiny_pipeline)
-    static = tf.function(lambda *detections: tiny_pipeline.keypoints_on_canvas(canvases, halves, *detections))
+    pyramid, dynamic = CanvasPyramid.of(canvases), with_open_batch(tiny_pipeline)
+    static = tf.function(lambda *detections: tiny_pipeline.keypoints_on_canvas(pyramid, *detections))
     for num_found in (0, 1, 2, tiny_pipeline.config.detector.max_garments):
         detections = detections_of(num_found, tiny_pipeline.config)
         found, expected = static(*detections), dynamic(canvases, *detections)
@@ -284,9 +285,9 @@ def overlap(one, other):
 
 def test_bfloat16_gives_about_the_same_garments(narrow_pipeline, tiny_pipeline, photo_files):
     canvases = tf.stack([canvas_of(file, 256) for file in photo_files])
-    halves = resampling.halve(canvases)
-    boxes, _, scores = narrow_pipeline.detect_on_canvas(canvases, halves)
-    expected_boxes, _, expected_scores = tiny_pipeline.detect_on_canvas(canvases, halves)
+    pyramid = CanvasPyramid.of(canvases)
+    boxes, _, scores = narrow_pipeline.detect_on_canvas(pyramid)
+    expected_boxes, _, expected_scores = tiny_pipeline.detect_on_canvas(pyramid)
     # Measured: 0.0012. Garments whose scores are closer than that change places.
     np.testing.assert_allclose(scores, expected_scores, atol=0.005)
     for found, best in zip(boxes.numpy(), expected_boxes[:, 0].numpy(), strict=True):
@@ -297,7 +298,7 @@ def test_bfloat16_predicts_about_the_same_keypoints_of_a_crop(narrow_pipeline, t
     canvases = tf.stack([canvas_of(file, 256) for file in photo_files])
     crop_size = tiny_pipeline.config.keypoints.crop_size
     windows = geometry.whole_window(256) * tf.ones([3, 1])
-    crops = resampling.crop_canvases(canvases, resampling.halve(canvases), tf.range(3), windows, crop_size)
+    crops = CanvasPyramid.of(canvases).crops(windows, crop_size, tf.range(3))
     found, expected = narrow_pipeline.predict(crops), tiny_pipeline.predict(crops)
     tf.nest.assert_same_structure(found, expected)
     for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
@@ -338,10 +339,12 @@ def test_a_network_without_a_detection_stage_sees_the_same_in_every_box(tiny_pip
 
 
 def test_boxes_of_several_photos_are_each_looked_up_in_their_own(tiny_pipeline, photo_files):
-    frames = tiny_pipeline.read_photos(tf.constant(photo_files))
+    canvases, *frames, _ = tiny_pipeline.read_photos(tf.constant(photo_files))
     boxes = tf.constant([[10.0, 20.0, 90.0, 110.0], [5.0, 5.0, 70.0, 100.0], [15.0, 10.0, 80.0, 120.0]])
     types, photo_of_box = tf.constant([1, 2, 3]), tf.constant([2, 0, 1])
-    together, _ = tiny_pipeline.keypoints_in_photo_boxes(*frames[:3], photo_of_box, boxes, types)
+    together, _ = tiny_pipeline.keypoints_in_photo_boxes(
+        CanvasPyramid.of(canvases), *frames, photo_of_box, boxes, types
+    )
     for row, photo in enumerate(photo_of_box.numpy()):
         alone, _ = tiny_pipeline.keypoints_in_boxes(photo_files[photo], boxes[row : row + 1], types[row : row + 1])
         # Peaks of a hardly trained network are so flat that rounding moves them by thousandths of a pixel.

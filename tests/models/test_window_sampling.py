@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cspn_tf import resampling
 from cspn_tf.models.window_sampling import WHOLE, WindowSampling, compose, invert, sample_windows
+from cspn_tf.resampling import CanvasPyramid
 
 
 def maps(height=8, width=8, channels=3, batch=2, seed=0):
@@ -54,11 +54,11 @@ def test_maps_need_not_be_square():
 
 
 def test_a_view_agrees_with_the_crop_of_the_same_window():
-    pictures = np.random.default_rng(1).uniform(0, 255, (1, 20, 20, 3)).astype(np.float32)
-    view = sample_windows(pictures, windows([0.45, 0.55, 0.6, 0.6]), 7)
+    pictures = np.random.default_rng(1).integers(0, 256, (1, 20, 20, 3)).astype(np.uint8)
+    view = sample_windows(pictures.astype(np.float32), windows([0.45, 0.55, 0.6, 0.6]), 24)
     # Shares of 20 pixels, in the edge frame, to pixels.
-    cut = resampling.crop(pictures, tf.constant([[[0.45 * 20 - 0.5, 0.55 * 20 - 0.5, 12.0]]]), 7)
-    np.testing.assert_allclose(view, cut[0], atol=1e-3)
+    cut = CanvasPyramid.of(tf.constant(pictures)).crop(tf.constant([0.45 * 20 - 0.5, 0.55 * 20 - 0.5, 12.0]), 24)
+    np.testing.assert_allclose(view[0], cut, atol=1e-2)
 
 
 @pytest.mark.parametrize("right, down", [(2, 0), (-3, 1), (1, -2)])

@@ -77,7 +77,7 @@ def check_figures(figures, printed):
     for network in networks:
         for title in ("with augmentation", "without augmentation"):
             assert f"{network}, {title}" in printed
-    assert printed.count("pipeline over step, times") == 4 and printed.count("  decode ") == 4
+    assert printed.count("pipeline over step, times") == 4 and printed.count("  canvas ") == 4
 
 
 def test_the_command_prints_and_writes_every_figure(tiny_data, tmp_path, monkeypatch, capsys):
@@ -102,7 +102,7 @@ def test_the_command_measures_the_real_pipelines_and_steps(tiny_data, tmp_path, 
 def test_stages_do_the_work_up_to_them(tiny_data):
     datasets = benchmark_data.stage_datasets("detector", tiny_data, preset("tiny"), 4, augment=True)
     assert list(datasets) == list(benchmark_data.STAGES)
-    added = {"read": "photo_bytes", "decode": "photo", "canvas": "source", "crop": "image", "augment": "draws"}
+    added = {"read": "photo_bytes", "canvas": "pyramid", "crop": "image", "augment": "draws"}
     keys = [set(datasets[stage].element_spec) for stage in added]
     for key, before, after in zip(list(added.values())[1:], keys, keys[1:], strict=False):
         assert key in after and key not in before

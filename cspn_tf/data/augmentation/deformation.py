@@ -18,7 +18,7 @@ import math
 import tensorflow as tf
 import tensorflow_addons as tfa
 
-from cspn_tf import geometry, resampling
+from cspn_tf import geometry
 from cspn_tf.data.augmentation.ranges import around_zero
 
 ROTATION_CHANCE = 0.6
@@ -41,11 +41,10 @@ _BORDER = 1 / 6
 
 
 def cut_garment(example, *, crop_size):
-    """Cut a garment's crop out of its source, turned and bent where that was drawn, and take the keypoints along.
+    """Cut a garment's crop out of its canvas, turned and bent where that was drawn, and take the keypoints along.
 
     Needs:
-        source: uint8 `(H, W, 3)`, the photo or its canvas.
-        source_transform: float32 `(3,)`, source to canvas, as `geometry.letterbox_transform`.
+        pyramid: `CanvasPyramid` of the canvas.
         window: float32 `(3,)`, canvas pixels.
         keypoints_xy_canvas: float32 `(8, 2)`.
         draws: of the garment.
@@ -63,8 +62,7 @@ def cut_garment(example, *, crop_size):
 
     def cut(border):
         wide = tf.concat([window[:2], window[2:] * (1 + 2 * border / crop_size)], axis=0)
-        in_source = geometry.canvas_windows_to_photo(wide[tf.newaxis], example["source_transform"])[0]
-        return resampling.crop_one(example["source"], in_source, crop_size + 2 * border)
+        return example["pyramid"].crop(wide, crop_size + 2 * border)
 
     def deformed():
         picture = cut(border)

@@ -1,0 +1,103 @@
+"""What the keypoint network is trained on is what the exported model cuts for the same box."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from cspn_tf import config as configs
+from cspn_tf import geometry
+from cspn_tf.data import pipeline as data_pipeline
+from cspn_tf.export import saved_model
+from cspn_tf.inference.pipeline import GarmentPipeline
+from tests import photos
+
+CONFIG = configs.override(configs.preset("tiny"), ["detector.max_garments=12", "keypoints.weights=none"])
+CANVAS, CROP = CONFIG.canvas_size, CONFIG.keypoints.crop_size
+# Canvas pixels to a crop pixel: from the canvas, from its half, and around where the one takes over from the other.
+STEPS = (0.3, 0.5, 0.77, 1.0, 1.3, 1.49, 1.51, 1.9, 2.0, 2.6, 3.2, 4.0)
+# As stored: larger than the canvas twice and more, which decodes shrunk; a little larger; smaller; odd; turned.
+FILES = {
+    "jpeg": photos.jpeg(photos.picture(900, 641)),
+    "jpeg, turned": photos.jpeg(photos.picture(300, 421), orientation=6),
+    "jpeg, small": photos.jpeg(photos.picture(97, 160)),
+    "png": photos.png(photos.picture(256, 171)),
+}
+
+
+class Detector:
+    """Finds garments in boxes that are given, pixels of its input."""
+
+    variables = ()
+
+    def __init__(self, boxes_xyxy):
+        self._boxes = tf.constant(boxes_xyxy, tf.float32)
+
+    def detect(self, images):
+        num = tf.shape(images)[0]
+        shape = [CONFIG.detector.max_garments]
+        boxes = tf.repeat(self._boxes[tf.newaxis], num, axis=0)
+        return boxes, tf.fill([num, *shape], 3), tf.fill([num, *shape], 0.5)
+
+
+@pytest.fixture(scope="module")
+def boxes_xyxy_canvas():
+    """A box for each step: its window's side is that many times the crop's; around the middle and off it."""
+    random = np.random.default_rng(3)
+    sides = np.array(STEPS) * CROP / CONFIG.keypoints.crop_margin
+    centres = CANVAS / 2 + random.uniform(-30, 30, (len(STEPS), 2))
+    half_xy = np.stack([sides / 2, sides / 2 * random.uniform(0.4, 1.0, len(STEPS))], axis=-1)
+    # What the pipeline keeps of a box is inside the canvas.
+    return np.concatenate([centres - half_xy, centres + half_xy], axis=-1).clip(0, CANVAS - 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def exported(boxes_xyxy_canvas, tmp_path_factory):
+    """The version's directory of a SavedModel that finds garments in these boxes."""
+    from cspn_tf.models.keypoint_networks import build_keypoint_network
+
+    size = CONFIG.detector.input_size
+    corners = geometry.boxes_to_corners(tf.constant(boxes_xyxy_canvas))
+    boxes = geometry.corners_to_boxes(geometry.canvas_to_crop(corners, geometry.whole_window(CANVAS), size))
+    pipeline = GarmentPipeline(CONFIG, Detector(boxes), build_keypoint_network(CONFIG.keypoints))
+    return saved_model.export(pipeline, tmp_path_factory.mktemp("models") / "cspn")
+
+
+@pytest.fixture(scope="module")
+def exported_crops(exported):
+    """Return a function of photo files: the crops that the SavedModel cuts, out of the middle of its graph."""
+    model = tf.saved_model.load(str(exported))
+    # With its functions inlined, so that what lies between them can be asked for.
+    whole = convert_variables_to_constants_v2(model.signatures["serving_default"], lower_control_flow=False)
+    crops = [
+        op.outputs[0]
+        for op in whole.graph.get_operations()
+        if op.type == "TensorListStack" and op.outputs[0].shape[1:] == [CROP, CROP, 3]
+    ]
+    assert len(crops) == 1
+    return whole.prune(whole.inputs, crops[0])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_training_sees_the_crops_of_the_exported_model_at_every_scale(name, exported_crops, boxes_xyxy_canvas):
+    photo_bytes = tf.constant(FILES[name])
+    example = {
+        "photo_bytes": photo_bytes,
+        "photo_name": tf.constant(name),
+        "boxes_xyxy_photo": tf.zeros([len(STEPS), 4]),
+        "keypoints_xy_photo": tf.zeros([len(STEPS), 8, 2]),
+        "garment_types": tf.fill([len(STEPS)], 3),
+        "variations": tf.fill([len(STEPS)], 1),
+        "visibility": tf.zeros([len(STEPS), 8], tf.int32),
+    }
+    transform = data_pipeline.to_canvas(example, canvas_size=CANVAS, max_pixels=CONFIG.max_pixels)["transform"]
+    corners = geometry.boxes_to_corners(tf.constant(boxes_xyxy_canvas))
+    example["boxes_xyxy_photo"] = geometry.corners_to_boxes(geometry.canvas_to_photo(corners, transform))
+    chain = data_pipeline.keypoint_chain(CONFIG, augment=False)
+    (trained,) = tf.data.Dataset.from_tensors(example).map(chain)
+    served = exported_crops(tf.constant([FILES[name]]))
+    steps = trained["windows"][:, 2].numpy() / CROP
+    assert steps.min() < 0.31 and steps.max() > 2.6
+    assert served.numpy().std(axis=(1, 2, 3)).min() > 1
+    # Boxes that went to the photo and back differ by rounding, and a grey level by its slope: measured 0.004 of 255.
+    np.testing.assert_allclose(trained["crops"], served, atol=0.02, rtol=0)
