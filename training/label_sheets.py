@@ -9,6 +9,7 @@ from pathlib import Path
 from cspn_tf.console import Parser, positive_int, run
 from cspn_tf.data.samples import SPLITS
 from cspn_tf.files import replaced_file
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GARMENT_TYPE_NAMES, GarmentType, Variation
 
 _TILE_SIZE = 200
@@ -95,25 +96,12 @@ def draw(photos_of_variations):
 
 
 def _draw_example(example):
-    import io
+    from PIL import Image
 
-    from PIL import Image, ImageOps
+    from cspn_tf.decoding import pixels_as_displayed
+    from cspn_tf.drawing import draw_garments
 
-    from cspn_tf.data.samples import Garment
-    from cspn_tf.drawing import draw_truth
-
-    garments = [
-        Garment(GarmentType(garment_type), tuple(box), keypoints_xy, visibility)
-        for garment_type, box, keypoints_xy, visibility in zip(
-            example["garment_types"],
-            example["boxes_xyxy_photo"],
-            example["keypoints_xy_photo"],
-            example["visibility"],
-            strict=True,
-        )
-    ]
-    image = Image.open(io.BytesIO(example["photo_bytes"]))
-    return draw_truth(ImageOps.exif_transpose(image) if image.format == "JPEG" else image, garments)
+    return draw_garments(Image.fromarray(pixels_as_displayed(example["photo_bytes"])), Garments.from_example(example))
 
 
 if __name__ == "__main__":

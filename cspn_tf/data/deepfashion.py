@@ -26,7 +26,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from cspn_tf.console import UserError
-from cspn_tf.data.samples import SPLITS, Garment, ReadResult, Rejected, Sample
+from cspn_tf.data.samples import SPLITS, ReadResult, Rejected, Sample
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import KEYPOINT_NAMES, KEYPOINT_SLOTS, NUM_KEYPOINTS, GarmentType, Variation, Visibility
 
 # Where a file may be, the original place first.
@@ -176,7 +177,7 @@ def _notes(variant, samples):
         )
     if _FLAT_CODE in variant.variations:
         notes[f"variation_type {_FLAT_CODE}, which the dataset's README does not explain, read as unknown"] = sum(
-            sample.garments[0].variation is Variation.UNKNOWN for sample in samples
+            sample.garments.variations[0] == Variation.UNKNOWN for sample in samples
         )
     return {note: count for note, count in notes.items() if count}
 
@@ -443,8 +444,8 @@ def _read_photo(name, variant, partition, boxes, landmarks, folder) -> Sample:
     where = landmarks.where(name)
     photo = _photo_name(name, where)
     group, split = partition.group_and_split(name, photo)
-    garment = _read_garment(name, variant, boxes, landmarks, where)
-    return Sample(photo, split, (garment,), where, folder(photo), group)
+    garments = _read_garment(name, variant, boxes, landmarks, where)
+    return Sample(photo, split, garments, where, folder(photo), group)
 
 
 def _photo_name(name, where):
@@ -472,13 +473,13 @@ def _read_split(field, splits, where):
     return splits[status]
 
 
-def _read_garment(name, variant, boxes, landmarks, where) -> Garment:
+def _read_garment(name, variant, boxes, landmarks, where) -> Garments:
     named, keypoint_fields = landmarks.values(name)
     garment_type, variation = _read_types(named, variant, where)
     keypoints_xy, visibility = _read_keypoints(garment_type, keypoint_fields, where)
     box_values, box_where = boxes.exact_values(name), boxes.where(name)
     _check_box_codes(box_values, garment_type, box_where, landmarks.name)
-    return Garment(garment_type, _read_box(box_values, box_where), keypoints_xy, visibility, variation)
+    return Garments.label(garment_type, _read_box(box_values, box_where), keypoints_xy, visibility, variation)
 
 
 def _read_types(named, variant, where):
@@ -512,7 +513,7 @@ def _read_keypoints(garment_type, fields, where):
         where: of the row.
 
     Returns:
-        keypoints_xy, visibility: see `Garment`.
+        keypoints_xy, visibility: `(8, 2)` and `(8,)`, see `Garments`.
     """
     slots = KEYPOINT_SLOTS[garment_type]
     num_fields, num_padded = 3 * len(slots), 3 * NUM_KEYPOINTS

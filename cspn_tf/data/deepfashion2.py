@@ -25,7 +25,8 @@ from cspn_tf.console import UserError
 from cspn_tf.data import fields
 from cspn_tf.data.fields import FieldFault
 from cspn_tf.data.landmark_maps import DEEPFASHION2
-from cspn_tf.data.samples import Garment, ReadResult, Rejected, Sample
+from cspn_tf.data.samples import ReadResult, Rejected, Sample
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import NUM_KEYPOINTS, Visibility
 
 # Folder of a split, relative to the root → our name for it.
@@ -70,7 +71,7 @@ def read_deepfashion2(root) -> ReadResult:
         except _Fault as fault:
             rejected.append(Rejected(_printable(photo), _printable(fault.where), fault.reason))
         else:
-            if garments:
+            if len(garments):
                 samples.append(Sample(photo, split, garments, str(path), str(photo_path), group))
     return ReadResult(samples, rejected, "DeepFashion2, one JSON file a photo", dict(notes))
 
@@ -109,7 +110,7 @@ def _read_photo(path, notes):
 
     Returns:
         group: the `pair_id` as text.
-        garments: tuple of `Garment`, empty if the file has no item.
+        garments: `Garments`, none if the file has no item.
     """
     where = str(path)
     if not path.name.isprintable():
@@ -131,7 +132,7 @@ def _read_photo(path, notes):
         notes[PHOTO_WITHOUT_GARMENT] += 1
     if num_without:
         notes[GARMENT_WITHOUT_LANDMARK] += num_without
-    return group, tuple(garments)
+    return group, Garments.concatenate(garments)
 
 
 def _item_keys(labels):
@@ -147,7 +148,7 @@ def _read_item(item):
     """Read one garment.
 
     Returns:
-        garment: a `Garment`.
+        garment: `Garments` of one row.
         num_labelled: how many of the dataset's landmarks it has, mapped or not.
     """
     fields.json_object(item, "the item")
@@ -167,7 +168,7 @@ def _read_item(item):
         if v:
             keypoints_xy[slot] = x, y
     num_labelled = sum(v > 0 for _, _, v in xyv)
-    return Garment(category.garment_type, box_xyxy, keypoints_xy, visibility), num_labelled
+    return Garments.label(category.garment_type, box_xyxy, keypoints_xy, visibility), num_labelled
 
 
 def _read_category(item):

@@ -16,7 +16,6 @@ from cspn_tf.garments import (
     KEYPOINT_NAMES,
     MIN_NORMALISER_DISTANCE,
     NORMALISER_SLOTS,
-    Visibility,
 )
 
 # How far outside its garment's box a keypoint may lie, of the box's long side.
@@ -88,7 +87,7 @@ def examine(sample: Sample, height, width) -> list[Finding]:
     """
     return [
         Finding(kind, sample.photo, sample.split, sample.where, detail)
-        for garment in sample.garments
+        for garment in sample.garments  # one row each
         for kind, detail in itertools.chain(
             _outside(garment, height, width), _reversed_pairs(garment), _normaliser_faults(garment)
         )
@@ -96,14 +95,14 @@ def examine(sample: Sample, height, width) -> list[Finding]:
 
 
 def _outside(garment, height, width):
-    x_min, y_min, x_max, y_max = garment.box_xyxy
+    x_min, y_min, x_max, y_max = garment.boxes_xyxy[0].tolist()
     beyond = max(-0.5 - min(x_min, y_min), x_max - (width - 0.5), y_max - (height - 0.5))
     if beyond > OUTSIDE_TOLERANCE:
         box = f"box {x_min:g} {y_min:g} {x_max:g} {y_max:g}"
         yield "box reaches outside the photo", f"{box}, photo {width} x {height}"
     slack = BOX_SLACK * max(x_max - x_min, y_max - y_min)
-    for slot in np.flatnonzero(garment.visibility > Visibility.ABSENT):
-        x, y = garment.keypoints_xy[slot]
+    for slot in np.flatnonzero(garment.labelled[0]):
+        x, y = garment.keypoints_xy[0, slot].tolist()
         text = f"{KEYPOINT_NAMES[slot]} {x:g} {y:g}"
         if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
             yield "keypoint outside the photo", f"{text}, photo {width} x {height}"
@@ -112,30 +111,30 @@ def _outside(garment, height, width):
 
 
 def _reversed_pairs(garment):
-    labelled = garment.visibility > Visibility.ABSENT
+    labelled, keypoints_xy = garment.labelled[0], garment.keypoints_xy[0]
     for (left, right), kind in _PAIRS.items():
-        x_left, x_right = garment.keypoints_xy[left, 0], garment.keypoints_xy[right, 0]
+        x_left, x_right = keypoints_xy[left, 0], keypoints_xy[right, 0]
         if labelled[left] and labelled[right] and x_left > x_right:
             yield kind, f"{KEYPOINT_NAMES[left]} x {x_left:g}, {KEYPOINT_NAMES[right]} x {x_right:g}"
     places = collections.defaultdict(list)
     for slot in np.flatnonzero(labelled):
-        places[tuple(garment.keypoints_xy[slot].tolist())].append(KEYPOINT_NAMES[slot])
+        places[tuple(keypoints_xy[slot].tolist())].append(KEYPOINT_NAMES[slot])
     for (x, y), names in places.items():
         if len(names) > 1:
             yield "keypoints in one place", f"{', '.join(names)} at {x:g} {y:g}"
 
 
 def _normaliser_faults(garment):
-    labelled = garment.visibility > Visibility.ABSENT
+    labelled, keypoints_xy = garment.labelled[0], garment.keypoints_xy[0]
     if not labelled.any():
         yield "no labelled keypoint", ""
         return
-    pair = list(NORMALISER_SLOTS[garment.garment_type])
+    pair = list(NORMALISER_SLOTS[garment.types[0]])
     names = " and ".join(KEYPOINT_NAMES[slot] for slot in pair)
     if not labelled[pair].all():
         yield "normalising pair not labelled", names
         return
-    distance = float(np.hypot(*(garment.keypoints_xy[pair[1]] - garment.keypoints_xy[pair[0]])))
+    distance = float(np.hypot(*(keypoints_xy[pair[1]] - keypoints_xy[pair[0]])))
     if distance < MIN_NORMALISER_DISTANCE:
         yield "normalising pair too close", f"{names} are {distance:.1f} px apart"
 

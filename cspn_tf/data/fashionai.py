@@ -30,7 +30,8 @@ from cspn_tf.console import UserError
 from cspn_tf.data import fields
 from cspn_tf.data.fields import FieldFault
 from cspn_tf.data.landmark_maps import FASHIONAI, FASHIONAI_COLUMNS
-from cspn_tf.data.samples import Garment, ReadResult, Rejected, Sample
+from cspn_tf.data.samples import ReadResult, Rejected, Sample
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import NUM_KEYPOINTS, Visibility
 
 # Space around the labelled points on every side, as a part of the long side of their bounds: a garment reaches a
@@ -75,12 +76,12 @@ def read_fashionai(root) -> ReadResult:
     samples = []
     for photo, row in photos.items():
         try:
-            garment = _read_garment(row.values())
+            garments = _read_garment(row.values())
         except FieldFault as fault:
             rejected.append(Rejected(photo, row.where, str(fault)))
         else:
             path = fields.first_file((root, row.table.path.parent), photo)
-            samples.append(Sample(photo, None, (garment,), row.where, path))
+            samples.append(Sample(photo, None, garments, row.where, path))
     num_unlabelled = sum(len(table.rows) for table in tables if not table.is_labelled)
     counts = {DERIVED_BOX: len(samples), PHOTO_WITHOUT_LABELS: num_unlabelled}
     notes = {words: count for words, count in counts.items() if count}
@@ -193,7 +194,7 @@ def _rows_by_photo(tables):
 # Cells ---------------------------------------------------------------------------------------------------------------
 
 
-def _read_garment(values) -> Garment:
+def _read_garment(values) -> Garments:
     """Read one row's garment, and derive its box."""
     name = values["image_category"]
     if name not in FASHIONAI:
@@ -213,7 +214,7 @@ def _read_garment(values) -> Garment:
         if column in slot_of_column:
             keypoints_xy[slot_of_column[column]] = xy
             visibility[slot_of_column[column]] = seen
-    return Garment(category.garment_type, _derive_box(labelled_xy), keypoints_xy, visibility)
+    return Garments.label(category.garment_type, _derive_box(labelled_xy), keypoints_xy, visibility)
 
 
 def _read_cell(cell, column):

@@ -8,6 +8,7 @@ from pathlib import Path
 from cspn_tf.data.doctor import KINDS, examine, find_duplicates
 from cspn_tf.data.samples import REJECTION_KINDS, SPLITS
 from cspn_tf.files import replaced_file
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GARMENT_TYPE_NAMES, GarmentType, Variation, Visibility
 
 REPORT, SUMMARY, REJECTED, FINDINGS = "report.json", "report.md", "rejected.jsonl", "findings.jsonl"
@@ -98,13 +99,15 @@ def make_report(photos, rejected, findings, duplicates, *, about, notes) -> dict
 
 
 def _count_samples(samples) -> dict:
-    garments = [garment for sample in samples for garment in sample.garments]
-    types = collections.Counter(garment.garment_type for garment in garments)
-    variations = collections.Counter(garment.variation for garment in garments)
-    visibility = collections.Counter(code for garment in garments for code in garment.visibility.tolist())
+    def count(column):
+        return collections.Counter(
+            code for sample in samples for code in getattr(sample.garments, column).ravel().tolist()
+        )
+
+    types, variations, visibility = count("types"), count("variations"), count("visibility")
     return {
         "num_photos": len(samples),
-        "num_garments": len(garments),
+        "num_garments": sum(types.values()),
         "garment_types": {GARMENT_TYPE_NAMES[t]: types[t] for t in GarmentType},
         "variations": {_words(v): variations[v] for v in Variation},
         "visibility": {_words(v): visibility[v] for v in sorted(Visibility, reverse=True)},
@@ -202,19 +205,17 @@ def write_contact_sheets(folder, photos, rejected, root, seed) -> None:
         root: folder of the source.
         seed: chooses.
     """
-    from cspn_tf.drawing import contact_sheet, draw_truth
+    from cspn_tf.drawing import contact_sheet
 
     rng = random.Random(seed)
     chosen = rng.sample(photos, min(NUM_SHOWN, len(photos)))
     chosen.sort(key=lambda photo: SPLITS.index(photo.sample.split))
-    drawn = [
-        (draw_truth(_opened(photo.sample.path), photo.sample.garments), _caption(photo.sample)) for photo in chosen
-    ]
+    drawn = [(_draw(photo.sample.path, photo.sample.garments), _caption(photo.sample)) for photo in chosen]
     _save_sheet(folder / CONTACT_SHEET, drawn, contact_sheet)
 
     shown = []
     for fault in rng.sample(rejected, len(rejected)):
-        picture = _picture_of(fault, root, draw_truth)
+        picture = _picture_of(fault, root)
         if picture is not None:
             shown.append((picture, _caption_of_rejected(fault)))
         if len(shown) == NUM_SHOWN:
@@ -224,7 +225,7 @@ def write_contact_sheets(folder, photos, rejected, root, seed) -> None:
 
 
 def _caption(sample) -> str:
-    variations = {_words(g.variation) for g in sample.garments if g.variation != Variation.UNKNOWN}
+    variations = {_words(Variation(v)) for v in sample.garments.variations if v != Variation.UNKNOWN}
     return ", ".join([sample.split, *sorted(variations), Path(sample.photo).name])
 
 
@@ -232,20 +233,24 @@ def _caption_of_rejected(fault) -> str:
     return f"{Path(fault.photo).name}: {fault.reason.removeprefix(f'photo {fault.photo!a} ')}"
 
 
-def _opened(path):
-    from PIL import Image, ImageOps
+def _draw(path, garments):
+    from PIL import Image
 
-    image = Image.open(path)
-    return ImageOps.exif_transpose(image) if image.format == "JPEG" else image
+    from cspn_tf.decoding import pixels_as_displayed
+    from cspn_tf.drawing import draw_garments
+
+    return draw_garments(Image.fromarray(pixels_as_displayed(Path(path).read_bytes())), garments)
 
 
-def _picture_of(fault, root, draw_truth):
+def _picture_of(fault, root):
     """Return the photo of a rejected row, with its labels if they could be read; None if it cannot be shown."""
-    path, garments = (fault.sample.path, fault.sample.garments) if fault.sample else (root / fault.photo, ())
+    path, garments = (
+        (fault.sample.path, fault.sample.garments) if fault.sample else (root / fault.photo, Garments.concatenate([]))
+    )
     try:
         if fault.sample is None and not path.resolve().is_relative_to(root.resolve()):
             return None
-        return draw_truth(_opened(path), garments)
+        return _draw(path, garments)
     except Exception:  # whatever is wrong with a photo that was rejected
         return None
 

@@ -134,11 +134,8 @@ def _size_and_time(path):
 
 def _description(sample, size, changed) -> bytes:
     """Say all that decides what is written for a sample."""
-    garments = [
-        (int(g.garment_type), int(g.variation), g.box_xyxy, g.keypoints_xy.tolist(), g.visibility.tolist())
-        for g in sample.garments
-    ]
-    return repr((sample.photo, sample.path, sample.where, size, changed, garments)).encode("utf-8", "surrogateescape")
+    labels = [values.tolist() for values in sample.garments.to_example().values()]
+    return repr((sample.photo, sample.path, sample.where, size, changed, labels)).encode("utf-8", "surrogateescape")
 
 
 # Shards and their records --------------------------------------------------------------------------------------------
@@ -154,7 +151,7 @@ def _write_shard(folder, shard, num_threads, report_one) -> dict:
     """
     path, unfinished = folder / shard.name, folder / f"{shard.name}.unfinished"
     record = {"fingerprint": shard.fingerprint, "photos": [], "rejected": []}
-    garments = []
+    num_garments = num_keypoint_garments = 0
     with (
         _removed_on_failure(unfinished),
         tf.io.TFRecordWriter(str(unfinished)) as writer,
@@ -166,11 +163,11 @@ def _write_shard(folder, shard, num_threads, report_one) -> dict:
             else:
                 serialized, facts = result
                 writer.write(serialized)
-                garments += sample.garments
+                num_garments += len(sample.garments)
+                num_keypoint_garments += int(sample.garments.labelled.any(axis=1).sum())
                 record["photos"].append([place, facts.height, facts.width, facts.digest, facts.look])
             report_one()
-    record["num_garments"] = len(garments)
-    record["num_keypoint_garments"] = sum(bool((garment.visibility > 0).any()) for garment in garments)
+    record |= {"num_garments": num_garments, "num_keypoint_garments": num_keypoint_garments}
     entry = {"file": shard.name, "num_records": len(record["photos"])}
     record["shard"] = {**entry, "bytes": unfinished.stat().st_size, "sha256": file_sha256(unfinished)}
     unfinished.replace(path)

@@ -48,17 +48,17 @@ def encode_example(sample, photo_bytes, height, width) -> bytes:
     Returns:
         A serialized `tf.train.Example`, as `parse_example` reads it.
     """
-    garments = sample.garments
+    labels = {name: values.ravel().tolist() for name, values in sample.garments.to_example().items()}
     feature = {
         "photo/bytes": _bytes_feature(photo_bytes),
         "photo/name": _bytes_feature(sample.photo.encode()),
         "photo/height": _int64_feature([height]),
         "photo/width": _int64_feature([width]),
-        "garments/type": _int64_feature([int(garment.garment_type) for garment in garments]),
-        "garments/variation": _int64_feature([int(garment.variation) for garment in garments]),
-        "garments/box_xyxy": _float_feature([value for garment in garments for value in garment.box_xyxy]),
-        "garments/keypoints_xy": _float_feature([v for garment in garments for v in garment.keypoints_xy.ravel()]),
-        "garments/visibility": _int64_feature([int(v) for garment in garments for v in garment.visibility]),
+        "garments/type": _int64_feature(labels["garment_types"]),
+        "garments/variation": _int64_feature(labels["variations"]),
+        "garments/box_xyxy": _float_feature(labels["boxes_xyxy_photo"]),
+        "garments/keypoints_xy": _float_feature(labels["keypoints_xy_photo"]),
+        "garments/visibility": _int64_feature(labels["visibility"]),
     }
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 

@@ -5,9 +5,10 @@ import io
 import numpy as np
 from PIL import Image
 
-from cspn_tf.data.samples import Garment, Sample
+from cspn_tf.data.samples import Sample
 from cspn_tf.data.shards import write_dataset
 from cspn_tf.files import staged_directory
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GarmentType, Variation
 
 
@@ -19,22 +20,23 @@ def photo_bytes(seed=0, width=60, height=80, kind="JPEG", **options):
     return buffer.getvalue()
 
 
-UPPER = Garment(
+UPPER = Garments.label(
     GarmentType.UPPER_BODY,
     (1.5, 2.0, 40.0, 50.25),
     np.array([[1, 2], [3, 4], [5, 6], [7, 8], [0, 0], [0, 0], [9.5, 10], [0, 0]], np.float32),
     np.array([2, 1, 2, 2, 0, 0, 2, -1], np.int32),
     Variation.LARGE_POSE,
 )
-LOWER = Garment(
+LOWER = Garments.label(
     GarmentType.LOWER_BODY,
     (10.0, 40.0, 55.0, 79.0),
     np.array([[0, 0]] * 4 + [[11, 41], [51, 42], [12, 70], [52, 71]], np.float32),
     np.array([0, 0, 0, 0, 2, 2, 1, 2], np.int32),
 )
+BOTH = Garments.concatenate([UPPER, LOWER])
 
 
-def make_samples(folder, splits=("train", "train", "train", "val", "test"), garments=(UPPER,)):
+def make_samples(folder, splits=("train", "train", "train", "val", "test"), garments=UPPER):
     """Photos 0.jpg, 1.jpg, ... in a folder, one a split given, with the same labels."""
     samples = []
     for index, split in enumerate(splits):

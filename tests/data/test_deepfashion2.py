@@ -68,13 +68,13 @@ def test_a_skirt_is_read(tmp_path):
     assert sample.path == str(tmp_path / "train/image/000001.jpg")
     assert sample.where == str(tmp_path / "train/annos/000001.json")
     (garment,) = sample.garments
-    assert garment.garment_type == GarmentType.LOWER_BODY
-    assert garment.variation == Variation.UNKNOWN
-    assert garment.box_xyxy == (4.0, 5.0, 403.0, 410.0)
+    assert garment.types == GarmentType.LOWER_BODY
+    assert garment.variations == Variation.UNKNOWN
+    assert garment.boxes_xyxy.tolist() == [[4.0, 5.0, 403.0, 410.0]]
     # Waistband 1 and 3, hem 5 and 7.
     wanted_xy = [[0, 0], [0, 0], [0, 0], [0, 0], [10, 11], [30, 31], [50, 51], [70, 71]]
-    np.testing.assert_array_equal(garment.keypoints_xy, np.array(wanted_xy, np.float32))
-    np.testing.assert_array_equal(garment.visibility, [0, 0, 0, 0, 2, 2, 2, 2])
+    np.testing.assert_array_equal(garment.keypoints_xy[0], np.array(wanted_xy, np.float32))
+    np.testing.assert_array_equal(garment.visibility[0], [0, 0, 0, 0, 2, 2, 2, 2])
     assert garment.keypoints_xy.dtype == np.float32 and garment.visibility.dtype == np.int32
 
 
@@ -90,11 +90,11 @@ def test_a_skirt_is_read(tmp_path):
 )
 def test_landmarks_come_to_their_slots(tmp_path, category_id, garment_type, landmarks):
     (garment,) = _read_one(tmp_path, _item(category_id)).garments
-    assert garment.garment_type == garment_type
+    assert garment.types == garment_type
     for slot in range(8):
         n = landmarks.get(slot)
-        assert garment.visibility[slot] == (Visibility.ABSENT if n is None else Visibility.VISIBLE)
-        assert garment.keypoints_xy[slot].tolist() == ([0, 0] if n is None else [10 * n, 10 * n + 1])
+        assert garment.visibility[0, slot] == (Visibility.ABSENT if n is None else Visibility.VISIBLE)
+        assert garment.keypoints_xy[0, slot].tolist() == ([0, 0] if n is None else [10 * n, 10 * n + 1])
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,8 @@ def test_landmarks_come_to_their_slots(tmp_path, category_id, garment_type, land
 )
 def test_visibility_codes(tmp_path, code, seen):
     (garment,) = _read_one(tmp_path, _item(9, code)).garments
-    np.testing.assert_array_equal(garment.visibility[4:], [seen] * 4)
-    assert garment.keypoints_xy[4].tolist() == ([0, 0] if seen == Visibility.ABSENT else [10, 11])
+    np.testing.assert_array_equal(garment.visibility[0, 4:], [seen] * 4)
+    assert garment.keypoints_xy[0, 4].tolist() == ([0, 0] if seen == Visibility.ABSENT else [10, 11])
 
 
 def test_garments_come_in_the_order_of_their_numbers(tmp_path):
@@ -112,7 +112,7 @@ def test_garments_come_in_the_order_of_their_numbers(tmp_path):
     labels = dict(reversed(_photo(*items).items()))
     _write(tmp_path, {1: labels})
     (sample,) = read_deepfashion2(tmp_path).samples
-    assert [garment.box_xyxy[0] for garment in sample.garments] == list(range(1, 12))
+    assert sample.garments.boxes_xyxy[:, 0].tolist() == list(range(1, 12))
 
 
 def test_a_garment_without_a_labelled_landmark_is_kept_and_counted(tmp_path):
@@ -120,8 +120,8 @@ def test_a_garment_without_a_labelled_landmark_is_kept_and_counted(tmp_path):
     result = read_deepfashion2(tmp_path)
     assert result.notes == {GARMENT_WITHOUT_LANDMARK: 1}
     _, garment = result.samples[0].garments
-    assert garment.garment_type == GarmentType.UPPER_BODY
-    assert garment.box_xyxy == (0.0, 0.0, 495.0, 179.0)
+    assert garment.types == GarmentType.UPPER_BODY
+    assert garment.boxes_xyxy.tolist() == [[0.0, 0.0, 495.0, 179.0]]
     assert not garment.visibility.any() and not garment.keypoints_xy.any()
 
 
@@ -131,7 +131,7 @@ def test_a_garment_with_landmarks_but_none_of_ours_is_not_counted(tmp_path):
     _write(tmp_path, {1: _photo(item)})
     result = read_deepfashion2(tmp_path)
     assert result.notes == {}
-    assert not result.samples[0].garments[0].visibility.any()
+    assert not result.samples[0].garments.visibility.any()
 
 
 def test_a_photo_without_garments_is_left_out_and_counted(tmp_path):
@@ -216,7 +216,7 @@ def test_vest_and_sling_are_told_apart_by_their_names(tmp_path):
 
 def test_an_unknown_spelling_of_the_category_is_none_of_our_business(tmp_path):
     (garment,) = _read_one(tmp_path, _item(9, category_name="Skirts")).garments
-    assert garment.garment_type == GarmentType.LOWER_BODY
+    assert garment.types == GarmentType.LOWER_BODY
 
 
 @pytest.mark.parametrize("key", ["category_id", "landmarks", "bounding_box"])

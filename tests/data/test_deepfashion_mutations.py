@@ -247,14 +247,15 @@ def _labels(variant, box, landmarks):
         x, y, seen = _coordinate(x), _coordinate(y), _code(seen, {0, 1, 2})
         _need(seen < 2 or x == y == 0)
         points[slot] = (float(np.float32(x)), float(np.float32(y)), {0: 2, 1: 1, 2: -1}[seen])
-    return garment_type, variation, corners, points
+    return garment_type, variation, np.float32(corners).tolist(), points
 
 
 def _said_by(sample):
     """Put what a `Sample` says as `_oracle` does."""
     (garment,) = sample.garments
-    points = [(*xy, seen) for xy, seen in zip(garment.keypoints_xy.tolist(), garment.visibility.tolist(), strict=True)]
-    labels = (int(garment.garment_type), int(garment.variation), list(garment.box_xyxy), points)
+    (xy,), (seen,), (box,) = (v.tolist() for v in (garment.keypoints_xy, garment.visibility, garment.boxes_xyxy))
+    points = [(x, y, code) for (x, y), code in zip(xy, seen, strict=True)]
+    labels = (int(garment.types[0]), int(garment.variations[0]), box, points)
     return (sample.group, sample.split, sample.where, sample.path, *labels)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from cspn_tf.console import UserError
 from cspn_tf.data.deepfashion import read_deepfashion
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GarmentType, Variation
 
 KEYPOINTS = " ".join(f"landmark_visibility_{k} landmark_location_x_{k} landmark_location_y_{k}" for k in range(1, 9))
@@ -124,7 +125,9 @@ def _read_changed(root, files, file, line, old, new, **options):
 
 def _slots(sample):
     (garment,) = sample.garments
-    return [(*xy, seen) for xy, seen in zip(garment.keypoints_xy.tolist(), garment.visibility.tolist(), strict=True)]
+    return [
+        (*xy, seen) for xy, seen in zip(garment.keypoints_xy[0].tolist(), garment.visibility[0].tolist(), strict=True)
+    ]
 
 
 # What is read --------------------------------------------------------------------------------------------------------
@@ -136,16 +139,16 @@ def test_the_keypoints_of_each_garment_type_go_to_their_slots(tmp_path, variant)
     assert (result.variant, result.rejected, result.notes) == (variant, [], {})
     assert [sample.photo for sample in result.samples] == [SHIRT, SKIRT, DRESS]
     assert [_slots(sample) for sample in result.samples] == [UPPER_SLOTS, LOWER_SLOTS, FULL_SLOTS]
-    garments = [sample.garments[0] for sample in result.samples]
-    assert [garment.garment_type for garment in garments] == list(GarmentType)
-    assert [garment.box_xyxy for garment in garments] == [
-        (72, 79, 232, 423),
-        (67, 59, 155, 395),
-        (1, 2, 100, 200),
+    garments = Garments.concatenate(sample.garments for sample in result.samples)
+    assert garments.types.tolist() == list(GarmentType)
+    assert garments.boxes_xyxy.tolist() == [
+        [72, 79, 232, 423],
+        [67, 59, 155, 395],
+        [1, 2, 100, 200],
     ]
     with_variation = [Variation.MEDIUM_POSE, Variation.NORMAL_POSE, Variation.LARGE_ZOOM_IN]
     without = variant == "DeepFashion Category & Attribute"
-    assert [garment.variation for garment in garments] == ([Variation.UNKNOWN] * 3 if without else with_variation)
+    assert garments.variations.tolist() == ([Variation.UNKNOWN] * 3 if without else with_variation)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +208,7 @@ def test_rows_padded_to_eight_keypoints_are_read_in_every_variant(tmp_path):
 def test_the_code_of_flat_garments_is_an_unknown_variation(tmp_path):
     result, _ = _read_changed(tmp_path, _in_shop(), "list_landmarks", 5, f"{DRESS} 3 5", f"{DRESS} 3 6")
     assert result.rejected == []
-    assert result.samples[2].garments[0].variation is Variation.UNKNOWN
+    assert result.samples[2].garments.variations[0] == Variation.UNKNOWN
     note = "variation_type 6, which the dataset's README does not explain, read as unknown"
     assert result.notes == {note: 1}
 

@@ -1,15 +1,14 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
 from cspn_tf.data.doctor import KINDS, examine, find_duplicates
 from cspn_tf.data.photo_checks import PhotoFacts
-from cspn_tf.data.samples import Garment, Sample
+from cspn_tf.data.samples import Sample
 from cspn_tf.data.shards import WrittenPhoto
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GarmentType
 
-SHIRT = Garment(
+SHIRT = Garments.label(
     GarmentType.UPPER_BODY,
     (10.0, 10.0, 90.0, 110.0),
     np.array([[40, 12], [60, 12], [12, 60], [88, 60], [0, 0], [0, 0], [30, 108], [70, 108]], np.float32),
@@ -21,14 +20,13 @@ def _found(height=120, width=100, *, garment=SHIRT, box=None, visibility=None, *
     """Findings of the shirt, changed: (kind, detail) each."""
     keypoints_xy = garment.keypoints_xy.copy()
     for name, xy in keypoints.items():
-        keypoints_xy[int(name[1:])] = xy
-    garment = dataclasses.replace(
-        garment,
+        keypoints_xy[0, int(name[1:])] = xy
+    garment = garment.replace(
         keypoints_xy=keypoints_xy,
-        box_xyxy=box or garment.box_xyxy,
-        visibility=garment.visibility if visibility is None else np.array(visibility, np.int32),
+        boxes_xyxy=[box] if box else garment.boxes_xyxy,
+        visibility=garment.visibility if visibility is None else [visibility],
     )
-    findings = examine(Sample("a.jpg", "train", (garment,), "list.txt:3", "a.jpg"), height, width)
+    findings = examine(Sample("a.jpg", "train", garment, "list.txt:3", "a.jpg"), height, width)
     assert all((f.photo, f.split, f.where) == ("a.jpg", "train", "list.txt:3") for f in findings)
     assert all(finding.kind in KINDS for finding in findings)
     return [(finding.kind, finding.detail) for finding in findings]
@@ -70,10 +68,10 @@ def test_a_keypoint_far_from_its_box_is_found():
     ("left", "right", "kind"), [(0, 1, "collars reversed"), (2, 3, "sleeves reversed"), (6, 7, "hems reversed")]
 )
 def test_a_reversed_pair_is_found(left, right, kind):
-    changed = {f"k{left}": SHIRT.keypoints_xy[right], f"k{right}": SHIRT.keypoints_xy[left]}
+    changed = {f"k{left}": SHIRT.keypoints_xy[0, right], f"k{right}": SHIRT.keypoints_xy[0, left]}
     ((found, detail),) = _found(**changed)
     assert found == kind
-    assert f"x {SHIRT.keypoints_xy[right, 0]:g}" in detail
+    assert f"x {SHIRT.keypoints_xy[0, right, 0]:g}" in detail
 
 
 def test_a_reversed_pair_needs_both_of_its_keypoints():
@@ -83,7 +81,7 @@ def test_a_reversed_pair_needs_both_of_its_keypoints():
 def test_the_waistline_of_trousers_is_looked_at():
     xy = np.zeros((8, 2), np.float32)
     xy[4:] = [[60, 20], [40, 20], [30, 100], [70, 100]]
-    trousers = Garment(GarmentType.LOWER_BODY, (10, 10, 90, 110), xy, np.array([0] * 4 + [2] * 4, np.int32))
+    trousers = Garments.label(GarmentType.LOWER_BODY, (10, 10, 90, 110), xy, [0] * 4 + [2] * 4)
     assert _found(garment=trousers) == [("waistline reversed", "left_waistline x 60, right_waistline x 40")]
     assert _found(garment=trousers, k4=(35, 20)) == [
         ("normalising pair too close", "left_waistline and right_waistline are 5.0 px apart")
@@ -107,8 +105,10 @@ def test_what_is_not_labelled_is_found():
 
 
 def test_every_garment_is_looked_at():
-    odd = dataclasses.replace(SHIRT, box_xyxy=(-5.0, 10.0, 90.0, 110.0))
-    findings = examine(Sample("a.jpg", "train", (odd, SHIRT, odd), "list.txt:3", "a.jpg"), 120, 100)
+    odd = SHIRT.replace(boxes_xyxy=[(-5.0, 10.0, 90.0, 110.0)])
+    findings = examine(
+        Sample("a.jpg", "train", Garments.concatenate([odd, SHIRT, odd]), "list.txt:3", "a.jpg"), 120, 100
+    )
     assert [finding.kind for finding in findings] == ["box reaches outside the photo"] * 2
 
 
@@ -116,7 +116,7 @@ def test_every_garment_is_looked_at():
 
 
 def _photo(name, split, digest, look):
-    return WrittenPhoto(Sample(name, split, (SHIRT,), "list.txt:3", name), PhotoFacts(9, 9, digest, look))
+    return WrittenPhoto(Sample(name, split, SHIRT, "list.txt:3", name), PhotoFacts(9, 9, digest, look))
 
 
 def test_the_same_file_and_the_same_picture_are_found_once_each():

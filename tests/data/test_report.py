@@ -6,13 +6,13 @@ from PIL import Image
 from cspn_tf.data.doctor import Duplicates, Finding
 from cspn_tf.data.report import describe_rejected, describe_report, describe_splits, make_report, write_report
 from cspn_tf.data.samples import Rejected
-from tests.data.made import LOWER, UPPER, make_dataset, make_samples
+from tests.data.made import BOTH, make_dataset, make_samples
 
 ABOUT = {"source": "test", "variant": "made by hand", "splits_from": "source"}
 
 
 def _report(tmp_path, findings=(), duplicates=(), rejected=()):
-    _, photos, _ = make_dataset(tmp_path, make_samples(tmp_path, garments=(UPPER, LOWER)))
+    _, photos, _ = make_dataset(tmp_path, make_samples(tmp_path, garments=BOTH))
     return make_report(photos, list(rejected), list(findings), list(duplicates), about=ABOUT, notes={"a note": 4})
 
 

@@ -8,10 +8,10 @@ from PIL import Image
 
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
-from cspn_tf.data.samples import Garment
 from cspn_tf.data.tfrecords import encode_example, parse_example, read_manifest, shard_paths
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GarmentType
-from tests.data.made import LOWER, UPPER, make_dataset, make_samples, photo_bytes
+from tests.data.made import BOTH, LOWER, UPPER, make_dataset, make_samples, photo_bytes
 
 
 def _read(out, split):
@@ -42,7 +42,7 @@ def test_the_size_written_is_that_of_the_photo_as_displayed(tmp_path):
 
 
 def test_the_manifest_says_what_is_in_every_shard(tmp_path):
-    out, _, _ = make_dataset(tmp_path, make_samples(tmp_path, garments=(UPPER, LOWER)))
+    out, _, _ = make_dataset(tmp_path, make_samples(tmp_path, garments=BOTH))
     manifest = read_manifest(out)
     assert (manifest["format"], manifest["format_version"], manifest["source"]) == ("cspn-tf dataset", 1, "test")
     train = manifest["splits"]["train"]
@@ -108,8 +108,8 @@ def test_a_bad_photo_is_rejected_and_its_neighbours_written(tmp_path, monkeypatc
     monkeypatch.setattr(Config, "max_pixels", 6400)
     keypoints_xy = np.zeros((8, 2), np.float32)
     keypoints_xy[7] = 20
-    garment = Garment(GarmentType.UPPER_BODY, (1, 1, 30, 30), keypoints_xy, np.array([-1] * 7 + [1], np.int32))
-    samples = make_samples(tmp_path, ["train"] * 3, (garment,))
+    garment = Garments.label(GarmentType.UPPER_BODY, (1, 1, 30, 30), keypoints_xy, np.array([-1] * 7 + [1], np.int32))
+    samples = make_samples(tmp_path, ["train"] * 3, garment)
     if content is None:
         Path(samples[1].path).unlink()
     else:
@@ -198,7 +198,7 @@ def test_what_has_changed_since_the_interruption_is_written_anew(tmp_path, chang
     if change == "photo":
         Path(samples[0].path).write_bytes(photo_bytes(7))
     elif change == "label":
-        samples[0] = make_samples(tmp_path, ["train"], (LOWER,))[0]
+        samples[0] = make_samples(tmp_path, ["train"], LOWER)[0]
     else:
         options["shard_bytes"] = 10**9
     resumed = []
@@ -228,9 +228,9 @@ def test_a_shard_of_which_no_photo_can_be_used_is_left_out(tmp_path):
 
 
 def test_garments_with_a_labelled_keypoint_are_counted(tmp_path):
-    unlabelled = Garment(
+    unlabelled = Garments.label(
         GarmentType.LOWER_BODY, (1, 1, 30, 30), np.zeros((8, 2), np.float32), np.array([0] * 7 + [-1], np.int32)
     )
-    out, _, _ = make_dataset(tmp_path, make_samples(tmp_path, ["train"] * 2, (UPPER, unlabelled)))
+    out, _, _ = make_dataset(tmp_path, make_samples(tmp_path, ["train"] * 2, Garments.concatenate([UPPER, unlabelled])))
     train = read_manifest(out)["splits"]["train"]
     assert (train["num_garments"], train["num_keypoint_garments"]) == (4, 2)

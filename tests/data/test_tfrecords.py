@@ -8,7 +8,7 @@ from cspn_tf.console import UserError
 from cspn_tf.data import tfrecords
 from cspn_tf.data.samples import Sample
 from cspn_tf.data.tfrecords import encode_example, parse_example, read_manifest, shard_paths, verify
-from tests.data.made import LOWER, UPPER, make_dataset, make_samples
+from tests.data.made import BOTH, make_dataset, make_samples
 
 KEYS = {
     "photo_bytes": (tf.string, []),
@@ -31,7 +31,7 @@ def _damaged(photo):
 
 
 def test_an_example_comes_back_by_value():
-    sample = Sample("img/grün.jpg", "train", (UPPER, LOWER), "list.txt:3", "unused")
+    sample = Sample("img/grün.jpg", "train", BOTH, "list.txt:3", "unused")
     example = parse_example(encode_example(sample, b"\x00\xffbytes", 80, 60))
     assert example["photo_bytes"].numpy() == b"\x00\xffbytes"
     assert example["photo_name"].numpy().decode() == "img/grün.jpg"
@@ -39,19 +39,19 @@ def test_an_example_comes_back_by_value():
     np.testing.assert_array_equal(example["garment_types"], [1, 2])
     np.testing.assert_array_equal(example["variations"], [3, 0])
     np.testing.assert_array_equal(example["boxes_xyxy_photo"], [[1.5, 2, 40, 50.25], [10, 40, 55, 79]])
-    np.testing.assert_array_equal(example["keypoints_xy_photo"], [UPPER.keypoints_xy, LOWER.keypoints_xy])
-    np.testing.assert_array_equal(example["visibility"], [UPPER.visibility, LOWER.visibility])
+    np.testing.assert_array_equal(example["keypoints_xy_photo"], BOTH.keypoints_xy)
+    np.testing.assert_array_equal(example["visibility"], BOTH.visibility)
 
 
 def test_an_example_of_no_garments_has_empty_rows():
-    example = parse_example(encode_example(Sample("a", "train", (), "list.txt:3", "unused"), b"", 1, 1))
+    example = parse_example(encode_example(Sample("a", "train", BOTH[:0], "list.txt:3", "unused"), b"", 1, 1))
     assert example["boxes_xyxy_photo"].shape == (0, 4)
     assert example["keypoints_xy_photo"].shape == (0, 8, 2)
     assert example["visibility"].shape == (0, 8)
 
 
 def test_a_mapped_dataset_has_the_keys_shapes_and_values_of_an_eager_call():
-    record = encode_example(Sample("a", "train", (UPPER, LOWER), "list.txt:3", "unused"), b"photo", 80, 60)
+    record = encode_example(Sample("a", "train", BOTH, "list.txt:3", "unused"), b"photo", 80, 60)
     dataset = tf.data.Dataset.from_tensors(record).map(parse_example)
     assert {key: (spec.dtype, spec.shape.as_list()) for key, spec in dataset.element_spec.items()} == KEYS
     (mapped,) = dataset

@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from ...console import UserError
+from ...garment_set import Garments
 from ...garments import KEYPOINT_SLOTS, GarmentType, Visibility
-from ..samples import Garment, Sample
+from ..samples import Sample
 from .labels import inside
 from .layout import MAX_GARMENTS, check_variation_shares
 from .photo import SPLITS, render
@@ -209,9 +210,8 @@ def _report(progress, done, total):
 def _labels(task):
     """Render and save one photo; its labelled garments, height and width."""
     photo = task.render().photo
-    garments = tuple(
-        Garment(g.garment_type, g.box_xyxy, g.keypoints_xy, g.visibility.astype(np.int32), g.variation)
-        for g in photo.garments
+    garments = Garments.concatenate(
+        Garments.label(g.garment_type, g.box_xyxy, g.keypoints_xy, g.visibility, g.variation) for g in photo.garments
     )
     return garments, *photo.image.shape[:2]
 

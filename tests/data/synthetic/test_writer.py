@@ -153,8 +153,8 @@ def test_the_reader_takes_every_photo(dataset):
     assert result.rejected == []
     sample = result.samples[0]
     garment = render_photo(21, 0, size=160).garments[0]
-    assert sample.garments[0].garment_type == garment.garment_type
-    np.testing.assert_array_equal(sample.garments[0].visibility, garment.visibility)
+    assert sample.garments.types == garment.garment_type
+    np.testing.assert_array_equal(sample.garments.visibility[0], garment.visibility)
 
 
 def test_variations_are_drawn_in_the_shares_asked_for(tmp_path):
