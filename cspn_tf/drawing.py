@@ -3,7 +3,7 @@
 Everything is drawn on a transparent layer several times as large as the picture and then shrunk onto it, so that
 lines are smooth; widths grow with the picture. Coordinates are photo pixels with integers at pixel centres.
 
-Letters in shapes: N garments, 8 keypoint slots.
+Letters in shapes: N garments.
 """
 
 import functools
@@ -14,8 +14,6 @@ from PIL import Image, ImageDraw, ImageFont
 from cspn_tf.garments import (
     GARMENT_TYPE_NAMES,
     KEYPOINT_ABBREVIATIONS,
-    KEYPOINT_SLOTS,
-    NUM_KEYPOINTS,
     SKELETON,
     GarmentType,
     Visibility,
@@ -38,99 +36,57 @@ _MAX_LAYER_SIZE = 4096
 _MAX_SUPERSAMPLING = 4
 
 
-def draw_garments(
-    image, boxes_xyxy, classes, scores, keypoints_xy, keypoint_scores, min_keypoint_score=0.0, scale=1.0
-) -> Image.Image:
-    """Draw predicted garments: box, type and score, keypoints with their names, and the lines between them.
+def draw_garments(image, garments, min_keypoint_score=0.0, scale=1.0) -> Image.Image:
+    """Draw garments, found or labelled: box and type, keypoints with their names, and the lines between them.
+
+    Occluded keypoints are hollow dots where visibility is known; the tag has the score where it is known.
 
     Args:
         image: a `PIL.Image` as displayed; it is left as it is.
-        boxes_xyxy: float `(N, 4)`, photo pixels.
-        classes: int `(N,)`, `GarmentType` ids; rows of 0, padding, are not drawn.
-        scores: float `(N,)` in [0, 1].
-        keypoints_xy: float `(N, 8, 2)`, photo pixels.
-        keypoint_scores: float `(N, 8)` in [0, 1].
-        min_keypoint_score: keypoints below are not drawn; those at 0 or not of the garment's type never are.
+        garments: `Garments` in photo pixels, the most important ones first: they come out on top.
+        min_keypoint_score: keypoints below are not drawn; those without coordinates never are, and of predictions
+            those at 0 or not of the garment's type.
         scale: size of the returned picture over the photo's.
 
     Returns:
         A new RGB picture.
     """
-    boxes_xyxy, keypoints_xy, keypoint_scores = _shaped(boxes_xyxy, keypoints_xy, keypoint_scores)
     layer = _Layer(image, scale)
-    rows = [row for row, garment_class in enumerate(classes) if garment_class != 0]
-    shown = {row: _shown(classes[row], keypoint_scores[row], min_keypoint_score) for row in rows}
-    for row in rows:
-        layer.box(boxes_xyxy[row], TYPE_COLOURS[GarmentType(classes[row])])
-    for row in rows:
-        layer.skeleton(keypoints_xy[row], shown[row])
-    for row in rows:
-        for slot in np.flatnonzero(shown[row]):
-            layer.dot(keypoints_xy[row, slot], PAIR_COLOURS[slot // 2])
-        layer.names(keypoints_xy[row], shown[row], boxes_xyxy[row])
-    _tag_predictions(layer, rows, boxes_xyxy, classes, scores)
+    shown = _shown(garments, min_keypoint_score)
+    _boxes(layer, garments)
+    for points, slots in zip(garments.keypoints_xy, shown, strict=True):
+        layer.skeleton(points, slots)
+    for row, (points, slots) in enumerate(zip(garments.keypoints_xy, shown, strict=True)):
+        for slot in np.flatnonzero(slots):
+            layer.dot(points[slot], PAIR_COLOURS[slot // 2], _is_hollow(garments, row, slot))
+        layer.names(points, slots, garments.boxes_xyxy[row])
+    _tags(layer, garments)
     return layer.finish()
 
 
-def draw_truth(image, garments, scale=1.0) -> Image.Image:
-    """Draw labelled garments: visible keypoints as filled dots, occluded ones as hollow dots.
-
-    Args:
-        image: a `PIL.Image` as displayed; it is left as it is.
-        garments: iterable of `cspn_tf.data.samples.Garment`, or anything with the attributes `garment_type`,
-            `box_xyxy`, `keypoints_xy` and `visibility`; photo pixels.
-        scale: size of the returned picture over the photo's.
-
-    Returns:
-        A new RGB picture.
-    """
-    garments = list(garments)
-    layer = _Layer(image, scale)
-    for garment in garments:
-        layer.box(garment.box_xyxy, TYPE_COLOURS[GarmentType(garment.garment_type)])
-    for garment in garments:
-        labelled = np.asarray(garment.visibility) > 0
-        layer.skeleton(garment.keypoints_xy, labelled)
-        for slot in np.flatnonzero(labelled):
-            hollow = garment.visibility[slot] == Visibility.OCCLUDED
-            layer.dot(garment.keypoints_xy[slot], PAIR_COLOURS[slot // 2], hollow)
-        layer.names(garment.keypoints_xy, labelled, garment.box_xyxy)
-    for garment in garments:
-        garment_type = GarmentType(garment.garment_type)
-        layer.tag(garment.box_xyxy, GARMENT_TYPE_NAMES[garment_type], TYPE_COLOURS[garment_type])
-    return layer.finish()
-
-
-def draw_comparison(
-    image, garments, boxes_xyxy, classes, scores, keypoints_xy, keypoint_scores, matches, scale=1.0
-) -> Image.Image:
+def draw_comparison(image, truth, predicted, matches, scale=1.0) -> Image.Image:
     """Draw predictions in colour over labels in white, with a white line from each label to its prediction.
 
     Args:
-        image, boxes_xyxy, classes, scores, keypoints_xy, keypoint_scores, scale: as for `draw_garments`.
-        garments: the labelled garments, as for `draw_truth`.
+        image, scale: as for `draw_garments`.
+        truth: `Garments`, the labels.
+        predicted: `Garments`, what was found.
         matches: int, for each labelled garment the row of its prediction, or -1.
 
     Returns:
         A new RGB picture.
     """
-    boxes_xyxy, keypoints_xy, keypoint_scores = _shaped(boxes_xyxy, keypoints_xy, keypoint_scores)
     layer = _Layer(image, scale)
-    rows = [row for row, garment_class in enumerate(classes) if garment_class != 0]
-    for garment in garments:
-        layer.box(garment.box_xyxy, TRUTH_COLOUR)
-    for row in rows:
-        layer.box(boxes_xyxy[row], TYPE_COLOURS[GarmentType(classes[row])])
-    for garment, match in zip(garments, matches, strict=True):
-        for slot in np.flatnonzero(np.asarray(garment.visibility) > 0):
+    _boxes(layer, truth, TRUTH_COLOUR)
+    _boxes(layer, predicted)
+    for row, match in enumerate(matches):
+        for slot in np.flatnonzero(truth.labelled[row]):
             if match >= 0:
-                layer.line(garment.keypoints_xy[slot], keypoints_xy[match, slot], TRUTH_COLOUR)
-            hollow = garment.visibility[slot] == Visibility.OCCLUDED
-            layer.dot(garment.keypoints_xy[slot], TRUTH_COLOUR, hollow)
-    for row in rows:
-        for slot in np.flatnonzero(_shown(classes[row], keypoint_scores[row], 0.0)):
-            layer.dot(keypoints_xy[row, slot], PAIR_COLOURS[slot // 2], size=0.8)
-    _tag_predictions(layer, rows, boxes_xyxy, classes, scores)
+                layer.line(truth.keypoints_xy[row, slot], predicted.keypoints_xy[match, slot], TRUTH_COLOUR)
+            layer.dot(truth.keypoints_xy[row, slot], TRUTH_COLOUR, _is_hollow(truth, row, slot))
+    for row, slot in np.argwhere(_shown(predicted)):
+        layer.dot(predicted.keypoints_xy[row, slot], PAIR_COLOURS[slot // 2], size=0.8)
+    _tags(layer, predicted)
     return layer.finish()
 
 
@@ -273,26 +229,30 @@ class _Layer:
         return Image.alpha_composite(self.picture.convert("RGBA"), layer).convert("RGB")
 
 
-def _shaped(boxes_xyxy, keypoints_xy, keypoint_scores):
-    return (
-        np.asarray(boxes_xyxy, dtype=float).reshape(-1, 4),
-        np.asarray(keypoints_xy, dtype=float).reshape(-1, NUM_KEYPOINTS, 2),
-        np.asarray(keypoint_scores, dtype=float).reshape(-1, NUM_KEYPOINTS),
-    )
+def _shown(garments, min_keypoint_score=0.0):
+    """Return which keypoints to draw, bool `(N, 8)`."""
+    shown = garments.of_type if garments.visibility is None else garments.labelled
+    if garments.keypoint_scores is None:
+        return shown
+    return shown & (garments.keypoint_scores > 0.0) & (garments.keypoint_scores >= min_keypoint_score)
 
 
-def _shown(garment_class, keypoint_scores, min_keypoint_score):
-    """Return which slots of a garment to draw, bool `(8,)`."""
-    of_type = np.isin(np.arange(NUM_KEYPOINTS), KEYPOINT_SLOTS[GarmentType(garment_class)])
-    return of_type & (keypoint_scores > 0.0) & (keypoint_scores >= min_keypoint_score)
+def _is_hollow(garments, row, slot):
+    return garments.visibility is not None and garments.visibility[row, slot] == Visibility.OCCLUDED
 
 
-def _tag_predictions(layer, rows, boxes_xyxy, classes, scores):
-    """Write type and score of each row; the first rows, the most certain ones, come out on top."""
-    for row in reversed(rows):
-        garment_type = GarmentType(classes[row])
-        text = f"{GARMENT_TYPE_NAMES[garment_type]} {scores[row]:.2f}"
-        layer.tag(boxes_xyxy[row], text, TYPE_COLOURS[garment_type])
+def _boxes(layer, garments, colour=None):
+    """Draw the boxes in one colour, or each in its type's."""
+    for garment_type, box_xyxy in zip(garments.types, garments.boxes_xyxy, strict=True):
+        layer.box(box_xyxy, colour or TYPE_COLOURS[GarmentType(garment_type)])
+
+
+def _tags(layer, garments):
+    """Write type and score beside each box; the first garments, the most certain ones, come out on top."""
+    for row in range(len(garments))[::-1]:
+        garment_type = GarmentType(garments.types[row])
+        score = "" if garments.scores is None else f" {garments.scores[row]:.2f}"
+        layer.tag(garments.boxes_xyxy[row], GARMENT_TYPE_NAMES[garment_type] + score, TYPE_COLOURS[garment_type])
 
 
 def _cut(text, font, width):

@@ -28,19 +28,20 @@ class Reference:
     skipped_keypoints: list
 
 
-def reference(name, garments, rows=None, among=None) -> Reference:
+def reference(name, matched, rows=None, among=None) -> Reference:
     """Measure garments.
 
     Args:
         name: of the measure.
-        garments: a `cspn_tf.evaluation.keypoint_metrics.Garments`.
+        matched: a `cspn_tf.evaluation.matching.Matched`.
         rows: the garments that take part, as often as they are listed; None for each once.
         among: function of garment and slot that says whether a keypoint takes part; None for all.
     """
+    garments = matched.labels
     errors = [[] for _ in range(8)]
     skipped_keypoints = [0] * 8
     skipped = 0
-    for g in range(len(garments.garment_types)) if rows is None else rows:
+    for g in range(len(garments)) if rows is None else rows:
         any_skipped = False
         for k in range(8):
             if among is not None and not among(g, k):
@@ -48,7 +49,7 @@ def reference(name, garments, rows=None, among=None) -> Reference:
             code = int(garments.visibility[g][k])
             if code != 2 and (code != 1 or name.startswith("ne_")):
                 continue
-            found = bool(garments.matched[g])
+            found = bool(matched.found[g])
             if not found and name not in ("pck_02", "auc"):
                 continue
             normaliser = _normaliser(name, garments, g)
@@ -58,8 +59,8 @@ def reference(name, garments, rows=None, among=None) -> Reference:
             elif not found:
                 errors[k].append(math.inf)
             else:
-                dx = float(garments.predicted_xy[g][k][0]) - float(garments.keypoints_xy[g][k][0])
-                dy = float(garments.predicted_xy[g][k][1]) - float(garments.keypoints_xy[g][k][1])
+                dx = float(matched.predicted.keypoints_xy[g][k][0]) - float(garments.keypoints_xy[g][k][0])
+                dy = float(matched.predicted.keypoints_xy[g][k][1]) - float(garments.keypoints_xy[g][k][1])
                 errors[k].append(math.sqrt((dx / normaliser[0]) ** 2 + (dy / normaliser[1]) ** 2))
         skipped += any_skipped
     pooled = [error for of_slot in errors for error in of_slot]
@@ -76,10 +77,10 @@ def _normaliser(name, garments, g):
     if name == "epe":
         return 1.0, 1.0
     if name == "ne_garment":
-        left, right = (4, 5) if int(garments.garment_types[g]) == 2 else (2, 3)
+        left, right = (4, 5) if int(garments.types[g]) == 2 else (2, 3)
         if int(garments.visibility[g][left]) not in (1, 2) or int(garments.visibility[g][right]) not in (1, 2):
             return None
-        (x0, y0), (x1, y1) = garments.keypoints_xy[g][left], garments.keypoints_xy[g][right]
+        (x0, y0), (x1, y1) = (map(float, garments.keypoints_xy[g][k]) for k in (left, right))
         distance = math.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2)
         return None if distance < 10 else (distance, distance)
     x_min, y_min, x_max, y_max = (float(side) for side in garments.boxes_xyxy[g])

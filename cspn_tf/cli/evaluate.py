@@ -17,26 +17,21 @@ Writes into --out, each file by rename and `metrics.json` last:
                         do when they are given the labelled boxes instead of the detected ones, else null
     report.md           the same, to read
 and with --data:
-    predictions.jsonl   a line a photo
+    predictions.jsonl   a line a photo, see `cspn_tf.result.Result.to_dict`
     pictures/           worst.jpg and random.jpg: predictions in colour over labels in white; reliability.png: how
                         often keypoints of a score are visible
 """
 
-import dataclasses
 import io
-import json
 import os
 import sys
 from pathlib import Path
 
-from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int, run
-from cspn_tf.evaluation.bootstrap import Bootstrap
+from cspn_tf.console import CallError, Parser, non_negative_int, positive_int, run
 from cspn_tf.evaluation.inputs import Photos, predict_photos, read_coco_files
-from cspn_tf.evaluation.measures import evaluate_keypoints, evaluate_predictions
+from cspn_tf.evaluation.measures import measure
 from cspn_tf.evaluation.pictures import draw_reliability, draw_sheets
-from cspn_tf.evaluation.report import main_table, make_report
-from cspn_tf.files import replaced_file
-from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, KEYPOINT_SLOTS, GarmentType
+from cspn_tf.evaluation.report import main_table, write_scores
 
 SPLITS = ("train", "val", "test")
 
@@ -131,20 +126,20 @@ def _check_out(out):
 
 def _evaluate_files(args):
     """Measure predictions of a file; return the scores, and the files to write beside them, name to content."""
-    truths, predictions, notes = read_coco_files(args.truth, args.predictions)
+    matched, notes = read_coco_files(args.truth, args.predictions)
     about = {"truth": [str(path) for path in args.truth], "predictions": str(args.predictions), **notes}
-    return measure(about, truths, predictions, None, args.seed), {}
+    return measure(about, matched, None, args.seed), {}
 
 
 def _evaluate_photos(args):
     """Measure a model on photos; return what `_evaluate_files` does."""
     photos = Photos(args.data, args.split, args.limit)
-    predictor = _make_predictor(args)
-    truths, predictions, keypoints_in_truth_boxes = predict_photos(photos, predictor, args.batch_size)
-    about = {"data": str(args.data), "split": args.split, "model": predictor.source}
-    scores = measure(about, truths, predictions, keypoints_in_truth_boxes, args.seed)
+    model, keypoints_in_boxes = _load(args)
+    matched, in_labelled_boxes = predict_photos(photos, model, args.batch_size, keypoints_in_boxes)
+    about = {"data": str(args.data), "split": args.split, "model": model.source}
+    scores = measure(about, matched, in_labelled_boxes, args.seed)
     files = {}
-    for name, sheet in draw_sheets(photos, truths, predictions, args.num_pictures, args.seed).items():
+    for name, sheet in draw_sheets(photos, matched, args.num_pictures, args.seed).items():
         content = io.BytesIO()
         sheet.save(content, "JPEG", quality=90)
         files[f"pictures/{name}"] = content.getvalue()
@@ -152,95 +147,18 @@ def _evaluate_photos(args):
         content = io.BytesIO()
         draw_reliability({"keypoint scores": scores["visibility"]}, content)
         files["pictures/reliability.png"] = content.getvalue()
-    lines = [prediction_line(truth.name, answer) for truth, answer in zip(truths, predictions, strict=True)]
-    files["predictions.jsonl"] = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()
+    files["predictions.jsonl"] = "".join(result.to_json() + "\n" for result in matched.results).encode()
     return scores, files
 
 
-def _make_predictor(args):
-    from cspn_tf.inference import predictors
+def _load(args):
+    """Return the model to measure, and what answers for the labelled boxes, or None."""
+    from cspn_tf.inference.model import load
 
-    trained = predictors.from_training(args.detector, args.keypoints) if args.detector else None
-    if not (args.model or args.tflite):
-        return trained
-    exported = predictors.from_saved_model(args.model) if args.model else predictors.from_tflite(args.tflite)
+    trained = load(detector=args.detector, keypoints=args.keypoints) if args.detector else None
     # An export cannot be given boxes; what it was exported from can.
-    return dataclasses.replace(exported, keypoints_in_boxes=trained.keypoints_in_boxes) if trained else exported
-
-
-def measure(about, truths, predictions, keypoints_in_truth_boxes, seed):
-    """Return all numbers of an evaluation, after what they are about.
-
-    Args:
-        about: JSON-ready dict of what was measured.
-        truths, predictions: as `cspn_tf.evaluation.measures.evaluate_predictions` takes them.
-        keypoints_in_truth_boxes: as `cspn_tf.evaluation.measures.evaluate_keypoints` takes them, or None.
-        seed: of the resamples behind the intervals.
-    """
-    bootstrap = Bootstrap(len(truths), seed=seed)
-    scores = {**about, "intervals": bootstrap.about(), **evaluate_predictions(truths, predictions, bootstrap)}
-    given = keypoints_in_truth_boxes is not None
-    in_truth_boxes = evaluate_keypoints(truths, keypoints_in_truth_boxes, bootstrap) if given else None
-    return {**scores, "ground_truth_boxes": in_truth_boxes}
-
-
-# Files ---------------------------------------------------------------------------------------------------------------
-
-
-def write_scores(out, scores, files=None) -> dict:
-    """Write the report of an evaluation, and last its numbers.
-
-    Args:
-        out: folder to write into.
-        scores: what `measure` returned.
-        files: further files, name to content, which are written first.
-
-    Returns:
-        All that was written, name to content.
-
-    Raises:
-        UserError: if the folder cannot be written.
-    """
-    metrics = json.dumps(scores, indent=2, allow_nan=False) + "\n"
-    files = {**(files or {}), "report.md": make_report(scores).encode(), "metrics.json": metrics.encode()}
-    try:
-        _write(out, files)
-    except OSError as error:
-        raise UserError(f"{error.filename or out}: {error.strerror or error}") from error
-    return files
-
-
-def _write(out, files):
-    """Write files into a folder, in their order."""
-    for name, content in files.items():
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced_file(path) as temporary:
-            temporary.write_bytes(content)
-
-
-def prediction_line(name, prediction) -> dict:
-    """Return one photo's prediction as a JSON-ready dict: pixels to a hundredth, scores to four digits."""
-    height, width = prediction.image_size
-    return {
-        "photo": name,
-        "status": prediction.status,
-        "image_size": {"height": height, "width": width},
-        "garments": [_garment_line(prediction, row) for row in range(len(prediction.scores))],
-    }
-
-
-def _garment_line(prediction, row):
-    garment_type = GarmentType(prediction.garment_types[row])
-    points = zip(prediction.keypoints_xy[row].tolist(), prediction.keypoint_scores[row].tolist(), strict=True)
-    points = [{"x": round(x, 2), "y": round(y, 2), "score": round(score, 4)} for (x, y), score in points]
-    return {
-        "type": GARMENT_TYPE_NAMES[garment_type],
-        "class_id": int(garment_type),
-        "score": round(float(prediction.scores[row]), 4),
-        "box_xyxy": [round(side, 2) for side in prediction.boxes_xyxy[row].tolist()],
-        "keypoints": {KEYPOINT_NAMES[slot]: points[slot] for slot in KEYPOINT_SLOTS[garment_type]},
-    }
+    model = load(args.model or args.tflite) if args.model or args.tflite else trained
+    return model, trained.keypoints_in_boxes if trained else None
 
 
 if __name__ == "__main__":

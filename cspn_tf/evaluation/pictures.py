@@ -7,13 +7,12 @@ SHEET_COLUMNS = 4
 SHEET_TILE_SIZE = 400
 
 
-def draw_sheets(photos, truths, predictions, num_pictures, seed) -> dict:
+def draw_sheets(photos, matched, num_pictures, seed) -> dict:
     """Draw contact sheets of the photos with the lowest AUC and of random ones.
 
     Args:
-        photos: iterable of `LabelledPhoto`, in the order of `truths`.
-        truths: list of `PhotoTruth`.
-        predictions: list of `PhotoPrediction`.
+        photos: iterable of `cspn_tf.evaluation.inputs.LabelledPhoto`.
+        matched: a `cspn_tf.evaluation.matching.Matched` of the same photos.
         num_pictures: photos on a sheet; 0 for no sheets.
         seed: of the random choice.
 
@@ -22,16 +21,13 @@ def draw_sheets(photos, truths, predictions, num_pictures, seed) -> dict:
     """
     from cspn_tf import drawing
 
+    indices = range(matched.num_photos)
     chosen = {
-        "worst.jpg": worst_photos(truths, predictions, num_pictures),
-        "random.jpg": sorted(random.Random(seed).sample(range(len(truths)), min(num_pictures, len(truths)))),
+        "worst.jpg": worst_photos(matched, num_pictures),
+        "random.jpg": sorted(random.Random(seed).sample(indices, min(num_pictures, len(indices)))),
     }
     wanted = {index for indices in chosen.values() for index in indices}
-    tiles = {
-        index: _draw_tile(photo.photo_bytes, truths[index], predictions[index])
-        for index, photo in enumerate(photos)
-        if index in wanted
-    }
+    tiles = {index: _draw_tile(photo, matched.photo(index)) for index, photo in enumerate(photos) if index in wanted}
     return {
         name: drawing.contact_sheet(
             [tiles[index][0] for index in indices],
@@ -82,42 +78,29 @@ def _number(value):
     return "-" if value is None else f"{value:.3f}"
 
 
-def worst_photos(truths, predictions, num_photos) -> list[int]:
+def worst_photos(matched, num_photos) -> list[int]:
     """Return the photos whose labelled keypoints have the lowest AUC, worst first; photos with none are left out."""
     from cspn_tf.evaluation import keypoint_metrics as metrics
-    from cspn_tf.evaluation.measures import matched_garments
 
-    values = [metrics.auc(matched_garments(*pair)).value for pair in zip(truths, predictions, strict=True)]
+    values = [metrics.auc(matched.photo(index)).value for index in range(matched.num_photos)]
     rated = [index for index, value in enumerate(values) if value is not None]
     return sorted(rated, key=lambda index: values[index])[:num_photos]
 
 
-def _draw_tile(photo_bytes, truth, prediction):
-    """Return the picture of one photo and its caption, which counts the keypoints that are right."""
+def _draw_tile(photo, matched):
+    """Return the picture of one photo, and its caption, which counts the keypoints that are right."""
     from PIL import Image
 
     from cspn_tf import decoding, drawing
-    from cspn_tf.config import Config
-    from cspn_tf.data.samples import Garment
     from cspn_tf.evaluation import keypoint_metrics as metrics
-    from cspn_tf.evaluation.measures import match_photo, matched_garments
 
-    photo, _, status = decoding.decode_photo(photo_bytes, Config.max_pixels)
-    if int(status) != 0:
-        return Image.new("RGB", (SHEET_TILE_SIZE, SHEET_TILE_SIZE)), f"unreadable  {truth.name}"
-    image = Image.fromarray(photo.numpy())
-    labels = zip(truth.garment_types, truth.boxes_xyxy, truth.keypoints_xy, truth.visibility, strict=True)
-    picture = drawing.draw_comparison(
-        image,
-        [Garment(*label) for label in labels],
-        prediction.boxes_xyxy,
-        prediction.garment_types,
-        prediction.scores,
-        prediction.keypoints_xy,
-        prediction.keypoint_scores,
-        match_photo(truth, prediction),
-        scale=SHEET_TILE_SIZE / max(image.size),
-    )
-    pck = metrics.pck(matched_garments(truth, prediction))
+    try:
+        image = Image.fromarray(decoding.pixels_as_displayed(photo.photo_bytes))
+    except ValueError:
+        return Image.new("RGB", (SHEET_TILE_SIZE, SHEET_TILE_SIZE)), f"unreadable  {photo.name}"
+    scale = SHEET_TILE_SIZE / max(image.size)
+    (truth,), (result,), (matches,) = matched.truths, matched.results, matched.matches
+    picture = drawing.draw_comparison(image, truth, result.garments, matches, scale)
+    pck = metrics.pck(matched)
     num_right = round((pck.value or 0.0) * pck.count)
-    return picture, f"{num_right}/{pck.count}  {Path(truth.name).name}"
+    return picture, f"{num_right}/{pck.count}  {Path(photo.name).name}"

@@ -1,7 +1,10 @@
 """The numbers of `training.evaluate` as tables: the headline ones for the console, all of them as Markdown."""
 
+import json
 import textwrap
 
+from cspn_tf.console import UserError
+from cspn_tf.files import replaced_file
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS
 
 # Measures in the order of the tables: name in metrics.json, name for people, which way is better.
@@ -38,10 +41,15 @@ def main_table(scores) -> str:
 
 
 def _cautions(scores):
-    """Return what may make numbers of a file's predictions other than they seem."""
-    if "predictions" not in scores:
-        return []
+    """Return what may make numbers other than they seem."""
     cautions = []
+    if scores["num_keypoints"] and not _num_visible(scores):
+        cautions.append(
+            "Not one labelled keypoint is said to be visible: NE, which is of visible keypoints, has no value. "
+            "Some tools write 1 for whatever is labelled, which COCO reads as occluded."
+        )
+    if "predictions" not in scores:
+        return cautions
     if scores["num_boxes_from_keypoints"]:
         cautions.append(
             f"{scores['num_boxes_from_keypoints']} results have no box: the extent of their keypoints stands for it, "
@@ -55,6 +63,11 @@ def _cautions(scores):
             "width and height in pixels of the photo."
         )
     return cautions
+
+
+def _num_visible(scores):
+    score = scores["detected_boxes"]["pck_02"]["visibility"]["visible"]
+    return score["count"] + score["skipped"]
 
 
 def _contents(scores):
@@ -246,3 +259,33 @@ def _with_count(score):
 
 def _number(value):
     return "-" if value is None else f"{value:.4f}"
+
+
+# Files ---------------------------------------------------------------------------------------------------------------
+
+
+def write_scores(out, scores, files=None) -> dict:
+    """Write the report of an evaluation, and last its numbers.
+
+    Args:
+        out: folder to write into.
+        scores: what `cspn_tf.evaluation.measures.measure` returned.
+        files: further files, name to content, which are written first.
+
+    Returns:
+        All that was written, name to content.
+
+    Raises:
+        UserError: if the folder cannot be written.
+    """
+    metrics = json.dumps(scores, indent=2, allow_nan=False) + "\n"
+    files = {**(files or {}), "report.md": make_report(scores).encode(), "metrics.json": metrics.encode()}
+    try:
+        for name, content in files.items():
+            path = out / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replaced_file(path) as temporary:
+                temporary.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"{error.filename or out}: {error.strerror or error}") from error
+    return files

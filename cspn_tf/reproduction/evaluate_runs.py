@@ -29,18 +29,19 @@ def main(argv=None) -> int:
     parser.add_argument("--batch-size", type=positive_int, default=_BATCH_SIZE, help="photos at a time")
     args = parser.parse_args(argv)
 
-    from cspn_tf.cli import evaluate
     from cspn_tf.evaluation.inputs import Photos
+    from cspn_tf.evaluation.measures import measure
+    from cspn_tf.evaluation.report import write_scores
 
     wanted = [path for path in args.keypoints if not is_evaluated(args.out, args.detector, path)]
     if not wanted:
         return 0
     photos = Photos(args.data, args.split)
-    truths, answers = predict_all(photos, args.detector, wanted, args.batch_size)
-    for directory, (predictions, in_truth_boxes) in zip(wanted, answers, strict=True):
+    answers = predict_all(photos, args.detector, wanted, args.batch_size)
+    for directory, (matched, in_labelled_boxes) in zip(wanted, answers, strict=True):
         about = {"data": str(args.data), "split": args.split, "model": f"{args.detector} and {directory}"}
-        scores = evaluate.measure(about, truths, predictions, in_truth_boxes, seed=0)
-        evaluate.write_scores(args.out / directory.name, scores)
+        scores = measure(about, matched, in_labelled_boxes, seed=0)
+        write_scores(args.out / directory.name, scores)
         print(f"{args.out / directory.name}", flush=True)
     return 0
 
@@ -61,27 +62,29 @@ def predict_all(photos, detector_dir, keypoints_dirs, batch_size):
         batch_size: photos at a time.
 
     Returns:
-        truths: list of `PhotoTruth`.
-        answers: for each network, a list of `PhotoPrediction` and one of float `(G, 8, 2)`, the keypoints in the
-            labelled boxes, None for a photo that could not be read.
+        For each network two `cspn_tf.evaluation.matching.Matched`: of the served pipeline, and of keypoints in the
+        labelled boxes.
     """
-    from cspn_tf.evaluation.inputs import answers_of, in_batches
+    from cspn_tf.evaluation.inputs import in_batches
+    from cspn_tf.evaluation.matching import match_given_boxes, match_photos
     from cspn_tf.inference.shared import SharedDetector
     from cspn_tf.progress import Progress
+    from cspn_tf.result import results_of_outputs
 
     shared = SharedDetector(detector_dir, keypoints_dirs)
     truths, answers = [], [([], []) for _ in keypoints_dirs]
     with Progress("evaluated") as progress:
         for batch in in_batches(photos, batch_size):
-            truths += [photo.truth for photo in batch]
+            labels = [photo.garments for photo in batch]
+            truths += labels
             seen = shared.detect([photo.photo_bytes for photo in batch])
-            boxes = [photo.truth.boxes_xyxy for photo in batch]
-            types = [photo.truth.garment_types for photo in batch]
-            for index, (predictions, in_truth_boxes) in enumerate(answers):
-                predictions += answers_of(shared.keypoints(index, seen), batch, keypoints_dirs[index])
-                in_truth_boxes += shared.keypoints_in_boxes(index, seen, boxes, types)
+            for index, (results, in_boxes) in enumerate(answers):
+                results += results_of_outputs(shared.keypoints(index, seen), [photo.name for photo in batch])
+                in_boxes += shared.keypoints_in_boxes(
+                    index, seen, [of_photo.boxes_xyxy for of_photo in labels], [of_photo.types for of_photo in labels]
+                )
             progress(len(truths), len(photos))
-    return truths, answers
+    return [(match_photos(truths, results), match_given_boxes(truths, in_boxes)) for results, in_boxes in answers]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,11 @@
 """Trains the garment detector, and measures it while it trains."""
 
+import numpy as np
+
+from cspn_tf.contract import STATUS_OK
+from cspn_tf.garment_set import Garments
+from cspn_tf.garments import NUM_KEYPOINTS
+
 # Validation photos in the overlays, and how many a batch of validation has.
 _NUM_OVERLAYS = 8
 _VALIDATION_BATCH = 16
@@ -61,20 +67,21 @@ class DetectorValidator:
 
     def measure(self) -> dict:
         """Return average precision and recall: name to number, or to None where there is nothing to measure."""
-        from cspn_tf.evaluation import measures as evaluation
+        from cspn_tf.evaluation.matching import match_photos
+        from cspn_tf.evaluation.measures import evaluate_predictions
+        from cspn_tf.result import Result
 
-        truths, predictions = [], []
+        truths, results = [], []
         self._shown = []
         for images, labels in self._dataset:
             outputs = [part.numpy() for part in self._detect(images)]
             for index in range(len(images)):
-                truth = _truth(labels["boxes_xyxy"][index].numpy(), labels["garment_types"][index].numpy())
-                prediction = _prediction(*(part[index] for part in outputs))
-                truths.append(truth)
-                predictions.append(prediction)
+                truth = _garments(labels["boxes_xyxy"][index].numpy(), labels["garment_types"][index].numpy())
+                truths.append(truth.replace(visibility=np.zeros((len(truth), NUM_KEYPOINTS))))
+                results.append(Result(STATUS_OK, garments=_garments(*(part[index] for part in outputs))))
                 if len(self._shown) < _NUM_OVERLAYS:
-                    self._shown.append((images[index].numpy(), prediction))
-        scores = evaluation.evaluate_predictions(truths, predictions)
+                    self._shown.append((images[index].numpy(), results[-1].garments))
+        scores = evaluate_predictions(match_photos(truths, results))
         return {
             "ap": scores["detection"]["ap"],
             "ap_50": scores["detection"]["ap_50"],
@@ -84,51 +91,17 @@ class DetectorValidator:
 
     def overlays(self):
         """Return the first validation photos with what was found when they were last measured."""
-        import numpy as np
         from PIL import Image
 
-        from cspn_tf import drawing
+        from cspn_tf.drawing import draw_garments
 
-        pictures = []
-        for pixels, found in self._shown:
-            photo = Image.fromarray(pixels.clip(0, 255).astype("uint8"))
-            drawn = drawing.draw_garments(
-                photo, found.boxes_xyxy, found.garment_types, found.scores, found.keypoints_xy, found.keypoint_scores
-            )
-            pictures.append(np.asarray(drawn))
-        return np.stack(pictures)
+        photos = [(Image.fromarray(pixels.clip(0, 255).astype("uint8")), found) for pixels, found in self._shown]
+        return np.stack([np.asarray(draw_garments(photo, found)) for photo, found in photos])
 
 
-def _truth(boxes_xyxy, garment_types):
-    import numpy as np
-
-    from cspn_tf.evaluation.measures import PhotoTruth
-    from cspn_tf.garments import NUM_KEYPOINTS
-
+def _garments(boxes_xyxy, garment_types, scores=None):
+    """Return boxes as `Garments` without keypoints, padding left out; with scores they are detections."""
     real = garment_types > 0
     num = int(real.sum())
-    return PhotoTruth(
-        name="",
-        garment_types=garment_types[real],
-        variations=np.zeros(num, int),
-        boxes_xyxy=boxes_xyxy[real],
-        keypoints_xy=np.zeros((num, NUM_KEYPOINTS, 2)),
-        visibility=np.zeros((num, NUM_KEYPOINTS), int),
-    )
-
-
-def _prediction(boxes_xyxy, garment_types, scores):
-    import numpy as np
-
-    from cspn_tf.evaluation.measures import PhotoPrediction
-    from cspn_tf.garments import NUM_KEYPOINTS
-
-    real = garment_types > 0
-    num = int(real.sum())
-    return PhotoPrediction(
-        garment_types=garment_types[real],
-        scores=scores[real],
-        boxes_xyxy=boxes_xyxy[real],
-        keypoints_xy=np.zeros((num, NUM_KEYPOINTS, 2)),
-        keypoint_scores=np.zeros((num, NUM_KEYPOINTS)),
-    )
+    detected = {} if scores is None else {"scores": scores[real], "keypoint_scores": np.zeros((num, NUM_KEYPOINTS))}
+    return Garments(garment_types[real], boxes_xyxy[real], np.zeros((num, NUM_KEYPOINTS, 2)), **detected)

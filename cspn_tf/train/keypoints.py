@@ -2,6 +2,11 @@
 
 import functools
 
+import numpy as np
+
+from cspn_tf.garment_set import Garments
+from cspn_tf.garments import Visibility
+
 # Validation crops in the overlays, and how many a batch of validation has.
 _NUM_OVERLAYS = 8
 _VALIDATION_BATCH = 32
@@ -105,52 +110,54 @@ class KeypointValidator:
             reduce_retracing=True,
             autograph=False,
         )
-        self._shown = []
+        self._shown, self._has_said = [], False
 
     def measure(self) -> dict:
-        """Return `ne_bbox`, `pck_02` and `epe`: name to number, or to None where there is nothing to measure."""
-        import numpy as np
+        """Return `ne_bbox`, `pck_02` and `epe`: name to number, or to None where there is nothing to measure.
 
+        Where not one keypoint is labelled as visible, `ne_bbox` is of the occluded ones, so that there is a best epoch.
+        """
         from cspn_tf import geometry
-        from cspn_tf.evaluation import keypoint_metrics as metrics
+        from cspn_tf.evaluation.keypoint_metrics import KEYPOINT_METRICS
+        from cspn_tf.evaluation.matching import match_given_boxes
 
-        fields = {"garment_types": [], "variations": [], "boxes_xyxy_photo": [], "keypoints_xy_photo": []}
-        fields |= {"visibility": [], "predicted": []}
+        truths, predicted = [], []
         self._shown = []
         for batch in self._dataset:
             keypoints_xy_crop, scores = self._predict(batch["crops"])
             on_canvas = geometry.crop_to_canvas(keypoints_xy_crop, batch["windows"], self._config.crop_size)
-            batch = {**batch, "predicted": geometry.canvas_to_photo(on_canvas, batch["transforms"])}
-            for name, parts in fields.items():
-                parts.append(batch[name].numpy())
+            truths.append(Garments.from_example(batch))
+            predicted.append(geometry.canvas_to_photo(on_canvas, batch["transforms"]).numpy())
             missing = _NUM_OVERLAYS - len(self._shown)
             rows = (batch["crops"], batch["garment_types"], keypoints_xy_crop, scores)
             self._shown += list(zip(*(row[:missing].numpy() for row in rows), strict=True))
-        fields = {name: np.concatenate(parts) for name, parts in fields.items()}
-        garments = metrics.Garments(
-            garment_types=fields["garment_types"],
-            variations=fields["variations"],
-            boxes_xyxy=fields["boxes_xyxy_photo"],
-            keypoints_xy=fields["keypoints_xy_photo"],
-            visibility=fields["visibility"],
-            predicted_xy=fields["predicted"],
-            matched=np.ones(len(fields["garment_types"]), bool),
-        )
-        return {name: metrics.KEYPOINT_METRICS[name](garments).value for name in ("ne_bbox", "pck_02", "epe")}
+        if not any(truth.visible.any() for truth in truths):
+            self._say_once("not one validation keypoint is labelled as visible: ne_bbox is of the occluded ones")
+            truths = [
+                truth.replace(visibility=np.where(truth.labelled, Visibility.VISIBLE, truth.visibility))
+                for truth in truths
+            ]
+        # A batch of garments stands for a photo, which only intervals would tell apart.
+        matched = match_given_boxes(truths, predicted)
+        return {name: KEYPOINT_METRICS[name](matched).value for name in ("ne_bbox", "pck_02", "epe")}
+
+    def _say_once(self, text):
+        if not self._has_said:
+            print(f"  validation: {text}", flush=True)
+        self._has_said = True
 
     def overlays(self):
         """Return the first validation crops with the keypoints found when they were last measured."""
-        import numpy as np
         from PIL import Image
 
-        from cspn_tf import drawing
+        from cspn_tf.drawing import draw_garments
 
         pictures = []
         for crop, garment_type, keypoints_xy, scores in self._shown:
             whole = [0, 0, crop.shape[1] - 1, crop.shape[0] - 1]
+            # All keypoints of the type, however unsure.
+            scores = scores.clip(1e-3, 1.0)
+            garment = Garments([garment_type], [whole], [keypoints_xy], scores=[1.0], keypoint_scores=[scores])
             photo = Image.fromarray(crop.clip(0, 255).astype("uint8"))
-            drawn = drawing.draw_garments(
-                photo, [whole], [garment_type], [1.0], keypoints_xy[None], scores[None].clip(1e-3, 1.0), scale=2.0
-            )
-            pictures.append(np.asarray(drawn))
+            pictures.append(np.asarray(draw_garments(photo, garment, scale=2.0)))
         return np.stack(pictures)

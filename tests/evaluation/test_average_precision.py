@@ -1,12 +1,12 @@
 """Average precision of boxes and of keypoints: against pycocotools' own summary, and similarities made by hand."""
 
-import dataclasses
 import math
 
 import numpy as np
 import pytest
 
 from cspn_tf.evaluation import average_precision
+from cspn_tf.evaluation.matching import match_photos
 from tests.evaluation.test_measures import KEYPOINTS, prediction, truth
 
 NAMES = ("ap", "ap_50", "ap_75", "ar")
@@ -28,11 +28,13 @@ def test_average_precision_equals_pycocotools_own_summary(capsys):
         types = random.integers(1, 3, 2)
         truths.append(truth(types, boxes=boxes.tolist()))
         predictions.append(prediction([*types, 1], shifted.tolist(), random.uniform(0.3, 1, 3).tolist()))
-    scores = average_precision.box_precision(truths, predictions)
+    scores = average_precision.box_precision(match_photos(truths, predictions))
     assert capsys.readouterr().out == ""
 
     coco = COCO()
-    boxes = [(i, int(t), b) for i, p in enumerate(truths) for t, b in zip(p.garment_types, p.boxes_xyxy, strict=True)]
+    boxes = [
+        (i, int(t), b) for i, p in enumerate(truths) for t, b in zip(p.types, p.boxes_xyxy.astype(float), strict=True)
+    ]
     coco.dataset = {
         "images": [{"id": i} for i in range(30)],
         "categories": [{"id": t} for t in (1, 2, 3)],
@@ -53,7 +55,7 @@ def test_average_precision_equals_pycocotools_own_summary(capsys):
         [
             {"image_id": i, "category_id": int(t), "bbox": [b[0], b[1], b[2] - b[0], b[3] - b[1]], "score": s}
             for i, p in enumerate(predictions)
-            for t, b, s in zip(p.garment_types, p.boxes_xyxy, p.scores, strict=True)
+            for t, b, s in zip(p.garments.types, p.garments.boxes_xyxy.astype(float), p.garments.scores, strict=True)
         ]
     )
     theirs = COCOeval(coco, results, "bbox")
@@ -71,10 +73,10 @@ def test_average_precision_equals_pycocotools_own_summary(capsys):
 @pytest.mark.parametrize("precision", [average_precision.box_precision, average_precision.keypoint_precision])
 def test_nothing_labelled_is_none_and_nothing_found_is_zero(precision):
     for predictions in ([prediction(())], [prediction()]):
-        scores = precision([truth(())], predictions)
+        scores = precision(match_photos([truth(())], predictions))
         assert [scores[name] for name in NAMES] == [None] * 4
         assert scores["ap_by_garment_type"]["full-body"] == {"value": None, "count": 0}
-    scores = precision([truth()], [prediction(())])
+    scores = precision(match_photos([truth()], [prediction(())]))
     assert [scores[name] for name in NAMES] == [0.0] * 4
     assert scores["ap_by_garment_type"]["full-body"] == {"value": 0.0, "count": 1}
 
@@ -85,17 +87,17 @@ AREA = 100 * 200
 
 
 def keypoint_scores(truths, predictions):
-    scores = average_precision.keypoint_precision(truths, predictions)
+    scores = average_precision.keypoint_precision(match_photos(truths, predictions))
     return [scores[name] for name in NAMES]
 
 
 def labelled(visibility):
-    return dataclasses.replace(truth(), visibility=np.array([visibility]))
+    return truth().replace(visibility=[visibility])
 
 
 def shifted(slot, distance):
     found = prediction(offset_xy=(0, 0))
-    found.keypoints_xy[0, slot, 0] += distance
+    found.garments.keypoints_xy[0, slot, 0] += distance
     return found
 
 
@@ -140,15 +142,16 @@ def test_the_box_of_a_detection_does_not_matter_for_its_keypoints():
 
 
 def test_a_garment_without_labelled_keypoints_takes_no_part():
-    scores = average_precision.keypoint_precision([truth(), truth(visibility=0)], [prediction(), prediction(())])
+    matched = match_photos([truth(), truth(visibility=0)], [prediction(), prediction(())])
+    scores = average_precision.keypoint_precision(matched)
     assert scores["ap_50"] == pytest.approx(1.0)
     assert scores["ap_by_garment_type"]["full-body"]["count"] == 1
 
 
 def test_precision_is_the_mean_over_labelled_types():
     truths, found = [truth((1, 2), visibility=1)], prediction((1, 2), offset_xy=(0, 0))
-    found.keypoints_xy[1] += 1000
-    scores = average_precision.keypoint_precision(truths, [found])
+    found.garments.keypoints_xy[1] += 1000
+    scores = average_precision.keypoint_precision(match_photos(truths, [found]))
     assert scores["ap"] == pytest.approx(0.5)
     assert {name: score["value"] for name, score in scores["ap_by_garment_type"].items()} == {
         "upper-body": pytest.approx(1.0),
@@ -167,7 +170,7 @@ def test_keypoint_precision_equals_slow_similarities():
         offsets = random.normal(0, 7, (8, 2))
         truths.append(labelled(visibility))
         found = prediction(offset_xy=(0, 0))
-        found.keypoints_xy[0] = KEYPOINTS + offsets
+        found.garments.keypoints_xy[0] = KEYPOINTS + offsets
         predictions.append(found)
         terms = [math.exp(-(x * x + y * y) / (2 * AREA * 0.1**2)) for x, y in offsets[visibility > 0]]
         similarities.append(sum(terms) / len(terms))

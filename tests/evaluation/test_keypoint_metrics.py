@@ -9,39 +9,37 @@ import pytest
 
 from cspn_tf.evaluation import keypoint_metrics as metrics
 from cspn_tf.evaluation.bootstrap import Bootstrap
+from cspn_tf.evaluation.matching import Matched, match_given_boxes
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import KEYPOINT_SLOTS, GarmentType, Visibility
+from cspn_tf.result import Result
 from tests.reference_metrics import reference
 
 UPPER, LOWER, FULL = GarmentType.UPPER_BODY, GarmentType.LOWER_BODY, GarmentType.FULL_BODY
 ALL_METRICS = tuple(metrics.KEYPOINT_METRICS)
 
 
-def one_garment(garment_type=FULL, offset_xy=(3.0, 4.0), sleeve_distance=50.0, matched=True, visibility=None):
+def one_garment(
+    garment_type=FULL, offset_xy=(3.0, 4.0), sleeve_distance=50.0, found=True, visibility=None, box=(0, 0, 100, 200)
+):
     """Return one garment in a box of 100 x 200 whose predictions are all off by `offset_xy`: 5 pixels by default."""
-    keypoints = np.zeros((1, 8, 2))
-    keypoints[0, :, 0] = [40, 60, 20, 20 + sleeve_distance, 30, 70, 25, 75]
-    keypoints[0, :, 1] = [10, 10, 80, 80, 100, 100, 190, 190]
+    keypoints = np.zeros((8, 2))
+    keypoints[:, 0] = [40, 60, 20, 20 + sleeve_distance, 30, 70, 25, 75]
+    keypoints[:, 1] = [10, 10, 80, 80, 100, 100, 190, 190]
     if visibility is None:
         visibility = [Visibility.VISIBLE if k in KEYPOINT_SLOTS[garment_type] else 0 for k in range(8)]
-    return metrics.Garments(
-        garment_types=[garment_type],
-        variations=[1],
-        boxes_xyxy=[[0, 0, 100, 200]],
-        keypoints_xy=keypoints,
-        visibility=[visibility],
-        predicted_xy=keypoints + np.array(offset_xy),
-        matched=[matched],
-    )
+    label = Garments.label(garment_type, box, keypoints, visibility, variation=1)
+    return match_given_boxes([label], [keypoints[np.newaxis] + np.array(offset_xy) if found else None])
 
 
 def join(*parts):
-    """Return the rows of several `Garments` as one, a photo each."""
-    names = [field.name for field in dataclasses.fields(metrics.Garments) if field.name != "photo_index"]
-    return metrics.Garments(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    """Return the photos of several `Matched` as one."""
+    lists = ([value for part in parts for value in getattr(part, name)] for name in ("truths", "results", "matches"))
+    return Matched(*lists)
 
 
 def empty():
-    return metrics.Garments(*(np.zeros(shape) for shape in ((0,), (0,), (0, 4), (0, 8, 2), (0, 8), (0, 8, 2), (0,))))
+    return Matched([], [], [])
 
 
 def random_garments(seed, num=60):
@@ -59,13 +57,18 @@ def random_garments(seed, num=60):
         keypoints[: num // 3, right] = keypoints[: num // 3, left] + random.uniform(-9, 9, (num // 3, 2))
     boxes[0, 2], boxes[1, 3], boxes[2, 2] = boxes[0, 0], boxes[1, 1], boxes[2, 0] - 5
     predicted = keypoints + random.normal(0, 30, (num, 8, 2))
-    matched = random.uniform(size=num) < 0.8
-    matched[:3] = True
+    found = random.uniform(size=num) < 0.8
+    found[:3] = True
     visibility[:3, 6] = 2
     keypoints[visibility <= 0] = np.nan
-    predicted[~matched] = np.nan
     variations, photos = random.integers(0, 6, num), random.integers(0, num // 2, num)
-    return metrics.Garments(types, variations, boxes, keypoints, visibility, predicted, matched, photos)
+    labels = Garments(types, boxes, keypoints, visibility=visibility, variations=variations)
+    scores = {"scores": np.ones(num), "keypoint_scores": np.ones((num, 8))}
+    detections = Garments(types, boxes, predicted, **scores)
+    rows = [np.flatnonzero(photos == photo) for photo in range(num // 2)]
+    results = [Result(0, garments=detections[of_photo]) for of_photo in rows]
+    matches = [np.where(found[of_photo], np.arange(len(of_photo)), -1) for of_photo in rows]
+    return Matched([labels[of_photo] for of_photo in rows], results, matches)
 
 
 # Hand-computed values ------------------------------------------------------------------------------------------------
@@ -141,7 +144,7 @@ def test_auc_of_perfect_half_way_and_far_predictions():
 
 
 def test_a_missed_garment_fails_pck_and_auc_and_leaves_errors_alone():
-    garments = join(one_garment(offset_xy=(0, 0)), one_garment(matched=False))
+    garments = join(one_garment(offset_xy=(0, 0)), one_garment(found=False))
     assert metrics.pck(garments).value == 0.5
     assert metrics.auc(garments).value == pytest.approx(0.5)
     assert metrics.pck(garments).count == 16
@@ -156,9 +159,8 @@ def test_a_missed_garment_fails_pck_and_auc_and_leaves_errors_alone():
 @pytest.mark.parametrize("name", ALL_METRICS)
 @pytest.mark.parametrize("code", [Visibility.CUT_OFF, Visibility.ABSENT])
 def test_keypoints_without_coordinates_never_count(name, code):
-    garment = one_garment(visibility=[int(code), 2, 2, 2, 2, 2, 2, 2])
-    wild = dataclasses.replace(garment, keypoints_xy=garment.keypoints_xy.copy())
-    wild.keypoints_xy[0, 0] = np.nan
+    garment, wild = (one_garment(visibility=[int(code), 2, 2, 2, 2, 2, 2, 2]) for _ in range(2))
+    wild.labels.keypoints_xy[0, 0] = np.nan
     score = metrics.KEYPOINT_METRICS[name](wild)
     assert score == metrics.KEYPOINT_METRICS[name](garment)
     assert (score.count, score.per_keypoint[0], score.per_keypoint_counts[0]) == (7, None, 0)
@@ -181,14 +183,9 @@ def test_nothing_gives_none_and_zero(name):
 
 @pytest.mark.parametrize("name", [name for name in ALL_METRICS if name not in ("epe", "ne_garment")])
 def test_an_empty_box_is_skipped_by_what_divides_by_it(name):
-    garment = dataclasses.replace(one_garment(), boxes_xyxy=np.array([[10.0, 10, 10, 50]]))
+    garment = one_garment(box=(10, 10, 10, 50))
     score = metrics.KEYPOINT_METRICS[name](garment)
     assert (score.value, score.count, score.skipped) == (None, 0, 1)
-
-
-def test_a_wrong_shape_is_named():
-    with pytest.raises(ValueError, match=r"boxes_xyxy must have the shape \(1, 4\), received \(1, 5\)"):
-        dataclasses.replace(one_garment(), boxes_xyxy=np.zeros((1, 5)))
 
 
 # Slices --------------------------------------------------------------------------------------------------------------
@@ -286,7 +283,7 @@ def test_the_keypoints_of_one_photo_are_drawn_together():
     # Half of the keypoints is right: as halves of one photo that is always so, as two photos only on average.
     right, wrong = one_garment(offset_xy=(0, 0)), one_garment(offset_xy=(90, 0))
     apart = join(right, wrong)
-    together = dataclasses.replace(apart, photo_index=[0, 0])
+    together = match_given_boxes([apart.labels], [apart.predicted.keypoints_xy])
     assert metrics.pck(together, bootstrap=Bootstrap(1)).interval == (0.5, 0.5)
     assert metrics.pck(apart, bootstrap=Bootstrap(2)).interval == (0.0, 1.0)
 
@@ -313,13 +310,13 @@ def test_slices_equal_slow_loops_on_random_garments(name):
     garments = random_garments(7)
     scores = metrics.score_slices(metrics.KEYPOINT_METRICS[name], garments)
     for code, slice_ in ((1, "upper-body"), (2, "lower-body"), (3, "full-body")):
-        wanted = reference(name, garments, among=lambda g, k, code=code: garments.garment_types[g] == code)
+        wanted = reference(name, garments, among=lambda g, k, code=code: garments.labels.types[g] == code)
         check_against_reference(scores["garment_type"][slice_], wanted)
     for code, slice_ in enumerate(("unknown", "normal_pose", "medium_pose", "large_pose", "medium_zoom_in")):
-        wanted = reference(name, garments, among=lambda g, k, code=code: garments.variations[g] == code)
+        wanted = reference(name, garments, among=lambda g, k, code=code: garments.labels.variations[g] == code)
         check_against_reference(scores["variation"][slice_], wanted)
     for code, slice_ in ((2, "visible"), (1, "occluded")):
-        wanted = reference(name, garments, among=lambda g, k, code=code: garments.visibility[g, k] == code)
+        wanted = reference(name, garments, among=lambda g, k, code=code: garments.labels.visibility[g, k] == code)
         check_against_reference(scores["visibility"][slice_], wanted)
 
 
@@ -333,75 +330,14 @@ def check_against_reference(score, wanted):
 
 def test_random_garments_have_every_hard_case():
     garments = random_garments(0)
-    assert set(garments.garment_types) == {1, 2, 3} and set(garments.visibility.ravel()) == {-1, 0, 1, 2}
-    assert 0 < garments.matched.sum() < len(garments)
+    assert set(garments.labels.types) == {1, 2, 3} and set(garments.labels.visibility.ravel()) == {-1, 0, 1, 2}
+    assert 0 < garments.found.sum() < len(garments.labels)
     assert max(np.bincount(garments.photo_index)) > 1
     skipped = {name: reference(name, garments).skipped for name in ALL_METRICS}
     assert skipped["epe"] == 0 < skipped["ne_bbox"] < skipped["ne_garment"]
 
 
-def slow_matches(truth_boxes, truth_types, boxes, types, scores, iou):
-    def overlap(a, b):
-        width = min(a[2], b[2]) - max(a[0], b[0])
-        height = min(a[3], b[3]) - max(a[1], b[1])
-        common = width * height if width > 0 and height > 0 else 0.0
-        return common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common)
-
-    matches = [-1] * len(truth_boxes)
-    for d in sorted(range(len(boxes)), key=lambda d: (-scores[d], d)):
-        found = [(overlap(boxes[d], truth_boxes[t]), -t) for t in range(len(truth_boxes))]
-        found = [f for f in found if f[0] >= iou and matches[-f[1]] < 0 and truth_types[-f[1]] == types[d]]
-        if found:
-            matches[-max(found)[1]] = d
-    return matches
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_match_detections_equals_slow_loops_on_random_boxes(seed):
-    random = np.random.default_rng(seed)
-    num_truth, num = random.integers(0, 6), random.integers(0, 9)
-
-    def boxes(n):
-        low = random.uniform(0, 30, (n, 2))
-        return np.concatenate([low, low + random.uniform(40, 80, (n, 2))], axis=1)
-
-    arguments = boxes(num_truth), random.integers(1, 3, num_truth), boxes(num), random.integers(1, 3, num)
-    scores = random.choice([0.3, 0.5, 0.9], num)
-    matches = metrics.match_detections(*arguments, scores, iou=0.3)
-    assert matches.tolist() == slow_matches(*arguments, scores, 0.3)
-    assert len(set(matches[matches >= 0])) == (matches >= 0).sum()
-
-
-# Detections ----------------------------------------------------------------------------------------------------------
-
-
-def test_box_iou_of_known_boxes():
-    overlaps = metrics.box_iou([[0, 0, 10, 10], [5, 5, 5, 5]], [[0, 0, 10, 5], [10, 0, 20, 10], [5, 5, 5, 5]])
-    np.testing.assert_allclose(overlaps, [[0.5, 0, 0], [0, 0, 0]])
-
-
-def test_a_match_needs_the_type_and_half_the_overlap():
-    box = [[0, 0, 10, 10]]
-    assert metrics.match_detections(box, [1], box, [1], [0.5]).tolist() == [0]
-    assert metrics.match_detections(box, [1], box, [2], [0.5]).tolist() == [-1]
-    assert metrics.match_detections(box, [1], [[0, 0, 10, 5]], [1], [0.5]).tolist() == [0]
-    assert metrics.match_detections(box, [1], [[0, 0, 10, 4.9]], [1], [0.5]).tolist() == [-1]
-
-
-def test_the_higher_score_takes_the_garment_even_if_it_fits_less():
-    boxes = [[0, 0, 10, 10], [0, 0, 10, 8]]
-    assert metrics.match_detections([[0, 0, 10, 10]], [1], boxes, [1, 1], [0.6, 0.9]).tolist() == [1]
-
-
-def test_one_detection_finds_one_of_two_garments():
-    truth = [[0, 0, 10, 10], [0, 0, 10, 9]]
-    assert metrics.match_detections(truth, [3, 3], [[0, 0, 10, 9]], [3], [0.9]).tolist() == [-1, 0]
-
-
-def test_matching_takes_no_detections_and_no_garments():
-    none = np.zeros((0, 4))
-    assert metrics.match_detections([[0, 0, 1, 1]], [1], none, [], []).tolist() == [-1]
-    assert metrics.match_detections(none, [], [[0, 0, 1, 1]], [1], [0.9]).tolist() == []
+# Rates ---------------------------------------------------------------------------------------------------------------
 
 
 def test_a_rate_is_hits_over_trials_of_all_photos():

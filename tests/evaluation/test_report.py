@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cspn_tf.evaluation.bootstrap import Bootstrap
+from cspn_tf.evaluation.matching import match_given_boxes, match_photos
 from cspn_tf.evaluation.measures import evaluate_keypoints, evaluate_predictions
 from cspn_tf.evaluation.report import main_table, make_report, with_interval
 from tests.evaluation.test_measures import prediction, truth
@@ -23,8 +24,8 @@ def scores_of(about, in_labelled_boxes=True):
     truths[3].visibility[0, 2] = 0
     predictions = [prediction(), prediction((1,)), prediction(()), prediction()]
     bootstrap = Bootstrap(4, 50)
-    in_boxes = evaluate_keypoints(truths, [t.keypoints_xy for t in truths], bootstrap)
-    scores = evaluate_predictions(truths, predictions, bootstrap)
+    in_boxes = evaluate_keypoints(match_given_boxes(truths, [t.keypoints_xy for t in truths]), bootstrap)
+    scores = evaluate_predictions(match_photos(truths, predictions), bootstrap)
     return {
         **about,
         "intervals": bootstrap.about(),
