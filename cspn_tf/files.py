@@ -1,13 +1,13 @@
-"""Files and folders that appear whole or not at all: written under another name, then renamed."""
+"""Files and folders that appear whole or not at all, and paths that TensorFlow would take for patterns."""
 
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
+import tempfile
 from pathlib import Path
 
-from cspn_tf.console import CallError
+from cspn_tf.console import CallError, UserError
 
 _LOCK = "lock"
 
@@ -64,22 +64,20 @@ def staged_directory(out, *, overwrite=False):
     staging = out.with_name(f".{out.name}.partial")
     try:
         staging.mkdir(parents=True, exist_ok=True)
-        with locked(staging / _LOCK, out):
+        with contextlib.ExitStack() as lock:
+            lock.enter_context(locked(staging / _LOCK, out))
             try:
                 yield staging
-                (staging / _LOCK).unlink()
+                lock.close()  # first, since Windows renames no folder with an open file in it
                 _replace(out, staging, overwrite)
-            except KeyboardInterrupt:
-                if {path.name for path in staging.iterdir()} <= {_LOCK}:
+            except BaseException as error:
+                if not isinstance(error, KeyboardInterrupt):
                     shutil.rmtree(staging, ignore_errors=True)
                 raise
-            except BaseException:
-                shutil.rmtree(staging, ignore_errors=True)
-                raise
     except BaseException:
-        for parent in missing_parents:
+        for folder in (staging, *missing_parents):
             with contextlib.suppress(OSError):
-                parent.rmdir()
+                folder.rmdir()  # refused where there is something in it
         raise
 
 
@@ -88,18 +86,25 @@ def locked(path, out):
     """Hold a lock while the block runs.
 
     Args:
-        path: file of the lock; it is left behind.
+        path: file of the lock, in a folder that is there; it is gone afterwards.
         out: what is being written, for the message.
 
     Raises:
         CallError: if another process holds it.
     """
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CallError(f"{out} is being written by another process")
+    import filelock
+
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise CallError(f"{out} is being written by another process") from error
+    try:
         yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()  # while it is held, so that it is nobody else's; Windows refuses that
+        lock.release()
 
 
 def check_replaceable(out, overwrite) -> None:
@@ -133,3 +138,42 @@ def _replace(out, staging, overwrite):
         old.rename(out)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def plain_path(folder):
+    """Give a path by which TensorFlow finds a folder, whatever characters are in the folder's own.
+
+    TensorFlow looks for the files of a checkpoint, and so for those of a SavedModel, as for a pattern: to it,
+    `run [v1]` is `run v` or `run 1`, and a backslash only marks the character after it. It wants paths in UTF-8, too.
+
+    Args:
+        folder: any path; there need not be anything yet.
+
+    Yields:
+        The folder's absolute path where that is an ordinary one, else the path of a symbolic link to it; a string.
+
+    Raises:
+        UserError: no such link can be made.
+    """
+    folder = Path(folder).absolute()
+    if _is_plain(folder):
+        yield str(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix="cspn-tf-") as links:
+        link = Path(links) / "link"
+        if not _is_plain(link):
+            raise UserError(f"{folder.name} needs a folder for temporary files with an ordinary name: set TMPDIR")
+        try:
+            link.symlink_to(folder, target_is_directory=True)
+        except OSError as error:
+            raise UserError(f"{folder}: TensorFlow cannot read from a folder of this name: {error.strerror}") from error
+        yield str(link)
+
+
+def _is_plain(path) -> bool:
+    try:
+        path.as_posix().encode()
+    except UnicodeEncodeError:  # a name that was never UTF-8
+        return False
+    return not set(path.as_posix()) & set("*?[]\\")

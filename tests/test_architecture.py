@@ -33,8 +33,8 @@ TIERS = [
     [{"cspn_tf.evaluation"}],
     [{"cspn_tf.inference"}],
     [{"cspn_tf"}],  # the front door
-    [{"cspn_tf.train"}, {"cspn_tf.export"}],
-    [{"cspn_tf.serve"}],
+    [{"cspn_tf.train"}, {"cspn_tf.serve"}],
+    [{"cspn_tf.export"}],
     [{"cspn_tf.reproduction"}],
     [{"cspn_tf.cli"}],
     [{"training"}],

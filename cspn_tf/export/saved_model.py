@@ -15,6 +15,9 @@ from pathlib import Path
 
 from cspn_tf import __version__, contract
 from cspn_tf.console import UserError
+from cspn_tf.files import plain_path
+from cspn_tf.inference.versions import find_versions
+from cspn_tf.result import results_of_outputs
 
 
 def export(pipeline, model_dir, version: int | None = None) -> Path:
@@ -33,23 +36,25 @@ def export(pipeline, model_dir, version: int | None = None) -> Path:
     """
     import tensorflow as tf
 
-    from cspn_tf.export.warmup import write_warmup_requests
+    from cspn_tf.serve.warmup import write_warmup_requests
 
     model_dir = Path(model_dir)
     try:
         model_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{model_dir}: cannot be made: {error.strerror}") from error
-    target = model_dir / str(version or _next_version(model_dir))
+    target = model_dir / str(version or max(find_versions(model_dir), default=0) + 1)
     if target.exists():
         raise UserError(f"{target} exists; choose another --version")
     # TF Serving only looks at names that are numbers.
     temporary = model_dir / f"writing-{target.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        tf.saved_model.save(servable(pipeline), str(temporary), signatures=_signatures(pipeline))
-        photo = _warmup_photo(pipeline.config.canvas_size)
-        _check(temporary, photo)
+        with plain_path(model_dir) as folder:
+            written = f"{folder}/{temporary.name}"
+            tf.saved_model.save(servable(pipeline), written, signatures=_signatures(pipeline))
+            photo = _warmup_photo(pipeline.config.canvas_size)
+            _check(written, photo)
         write_warmup_requests(temporary, photo, contract.DEFAULT_MODEL_NAME)
         write_description(
             temporary / "assets.extra" / "cspn.json", pipeline.config, contract.OUTPUTS, precision=pipeline.precision
@@ -100,11 +105,6 @@ def servable(pipeline):
     return servable
 
 
-def _next_version(model_dir):
-    taken = [int(path.name) for path in model_dir.iterdir() if path.is_dir() and path.name.isdigit()]
-    return max(taken, default=0) + 1
-
-
 def _warmup_photo(size) -> bytes:
     """Return a JPEG that is not one colour, so that no part of the pipeline is passed over."""
     import numpy as np
@@ -121,8 +121,8 @@ def _check(version_dir, photo):
     """Load what was written and let it answer."""
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(version_dir))
+    loaded = tf.saved_model.load(version_dir)
     outputs = loaded.signatures[contract.BYTES_SIGNATURE](**{contract.BYTES_INPUT: tf.constant([photo])})
-    results = contract.decode_outputs({name: value.numpy() for name, value in outputs.items()})
-    if not results[0].ok:
-        raise RuntimeError(f"the exported model answers {results[0].status_meaning} for a photo of its own")
+    (result,) = results_of_outputs({name: value.numpy() for name, value in outputs.items()})
+    if not result.ok:
+        raise RuntimeError(f"the exported model answers {result.status_meaning} for a photo of its own")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cspn_tf import contract
 from cspn_tf.console import UserError
-from cspn_tf.files import replaced_file
+from cspn_tf.files import plain_path, replaced_file
 from cspn_tf.quiet import quiet_native_output
 
 FILE_NAME = "cspn.tflite"
@@ -84,7 +84,7 @@ def convert(pipeline) -> bytes:
         input_signature=[tf.TensorSpec([1, size, size, 3], tf.uint8, name=contract.CANVAS_INPUT)],
     )
     # By way of a SavedModel, which is what keeps the names of the outputs.
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary, plain_path(temporary) as folder:
         tf.saved_model.save(servable(pipeline), folder, signatures={contract.BYTES_SIGNATURE: function})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[contract.BYTES_SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]

@@ -10,8 +10,9 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from cspn_tf.console import UserError
 from cspn_tf.contract import BYTES_SIGNATURE
-from cspn_tf.export.warmup import MAX_WARMUP_RECORDS, warmup_file
-from cspn_tf.serve.model_versions import SAVED_MODEL_FILE
+from cspn_tf.files import plain_path
+from cspn_tf.inference.versions import SAVED_MODEL_FILE
+from cspn_tf.serve.warmup import MAX_WARMUP_RECORDS, warmup_file
 
 _STATUS_OF_NUMBER = {status.value[0]: status for status in grpc.StatusCode}
 
@@ -43,7 +44,8 @@ class Servable:
         self.signature_defs = _read_signature_defs(Path(version_dir))
         try:
             # The functions below belong to this object: it must live as long as they do.
-            self._saved_model = tf.saved_model.load(str(version_dir), tags=["serve"])
+            with plain_path(version_dir) as folder:
+                self._saved_model = tf.saved_model.load(folder, tags=["serve"])
         except (tf.errors.OpError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
             raise UserError(f"cannot load {version_dir}: {_one_line(error)}") from error
         self._functions = dict(self._saved_model.signatures)
@@ -91,7 +93,8 @@ class Servable:
         if not path.is_file():
             return
         try:
-            records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+            with plain_path(path.parent) as folder:
+                records = list(tf.data.TFRecordDataset(f"{folder}/{path.name}").as_numpy_iterator())
             if len(records) > MAX_WARMUP_RECORDS:
                 raise UserError(f"{path} must have at most {MAX_WARMUP_RECORDS} records, received {len(records)}")
             for record in records:

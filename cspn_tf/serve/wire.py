@@ -1,10 +1,11 @@
-"""The few gRPC messages that a client of TF Serving needs, without importing TensorFlow.
+"""The few messages that a client of TF Serving and a warm-up file need, without `tensorflow-serving-api`.
 
-The generated modules of `tensorflow-serving-api` import TensorFlow, which takes seconds and half a gigabyte; a client
-needs neither. These messages have the same fields under the same numbers, so the bytes are the same. They live in a
-descriptor pool of their own and get along with the generated ones in one process.
+Its generated modules import TensorFlow, which takes seconds and half a gigabyte; a client needs neither. These
+messages have the same fields under the same numbers, so the bytes are the same. They live in a descriptor pool of their
+own and get along with the generated ones in one process.
 
-Source: `predict.proto`, `get_model_status.proto` and `model.proto` of TF Serving, `tensor.proto` of TensorFlow.
+Source: `predict.proto`, `prediction_log.proto`, `get_model_status.proto` and `model.proto` of TF Serving,
+`tensor.proto` of TensorFlow.
 """
 
 import numpy as np
@@ -36,6 +37,8 @@ _MESSAGES = {
         ("output_filter", 3, "[]string"),
     ],
     "PredictResponse": [("outputs", 1, "{}Tensor"), ("model_spec", 2, "ModelSpec")],
+    "PredictLog": [("request", 1, "PredictRequest")],
+    "PredictionLog": [("predict_log", 6, "PredictLog")],
     "GetModelStatusRequest": [("model_spec", 1, "ModelSpec")],
     "Status": [("error_code", 1, "int32"), ("error_message", 2, "string")],
     "ModelVersionStatus": [("version", 1, "int64"), ("state", 2, "int32"), ("status", 3, "Status")],
@@ -81,6 +84,7 @@ ModelSpec = _CLASSES["ModelSpec"]
 Tensor = _CLASSES["Tensor"]
 PredictRequest = _CLASSES["PredictRequest"]
 PredictResponse = _CLASSES["PredictResponse"]
+PredictionLog = _CLASSES["PredictionLog"]
 GetModelStatusRequest = _CLASSES["GetModelStatusRequest"]
 GetModelStatusResponse = _CLASSES["GetModelStatusResponse"]
 

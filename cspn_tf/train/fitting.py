@@ -21,9 +21,9 @@ from pathlib import Path
 
 from cspn_tf import config as configs
 from cspn_tf.console import CallError, UserError
-from cspn_tf.files import locked, replaced_file
+from cspn_tf.files import locked, plain_path, replaced_file
 
-_HISTORY, _LOCK = "history.json", "lock"
+_HISTORY = "history.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,11 +125,8 @@ def fit(run: Run, model, make_dataset, steps: int, validate, monitor: str, draw_
         CallError: if another process is writing it.
     """
     done = prepare_directory(run)
-    with locked(run.directory / _LOCK, run.directory):
-        try:
-            _fit(run, model, make_dataset, steps, validate, monitor, draw_overlays, done)
-        finally:
-            (run.directory / _LOCK).unlink(missing_ok=True)
+    with locked(run.directory / "lock", run.directory):
+        _fit(run, model, make_dataset, steps, validate, monitor, draw_overlays, done)
 
 
 def _fit(run, model, make_dataset, steps, validate, monitor, draw_overlays, done):
@@ -151,18 +148,16 @@ def _fit(run, model, make_dataset, steps, validate, monitor, draw_overlays, done
         callbacks=[recorder, keras.callbacks.TensorBoard(run.directory / "logs", write_graph=False, profile_batch=0)],
         verbose=1 if sys.stderr.isatty() and sys.stdout.isatty() else 2,
     )
+    if all(entry.get(f"val_{monitor}") is None for entry in read_history(run.directory)):
+        print(f"no epoch has a value of {monitor}: the weights kept are the last epoch's", flush=True)
 
 
 def prepare_directory(run: Run) -> int:
     """Make the run's directory, or check the one that stands; return how many epochs are finished."""
     from cspn_tf.models import checkpoints
 
-    details = {
-        "training": configs.to_dict(run.training),
-        "seed": run.seed,
-        "precision": run.precision,
-        "data": str(run.data_dir),
-    }
+    training = configs.to_dict(run.training)
+    details = {"training": training, "seed": run.seed, "precision": run.precision, "data": str(run.data_dir)}
     if (run.directory / "network.json").exists():
         config, found = checkpoints.read_description(run.directory, run.network)
         done = len(read_history(run.directory))
@@ -170,12 +165,11 @@ def prepare_directory(run: Run) -> int:
             raise UserError(
                 f"{run.directory} holds a run of {done} epochs; go on with --resume or choose another --out"
             )
+        there, asked = found.get("training", {}) | {"seed": found.get("seed")}, training | {"seed": run.seed}
         different = configs.differences(config, run.config)
-        different += [
-            f"{k}: {found.get(k)} != {details[k]}" for k in ("training", "seed") if found.get(k) != details[k]
-        ]
+        different += [f"{name}: {there.get(name)} != {asked[name]}" for name in asked if there.get(name) != asked[name]]
         if different:
-            raise UserError(f"{run.directory} holds another run: {'; '.join(different)}")
+            raise UserError(f"{run.directory} holds another run (there != asked): {'; '.join(different)}")
         return done
     if run.directory.exists() and not (run.directory.is_dir() and _is_barely_begun(run.directory)):
         raise UserError(f"{run.directory} exists and is not a training run")
@@ -215,7 +209,9 @@ class TrainingState:
 
     def save(self, epoch: int) -> None:
         """Write the state after `epoch` finished epochs and drop those before the last."""
-        self._checkpoint.write(str(self._directory / f"epoch-{epoch:04d}"))
+        self._directory.mkdir(exist_ok=True)
+        with plain_path(self._directory) as folder:
+            self._checkpoint.write(f"{folder}/epoch-{epoch:04d}")
         for path in self._directory.glob("epoch-*"):
             if int(path.name.split("-")[1].split(".")[0]) < epoch - 1:
                 path.unlink()
@@ -228,11 +224,13 @@ class TrainingState:
         """
         import tensorflow as tf
 
-        path = self._directory / f"epoch-{epoch:04d}"
+        name = f"epoch-{epoch:04d}"
         try:
-            self._checkpoint.read(str(path)).assert_consumed()
+            with plain_path(self._directory) as folder:
+                self._checkpoint.read(f"{folder}/{name}").assert_consumed()
         except (tf.errors.OpError, AssertionError, ValueError) as error:
-            raise UserError(f"{path}: cannot resume from this state: {str(error).splitlines()[0]}") from error
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{self._directory / name}: cannot resume from this state: {reason}") from error
 
 
 def _recorder(run, state, validate, monitor, draw_overlays, history):
@@ -341,7 +339,8 @@ def draw_curves(history: list[dict], path) -> None:
 
 
 def _number(value):
-    return None if value is None else float(value)
+    """Return a number as JSON and `best_epoch` know it; what is not finite is no value."""
+    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def _text(value):

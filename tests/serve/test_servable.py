@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
 from cspn_tf.console import UserError
-from cspn_tf.export.warmup import warmup_file, write_warmup_requests
+from cspn_tf.serve.warmup import warmup_file, write_warmup_requests
 from cspn_tf.serve.servable import RequestError, Servable
 from tests.fake_model import encode, expected_outputs, export_fake_model, make_pixels
 

@@ -2,7 +2,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from cspn_tf.export.warmup import warmup_file, write_warmup_requests
+from cspn_tf.serve.warmup import warmup_file, write_warmup_requests
 
 
 def test_one_request_a_batch_size_with_the_photo_as_it_is(tmp_path):

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from cspn_tf.contract import BYTES_INPUT, BYTES_SIGNATURE
-from cspn_tf.files import replaced_file
+from cspn_tf.files import plain_path, replaced_file
+from cspn_tf.serve import wire
 
 MAX_WARMUP_RECORDS = 1000  # TF Serving refuses to load a version with more
 
@@ -41,21 +42,21 @@ def write_warmup_requests(version_dir, photo_bytes, model_name, batch_sizes=(1, 
 
     path = warmup_file(version_dir)
     path.parent.mkdir(exist_ok=True)
-    with replaced_file(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
-        for batch_size in batch_sizes:
-            writer.write(_prediction_log(photo_bytes, model_name, batch_size).SerializeToString())
+    logs = [_prediction_log(photo_bytes, model_name, batch_size) for batch_size in batch_sizes]
+    with (
+        replaced_file(path) as temporary,
+        plain_path(path.parent) as folder,
+        tf.io.TFRecordWriter(f"{folder}/{temporary.name}") as writer,
+    ):
+        for log in logs:
+            writer.write(log.SerializeToString())
     return path
 
 
 def _prediction_log(photo_bytes, model_name, batch_size):
-    import tensorflow as tf
-    from tensorflow_serving.apis import prediction_log_pb2
-
-    log = prediction_log_pb2.PredictionLog()
+    log = wire.PredictionLog()
     request = log.predict_log.request
     request.model_spec.name = model_name
     request.model_spec.signature_name = BYTES_SIGNATURE
-    # An array of bytes would lose trailing NULs: a list with the dtype named keeps them.
-    photos = tf.make_tensor_proto([photo_bytes] * batch_size, dtype=tf.string, shape=[batch_size])
-    request.inputs[BYTES_INPUT].CopyFrom(photos)
+    request.inputs[BYTES_INPUT].CopyFrom(wire.tensor_from_strings([photo_bytes] * batch_size))
     return log
