@@ -90,7 +90,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that shows defaults and reports a wrong call in one line."""
+    """An argument parser that shows defaults and reports a wrong call in one line, also names that are not UTF-8."""
 
     def __init__(self, **kwargs):
         spec = getattr(sys.modules["__main__"], "__spec__", None)
@@ -99,6 +99,14 @@ class Parser(argparse.ArgumentParser):
         elif spec is not None:
             kwargs.setdefault("prog", f"python -m {spec.name}")
         super().__init__(formatter_class=_HelpFormatter, allow_abbrev=False, **kwargs)
+
+    def parse_known_args(self, args=None, namespace=None):
+        args = sys.argv[1:] if args is None else args
+        for argument in map(str, args):
+            if any("\ud800" <= character <= "\udfff" for character in argument):
+                # TensorFlow takes no such path, and no report could name it.
+                self.error(f"{argument!a} is not UTF-8: rename it")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message):
         print(f"error: {_one_line(message)} (see --help)", file=sys.stderr)

@@ -145,18 +145,18 @@ def plain_path(folder):
     """Give a path by which TensorFlow finds a folder, whatever characters are in the folder's own.
 
     TensorFlow looks for the files of a checkpoint, and so for those of a SavedModel, as for a pattern: to it,
-    `run [v1]` is `run v` or `run 1`, and a backslash only marks the character after it. It wants paths in UTF-8, too.
+    `run [v1]` is `run v` or `run 1`, and a backslash only marks the character after it.
 
     Args:
         folder: any path; there need not be anything yet.
 
     Yields:
-        The folder's absolute path where that is an ordinary one, else the path of a symbolic link to it; a string.
+        The folder itself where its path is an ordinary one, else a symbolic link to it; a string.
 
     Raises:
         UserError: no such link can be made.
     """
-    folder = Path(folder).absolute()
+    folder = Path(folder)
     if _is_plain(folder):
         yield str(folder)
         return
@@ -165,15 +165,11 @@ def plain_path(folder):
         if not _is_plain(link):
             raise UserError(f"{folder.name} needs a folder for temporary files with an ordinary name: set TMPDIR")
         try:
-            link.symlink_to(folder, target_is_directory=True)
+            link.symlink_to(folder.absolute(), target_is_directory=True)
         except OSError as error:
             raise UserError(f"{folder}: TensorFlow cannot read from a folder of this name: {error.strerror}") from error
         yield str(link)
 
 
 def _is_plain(path) -> bool:
-    try:
-        path.as_posix().encode()
-    except UnicodeEncodeError:  # a name that was never UTF-8
-        return False
     return not set(path.as_posix()) & set("*?[]\\")

@@ -1,6 +1,7 @@
 """Exit codes, messages of one line, and arguments."""
 
 import argparse
+import os
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,14 @@ def test_subcommands_report_in_the_same_way(capsys):
         parser.parse_args(["draw", "--size", "big"])
     assert stop.value.code == 2
     assert capsys.readouterr().err == "error: argument --size: invalid int value: 'big' (see --help)\n"
+
+
+def test_a_name_that_is_not_utf8_is_refused_before_anything_is_done(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parser().parse_args(["--out", os.fsdecode(b"caf\xe9")])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: 'caf\\udce9' is not UTF-8: rename it (see --help)\n"
+    assert parser().parse_args(["--out", "café 👚"]).out == "café 👚"
 
 
 def test_help_shows_the_defaults_that_say_something():

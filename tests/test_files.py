@@ -1,7 +1,12 @@
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from cspn_tf.console import CallError, UserError
-from cspn_tf.files import replaced_file, staged_directory
+from cspn_tf.files import locked, plain_path, replaced_file, staged_directory
 
 # Folders -------------------------------------------------------------------------------------------------------------
 
@@ -86,6 +91,81 @@ def test_a_folder_that_another_process_is_writing_is_refused(tmp_path):
             pass
         assert (staging / "a").exists()
     assert [path.name for path in out.iterdir()] == ["a"]
+
+
+LOCKING = """
+import sys
+from pathlib import Path
+from cspn_tf.files import locked
+with locked(Path(sys.argv[1]), "the run"):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_refuses_another_process_at_once_and_is_gone_with_its_holder(tmp_path):
+    lock = tmp_path / "lock"
+    command = [sys.executable, "-c", LOCKING, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(CallError, match=r"^the run is being written by another process$"), locked(lock, "the run"):
+            pass
+        other.kill()
+    assert lock.exists()
+    with locked(lock, "the run"):
+        pass
+    assert not lock.exists()
+
+
+def test_without_fcntl_there_is_still_a_lock(tmp_path):
+    program = f"""
+import sys, warnings
+sys.modules["fcntl"] = None
+warnings.simplefilter("ignore")
+from pathlib import Path
+from cspn_tf.console import CallError
+from cspn_tf.files import staged_directory
+out = Path({str(tmp_path / "out")!r})
+with staged_directory(out) as staging:
+    (staging / "a").touch()
+    try:
+        with staged_directory(out):
+            pass
+    except CallError as error:
+        print(error)
+print([path.name for path in out.parent.rglob("*")])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{tmp_path / 'out'} is being written by another process\n['out', 'a']\n"
+
+
+# Paths that TensorFlow takes for patterns ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["run", "run 1", "é{a,b}", "-x"])
+def test_an_ordinary_folder_is_given_as_it_is(tmp_path, name):
+    with plain_path(tmp_path / name) as path:
+        assert path == str(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["run [v1]", "a\\b", "*", "?", "]"])
+def test_a_folder_that_looks_like_a_pattern_is_given_by_a_link_for_a_while(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    with plain_path(name) as path:
+        assert not set(path) & set("*?[]\\")
+        with open(f"{path}/a", "w") as file:
+            file.write("written")
+    assert (tmp_path / name / "a").read_text() == "written"
+    assert not Path(path).exists()
+
+
+def test_links_need_an_ordinary_folder_for_temporary_files(tmp_path, monkeypatch):
+    (tmp_path / "[t]").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "[t]"))
+    with pytest.raises(UserError, match="set TMPDIR"), plain_path(tmp_path / "[v1]"):
+        pass
+    assert list((tmp_path / "[t]").iterdir()) == []
 
 
 # Files ---------------------------------------------------------------------------------------------------------------

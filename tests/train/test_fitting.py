@@ -93,7 +93,10 @@ def test_a_run_that_stands_is_not_overwritten(tiny_data, tiny_keypoints, capsys)
     assert "is complete: 2 epochs" in capsys.readouterr().out
     assert run(train_keypoints.main, [*call, "--resume", "--set", "keypoints.width=24"]) == 1
     error = capsys.readouterr().err
-    assert "holds another run: keypoints.width: 16 != 24" in error and error.count("\n") == 1
+    assert "holds another run (there != asked): keypoints.width: 16 != 24" in error and error.count("\n") == 1
+    assert run(train_keypoints.main, [*call[:-1], "3", "--seed", "2", "--resume"]) == 1
+    error = capsys.readouterr().err
+    assert error == f"error: {tiny_keypoints} holds another run (there != asked): epochs: 2 != 3; seed: 1 != 2\n"
     assert run(train_keypoints.main, [*call[:4], "--preset", "mobile", "--resume"]) == 1
     assert "preset: tiny != mobile" in capsys.readouterr().err
     assert (tiny_keypoints / "best.weights.h5").read_bytes() == before
