@@ -148,6 +148,7 @@ def _prepare(args):
                 progress=progress,
                 on_resume=lambda num: print(f"{num} photos were written by a run that was interrupted"),
             )
+        _check_sizes(photos, faults)
         rejected = _in_order([*result.rejected, *faults])
         _check_rejected(rejected, num_rows, args.max_rejected)
         if not photos:
@@ -201,6 +202,14 @@ def _in_order(rejected):
         return (path, int(place), "") if place.isdecimal() else (fault.where, 0, fault.reason)
 
     return sorted(rejected, key=key)
+
+
+def _check_sizes(photos, faults):
+    """Fail if most labels are for other sizes of the photos, which explains many of the faults."""
+    from cspn_tf.data.labelled_sizes import check_labelled_sizes
+
+    sized = [(photo.sample, (photo.facts.height, photo.facts.width)) for photo in photos]
+    check_labelled_sizes([*sized, *((fault.sample, fault.size) for fault in faults if fault.size)])
 
 
 def _check_rejected(rejected, num_rows, max_fraction):

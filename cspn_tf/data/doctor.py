@@ -6,12 +6,20 @@ named left what the others call right, a photo that is in the training and in th
 
 import collections
 import dataclasses
-import itertools
 
 import numpy as np
 
+from cspn_tf.data.labelled_sizes import (
+    CONTRADICTED,
+    LABELS_IN_A_PART,
+    RESHAPED,
+    SCALED,
+    TURNED,
+    size_fault,
+    unreached_part,
+)
 from cspn_tf.data.photo_checks import OUTSIDE_TOLERANCE
-from cspn_tf.data.samples import Sample
+from cspn_tf.data.samples import SPLITS, Sample
 from cspn_tf.garments import (
     KEYPOINT_NAMES,
     MIN_NORMALISER_DISTANCE,
@@ -21,8 +29,22 @@ from cspn_tf.garments import (
 # How far outside its garment's box a keypoint may lie, of the box's long side.
 BOX_SLACK = 0.1
 
-# What may be found, with what it means.
+NOTHING_VISIBLE = "no keypoint is visible"
+
+# What may be found of a dataset as a whole, with what it means.
+KINDS_OF_DATASETS = {
+    LABELS_IN_A_PART: "the garments are all small, or the photos are larger than those that were labelled",
+    NOTHING_VISIBLE: "NE counts visible keypoints only and will be empty, and a network that learns visibility learns "
+    "that nothing is seen; where a tool wrote 1 for every labelled keypoint, write what the format has for visible, "
+    "2 in COCO",
+}
+# What may be found of anything, with what it means.
 KINDS = {
+    **KINDS_OF_DATASETS,
+    TURNED: "labelled as stored and displayed turned, so that labels lie beside the garments; or the size is wrong",
+    SCALED: "the photo was resized since, so that labels lie beside the garments; or the size is wrong",
+    RESHAPED: "the photo was stretched or cropped since, so that labels lie beside the garments; or the size is wrong",
+    CONTRADICTED: "labels reach beyond it and fit the photo: it is the size that is wrong",
     "box reaches outside the photo": "by more than a pixel; training and evaluation use the box as it is",
     "keypoint outside the photo": "by no more than a pixel; further out, the photo is rejected",
     "keypoint far outside its box": f"by more than {BOX_SLACK:.0%} of the box's long side",
@@ -40,12 +62,12 @@ _PAIRS = {(0, 1): "collars reversed", (2, 3): "sleeves reversed", (4, 5): "waist
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One odd thing about one garment.
+    """One odd thing about a garment, a photo or the dataset.
 
     Attributes:
         kind: one of `KINDS`.
-        photo: as the annotation names it.
-        split: of the photo.
+        photo: as the annotation names it; of a dataset, one for example.
+        split: of the photo; of a dataset, the split or "all".
         where: `file:line` of the annotation.
         detail: what was found, with its numbers.
     """
@@ -83,15 +105,41 @@ def examine(sample: Sample, height, width) -> list[Finding]:
         height, width: of its photo as displayed, pixels.
 
     Returns:
-        list of `Finding`, garment by garment in the order of `KINDS`.
+        list of `Finding`: of the photo, then garment by garment in the order of `KINDS`.
     """
-    return [
-        Finding(kind, sample.photo, sample.split, sample.where, detail)
-        for garment in sample.garments  # one row each
-        for kind, detail in itertools.chain(
-            _outside(garment, height, width), _reversed_pairs(garment), _normaliser_faults(garment)
-        )
-    ]
+    fault = size_fault(sample, (height, width))
+    found = [fault] if fault else []
+    for garment in sample.garments:  # one row each
+        found += [*_outside(garment, height, width), *_reversed_pairs(garment), *_normaliser_faults(garment)]
+    return [Finding(kind, sample.photo, sample.split, sample.where, detail) for kind, detail in found]
+
+
+def examine_dataset(photos) -> list[Finding]:
+    """Look at the labels of all photos together.
+
+    Args:
+        photos: list of objects with `sample`, a `Sample`, and `facts`, a `PhotoFacts`, at least one.
+
+    Returns:
+        list of `Finding` in the order of `KINDS_OF_DATASETS`.
+    """
+    found = []
+    if part := unreached_part((photo.sample, (photo.facts.height, photo.facts.width)) for photo in photos):
+        found.append((LABELS_IN_A_PART, "all", photos[0].sample, part))
+    found += _splits_without_visible([photo.sample for photo in photos])
+    return [Finding(kind, sample.photo, split, sample.where, detail) for kind, split, sample, detail in found]
+
+
+def _splits_without_visible(samples):
+    """Yield the splits that have labelled keypoints and no visible one; the whole dataset alone if it has none."""
+    in_split = {"all": samples, **{split: [s for s in samples if s.split == split] for split in SPLITS}}
+    for split, members in in_split.items():
+        labelled = [sample for sample in members if sample.garments.labelled.any()]
+        if labelled and not any(sample.garments.visible.any() for sample in labelled):
+            num = sum(int(sample.garments.labelled.sum()) for sample in labelled)
+            yield NOTHING_VISIBLE, split, labelled[0], f"all of {num} labelled keypoints are occluded"
+            if split == "all":
+                return
 
 
 def _outside(garment, height, width):

@@ -139,7 +139,10 @@ def check_photo(sample: Sample) -> tuple[bytes, PhotoFacts] | Rejected:
         return _rejected(sample, "unreadable photo", error)
     fault = label_fault(sample.garments, facts.height, facts.width)
     if fault:
-        return Rejected(sample.photo, sample.where, fault, "label outside the photo", sample)
+        if facts.height != facts.width and not label_fault(sample.garments, facts.width, facts.height):
+            fault += "; turned it holds all labels: were they made on the photo as stored?"
+        size = (facts.height, facts.width)
+        return Rejected(sample.photo, sample.where, fault, "label outside the photo", sample, size)
     return photo_bytes, facts
 
 

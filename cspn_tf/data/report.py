@@ -5,7 +5,7 @@ import json
 import random
 from pathlib import Path
 
-from cspn_tf.data.doctor import KINDS, examine, find_duplicates
+from cspn_tf.data.doctor import KINDS, KINDS_OF_DATASETS, examine, examine_dataset, find_duplicates
 from cspn_tf.data.samples import REJECTION_KINDS, SPLITS
 from cspn_tf.files import replaced_file
 from cspn_tf.garment_set import Garments
@@ -40,7 +40,8 @@ def write_report(folder, photos, rejected, *, root, about, notes, seed) -> str:
     Returns:
         The summary, as text.
     """
-    findings = [f for photo in photos for f in examine(photo.sample, photo.facts.height, photo.facts.width)]
+    findings = examine_dataset(photos)
+    findings += [f for photo in photos for f in examine(photo.sample, photo.facts.height, photo.facts.width)]
     duplicates = find_duplicates(photos)
     report = make_report(photos, rejected, findings, duplicates, about=about, notes=notes)
     summary = describe_report(report, rejected)
@@ -68,7 +69,7 @@ def make_report(photos, rejected, findings, duplicates, *, about, notes) -> dict
     Args:
         photos: list of `WrittenPhoto`.
         rejected: list of `Rejected`.
-        findings: list of `Finding` of those photos.
+        findings: list of `Finding` of those photos and of the dataset.
         duplicates: list of `Duplicates` of those photos.
         about, notes: as for `write_report`.
 
@@ -170,6 +171,10 @@ def _describe_findings(report):
         yield "findings (the photos are used all the same)"
     for kind, finding in found.items():
         first = finding["examples"][0]
+        if kind in KINDS_OF_DATASETS:
+            for example in finding["examples"]:
+                yield f"  {kind} ({example['split']}): {example['detail']}: {finding['meaning']}"
+            continue
         yield f"  {kind:<32}{finding['count']:>8}   {finding['meaning']}; as in {Path(first['where']).name}"
     duplicates = report["duplicates"]
     if duplicates["num_groups"]:

@@ -47,6 +47,7 @@ class Rejected:
         reason: what is wrong with it, one line.
         kind: one of `REJECTION_KINDS`.
         sample: the labels, where they could be read and the photo is what is wrong; else None.
+        size: height and width of the photo as displayed, pixels, where it could be decoded; else None.
     """
 
     photo: str
@@ -54,6 +55,7 @@ class Rejected:
     reason: str
     kind: str = "malformed row"
     sample: Sample | None = None
+    size: tuple[int, int] | None = None
 
     def as_dict(self) -> dict[str, str]:
         """Return photo, where, reason and kind."""

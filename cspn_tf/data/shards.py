@@ -17,6 +17,7 @@ import tensorflow as tf
 from cspn_tf.console import UserError
 from cspn_tf.data.photo_checks import PhotoFacts, check_photo
 from cspn_tf.data.samples import SPLITS, Rejected, Sample
+from cspn_tf.data.spelling import with_other_spellings
 from cspn_tf.data.tfrecords import FORMAT_VERSION, encode_example, file_sha256, write_manifest
 from cspn_tf.data.threads import map_in_order
 from cspn_tf.files import replaced_file
@@ -98,7 +99,7 @@ def write_dataset(folder, samples, *, about, num_threads=8, shard_bytes=SHARD_BY
             (folder / name).unlink()
     photos = [photo for shard in shards for photo in _written_photos(shard, records[shard.name])]
     rejected = [fault for shard in shards for fault in _rejected(shard, records[shard.name])]
-    return photos, rejected
+    return photos, with_other_spellings(rejected)
 
 
 # Planning ------------------------------------------------------------------------------------------------------------
@@ -146,7 +147,7 @@ def _write_shard(folder, shard, num_threads, report_one) -> dict:
 
     Returns:
         The record: fingerprint; photos, one `[place in the shard's samples, height, width, digest, look]` for each
-        written; rejected, one `[place, reason, kind]` for each that was not; num_garments, num_keypoint_garments;
+        written; rejected, one `[place, reason, kind, size]` for each that was not; num_garments, num_keypoint_garments;
         and shard, the shard's entry in the manifest.
     """
     path, unfinished = folder / shard.name, folder / f"{shard.name}.unfinished"
@@ -159,7 +160,7 @@ def _write_shard(folder, shard, num_threads, report_one) -> dict:
     ):
         for place, (sample, result) in enumerate(zip(shard.samples, results, strict=True)):
             if isinstance(result, Rejected):
-                record["rejected"].append([place, result.reason, result.kind])
+                record["rejected"].append([place, result.reason, result.kind, result.size])
             else:
                 serialized, facts = result
                 writer.write(serialized)
@@ -223,9 +224,9 @@ def _written_photos(shard, record):
 
 
 def _rejected(shard, record):
-    for place, reason, kind in record["rejected"]:
+    for place, reason, kind, size in record["rejected"]:
         sample = shard.samples[place]
-        yield Rejected(sample.photo, sample.where, reason, kind, sample)
+        yield Rejected(sample.photo, sample.where, reason, kind, sample, size and tuple(size))
 
 
 def _manifest_of_split(records) -> dict:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cspn_tf.data.doctor import KINDS, examine, find_duplicates
+from cspn_tf.data.doctor import KINDS, KINDS_OF_DATASETS, NOTHING_VISIBLE, examine, examine_dataset, find_duplicates
 from cspn_tf.data.photo_checks import PhotoFacts
 from cspn_tf.data.samples import Sample
 from cspn_tf.data.shards import WrittenPhoto
@@ -110,6 +110,54 @@ def test_every_garment_is_looked_at():
         Sample("a.jpg", "train", Garments.concatenate([odd, SHIRT, odd]), "list.txt:3", "a.jpg"), 120, 100
     )
     assert [finding.kind for finding in findings] == ["box reaches outside the photo"] * 2
+
+
+def test_the_size_that_was_labelled_is_looked_at():
+    sample = Sample("a.jpg", "train", Garments.concatenate([SHIRT, SHIRT]), "list.txt:3", "a.jpg", None, (240, 200))
+    (finding,) = examine(sample, 120, 100)
+    assert (finding.kind, finding.detail) == (
+        "labelled size scaled",
+        "labelled at 200 x 240, photo 100 x 120: 0.5 times as large",
+    )
+    assert (finding.photo, finding.where) == ("a.jpg", "list.txt:3")
+
+
+# The dataset as a whole ----------------------------------------------------------------------------------------------
+
+
+def _photos(*splits_and_visibility, num=1, size=120):
+    photos = []
+    for split, visibility in splits_and_visibility:
+        garments = SHIRT.replace(visibility=[visibility])
+        sample = Sample(f"{split}.jpg", split, garments, "list.txt:3", "a.jpg")
+        photos += [WrittenPhoto(sample, PhotoFacts(size, size, "", None))] * num
+    return photos
+
+
+OCCLUDED, SOME_VISIBLE, UNLABELLED = [1, 1, 1, 1, 0, 0, 1, -1], [1, 1, 1, 2, 0, 0, 1, 1], [0] * 7 + [-1]
+
+
+@pytest.mark.parametrize(
+    ("visibility", "found"),
+    [
+        ({"train": OCCLUDED, "val": OCCLUDED}, [("all", "all of 10 labelled keypoints are occluded")]),
+        ({"train": OCCLUDED, "val": UNLABELLED}, [("all", "all of 5 labelled keypoints are occluded")]),
+        ({"train": SOME_VISIBLE, "val": OCCLUDED}, [("val", "all of 5 labelled keypoints are occluded")]),
+        ({"train": SOME_VISIBLE, "val": UNLABELLED}, []),
+        ({"train": UNLABELLED, "val": UNLABELLED}, []),
+    ],
+)
+def test_labels_that_know_no_visible_keypoint_are_found(visibility, found):
+    findings = examine_dataset(_photos(*visibility.items()))
+    assert [(finding.split, finding.detail) for finding in findings] == found
+    assert {finding.kind for finding in findings} <= {NOTHING_VISIBLE} < set(KINDS_OF_DATASETS)
+
+
+def test_labels_that_stay_in_a_part_of_every_photo_are_found():
+    assert examine_dataset(_photos(("val", SOME_VISIBLE), num=50)) == []
+    (finding,) = examine_dataset(_photos(("val", SOME_VISIBLE), num=50, size=240))
+    assert (finding.kind, finding.split, finding.photo) == ("labels in a part of the photos", "all", "val.jpg")
+    assert finding.detail == "to 38% of the width and 46% of the height in 99 % of 50 photos"
 
 
 # Duplicates ----------------------------------------------------------------------------------------------------------

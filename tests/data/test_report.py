@@ -37,6 +37,16 @@ def test_findings_are_counted_with_examples_and_no_more_than_twenty(tmp_path):
     assert "note: a note: 4" in text
 
 
+def test_findings_of_the_dataset_are_told_with_their_numbers(tmp_path):
+    finding = Finding(
+        "no keypoint is visible", "a.jpg", "val", "/data/list.txt:3", "all of 7 labelled keypoints are occluded"
+    )
+    report = _report(tmp_path, findings=[finding])
+    assert report["findings"]["no keypoint is visible"]["examples"] == [vars(finding)]
+    text = describe_report(report, [])
+    assert "  no keypoint is visible (val): all of 7 labelled keypoints are occluded: NE counts visible" in text
+
+
 def test_duplicates_across_splits_are_named(tmp_path):
     groups = [
         Duplicates("same file", (("train", "a"), ("train", "b"))),

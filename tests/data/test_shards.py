@@ -121,6 +121,26 @@ def test_a_bad_photo_is_rejected_and_its_neighbours_written(tmp_path, monkeypatc
     assert read_manifest(out)["splits"]["train"]["num_garments"] == 2
 
 
+def test_a_missing_photo_is_named_where_it_is_there_under_another_spelling(tmp_path):
+    samples = make_samples(tmp_path, ["train"] * 3)
+    Path(samples[1].path).rename(tmp_path / "1.JPG")
+    _, _, (rejected,) = make_dataset(tmp_path, samples)
+    assert rejected.reason == (
+        f"photo 'img/1.jpg' is missing: no file {tmp_path}/1.jpg, but '{tmp_path}/1.JPG' is there"
+    )
+
+
+def test_labels_that_fit_the_photo_turned_are_named_so(tmp_path):
+    samples = make_samples(tmp_path, ["train"] * 2)
+    Path(samples[0].path).write_bytes(photo_bytes(width=80, height=9))  # a keypoint is at 9.5, 10
+    _, _, (rejected,) = make_dataset(tmp_path, samples)
+    assert rejected.reason == (
+        "left_hem 9.5 10 lies outside the photo of 80 x 9 pixels; "
+        "turned it holds all labels: were they made on the photo as stored?"
+    )
+    assert rejected.size == (9, 80)
+
+
 def test_png_photos_and_broken_exif_are_written_as_they_are(tmp_path):
     samples = make_samples(tmp_path, ["train"] * 2)
     photos = [photo_bytes(kind="PNG"), photo_bytes(exif=b"Exif\x00\x00not exif")]
