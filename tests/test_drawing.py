@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cspn_tf import drawing
-from cspn_tf.data.samples import Garment
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GarmentType, Visibility
 
 GREY = (127, 127, 127)
@@ -17,9 +17,12 @@ def photo(width=200, height=300):
     return Image.new("RGB", (width, height), GREY)
 
 
-def draw(garment_class=3, keypoint_scores=(0.9,) * 8, image=None, **options):
-    image = image or photo()
-    return drawing.draw_garments(image, [BOX], [garment_class], [0.93], [KEYPOINTS], [keypoint_scores], **options)
+def found(garment_type=3, keypoint_scores=(0.9,) * 8, keypoints_xy=KEYPOINTS):
+    return Garments([garment_type], [BOX], [keypoints_xy], scores=[0.93], keypoint_scores=[keypoint_scores])
+
+
+def draw(garment_type=3, keypoint_scores=(0.9,) * 8, image=None, **options):
+    return drawing.draw_garments(image or photo(), found(garment_type, keypoint_scores), **options)
 
 
 def changed(picture, image=None):
@@ -28,7 +31,7 @@ def changed(picture, image=None):
 
 
 def truth(visibility):
-    return Garment(GarmentType.FULL_BODY, tuple(BOX), KEYPOINTS.astype(np.float32), np.array(visibility))
+    return Garments.label(GarmentType.FULL_BODY, BOX, KEYPOINTS, visibility)
 
 
 def test_a_new_picture_of_the_photos_size_and_the_photo_left_alone():
@@ -52,13 +55,8 @@ def test_a_box_is_painted_in_its_types_colour():
         assert {40, 159} <= set(found) or {41, 159} <= set(found)
 
 
-def test_padding_rows_are_not_drawn():
-    assert not changed(draw(garment_class=0)).any()
-
-
 def test_no_garments_give_the_photo():
-    nothing = np.zeros((0, 4)), [], [], np.zeros((0, 8, 2)), np.zeros((0, 8))
-    assert not changed(drawing.draw_garments(photo(), *nothing)).any()
+    assert not changed(drawing.draw_garments(photo(), Garments([], [], []))).any()
 
 
 @pytest.mark.parametrize(("minimum", "drawn"), [(0.0, True), (0.2, True), (0.3, True), (0.4, False)])
@@ -88,8 +86,9 @@ def test_scale_sets_the_pictures_size_and_the_points_follow():
 def test_lines_grow_with_the_picture():
     def thickness(size):
         image = photo(size, size)
-        arguments = [[[size * 0.25] * 2 + [size * 0.75] * 2], [1], [0.9], np.zeros((1, 8, 2)), np.zeros((1, 8))]
-        return changed(drawing.draw_garments(image, *arguments), image)[size // 2].sum() / 2
+        boxes = [[size * 0.25] * 2 + [size * 0.75] * 2]
+        garment = Garments([1], boxes, np.zeros((1, 8, 2)), scores=[0.9], keypoint_scores=np.zeros((1, 8)))
+        return changed(drawing.draw_garments(image, garment), image)[size // 2].sum() / 2
 
     assert thickness(1024) > 1.5 * thickness(512) > 1.5 * thickness(128) > 0
 
@@ -104,21 +103,39 @@ def test_photos_of_odd_sizes_with_garments_outside(size):
     assert draw(image=photo(*size)).size == size
 
 
-def test_truth_is_filled_where_visible_hollow_where_occluded_absent_otherwise():
+def test_labels_are_filled_where_visible_hollow_where_occluded_absent_otherwise():
     visible, occluded, cut_off = Visibility.VISIBLE, Visibility.OCCLUDED, Visibility.CUT_OFF
-    picture = drawing.draw_truth(photo(), [truth([visible] * 4 + [occluded, occluded, visible, cut_off])], scale=2)
+    label = truth([visible] * 4 + [occluded, occluded, visible, cut_off])
+    picture = drawing.draw_garments(photo(), label, scale=2)
     assert picture.getpixel((141, 481)) == drawing.PAIR_COLOURS[3]
     assert picture.getpixel((141, 301)) == drawing.OUTLINE_COLOUR
     assert picture.getpixel((261, 481)) == GREY
 
 
+def test_the_tag_has_the_score_where_there_is_one():
+    # Above the box, where there is nothing else; the plate is as wide as its text.
+    with_score = changed(drawing.draw_garments(photo(), found()))[:38]
+    without = changed(drawing.draw_garments(photo(), truth([0] * 8)))[:38]
+    assert with_score.any(axis=0).sum() > without.any(axis=0).sum() + 10 > 10
+
+
+def test_keypoints_of_which_nothing_is_known_are_those_of_the_type():
+    garment = Garments([GarmentType.LOWER_BODY], [BOX], [KEYPOINTS])
+    picture = changed(drawing.draw_garments(photo(), garment))
+    assert picture[150, 70] and not picture[60, 80]
+
+
+def test_the_first_garments_come_out_on_top():
+    first, second = found(1), found(2)
+    row = np.asarray(drawing.draw_garments(photo(), Garments.concatenate([first, second])))[30]
+    assert (row == drawing.TYPE_COLOURS[1]).all(axis=-1).any()
+
+
 @pytest.mark.parametrize(("match", "joined"), [(0, True), (-1, False)])
 def test_comparison_joins_matched_keypoints_with_their_predictions(match, joined):
     visibility = [0, 0, 0, 0, 0, 0, 2, 0]
-    moved = KEYPOINTS + [0, -60]
-    picture = drawing.draw_comparison(
-        photo(), [truth(visibility)], [BOX], [3], [0.9], [moved], [[0.9] * 8], [match], scale=2
-    )
+    moved = found(keypoints_xy=KEYPOINTS + [0, -60])
+    picture = drawing.draw_comparison(photo(), truth(visibility), moved, [match], scale=2)
     assert picture.getpixel((141, 481)) == drawing.TRUTH_COLOUR
     assert picture.getpixel((141, 361)) == drawing.PAIR_COLOURS[3]
     assert (picture.getpixel((141, 420)) != GREY) is joined

@@ -71,7 +71,7 @@ def predict_photos(photos, model, batch_size, keypoints_in_boxes=None, progress=
         in_labelled_boxes: a `Matched` of keypoints in the labelled boxes; None without `keypoints_in_boxes`.
 
     Raises:
-        UserError: if the model answers with something that is not a number.
+        UserError: if the model answers against its contract, such as with something that is not a number.
     """
     truths, results, in_boxes = [], [], []
     with Progress("evaluated") as printed:
@@ -104,10 +104,7 @@ def in_batches(items, size):
 
 def _ask(model, batch):
     """Return a model's answers to a batch, with the photos' names and without their bytes, which nobody draws on."""
-    try:
-        answers = model([photo.photo_bytes for photo in batch], batch_size=len(batch))
-    except ValueError as error:
-        raise UserError(f"{model.source}: the answer for {', '.join(p.name for p in batch)}: {error}") from error
+    answers = model([photo.photo_bytes for photo in batch], batch_size=len(batch))
     return [
         dataclasses.replace(answer, name=photo.name, photo=None) for photo, answer in zip(batch, answers, strict=True)
     ]
@@ -149,6 +146,6 @@ def read_coco_files(truth_files, results_file):
     ]
     notes = {
         "num_boxes_from_keypoints": num_boxes_from_keypoints,
-        "num_repeated_annotations": sum(len(photo.garments) for photo in photos.values()) - sum(map(len, truths)),
+        "num_repeated_annotations": sum(len(photo.annotations) for photo in photos.values()) - sum(map(len, truths)),
     }
     return match_photos(truths, results), notes

@@ -36,9 +36,13 @@ from cspn_tf.garments import (
     MIN_NORMALISER_DISTANCE,
     NORMALISER_SLOTS,
     NUM_KEYPOINTS,
+    GarmentType,
     Variation,
     Visibility,
 )
+
+# Row t is the normalising pair of garment type t; row 0 is no garment's.
+_NORMALISER_SLOTS = np.array([(0, 0), *(NORMALISER_SLOTS[garment_type] for garment_type in GarmentType)])
 
 PCK_THRESHOLD = 0.2
 AUC_MAX_THRESHOLD = 0.5
@@ -242,7 +246,7 @@ def _counted(among, eligible):
 
 def _pair_distances(labels):
     """Return the distance of each garment's normalising pair, `(G, 2)` for x and y; NaN where it cannot be used."""
-    slots = np.array([NORMALISER_SLOTS[t] for t in labels.types], dtype=int).reshape(-1, 2)
+    slots = _NORMALISER_SLOTS[labels.types]
     pair_xy = np.take_along_axis(labels.keypoints_xy.astype(float), slots[..., np.newaxis], axis=1)
     distances = np.linalg.norm(pair_xy[:, 0] - pair_xy[:, 1], axis=-1)
     usable = np.take_along_axis(labels.labelled, slots, axis=1).all(axis=1) & (distances >= MIN_NORMALISER_DISTANCE)

@@ -12,11 +12,13 @@ from PIL import Image
 from cspn_tf import console
 from cspn_tf.cli import evaluate
 from cspn_tf.data.coco import write_coco
-from cspn_tf.data.samples import Garment, Sample
+from cspn_tf.data.samples import Sample
 from cspn_tf.evaluation.inputs import Photos
 from cspn_tf.evaluation.pictures import SHEET_TILE_SIZE
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import KEYPOINTS_OF_TYPE, GarmentType, Variation
 from cspn_tf.inference import predictors
+from cspn_tf.result import Result
 
 NUM_PHOTOS, NUM_ROWS = 5, 3
 KEYPOINTS = np.array([[40, 20], [60, 20], [20, 80], [80, 80], [30, 90], [70, 90], [25, 120], [75, 120]], np.float32)
@@ -44,7 +46,7 @@ def samples(root):
         Sample(
             f"photo_{index}.png",
             "test",
-            tuple(garment(GarmentType(garment_type)) for garment_type in of_photo),
+            Garments.concatenate(garment(GarmentType(garment_type)) for garment_type in of_photo),
             f"labels.txt:{index + 3}",
             str(root / f"photo_{index}.png"),
         )
@@ -55,7 +57,7 @@ def samples(root):
 def garment(garment_type):
     visibility = np.array(KEYPOINTS_OF_TYPE[garment_type], np.int32) * 2
     keypoints = KEYPOINTS * (visibility > 0)[:, np.newaxis]
-    return Garment(garment_type, BOX, keypoints.astype(np.float32), visibility, Variation.NORMAL_POSE)
+    return Garments.label(garment_type, BOX, keypoints, visibility, Variation.NORMAL_POSE)
 
 
 def served(garment_types, offset_x=2.0, status=0):
@@ -137,12 +139,19 @@ def saved_model(tmp_path_factory):
             def read(photo):
                 return tf.cast(tf.io.decode_png(photo, channels=3)[0, 0, 0], tf.int32) // 40
 
-            index = tf.map_fn(read, image_bytes, fn_output_signature=tf.int32)
+            return self.answer(tf.map_fn(read, image_bytes, fn_output_signature=tf.int32))
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
+        def serve_pixels(self, images):
+            return self.answer(tf.cast(images[:, 0, 0, 0], tf.int32) // 40)
+
+        def answer(self, index):
             return {name: tf.gather(values, index) for name, values in self.table.items()}
 
     folder = tmp_path_factory.mktemp("saved")
     model = Model()
-    tf.saved_model.save(model, str(folder / "10"), signatures={"serving_default": model.serve})
+    signatures = {"serving_default": model.serve, "pixels": model.serve_pixels}
+    tf.saved_model.save(model, str(folder / "10"), signatures=signatures)
     (folder / "2").mkdir()
     (folder / "2" / "saved_model.pb").write_bytes(b"broken")
     return folder
@@ -233,7 +242,8 @@ def test_outputs_are_complete_and_readable(data_dir, pipeline, tmp_path):
             assert sheet.width > 4 * SHEET_TILE_SIZE
     lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
     assert [line["photo"] for line in lines] == [f"photo_{index}.png" for index in range(5)]
-    assert [line["status"] for line in lines] == [0, 3, 0, 0, 0]
+    assert [line["status"]["code"] for line in lines] == [0, 3, 0, 0, 0]
+    assert Result.from_dict(lines[2]).to_dict() == lines[2]
     assert lines[1]["garments"] == []
     first = lines[2]["garments"][0]
     assert (first["type"], first["score"], first["box_xyxy"]) == ("full-body", 0.9, list(BOX))
@@ -616,5 +626,5 @@ def test_what_is_no_dataset_exits_with_one(saved_model, data_dir, tmp_path, caps
 def test_an_answer_that_is_not_a_number_is_named(data_dir, pipeline, tmp_path, capsys):
     pipeline.answers = [served([1]), served([2]), served([3], offset_x=np.nan), served([1]), served([1])]
     assert call("--data", data_dir, "--detector", "d", "--keypoints", "k", "--out", tmp_path / "out") == 1
-    assert "photo_2.png is not finite" in error_of(capsys)
+    assert error_of(capsys).endswith("keypoints must be finite, received NaN or infinity")
     assert not (tmp_path / "out").exists()

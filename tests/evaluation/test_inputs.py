@@ -1,4 +1,4 @@
-"""Labels and results of files as truths and predictions; photos of prepared datasets are in `test_evaluate`."""
+"""Labels and results of files, matched; photos of prepared datasets are in `test_evaluate`."""
 
 import json
 
@@ -30,16 +30,17 @@ def test_mmposes_files_are_scored_together(tmp_path):
         {"image_id": 11, "category_id": 2, "score": score, "keypoints": [3.0, 4.0, 0.5] * 8} for score in (0.4, 0.8)
     ]
     (tmp_path / "results.json").write_text(json.dumps(results))
-    truths, predictions, notes = read_coco_files(files, tmp_path / "results.json")
+    matched, notes = read_coco_files(files, tmp_path / "results.json")
+    truths, results = matched.truths, matched.results
 
-    assert [truth.name for truth in truths] == ["img_00000010.jpg", "img_00000011.jpg", "img_00000012.jpg"]
-    assert [truth.garment_types.tolist() for truth in truths] == [[1], [2], [3]]
+    assert [result.name for result in results] == ["img_00000010.jpg", "img_00000011.jpg", "img_00000012.jpg"]
+    assert [truth.types.tolist() for truth in truths] == [[1], [2], [3]]
     assert truths[0].visibility.tolist() == [[1, 2, 1, 2, 0, 0, 1, 2]]
     assert truths[1].visibility.tolist() == [[0, 0, 0, 0, 1, 2, 1, 2]]
     np.testing.assert_array_equal(truths[1].keypoints_xy[0, 4:], [[1, 2], [11, 12], [21, 22], [31, 32]])
-    # As in a prepared dataset, which holds float32.
-    assert truths[0].boxes_xyxy.dtype == np.float32 and truths[0].boxes_xyxy[0, 2] == np.float32(99.9)
-    assert [len(prediction.scores) for prediction in predictions] == [0, 2, 0]
-    assert predictions[1].scores.tolist() == [0.4, 0.8] and predictions[1].garment_types.tolist() == [2, 2]
-    assert predictions[0].keypoints_xy.shape == (0, 8, 2) and predictions[0].boxes_xyxy.shape == (0, 4)
+    assert truths[0].boxes_xyxy[0, 2] == np.float32(99.9)
+    assert [len(result.garments) for result in results] == [0, 2, 0]
+    assert results[1].garments.scores.tolist() == [0.4, 0.8] and results[1].garments.types.tolist() == [2, 2]
+    # A box that is the extent of keypoints all in one place finds nothing.
+    assert matched.found.tolist() == [False] * 3
     assert notes == {"num_boxes_from_keypoints": 2, "num_repeated_annotations": 0}
