@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from cspn_tf.console import UserError
+from cspn_tf.data.fields import FieldFault, photo_name
 from cspn_tf.data.samples import SPLITS, ReadResult, Rejected, Sample
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import KEYPOINT_NAMES, KEYPOINT_SLOTS, NUM_KEYPOINTS, GarmentType, Variation, Visibility
@@ -453,9 +454,10 @@ def _photo_name(name, where):
         photo = name.decode()
     except UnicodeDecodeError:
         raise _RowFault(where, f"photo name {_shown(name)} is not UTF-8")
-    path = PurePosixPath(photo)
-    if not photo.isprintable() or not path.name or path.is_absolute() or ".." in path.parts:
-        raise _RowFault(where, f"photo name {_shown(name)} is not a path inside the dataset")
+    try:
+        photo_name(photo, "photo name")
+    except FieldFault as fault:
+        raise _RowFault(where, str(fault))
     return photo
 
 

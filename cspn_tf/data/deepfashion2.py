@@ -113,9 +113,8 @@ def _read_photo(path, notes):
         garments: `Garments`, none if the file has no item.
     """
     where = str(path)
-    if not path.name.isprintable():
-        raise _Fault(where, f"file name {fields.shown(path.name)} has unprintable characters")
     try:
+        fields.photo_name(path.name, "file name")
         labels = fields.json_object(fields.read_json(path), "the file")
         group = str(fields.whole_number(fields.member(labels, "pair_id", "the file"), "pair_id"))
         keys = _item_keys(labels)

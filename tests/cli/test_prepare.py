@@ -260,6 +260,19 @@ def test_what_was_accepted_comes_out_as_coco_and_goes_in_again(root, tmp_path):
     assert report["splits"]["train"]["variations"]["medium zoom in"] == 4
 
 
+def test_labels_without_a_visible_keypoint_are_found(root, tmp_path, capsys):
+    text = (root / LANDMARKS).read_text()
+    # The code before each keypoint's coordinates: none is 0, visible, any more.
+    (root / LANDMARKS).write_text(re.sub(r" 0 (?=\d{2,3} \d{2,3})", " 1 ", text))
+    assert _prepare(root) == 0
+    found = json.loads((tmp_path / "out" / "report.json").read_text())["findings"]["no keypoint is visible"]
+    (example,) = found["examples"]
+    assert (example["split"], example["detail"]) == ("all", "all of 54 labelled keypoints are occluded")
+    assert "  no keypoint is visible (all): all of 54" in capsys.readouterr().out
+    lines = [json.loads(line) for line in (tmp_path / "out" / "findings.jsonl").read_text().splitlines()]
+    assert lines[0] == example
+
+
 # A run that fails ----------------------------------------------------------------------------------------------------
 
 
@@ -285,6 +298,73 @@ def test_missing_photos_are_found_and_at_most_ten_rows_listed(root, tmp_path, ca
     assert "list_landmarks.txt:3: photo 'img/img_00000000.jpg' is missing" in printed.err
     assert "12 of 12 rows rejected, --max-rejected 0.5 allows 6" in printed.err
     assert [path.name for path in tmp_path.iterdir()] == ["fld"]
+
+
+@pytest.fixture
+def coco(root, tmp_path):
+    """The same dataset as COCO, every photo with its size: the files by split."""
+    assert _prepare(root, "--coco", root / "labels.json") == 0
+    return {split: root / f"labels.{split}.json" for split in ("train", "val", "test")}
+
+
+def _change_sizes(coco, splits, change):
+    for split in splits:
+        content = json.loads(coco[split].read_text())
+        for image in content["images"]:
+            image["width"], image["height"] = change(image["width"], image["height"])
+        coco[split].write_text(json.dumps(content))
+
+
+def _prepare_coco(root, coco, *options):
+    return _prepare(root, "--annotations", *coco.values(), "--overwrite", *options, source="coco")
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        (
+            lambda width, height: (600, 900),
+            "labelled at 600 x 900, photo 300 x 450: 0.5 times as large; so of 12 photos",
+        ),
+        (
+            lambda width, height: (900, 600),
+            "labelled at 900 x 600, photo 300 x 450: turned, and 0.5 times as large; so",
+        ),
+        (lambda width, height: (600, 600), "labelled at 600 x 600, photo 300 x 450: 0.5 times as wide, 0.75 times as"),
+    ],
+    ids=["scaled", "turned", "of another shape"],
+)
+def test_labels_for_another_size_of_most_photos_fail(root, coco, capsys, change, detail):
+    _change_sizes(coco, ["train"], change)
+    capsys.readouterr()
+    assert _prepare_coco(root, coco) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {coco['train']}: ") and error.count("\n") == 1
+    assert detail in error
+
+
+def test_labels_for_another_size_of_few_photos_are_found(root, coco, tmp_path):
+    _change_sizes(coco, ["val"], lambda width, height: (width * 2, height * 2))
+    assert _prepare_coco(root, coco) == 0
+    findings = json.loads((tmp_path / "out" / "report.json").read_text())["findings"]
+    assert findings["labelled size scaled"]["count"] == 2
+    assert findings["labelled size scaled"]["examples"][0]["detail"].endswith("photo 300 x 450: 0.5 times as large")
+
+
+def test_a_size_that_the_labels_contradict_is_found_and_nothing_else(root, coco, tmp_path):
+    _change_sizes(coco, coco, lambda width, height: (height, width))  # the labels reach to y 408 and 390
+    assert _prepare_coco(root, coco) == 0
+    findings = json.loads((tmp_path / "out" / "report.json").read_text())["findings"]
+    counts = {kind: found["count"] for kind, found in findings.items() if kind.startswith("labelled size")}
+    assert counts.pop("labelled size contradicted") == 12 and not any(counts.values())
+
+
+def test_photos_that_are_smaller_than_those_labelled_are_named_so(root, coco, capsys):
+    for path in (root / "img").iterdir():
+        with Image.open(path) as image:
+            image.resize((100, 150)).save(path)
+    assert _prepare_coco(root, coco) == 1  # every photo has labels outside
+    assert "labelled at 300 x 450, photo 100 x 150: 0.333 times as large; so of 12 photos" in capsys.readouterr().err
 
 
 def test_a_dataset_without_one_good_photo_fails_whatever_is_allowed(root, tmp_path, capsys):

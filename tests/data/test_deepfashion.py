@@ -346,7 +346,7 @@ def test_two_rows_that_differ_cost_the_photo(root, file, row):
         (b"img/\xff.jpg", "photo name 'img/\\\\xff.jpg' is not UTF-8"),
         (b"../img_00000003.jpg", "is not a path inside the dataset"),
         (b"/etc/passwd", "is not a path inside the dataset"),
-        (b"img/\x00.jpg", "is not a path inside the dataset"),
+        (b"img/\x00.jpg", "has control characters"),
         (b".", "is not a path inside the dataset"),
     ],
 )
@@ -358,6 +358,16 @@ def test_a_photo_name_that_cannot_be_is_rejected(root, name, reason):
     assert reason in rejected.reason
     assert rejected.where == f"{root / LANDMARKS}:5"
     assert len(result.samples) == 4
+
+
+@pytest.mark.parametrize(
+    "name", ["img/9.41.00\u202fAM.jpg", "img/a\u00a0b\u3000c.jpg", "img/\U0001f469\u200d\U0001f3a8.jpg"]
+)
+def test_a_photo_name_may_have_characters_that_cannot_be_seen(root, name):
+    for file in (PARTITION, BOXES, LANDMARKS):
+        _change(root, file, 5, b"img/img_00000003.jpg", name.encode())
+    result = read_deepfashion(root)
+    assert (result.rejected, result.samples[2].photo) == ([], name)
 
 
 # Faults of a file ----------------------------------------------------------------------------------------------------

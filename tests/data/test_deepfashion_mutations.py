@@ -5,6 +5,7 @@ nothing with the reader, says which photos can be used and what their labels are
 """
 
 import re
+import unicodedata
 from decimal import Decimal
 
 import numpy as np
@@ -196,7 +197,12 @@ def _components(name):
     except UnicodeDecodeError:
         raise _Unusable
     components = [component for component in name.split("/") if component not in ("", ".")]
-    _need(name.isprintable() and not name.startswith("/") and components and ".." not in components)
+    _need(
+        not any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
+        and not name.startswith("/")
+        and components
+        and ".." not in components
+    )
     return components
 
 
