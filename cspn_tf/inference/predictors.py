@@ -1,7 +1,7 @@
 """One way to ask for predictions, whatever holds the model: training directories, a SavedModel or a TFLite file.
 
-A `Predictor` takes photo files as they are and answers in the served contract, so that what is evaluated, drawn or
-used for annotation is what is exported.
+A `Predictor` takes photos and answers in the served contract, so that what is evaluated, drawn or used for annotation
+is what is exported. `cspn_tf.inference.model.Model` makes results of the answers.
 
 Letters in shapes: B photos, N rows of the outputs, G garments of a photo, S the side of the canvas.
 """
@@ -15,7 +15,17 @@ import numpy as np
 
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
-from cspn_tf.contract import BYTES_INPUT, BYTES_SIGNATURE, CANVAS_INPUT, CANVAS_OUTPUTS, OUTPUTS
+from cspn_tf.contract import (
+    BYTES_INPUT,
+    BYTES_SIGNATURE,
+    CANVAS_INPUT,
+    CANVAS_OUTPUTS,
+    OUTPUTS,
+    PIXELS_INPUT,
+    PIXELS_SIGNATURE,
+)
+from cspn_tf.files import plain_path
+from cspn_tf.inference.versions import version_directory
 from cspn_tf.quiet import quiet_native_output
 
 
@@ -25,8 +35,9 @@ class Predictor:
 
     Attributes:
         source: where it came from, for people.
-        predict: function of a list of B photo files as bytes; it returns the served contract's outputs, `OUTPUTS`, as
-            a dict of arrays, batch first, photo pixels.
+        predict: function of a list of B photo files as bytes, B at least 1; it returns the served contract's outputs,
+            `OUTPUTS`, as a dict of arrays, batch first, photo pixels.
+        predict_pixels: function of B photos as displayed, uint8 `(B, H, W, 3)`, to the same.
         keypoints_in_boxes: function of one photo file as bytes, boxes float `(G, 4)` in photo pixels and garment types
             int `(G,)`; it returns keypoints float `(G, 8, 2)` in photo pixels and their scores `(G, 8)`. None where
             the model has no way to be given boxes.
@@ -34,6 +45,7 @@ class Predictor:
 
     source: str
     predict: Callable
+    predict_pixels: Callable
     keypoints_in_boxes: Callable | None = None
 
 
@@ -52,28 +64,16 @@ def from_training(detector_dir, keypoints_dir) -> Predictor:
     def predict(photos):
         return _as_arrays(pipeline.serve(tf.constant(photos, tf.string)))
 
+    def predict_pixels(images):
+        return _as_arrays(pipeline.pixels(tf.constant(images, tf.uint8)))
+
     def keypoints_in_boxes(photo, boxes_xyxy, garment_types):
         keypoints_xy, scores = pipeline.keypoints_in_boxes(
             tf.constant(photo), tf.constant(boxes_xyxy, tf.float32), tf.constant(garment_types, tf.int32)
         )
         return keypoints_xy.numpy(), scores.numpy()
 
-    return Predictor(f"{detector_dir} and {keypoints_dir}", predict, keypoints_in_boxes)
-
-
-def version_directory(directory) -> Path:
-    """Return the SavedModel's own directory: the given one, or the highest of its numbered versions.
-
-    Raises:
-        UserError: if neither is a SavedModel.
-    """
-    directory = Path(directory)
-    if (directory / "saved_model.pb").is_file():
-        return directory
-    versions = [path.parent for path in directory.glob("*/saved_model.pb") if path.parent.name.isdecimal()]
-    if not versions:
-        raise UserError(f"{directory} is not a SavedModel: neither it nor a numbered folder in it has saved_model.pb")
-    return max(versions, key=lambda path: int(path.name))
+    return Predictor(f"{detector_dir} and {keypoints_dir}", predict, predict_pixels, keypoints_in_boxes)
 
 
 def from_saved_model(directory) -> Predictor:
@@ -89,21 +89,24 @@ def from_saved_model(directory) -> Predictor:
 
     directory = version_directory(directory)
     try:
-        model = tf.saved_model.load(str(directory))
+        with plain_path(directory) as folder:
+            model = tf.saved_model.load(folder)
     except Exception as error:  # a damaged SavedModel raises OSError, ValueError, DecodeError and more
         raise UserError(f"{directory} cannot be loaded: {error}") from error
-    signature = model.signatures.get(BYTES_SIGNATURE)
-    inputs = [] if signature is None else list(signature.structured_input_signature[1])
-    if inputs != [BYTES_INPUT] or not set(OUTPUTS) <= set(signature.structured_outputs):
-        raise UserError(
-            f"{directory} must have a signature {BYTES_SIGNATURE} from {BYTES_INPUT} to {', '.join(OUTPUTS)}"
-        )
+    for name, input_name in ((BYTES_SIGNATURE, BYTES_INPUT), (PIXELS_SIGNATURE, PIXELS_INPUT)):
+        signature = model.signatures.get(name)
+        inputs = [] if signature is None else list(signature.structured_input_signature[1])
+        if inputs != [input_name] or not set(OUTPUTS) <= set(signature.structured_outputs):
+            raise UserError(f"{directory} must have a signature {name} from {input_name} to {', '.join(OUTPUTS)}")
 
+    # A signature holds no reference to the variables of its model: these functions keep the model alive.
     def predict(photos):
-        # The signature holds no reference to the variables of its model: keep the model alive here.
         return _as_arrays(model.signatures[BYTES_SIGNATURE](**{BYTES_INPUT: tf.constant(photos, tf.string)}))
 
-    return Predictor(str(directory), predict)
+    def predict_pixels(images):
+        return _as_arrays(model.signatures[PIXELS_SIGNATURE](**{PIXELS_INPUT: tf.constant(images, tf.uint8)}))
+
+    return Predictor(str(directory), predict, predict_pixels)
 
 
 def from_tflite(path) -> Predictor:
@@ -126,34 +129,43 @@ def from_tflite(path) -> Predictor:
         known = False
     if not known:
         raise UserError(f"{path} must be a TFLite file from {CANVAS_INPUT} to {', '.join(CANVAS_OUTPUTS)}")
-    return Predictor(str(path), around_canvas(lambda canvas: runner(**{CANVAS_INPUT: canvas}), canvas_size))
+    return around_canvas(str(path), lambda canvas: runner(**{CANVAS_INPUT: canvas}), canvas_size)
 
 
-def around_canvas(find, canvas_size):
-    """Return a `Predictor.predict` of something that knows only canvases, one at a time.
+def around_canvas(source, find, canvas_size) -> Predictor:
+    """Make a predictor of something that knows only canvases, one at a time.
 
     Args:
+        source: where it came from, for people.
         find: function of a canvas, uint8 `(1, S, S, 3)`, to the contract's `CANVAS_OUTPUTS`, a dict of arrays.
         canvas_size: S.
     """
     import tensorflow as tf
 
-    from cspn_tf.inference.photo_inputs import read_photo
     from cspn_tf.inference.photo_outputs import outputs_on_photos
+    from cspn_tf.resampling import read_photo, take_photo
 
-    read = tf.function(lambda photo_bytes: read_photo(photo_bytes, canvas_size, Config.max_pixels))
+    def predict_by(read):
+        def predict_one(photo):
+            canvas, *frame = (value[np.newaxis] for value in read(photo))
+            found = find(canvas.numpy())
+            return _as_arrays(write({name: tf.constant(found[name]) for name in CANVAS_OUTPUTS}, *frame))
+
+        def predict(photos):
+            answers = [predict_one(photo) for photo in photos]
+            return {name: np.concatenate([answer[name] for answer in answers]) for name in OUTPUTS}
+
+        return predict
+
+    read_file = tf.function(
+        lambda photo_bytes: read_photo(photo_bytes, canvas_size, Config.max_pixels),
+        input_signature=[tf.TensorSpec([], tf.string)],
+    )
+    read_pixels = tf.function(
+        lambda photo: take_photo(photo, canvas_size), input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
+    )
     write = tf.function(outputs_on_photos)
-
-    def predict_one(photo_bytes):
-        canvas, *frame = (value[np.newaxis] for value in read(tf.constant(photo_bytes)))
-        found = find(canvas.numpy())
-        return _as_arrays(write({name: tf.constant(found[name]) for name in CANVAS_OUTPUTS}, *frame))
-
-    def predict(photos):
-        answers = [predict_one(photo) for photo in photos]
-        return {name: np.concatenate([answer[name] for answer in answers]) for name in OUTPUTS}
-
-    return predict
+    return Predictor(source, predict_by(read_file), predict_by(read_pixels))
 
 
 def _as_arrays(outputs):

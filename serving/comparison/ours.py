@@ -40,7 +40,7 @@ def _load_grpc(options):
     import contextlib
 
     from cspn_tf.contract import DEFAULT_MODEL_NAME
-    from cspn_tf.inference.predictors import version_directory
+    from cspn_tf.inference.versions import version_directory
     from cspn_tf.serve.client import Client
     from cspn_tf.serve.local_server import running_server
 
@@ -153,7 +153,7 @@ def _tflite_predictor(path, num_threads):
         raise UserError(f"{path} is not a TFLite file of the contract: {error}") from error
     types = {np.dtype(detail["dtype"]).name for detail in interpreter.get_tensor_details()}
     precision = "int8" if "int8" in types else "fp16 weights" if "float16" in types else "fp32"
-    return around_canvas(lambda canvas: runner(**{CANVAS_INPUT: canvas}), canvas_size), precision
+    return around_canvas(str(path), lambda canvas: runner(**{CANVAS_INPUT: canvas}), canvas_size).predict, precision
 
 
 # Costs ---------------------------------------------------------------------------------------------------------------

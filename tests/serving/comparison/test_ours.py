@@ -8,7 +8,7 @@ import tensorflow as tf
 import cspn_tf.serve.local_server
 from cspn_tf.console import UserError
 from cspn_tf.contract import CANVAS_OUTPUTS
-from cspn_tf.inference.predictors import version_directory
+from cspn_tf.inference.versions import version_directory
 from serving.comparison import ours
 from tests.fake_model import encode, make_pixels
 

@@ -1,0 +1,58 @@
+"""A model's directory: one directory a version in it, named by an integer, each a SavedModel."""
+
+from pathlib import Path
+
+from cspn_tf.console import UserError
+
+SAVED_MODEL_FILE = "saved_model.pb"
+
+
+def find_versions(model_dir) -> dict:
+    """Return the version directories of a model, integer to path. Names that are not integers are not versions."""
+    model_dir = Path(model_dir)
+    if not model_dir.is_dir():
+        return {}
+    return {
+        int(path.name): path
+        for path in model_dir.iterdir()
+        if path.name.isascii() and path.name.isdigit() and path.is_dir()
+    }
+
+
+def latest_version(model_dir) -> tuple:
+    """Return the highest version of a model and its directory.
+
+    Raises:
+        UserError: there is no model, no version, or the highest version has no SavedModel.
+    """
+    model_dir = Path(model_dir)
+    if not model_dir.is_dir():
+        raise UserError(f"no model at {model_dir}: there is no such directory")
+    versions = find_versions(model_dir)
+    if not versions:
+        if (model_dir / SAVED_MODEL_FILE).is_file():
+            raise UserError(f"{model_dir} is one version of a model: give the directory above it")
+        raise UserError(f"no model at {model_dir}: it has no version directory (an integer, such as {model_dir}/1)")
+    version = max(versions)
+    check_saved_model(versions[version])
+    return version, versions[version]
+
+
+def check_saved_model(version_dir) -> None:
+    """Check that a version has a SavedModel.
+
+    Raises:
+        UserError: it has none.
+    """
+    if not (version_dir / SAVED_MODEL_FILE).is_file():
+        raise UserError(f"no model in {version_dir}: it has no {SAVED_MODEL_FILE}")
+
+
+def version_directory(directory) -> Path:
+    """Return a SavedModel's own directory: the given one if it is a version, or else the highest version in it.
+
+    Raises:
+        UserError: as `latest_version`.
+    """
+    directory = Path(directory)
+    return directory if (directory / SAVED_MODEL_FILE).is_file() else latest_version(directory)[1]

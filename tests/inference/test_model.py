@@ -1,0 +1,308 @@
+"""The front door: what is given to a model, what comes back, and that it is the same whatever holds the networks."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cspn_tf
+from cspn_tf.console import UserError
+from cspn_tf.contract import STATUS_NOT_A_PHOTO, STATUS_UNDECODABLE
+from cspn_tf.export import tflite as export_tflite
+from cspn_tf.inference.model import Model
+from cspn_tf.inference.predictors import Predictor
+from cspn_tf.result import STATUS_UNREADABLE
+from tests import photos
+from tests.fake_model import encode, expected_outputs, make_pixels
+
+# What two kinds of model may differ by: pixels of the photo, and scores.
+PIXELS, SCORES = 0.05, 1e-3
+
+
+class FakePredictor:
+    """Answers each photo as `tests.fake_model` does, and notes what it was asked together."""
+
+    def __init__(self):
+        self.asked = []
+
+    def predict(self, files):
+        self.asked.append(("files", len(files)))
+        return self._stack(self._answer_file(file) for file in files)
+
+    def predict_pixels(self, images):
+        assert images.dtype == np.uint8
+        self.asked.append(("pixels", *images.shape[:3]))
+        return self._stack(expected_outputs(image) for image in images)
+
+    def _answer_file(self, file):
+        try:
+            return expected_outputs(np.asarray(Image.open(io.BytesIO(file)).convert("RGB")))
+        except OSError:
+            none = {name: np.zeros_like(value) for name, value in expected_outputs(make_pixels(9, 9)).items()}
+            return {**none, "status": np.int32(STATUS_NOT_A_PHOTO)}
+
+    @staticmethod
+    def _stack(answers):
+        answers = list(answers)
+        return {name: np.stack([answer[name] for answer in answers]) for name in answers[0]}
+
+
+@pytest.fixture
+def fake():
+    return FakePredictor()
+
+
+@pytest.fixture
+def model(fake):
+    return Model(Predictor("a fake", fake.predict, fake.predict_pixels))
+
+
+def sizes(results):
+    return [result.image_size for result in results]
+
+
+# What is given -------------------------------------------------------------------------------------------------------
+
+
+def test_paths_bytes_pictures_and_arrays_come_mixed_and_keep_their_order(model, fake, tmp_path):
+    pixels = [make_pixels(30 + i, 40 + i, seed=i) for i in range(4)]
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(pixels[0]))
+    given = [str(path), pixels[1], encode(pixels[2]), Image.fromarray(pixels[3]), path, pixels[1]]
+    results = model(given)
+    assert isinstance(results, list)
+    assert sizes(results) == [(30, 40), (31, 41), (32, 42), (33, 43), (30, 40), (31, 41)]
+    assert [result.name for result in results] == [str(path), "", "", "", str(path), ""]
+    assert sorted(fake.asked) == [("files", 3), ("pixels", 1, 33, 43), ("pixels", 2, 31, 41)]
+    kept = [result.photo for result in results]
+    assert (kept[0], kept[2], kept[4]) == (str(path), given[2], path)
+    np.testing.assert_array_equal(kept[1], pixels[1])
+    np.testing.assert_array_equal(kept[3], pixels[3])
+
+
+def test_one_photo_is_answered_by_a_list_of_one(model, tmp_path):
+    pixels = make_pixels(30, 40)
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(pixels))
+    for photo in (str(path), path, encode(pixels), pixels, Image.fromarray(pixels)):
+        results = model(photo)
+        assert isinstance(results, list) and sizes(results) == [(30, 40)]
+
+
+def test_an_array_of_four_dimensions_is_a_batch(model, fake):
+    batch = np.stack([make_pixels(30, 40, seed) for seed in range(3)])
+    assert sizes(model(batch, batch_size=2)) == 3 * [(30, 40)]
+    assert fake.asked == [("pixels", 2, 30, 40), ("pixels", 1, 30, 40)]
+
+
+def test_no_photos_are_no_results(model, fake):
+    assert model([]) == model(()) == list(model(iter([]))) == []
+    assert fake.asked == []
+
+
+def test_a_generator_is_read_a_batch_at_a_time(model, fake):
+    num_read = 0
+
+    def endless():
+        nonlocal num_read
+        while True:
+            num_read += 1
+            yield make_pixels(30, 40) if num_read % 2 else encode(make_pixels(30, 40))
+
+    results = model(endless(), batch_size=4)
+    assert num_read == 0
+    next(results)
+    assert num_read == 4
+    for _ in range(1000):
+        next(results)
+    assert num_read == 1004
+    assert all(count <= 4 for _, count, *_ in fake.asked)
+
+
+def test_a_bad_photo_costs_nothing_else(model, tmp_path):
+    damaged = Image.open(io.BytesIO(photos.png(photos.picture(40, 50))[:200]))
+    given = [tmp_path / "no.jpg", b"no photo", tmp_path, make_pixels(30, 40), "a\0b", damaged]
+    results = model(given)
+    statuses = [STATUS_UNREADABLE, STATUS_NOT_A_PHOTO, STATUS_UNREADABLE, 0, STATUS_UNREADABLE, STATUS_UNDECODABLE]
+    assert [result.status for result in results] == statuses
+    assert results[0].name == str(tmp_path / "no.jpg")
+    assert results[0].status_meaning == "the file could not be read"
+    assert all(len(result.garments) == 0 for result in results if not result.ok)
+
+
+@pytest.mark.parametrize(
+    ("photo", "error", "received"),
+    [
+        (3, TypeError, "int"),
+        (None, TypeError, "NoneType"),
+        (bytearray(b"x"), TypeError, "bytearray"),
+        (np.zeros((4, 5), np.uint8), ValueError, r"an array uint8 \(4, 5\)"),
+        (np.zeros((4, 5, 4), np.uint8), ValueError, r"an array uint8 \(4, 5, 4\)"),
+        (np.zeros((0, 5, 3), np.uint8), ValueError, r"an array uint8 \(0, 5, 3\)"),
+        (np.zeros((4, 5, 3), np.float32), ValueError, r"an array float32 \(4, 5, 3\)"),
+    ],
+)
+def test_what_is_no_photo_is_named_by_its_place(model, fake, photo, error, received):
+    good = make_pixels(30, 40)
+    with pytest.raises(error, match=rf"^photos\[9\] must be .*; received {received}$"):
+        model([good] * 9 + [photo])
+    assert fake.asked == [], "found before the work"
+    with pytest.raises(error, match=rf"^photos\[9\] must be .*; received {received}$"):
+        list(model(iter([good] * 9 + [photo])))
+
+
+def test_a_picture_that_does_not_say_what_white_is_is_refused(model):
+    with pytest.raises(ValueError, match=r"^photos\[1\] must be a picture with a known white, .*; received F$"):
+        model([make_pixels(30, 40), Image.new("F", (4, 4))])
+
+
+@pytest.mark.parametrize(
+    ("photos", "error", "received"),
+    [
+        (3, TypeError, "int"),
+        (None, TypeError, "NoneType"),
+        (io.BytesIO(b"x"), TypeError, "_io.BytesIO"),
+        (np.zeros((4, 5, 4), np.uint8), ValueError, r"an array uint8 \(4, 5, 4\)"),
+        (np.array(["a.jpg"]), ValueError, r"an array <U5 \(1,\)"),
+    ],
+)
+def test_photos_that_are_none_are_refused(model, photos, error, received):
+    with pytest.raises(error, match=rf"^photos must be .*; received {received}$"):
+        model(photos)
+    with pytest.raises(ValueError, match=r"^photos\[0\] must be .*; received an array uint8 \(5, 5, 1\)"):
+        model(np.zeros((2, 5, 5, 1), np.uint8))
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5, "8"])
+def test_a_batch_size_is_a_number_from_one(model, batch_size):
+    with pytest.raises(ValueError, match="batch_size must be a whole number from 1"):
+        model([], batch_size=batch_size)
+
+
+def test_an_answer_against_the_contract_is_named_with_its_source():
+    def predict(files):
+        return {name: value[np.newaxis] * np.nan for name, value in expected_outputs(make_pixels(8, 8)).items()}
+
+    with pytest.raises(UserError, match=r"^a fake does not answer as it must: status must be int32"):
+        Model(Predictor("a fake", predict, predict))([b"x"])
+
+
+# Every kind of model -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def models(tiny_detector, tiny_keypoints, tiny_model, tiny_pipeline, tmp_path_factory):
+    """The same two networks, loaded in every way."""
+    folder = tmp_path_factory.mktemp("pair")
+    (folder / "detector").symlink_to(tiny_detector)
+    (folder / "keypoints").symlink_to(tiny_keypoints)
+    tflite_file = export_tflite.export(tiny_pipeline, tmp_path_factory.mktemp("phone"))
+    return {
+        "trainings": cspn_tf.load(detector=tiny_detector, keypoints=tiny_keypoints),
+        "folder of trainings": cspn_tf.load(folder),
+        "model": cspn_tf.load(tiny_model),
+        "version": cspn_tf.load(str(tiny_model / "1")),
+        "tflite": cspn_tf.load(tflite_file),
+    }
+
+
+@pytest.fixture(scope="module")
+def given(photo_files):
+    """Photos of different kinds and sizes, files and arrays."""
+    pixels = [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in photo_files]
+    large = np.asarray(Image.fromarray(pixels[0]).resize((700, 900)))
+    return [
+        *photo_files,
+        photos.png(pixels[1]),
+        photos.jpeg(pixels[0], mode="L"),
+        photos.jpeg(pixels[0], mode="CMYK"),
+        photos.jpeg(pixels[2], orientation=6),
+        photos.jpeg(large),
+        photos.png(pixels[0][:40]),
+        b"no photo",
+        *pixels,
+        pixels[0],
+        large,
+        np.ascontiguousarray(pixels[0][:, :31]),
+    ]
+
+
+def assert_alike(found, expected, pixels=PIXELS, scores=SCORES):
+    assert (found.status, found.image_size) == (expected.status, expected.image_size)
+    np.testing.assert_array_equal(found.garments.types, expected.garments.types)
+    for name, tolerance in (
+        ("boxes_xyxy", pixels),
+        ("keypoints_xy", pixels),
+        ("scores", scores),
+        ("keypoint_scores", scores),
+    ):
+        one, other = getattr(found.garments, name), getattr(expected.garments, name)
+        np.testing.assert_allclose(one, other, atol=tolerance, rtol=0, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["folder of trainings", "model", "version", "tflite"])
+def test_every_kind_of_model_answers_the_same(models, given, kind):
+    expected, found = models["trainings"](given), models[kind](given)
+    assert sum(len(result.garments) for result in expected) > len(given)
+    for one, other in zip(found, expected, strict=True):
+        assert_alike(one, other)
+
+
+@pytest.mark.parametrize("kind", ["trainings", "model", "tflite"])
+def test_a_file_and_its_pixels_are_answered_the_same(models, photo_files, kind):
+    pixels = [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in photo_files]
+    files = [photos.png(picture) for picture in pixels]
+    pictures = [Image.open(io.BytesIO(file)) for file in files]
+    for of_file, *others in zip(*(models[kind](given) for given in (files, pixels, pictures)), strict=True):
+        for other in others:
+            assert_alike(other, of_file, pixels=1e-3, scores=1e-5)
+
+
+def test_a_batch_is_answered_as_photos_one_by_one(models, given):
+    alone = [models["model"](photo)[0] for photo in given]
+    for together, single in zip(models["model"](given, batch_size=len(given)), alone, strict=True):
+        assert_alike(together, single, pixels=1e-2)
+
+
+def test_trainings_can_be_given_boxes_and_exports_cannot(models, photo_files):
+    result = models["trainings"](photo_files[0])[0]
+    garments = result.garments
+    keypoints_xy, scores = models["trainings"].keypoints_in_boxes(photo_files[0], garments.boxes_xyxy, garments.types)
+    # Boxes that end at the photo's edge were clipped to it after the crop; the rest is the same.
+    assert keypoints_xy.shape == (len(garments), 8, 2) and scores.shape == (len(garments), 8)
+    inside = (garments.boxes_xyxy[:, :2] > 1).all(axis=1) & (
+        garments.boxes_xyxy[:, 2:] < np.array(result.image_size)[::-1] - 2
+    ).all(axis=1)
+    assert inside.any()
+    np.testing.assert_allclose(keypoints_xy[inside], garments.keypoints_xy[inside], atol=0.05)
+    assert models["model"].keypoints_in_boxes is None and models["tflite"].keypoints_in_boxes is None
+
+
+def test_source_tells_where_the_model_came_from(models, tiny_model, tiny_detector):
+    assert models["model"].source == str(tiny_model / "1")
+    assert str(tiny_detector) in models["trainings"].source
+    assert str(tiny_model) in repr(models["model"])
+
+
+# Loading -------------------------------------------------------------------------------------------------------------
+
+
+def test_load_takes_one_way_or_the_other():
+    for wrong in ({}, {"detector": "d"}, {"keypoints": "k"}, {"model": "m", "detector": "d", "keypoints": "k"}):
+        with pytest.raises(ValueError, match=r"^give either a model, or detector and keypoints$"):
+            cspn_tf.load(**wrong)
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "file", "broken"])
+def test_what_is_no_model_is_named_in_one_line(tmp_path, kind):
+    path = tmp_path / kind
+    if kind == "file":
+        path.write_bytes(b"no model")
+    elif kind != "missing":
+        path.mkdir()
+    if kind == "broken":
+        (path / "saved_model.pb").write_bytes(b"no model")
+    with pytest.raises(UserError) as caught:
+        cspn_tf.load(path)
+    assert str(path) in str(caught.value)
