@@ -45,6 +45,12 @@ def read_photo(photo_bytes, canvas_size, max_pixels):
     return canvas, transform, image_size, tf.cast(status, tf.int32)
 
 
+def take_photo(photo, canvas_size):
+    """Return what `read_photo` does, of a photo as displayed: uint8 `(H, W, 3)`."""
+    canvas, transform = letterbox(photo, canvas_size)
+    return canvas, transform, tf.shape(photo)[:2], tf.constant(decoding.STATUS_OK)
+
+
 def letterbox(photo, canvas_size, image_size=None):
     """Pad a photo to a square with `PAD_VALUE`, and resize that to the canvas.
 
