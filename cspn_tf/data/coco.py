@@ -7,16 +7,18 @@ Read are files whose categories have our keypoints by name, in any order and spe
   `fld_full_train.json`, and so for `val` and `test`, each with one category of 6, 4 or 8 keypoints, photos in `img/`;
 - what `write_coco` writes.
 
-A keypoint is x, y, v with v 2 visible, 1 occluded, 0 not labelled: the reverse of FLD's text files. A box is
-[x, y, w, h] with w = x_max - x_min. `num_keypoints` counts occluded keypoints too. Heights and widths of images are
-not looked at: the photos tell.
+A keypoint is x, y, v with v 2 visible, 1 occluded, 0 not labelled, whatever x and y then are: the reverse of FLD's text
+files. A box is [x, y, w, h] with w = x_max - x_min.
 
 The garment type is the category's, never guessed from values: 6 keypoints without waistline are upper-body, 4 without
 collars and sleeves lower-body. Of a category with all eight, its name tells ("upper", "upper-body" and so on); a
 file's only category with all eight is full-body, the type that has them all.
 
-A fault of a file or of its categories ends the reading; a fault of an image or an annotation costs that photo alone,
-and all of it: a detector must not learn that a garment with a faulty label is background.
+A fault of a file or of the categories it uses ends the reading; a fault of an image or an annotation costs that photo
+alone, and all of it: a detector must not learn that a garment with a faulty label is background. No fault is what
+cannot mislead, since tools differ in it: ids are whole numbers or texts, and 7, 7.0 and "7" the same one; `iscrowd` may
+be a boolean; categories that no annotation uses may be anything; `num_keypoints` is not relied on; what may be missing
+may be null.
 
 Two extra keys, which other readers pass over, carry what COCO has no place for: `variation` of an annotation and
 `split_group` of an image, see `cspn_tf.data.samples`. Lost are cut-off keypoints, which COCO does not tell from those
@@ -26,6 +28,7 @@ Sources: https://cocodataset.org/#format-data, and for MMPose's files
 https://mmpose.readthedocs.io/en/latest/dataset_zoo/2d_fashion_landmark.html
 """
 
+import collections
 import json
 import re
 import shutil
@@ -37,8 +40,9 @@ from cspn_tf.data import fields
 from cspn_tf.data.coco_file import CocoFile, CocoPhoto
 from cspn_tf.data.samples import ReadResult, Sample
 from cspn_tf.files import replaced_file
-from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, SKELETON, Visibility
+from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, SKELETON
 
+# Notes of a `ReadResult`.
 PHOTO_WITHOUT_GARMENT = "photo without an annotation, left out"
 REPEATED_ANNOTATION = "annotation that repeats another one of its photo, left out"
 
@@ -46,8 +50,6 @@ REPEATED_ANNOTATION = "annotation that repeats another one of its photo, left ou
 SPLIT_TOKENS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 # Where photos are looked for, besides the root itself; folders named as the split come after them.
 PHOTO_FOLDERS = ("img", "image", "images", "photos")
-
-_CODE_OF_VISIBILITY = {Visibility.VISIBLE: 2, Visibility.OCCLUDED: 1, Visibility.ABSENT: 0, Visibility.CUT_OFF: 0}
 
 
 def read_coco(root, annotation_files=None, categories=None) -> ReadResult:
@@ -62,29 +64,31 @@ def read_coco(root, annotation_files=None, categories=None) -> ReadResult:
 
     Returns:
         The photos in the order of the files and their images, and one `Rejected` for every photo that cannot be
-        used and every annotation that belongs to no photo. Photos have not been looked at.
+        used, then for every annotation that belongs to no photo. Photos have not been looked at.
 
     Raises:
-        UserError: a file is missing or not COCO keypoints, a category has other keypoints than ours or does not tell
-            its garment type, or `categories` names one that no file has.
+        UserError: a file is missing or not COCO keypoints, a category that is used has other keypoints than ours or
+            does not tell its garment type, or `categories` names one that no file has.
     """
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
     given_types = dict(categories or {})
-    photos, rejected, names = {}, [], set()
+    photos, rejected, names, notes = {}, [], set(), collections.Counter()
     for path in _distinct(map(Path, annotation_files) if annotation_files else _found_files(root)):
         file = CocoFile(path, given_types)
         names |= file.category_names
         rejected += file.read_into(photos, split_of_file(path))[1]
+        notes += file.notes
     for name in given_types:
         if name not in names:
             raise UserError(f"{root}: no category {fields.shown(name)}, found {', '.join(sorted(map(ascii, names)))}")
-    samples, faults, notes = _to_samples(list(photos.values()), root)
-    return ReadResult(samples, [*rejected, *faults], "COCO keypoints", notes)
+    samples, faults = _to_samples(list(photos.values()), root, notes)
+    # An annotation of no photo may come of a fault of its image.
+    return ReadResult(samples, [*faults, *rejected], "COCO keypoints", {words: n for words, n in notes.items() if n})
 
 
-def read_labelled_images(annotation_files) -> dict[int, CocoPhoto]:
+def read_labelled_images(annotation_files) -> dict[int | str, CocoPhoto]:
     """Read all images of some annotation files with their garments, those without any too; for scoring predictions.
 
     What would cost `read_coco` a photo ends the reading here: a measure must not depend on what was left out. Photos
@@ -142,9 +146,10 @@ def split_path(path, split) -> Path:
 # Photos, over all files ----------------------------------------------------------------------------------------------
 
 
-def _to_samples(photos, root):
-    """Return the samples, a list of `Rejected`, and the notes of a `ReadResult`."""
-    labelled = [photo for photo in photos if photo.garments or photo.fault]
+def _to_samples(photos, root, notes):
+    """Return the samples and a list of `Rejected`; adds to the notes of a `ReadResult`."""
+    labelled = [photo for photo in photos if photo.annotations or photo.fault]
+    notes[PHOTO_WITHOUT_GARMENT] += len(photos) - len(labelled)
     folders = {split: _photo_folders(root, split) for split in {photo.split for photo in labelled}}
     paths = [fields.first_file(folders[photo.split], photo.name) for photo in labelled]
     first_of_path = {}
@@ -155,15 +160,15 @@ def _to_samples(photos, root):
             first.add_fault(first.where, f"the same photo is labelled apart from it in {photo.where}")
             photo.add_fault(photo.where, f"the same photo is labelled apart from it in {first.where}")
 
-    samples, num_repeated = [], 0
+    samples = []
     for photo, path in zip(labelled, paths, strict=True):
         if not photo.fault:
             garments = photo.distinct_garments()
-            num_repeated += len(photo.garments) - len(garments)
-            samples.append(Sample(photo.name, photo.split, garments, photo.where, path, photo.group))
-    counts = {PHOTO_WITHOUT_GARMENT: len(photos) - len(labelled), REPEATED_ANNOTATION: num_repeated}
-    notes = {words: count for words, count in counts.items() if count}
-    return samples, [photo.fault for photo in labelled if photo.fault], notes
+            notes[REPEATED_ANNOTATION] += len(photo.annotations) - len(garments)
+            samples.append(
+                Sample(photo.name, photo.split, garments, photo.where, path, photo.group, photo.labelled_size)
+            )
+    return samples, [photo.fault for photo in labelled if photo.fault]
 
 
 def _photo_folders(root, split):
@@ -194,13 +199,12 @@ def write_coco(path, photos) -> None:
     ):
         file.write('{"info": {"description": "garment keypoints"},\n"categories": [')
         file.write(",".join("\n" + json.dumps(category) for category in _categories()) + '\n],\n"images": [')
-        label_id = 0
+        label_id = 1
         for image_id, (sample, height, width) in enumerate(photos, start=1):
             file.write(("," if image_id > 1 else "") + "\n" + json.dumps(_image(image_id, sample, height, width)))
-            for garment in sample.garments:
+            for annotation in sample.garments.to_coco_annotations(image_id, label_id):
+                annotations.write(("," if label_id > 1 else "") + "\n" + json.dumps(annotation, allow_nan=False))
                 label_id += 1
-                label = json.dumps(_annotation(label_id, image_id, garment), allow_nan=False)
-                annotations.write(("," if label_id > 1 else "") + "\n" + label)
         file.write('\n],\n"annotations": [')
         annotations.seek(0)
         shutil.copyfileobj(annotations, file)
@@ -224,28 +228,3 @@ def _categories():
 def _image(image_id, sample, height, width):
     image = {"id": image_id, "file_name": sample.photo, "height": int(height), "width": int(width)}
     return image if sample.group is None else {**image, "split_group": sample.group}
-
-
-def _annotation(label_id, image_id, garment):
-    x_min, y_min, x_max, y_max = (float(value) for value in garment.box_xyxy)
-    width, height = x_max - x_min, y_max - y_min
-    keypoints = []
-    for xy, seen in zip(garment.keypoints_xy, garment.visibility, strict=True):
-        # The shortest digits that make the same float32.
-        x, y = (float(str(value)) for value in xy) if seen > Visibility.ABSENT else (0.0, 0.0)
-        keypoints += [_plain(x), _plain(y), _CODE_OF_VISIBILITY[Visibility(seen)]]
-    return {
-        "id": label_id,
-        "image_id": image_id,
-        "category_id": int(garment.garment_type),
-        "bbox": [_plain(value) for value in (x_min, y_min, width, height)],
-        "area": _plain(width * height),
-        "iscrowd": 0,
-        "num_keypoints": int((garment.visibility > Visibility.ABSENT).sum()),
-        "keypoints": keypoints,
-        "variation": int(garment.variation),
-    }
-
-
-def _plain(value):
-    return int(value) if value.is_integer() else value

@@ -7,23 +7,22 @@ import collections
 import dataclasses
 import re
 
-import numpy as np
-
 from cspn_tf.console import UserError
 from cspn_tf.data import fields
 from cspn_tf.data.fields import FieldFault
-from cspn_tf.data.samples import Garment, Rejected
-from cspn_tf.garments import (
-    GARMENT_TYPE_NAMES,
-    KEYPOINT_NAMES,
-    KEYPOINT_SLOTS,
-    NUM_KEYPOINTS,
-    GarmentType,
-    Variation,
-    Visibility,
-)
+from cspn_tf.data.samples import Rejected
+from cspn_tf.garment_set import Garments
+from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, KEYPOINT_SLOTS, NUM_KEYPOINTS, GarmentType, Variation
 
-_VISIBILITY_OF_CODE = {2: Visibility.VISIBLE, 1: Visibility.OCCLUDED, 0: Visibility.ABSENT}
+# Notes of a `ReadResult`.
+UNUSED_CATEGORY = "category that is none of ours and that no annotation uses, left out"
+OTHER_NUM_KEYPOINTS = "annotation whose num_keypoints is not the number of its labelled keypoints, used as it is"
+NO_KEYPOINTS = "annotation without keypoints, used for its box"
+
+_VISIBILITY_CODES = (2, 1, 0)  # visible, occluded, not labelled
+_VARIATIONS = tuple(map(int, Variation))
+# What the three numbers of each keypoint are called.
+_NUMBERS = [(f"x of {name}", f"y of {name}", f"visibility of {name}") for name in KEYPOINT_NAMES]
 _TYPE_OF_NAME = {
     spelling: garment_type
     for garment_type, name in GARMENT_TYPE_NAMES.items()
@@ -41,7 +40,8 @@ class CocoPhoto:
         split: the split of its files, or None.
         where: `file: image` that named it first.
         group: see `Sample`.
-        garments: its garments, as often as they are annotated.
+        labelled_size: see `Sample`.
+        annotations: those of its garments, as `Garments.from_coco_annotations` takes them.
         fault: the first thing wrong with it, or None.
     """
 
@@ -49,33 +49,31 @@ class CocoPhoto:
     split: str | None
     where: str
     group: str | None = None
-    garments: list[Garment] = dataclasses.field(default_factory=list)
+    labelled_size: tuple[int, int] | None = None
+    annotations: list[dict] = dataclasses.field(default_factory=list)
     fault: Rejected | None = None
 
     def add_fault(self, where, reason):
         """Remember what is wrong, unless something is already."""
         self.fault = self.fault or Rejected(self.name, where, reason)
 
-    def distinct_garments(self) -> tuple[Garment, ...]:
+    @property
+    def garments(self) -> Garments:
+        """Its garments, as often as they are annotated."""
+        return Garments.from_coco_annotations(self.annotations)
+
+    def distinct_garments(self) -> Garments:
         """Return its garments without those that repeat another one in everything."""
-        return tuple({_identity(garment): garment for garment in self.garments}.values())
-
-
-def _identity(garment):
-    values = garment.keypoints_xy.tobytes(), garment.visibility.tobytes()
-    return garment.garment_type, garment.box_xyxy, garment.variation, *values
-
-
-@dataclasses.dataclass(frozen=True)
-class _Category:
-    """A category: the garment type, and the slot of each of its keypoints."""
-
-    garment_type: GarmentType
-    slots: tuple[int, ...]
+        return self.garments.distinct()
 
 
 class CocoFile:
-    """One annotation file."""
+    """One annotation file.
+
+    Attributes:
+        category_names: set of the names of all its categories.
+        notes: see `ReadResult`, of the file by itself; those of its annotations come with `read_into`.
+    """
 
     def __init__(self, path, given_types):
         """Load the file and understand its categories.
@@ -85,24 +83,29 @@ class CocoFile:
             given_types: dict of category name → `GarmentType`, which goes before what the category itself says.
 
         Raises:
-            UserError: it is missing or not COCO keypoints, or a category has other keypoints than ours or does not
-                tell its garment type.
+            UserError: it is missing or not COCO keypoints, or a category that is used has other keypoints than ours
+                or does not tell its garment type.
         """
         self.path = path
+        self.notes = collections.Counter()
         try:
             labels = fields.read_json(path)
         except FieldFault as fault:
             raise UserError(f"{path}: {fault}")
         try:
-            self.images, self.annotations, categories = (
+            self._images, self._annotations, categories = (
                 fields.json_list(fields.member(fields.json_object(labels, "it"), key, "it"), key)
                 for key in ("images", "annotations", "categories")
             )
-            self.categories, self.category_names = _read_categories(categories, given_types)
+            used_ids = {_reference(annotation, "category_id") for annotation in self._annotations} - {None}
+            read = [_read_category(category, f"categories[{n}]") for n, category in enumerate(categories)]
+            self._categories = _usable_categories(read, used_ids, given_types)
         except FieldFault as fault:
             raise UserError(f"{path}: not a file of COCO keypoints that can be read: {fault}")
+        self.category_names = {category.name for category in read} - {None}
+        self.notes[UNUSED_CATEGORY] = len(read) - len(self._categories)
 
-    def read_into(self, photos, split) -> tuple[dict[int, CocoPhoto], list[Rejected]]:
+    def read_into(self, photos, split) -> tuple[dict[int | str, CocoPhoto], list[Rejected]]:
         """Add what the file says to the photos.
 
         Args:
@@ -114,42 +117,43 @@ class CocoFile:
         """
         rejected = []
         photo_of_id = self._read_images(photos, split)
-        num_of_id = collections.Counter(_id(annotation) for annotation in self.annotations)
-        for index, annotation in enumerate(self.annotations):
-            image_id = annotation.get("image_id") if isinstance(annotation, dict) else None
-            photo = photo_of_id.get(image_id) if _is_id(image_id) else None
-            label_id = _id(annotation)
-            where = f"{self.path}: annotations[{index}]" if label_id is None else f"{self.path}: annotation {label_id}"
-            if photo is None:
-                rejected.append(Rejected("", where, f"image_id {fields.shown(image_id)} is no image's id"))
-                continue
+        num_of_id = collections.Counter(_reference(annotation, "id") for annotation in self._annotations)
+        for index, annotation in enumerate(self._annotations):
+            label_id = _reference(annotation, "id")
+            photo = photo_of_id.get(_reference(annotation, "image_id"))
             try:
-                garment = _read_annotation(annotation, self.categories)
-                if num_of_id[label_id] > 1:
-                    raise FieldFault(f"annotation id {label_id} is there more than once")
+                if photo is None:
+                    raise FieldFault(_why_of_no_photo(annotation))
+                garment = _read_annotation(annotation, self._categories, self.notes)
+                if _is_usable(label_id) and num_of_id[label_id] > 1:
+                    raise FieldFault(f"annotation id {fields.shown(label_id)} is there more than once")
+                photo.annotations.append(garment)
             except FieldFault as fault:
-                photo.add_fault(where, str(fault))
-            else:
-                photo.garments.append(garment)
+                where = self._where("annotation", index, label_id)
+                if photo is None:
+                    rejected.append(Rejected("", where, str(fault)))
+                else:
+                    photo.add_fault(where, str(fault))
         return photo_of_id, rejected
 
     def _read_images(self, photos, split):
         photo_of_id = {}
-        names = [_name(image) for image in self.images]
-        num_of_id = collections.Counter(_id(image) for image in self.images)
+        names = [_name(image) for image in self._images]
+        num_of_id = collections.Counter(_reference(image, "id") for image in self._images)
         num_of_name = collections.Counter(names)
-        for index, (image, name) in enumerate(zip(self.images, names, strict=True)):
-            image_id = _id(image)
-            where = f"{self.path}: images[{index}]" if image_id is None else f"{self.path}: image {image_id}"
+        for index, (image, name) in enumerate(zip(self._images, names, strict=True)):
+            image_id = _reference(image, "id")
+            where = self._where("image", index, image_id)
             key = (where,) if name is None else (name, split)
             new = CocoPhoto(name or "", split, where)
             photo = photos.setdefault(key, new)
             try:
-                group = _read_image(image)
+                group, size = _read_image(image)
                 if num_of_id[image_id] > 1:
-                    raise FieldFault(f"image id {image_id} is there more than once")
+                    raise FieldFault(f"image id {fields.shown(image_id)} is there more than once")
                 if num_of_name[name] > 1:
                     raise FieldFault(f"file_name {fields.shown(name)} is there more than once")
+                photo.labelled_size = photo.labelled_size or size
                 if photo is new:
                     photo.group = group
                 elif photo.group != group:
@@ -160,15 +164,29 @@ class CocoFile:
                 photo_of_id.setdefault(image_id, photo)
         return photo_of_id
 
+    def _where(self, what, index, entry_id):
+        return f"{self.path}: {what}" + (f" {fields.shown(entry_id)}" if _is_usable(entry_id) else f"s[{index}]")
 
-def _is_id(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+def _reference(entry, key):
+    """Return the id under a key as it is compared with others, or None if there is none.
+
+    One that cannot be used is compared too: what refers to it is then no fault of its own.
+    """
+    value = entry.get(key) if isinstance(entry, dict) else None
+    if value is None:
+        return None
+    try:
+        return fields.identifier(value, key)
+    except FieldFault:
+        return (fields.shown(value),)
 
 
-def _id(entry):
-    """Return the id of an image or annotation, or None if it has none that can be used."""
-    value = entry.get("id") if isinstance(entry, dict) else None
-    return value if _is_id(value) else None
+def _is_usable(reference):
+    return isinstance(reference, int | str)
+
+
+# Images --------------------------------------------------------------------------------------------------------------
 
 
 def _name(image):
@@ -179,50 +197,58 @@ def _name(image):
 
 
 def _read_image(image):
-    """Check an image, and return its group or None."""
-    fields.json_object(image, "the image")
-    fields.whole_number(fields.member(image, "id", "the image"), "id")
-    fields.photo_name(fields.member(image, "file_name", "the image"), "file_name")
+    """Check an image, and return its group and its labelled size, each None where it does not say."""
+    what = "the image"
+    fields.json_object(image, what)
+    fields.identifier(fields.member(image, "id", what), "id")
+    fields.photo_name(fields.member(image, "file_name", what), "file_name")
     group = image.get("split_group")
-    if "split_group" in image and not isinstance(group, str):
+    if group is not None and not isinstance(group, str):
         raise FieldFault(f"split_group is {fields.shown(group)}, required text")
-    return group
+    return group, _size(image)
+
+
+def _size(image):
+    try:
+        size = tuple(fields.whole_number(image.get(key), key) for key in ("height", "width"))
+    except FieldFault:
+        return None
+    return size if all(size) else None
 
 
 # Categories ----------------------------------------------------------------------------------------------------------
 
 
-def _read_categories(categories, given_types):
-    """Understand a file's categories.
+@dataclasses.dataclass
+class _Category:
+    """A category; what cannot be read is None, and the first thing wrong with it its fault."""
 
-    Args:
-        categories: list, as in the file.
-        given_types: dict of name → `GarmentType` that goes before what they say.
+    category_id: int | str | None = None
+    name: str | None = None
+    slots: tuple[int, ...] | None = None  # of its keypoints, in their order
+    garment_type: GarmentType | None = None
+    fault: FieldFault | None = None
 
-    Returns:
-        dict of category id → `_Category`, and the set of names.
-    """
-    read, names = {}, set()
-    for index, category in enumerate(categories):
-        what = f"categories[{index}]"
+
+def _read_category(category, what) -> _Category:
+    """Read a category, but for its garment type."""
+    read = _Category()
+    try:
         fields.json_object(category, what)
-        category_id = fields.whole_number(fields.member(category, "id", what), f"id of {what}")
+        read.category_id = fields.identifier(fields.member(category, "id", what), f"id of {what}")
         name = fields.member(category, "name", what)
         if not isinstance(name, str):
             raise FieldFault(f"name of {what} is {fields.shown(name)}, required text")
-        what = f"category {fields.shown(name)}"
-        if category_id in read or name in names:
-            raise FieldFault(f"{what} or its id {category_id} is there more than once")
-        names.add(name)
-        slots = _read_slots(fields.member(category, "keypoints", what), what)
-        garment_type = given_types.get(name) or _type_of_category(name, slots, len(categories) == 1)
-        read[category_id] = _Category(GarmentType(garment_type), slots)
-    return read, names
+        read.name = name
+        read.slots = _read_slots(category, f"category {fields.shown(name)}")
+    except FieldFault as fault:
+        read.fault = fault
+    return read
 
 
-def _read_slots(keypoints, what):
+def _read_slots(category, what):
     slots = []
-    for name in fields.json_list(keypoints, f"keypoints of {what}"):
+    for name in fields.json_list(fields.member(category, "keypoints", what), f"keypoints of {what}"):
         normalised = _normalised(name) if isinstance(name, str) else ""
         if normalised not in KEYPOINT_NAMES:
             raise FieldFault(f"{what} has the keypoint {fields.shown(name)}, known are {', '.join(KEYPOINT_NAMES)}")
@@ -230,6 +256,42 @@ def _read_slots(keypoints, what):
     if len(set(slots)) < len(slots):
         raise FieldFault(f"{what} has a keypoint more than once")
     return tuple(slots)
+
+
+def _usable_categories(categories, used_ids, given_types) -> dict:
+    """Tell the garment types of the categories, and leave out those with a fault that no annotation uses.
+
+    Args:
+        categories: list of `_Category` as they were read.
+        used_ids: set of the annotations' category ids.
+        given_types: dict of name → `GarmentType` that goes before what the categories say.
+
+    Returns:
+        dict of category id → `_Category`.
+
+    Raises:
+        FieldFault: that of a category that is used, or whose id cannot be read while an annotation's is not there.
+    """
+    has_strangers = bool(used_ids - {category.category_id for category in categories})
+    num_of_id = collections.Counter(category.category_id for category in categories)
+    num_of_name = collections.Counter(category.name for category in categories if category.category_id in used_ids)
+    is_only_one = sum(bool(category.slots) for category in categories) == 1
+    usable = {}
+    for category in categories:
+        category_id, name = category.category_id, category.name
+        try:
+            if category.fault:
+                raise category.fault
+            if num_of_id[category_id] > 1 or num_of_name[name] > 1:
+                raise FieldFault(
+                    f"category {fields.shown(name)} or its id {fields.shown(category_id)} is there more than once"
+                )
+            category.garment_type = given_types.get(name) or _type_of_category(name, category.slots, is_only_one)
+            usable[category_id] = category
+        except FieldFault:
+            if category_id in used_ids or (category_id is None and has_strangers):
+                raise
+    return usable
 
 
 def _type_of_category(name, slots, is_only_one):
@@ -251,51 +313,76 @@ def _normalised(name):
 # Annotations ---------------------------------------------------------------------------------------------------------
 
 
-def _read_annotation(annotation, categories) -> Garment:
-    """Read one annotation."""
+def _why_of_no_photo(annotation) -> str:
+    what = "the annotation"
+    try:
+        image_id = fields.identifier(fields.member(fields.json_object(annotation, what), "image_id", what), "image_id")
+    except FieldFault as fault:
+        return str(fault)
+    return f"image_id {fields.shown(image_id)} is no image's id"
+
+
+def _read_annotation(annotation, categories, notes) -> dict:
+    """Return an annotation as `Garments.from_coco_annotations` takes it: of our types, with all keypoints in our order.
+
+    Args:
+        annotation: as in the file. What may be missing may be null too.
+        categories: dict of id → `_Category`.
+        notes: counter; told what is odd and of no consequence.
+    """
     what = "the annotation"
     fields.json_object(annotation, what)
-    fields.whole_number(fields.member(annotation, "id", what), "id")
-    if fields.code(annotation.get("iscrowd", 0), "iscrowd", (0, 1)):
+    if _is_crowd(annotation.get("iscrowd")):
         raise FieldFault("iscrowd is 1: garments of a crowd are not labelled one by one")
-    category_id = fields.whole_number(fields.member(annotation, "category_id", what), "category_id")
+    category_id = fields.identifier(fields.member(annotation, "category_id", what), "category_id")
     if category_id not in categories:
-        raise FieldFault(f"category_id {category_id} is no category's id")
+        raise FieldFault(f"category_id {fields.shown(category_id)} is no category's id")
     category = categories[category_id]
 
     bbox = fields.json_list(fields.member(annotation, "bbox", what), "bbox", 4)
     x, y, width, height = (fields.number(value, "bbox") for value in bbox)
-    box_xyxy = fields.box(x, y, x + width, y + height)
-    keypoints = fields.member(annotation, "keypoints", what)
-    keypoints_xy, visibility = _read_keypoints(keypoints, category)
-    if "num_keypoints" in annotation:
-        num_labelled = int((visibility > Visibility.ABSENT).sum())
-        fields.code(annotation["num_keypoints"], "num_keypoints", (num_labelled,))
-    variation = Variation(fields.code(annotation.get("variation", 0), "variation", tuple(Variation)))
-    return Garment(category.garment_type, box_xyxy, keypoints_xy, visibility, variation)
+    fields.box(x, y, x + width, y + height)
+    keypoints, num_labelled = _read_keypoints(annotation.get("keypoints"), category)
+    variation = annotation.get("variation")
+    read = {
+        "category_id": category.garment_type,
+        "bbox": (x, y, width, height),
+        "keypoints": keypoints,
+        "variation": Variation.UNKNOWN if variation is None else fields.code(variation, "variation", _VARIATIONS),
+    }
+    notes[NO_KEYPOINTS] += not annotation.get("keypoints")
+    notes[OTHER_NUM_KEYPOINTS] += _reference(annotation, "num_keypoints") not in (None, num_labelled)
+    return read
+
+
+def _is_crowd(value):
+    return bool(value if value is None or isinstance(value, bool) else fields.code(value, "iscrowd", (0, 1)))
 
 
 def _read_keypoints(values, category):
     """Read the keypoints of one annotation into the slots they belong to.
 
     Args:
-        values: x, y, v of each of the category's keypoints.
+        values: x, y, v of each of the category's keypoints; none or None where there are no labelled ones.
         category: its `_Category`.
 
     Returns:
-        keypoints_xy, visibility: see `Garment`.
+        list of x, y, v of all our keypoints, zeros for those that are not labelled; and how many are.
     """
+    read = [0.0] * (3 * NUM_KEYPOINTS)
+    if values is None or values == []:
+        return read, 0
     fields.json_list(values, "keypoints", 3 * len(category.slots))
-    keypoints_xy = np.zeros((NUM_KEYPOINTS, 2), np.float32)
-    visibility = np.full(NUM_KEYPOINTS, int(Visibility.ABSENT), np.int32)
+    num_labelled, slots_of_type = 0, KEYPOINT_SLOTS[category.garment_type]
     for index, slot in enumerate(category.slots):
-        what = KEYPOINT_NAMES[slot]
         x, y, v = values[3 * index : 3 * index + 3]
-        xy = fields.number(x, f"x of {what}"), fields.number(y, f"y of {what}")
-        seen = _VISIBILITY_OF_CODE[fields.code(v, f"visibility of {what}", _VISIBILITY_OF_CODE)]
-        if seen == Visibility.ABSENT:
-            continue
-        if slot not in KEYPOINT_SLOTS[category.garment_type]:
-            raise FieldFault(f"{what} is labelled, which {GARMENT_TYPE_NAMES[category.garment_type]} does not have")
-        keypoints_xy[slot], visibility[slot] = xy, seen
-    return keypoints_xy, visibility
+        what_x, what_y, what_v = _NUMBERS[slot]
+        v = fields.code(v, what_v, _VISIBILITY_CODES)
+        if not v:
+            continue  # whatever its coordinates are
+        if slot not in slots_of_type:
+            name = KEYPOINT_NAMES[slot]
+            raise FieldFault(f"{name} is labelled, which {GARMENT_TYPE_NAMES[category.garment_type]} does not have")
+        read[3 * slot : 3 * slot + 3] = fields.number(x, what_x), fields.number(y, what_y), v
+        num_labelled += 1
+    return read, num_labelled

@@ -4,53 +4,28 @@
 
     {"image_id": 7, "category_id": 1, "score": 0.93, "bbox": [x, y, w, h], "keypoints": [x, y, score, ... 8 times]}
 
-- `image_id` is an image's id in the annotation file.
+- `image_id` is an image's id in the annotation file; 7, 7.0 and "7" are the same one.
 - `category_id` is the garment type as it is served, whatever the categories of the annotation file are: 1 upper-body,
   2 lower-body, 3 full-body.
-- `keypoints` are in the order of the slots, see `cspn_tf.garments`; those the type does not have may be anything
-  finite. Of the three numbers of a keypoint, x and y are measured.
-- `bbox` may be missing: it is then the extent of the keypoints that the type has, much as pycocotools does it.
+- `keypoints` are in the order of the slots, see `cspn_tf.garments`; those the type does not have may be anything. Of
+  the three numbers of a keypoint, x and y are measured.
+- `bbox` may be missing or null: it is then the extent of the keypoints that the type has, much as pycocotools does it.
 
 Coordinates are pixels of the photo, with integers at pixel centres. Other keys are passed over.
 
 Source: https://cocodataset.org/#format-results
 """
 
-import dataclasses
 import sys
-
-import numpy as np
 
 from cspn_tf.console import UserError
 from cspn_tf.data import fields
 from cspn_tf.data.fields import FieldFault
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import KEYPOINT_NAMES, KEYPOINT_SLOTS, NUM_KEYPOINTS, GarmentType
 
 
-@dataclasses.dataclass(frozen=True)
-class CocoResult:
-    """One garment that was found.
-
-    Attributes:
-        image_id: of the image it was found in.
-        garment_type: its `GarmentType`.
-        score: confidence, any finite number.
-        box_xyxy: four floats, x_min, y_min, x_max, y_max; of no area where the system says so.
-        keypoints_xy: float `(8, 2)`, by slot.
-        keypoint_scores: float `(8,)`, the third number of each keypoint.
-        has_own_box: False if the box is the extent of its keypoints.
-    """
-
-    image_id: int
-    garment_type: GarmentType
-    score: float
-    box_xyxy: tuple[float, float, float, float]
-    keypoints_xy: np.ndarray
-    keypoint_scores: np.ndarray
-    has_own_box: bool
-
-
-def read_coco_results(path, image_ids) -> list[CocoResult]:
+def read_coco_results(path, image_ids) -> tuple[dict[int | str, Garments], int]:
     """Read a file of results.
 
     Args:
@@ -58,7 +33,10 @@ def read_coco_results(path, image_ids) -> list[CocoResult]:
         image_ids: container of the ids an entry may name.
 
     Returns:
-        The garments, in the order of the file.
+        garments: image id → `Garments` with scores and keypoint_scores, in the order of the file; images of which it
+            has nothing are left out. Keypoints their type does not have are 0 0 with the score 0 where they are no
+            numbers. Scores are any finite numbers, and boxes of no area where the system says so.
+        num_boxes_from_keypoints: how many boxes are the extent of their keypoints.
 
     Raises:
         UserError: the file cannot be read or is not a list, or an entry is not as it must be; the message names the
@@ -68,42 +46,54 @@ def read_coco_results(path, image_ids) -> list[CocoResult]:
         entries = fields.json_list(fields.read_json(path), "it")
     except FieldFault as fault:
         raise UserError(f"{path}: {fault}")
-    results = []
+    results_of_image, num_boxes_from_keypoints = {}, 0
     for index, entry in enumerate(entries):
         try:
-            results.append(_read_entry(entry, image_ids))
+            result = _read_entry(entry, image_ids)
         except FieldFault as fault:
             raise UserError(f"{path}: entry {index}: {fault}")
-    return results
+        if result["bbox"] is None:
+            result["bbox"] = _extent(result)
+            num_boxes_from_keypoints += 1
+        results_of_image.setdefault(result["image_id"], []).append(result)
+    garments = {image_id: Garments.from_coco_results(results) for image_id, results in results_of_image.items()}
+    return garments, num_boxes_from_keypoints
 
 
 def _read_entry(entry, image_ids):
+    """Check an entry and return it as `Garments.from_coco_results` takes it, with None for a missing box."""
     what = "the entry"
     fields.json_object(entry, what)
-    image_id = fields.whole_number(fields.member(entry, "image_id", what), "image_id")
+    image_id = fields.identifier(fields.member(entry, "image_id", what), "image_id")
     if image_id not in image_ids:
-        raise FieldFault(f"image_id {image_id} is no image's id")
-    garment_type = GarmentType(
-        fields.code(fields.member(entry, "category_id", what), "category_id", tuple(GarmentType))
-    )
+        raise FieldFault(f"image_id {fields.shown(image_id)} is no image's id")
+    garment_type = fields.code(fields.member(entry, "category_id", what), "category_id", tuple(GarmentType))
     score = _confidence(fields.member(entry, "score", what), "score")
     values = fields.json_list(fields.member(entry, "keypoints", what), "keypoints", 3 * NUM_KEYPOINTS)
-    keypoints = np.array([_read_keypoint(values[3 * k : 3 * k + 3], name) for k, name in enumerate(KEYPOINT_NAMES)])
-    keypoints_xy, keypoint_scores = keypoints[:, :2], keypoints[:, 2]
-    has_own_box = "bbox" in entry
-    box_xyxy = _read_box(entry["bbox"]) if has_own_box else _extent(keypoints_xy, garment_type)
-    return CocoResult(image_id, garment_type, score, box_xyxy, keypoints_xy, keypoint_scores, has_own_box)
+    keypoints = []
+    for slot in range(NUM_KEYPOINTS):
+        keypoints += _read_keypoint(values[3 * slot : 3 * slot + 3], slot, garment_type)
+    bbox = None if entry.get("bbox") is None else _read_box(entry["bbox"])
+    return {"image_id": image_id, "category_id": garment_type, "score": score, "keypoints": keypoints, "bbox": bbox}
 
 
-def _read_keypoint(values, name):
-    x, y, score = values
-    return fields.number(x, f"x of {name}"), fields.number(y, f"y of {name}"), _confidence(score, f"score of {name}")
+def _read_keypoint(values, slot, garment_type):
+    name, (x, y, score) = KEYPOINT_NAMES[slot], values
+    try:
+        return (
+            fields.number(x, f"x of {name}"),
+            fields.number(y, f"y of {name}"),
+            _confidence(score, f"score of {name}"),
+        )
+    except FieldFault:
+        if slot in KEYPOINT_SLOTS[garment_type]:
+            raise
+        return 0.0, 0.0, 0.0
 
 
 def _confidence(value, what):
     """Return a finite number."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (is_number and abs(value) <= sys.float_info.max):  # so that NaN fails too
+    if not (type(value) in fields.NUMBERS and abs(value) <= sys.float_info.max):  # so that NaN fails too
         raise FieldFault(f"{what} is {fields.shown(value)}, required a finite number")
     return float(value)
 
@@ -112,9 +102,10 @@ def _read_box(bbox):
     x, y, width, height = (fields.number(value, "bbox") for value in fields.json_list(bbox, "bbox", 4))
     if width < 0 or height < 0:
         raise FieldFault(f"bbox has the width {width:g} and the height {height:g}, required none below 0")
-    return x, y, x + width, y + height
+    return x, y, width, height
 
 
-def _extent(keypoints_xy, garment_type):
-    of_type = keypoints_xy[list(KEYPOINT_SLOTS[garment_type])]
-    return tuple(np.concatenate([of_type.min(axis=0), of_type.max(axis=0)]).tolist())
+def _extent(result):
+    slots = KEYPOINT_SLOTS[result["category_id"]]
+    xs, ys = ([result["keypoints"][3 * slot + axis] for slot in slots] for axis in (0, 1))
+    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)

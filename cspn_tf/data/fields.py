@@ -6,9 +6,15 @@ the fault costs.
 
 import json
 import os
+import re
+import unicodedata
 from pathlib import PurePosixPath
 
+NUMBERS = (int, float)  # the types of a JSON number; true and false are of another
 LARGEST_COORDINATE = 1e6  # pixels; beyond this a number is a slip, whatever the photo
+
+_WHOLE_NUMBER = re.compile(r"([0-9]{1,4000})(\.0+)?")  # as text; Python reads no whole number that is much longer
+_MAX_WHOLE_FLOAT = 2.0**53  # beyond this, neighbouring whole numbers are one float
 
 
 class FieldFault(Exception):
@@ -111,7 +117,7 @@ def number(value, what) -> float:
     Raises:
         FieldFault: it is no number, not finite or too large.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) not in NUMBERS:
         raise FieldFault(f"{what} is {shown(value)}, required a number")
     if not abs(value) <= LARGEST_COORDINATE:  # so that NaN fails too
         raise FieldFault(f"{what} {shown(value)} is not a number of pixels")
@@ -119,25 +125,52 @@ def number(value, what) -> float:
 
 
 def whole_number(value, what) -> int:
-    """Return a whole number that is not negative.
-
-    Raises:
-        FieldFault: it is anything else; 1.0 is.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise FieldFault(f"{what} is {shown(value)}, required a whole number")
-    return value
-
-
-def code(value, what, known) -> int:
-    """Return a code that must be one of those known; 1.0 is 1, as tools write whole tables as floats.
+    """Return a whole number that is not negative, however a tool wrote it: 7, 7.0 or "7".
 
     Raises:
         FieldFault: it is anything else.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or value not in known:
+    whole = _whole(value)
+    if whole is None:
+        raise FieldFault(f"{what} is {shown(value)}, required a whole number")
+    return whole
+
+
+def code(value, what, known) -> int:
+    """Return a code that must be one of those known, in any of the spellings of `whole_number`.
+
+    Raises:
+        FieldFault: it is anything else.
+    """
+    whole = _whole(value)
+    if whole is None or whole not in known:
         raise FieldFault(f"{what} is {shown(value)}, required {', '.join(str(int(k)) for k in known)}")
-    return int(value)
+    return whole
+
+
+def identifier(value, what) -> int | str:
+    """Return an id: a whole number in any of the spellings of `whole_number`, which are the same id, or a text.
+
+    Raises:
+        FieldFault: it is anything else.
+    """
+    whole = _whole(value)
+    if whole is not None:
+        return whole
+    if isinstance(value, str) and value:
+        return value
+    raise FieldFault(f"{what} is {shown(value)}, required a whole number or text")
+
+
+def _whole(value):
+    """Return the whole number from 0 that a value is, or None."""
+    if type(value) is int:
+        return value if value >= 0 else None
+    if isinstance(value, str):
+        match = _WHOLE_NUMBER.fullmatch(value)
+        return int(match[1]) if match else None
+    is_whole = type(value) is float and 0 <= value < _MAX_WHOLE_FLOAT and value.is_integer()
+    return int(value) if is_whole else None
 
 
 def box(x_min, y_min, x_max, y_max) -> tuple[float, float, float, float]:
@@ -157,14 +190,25 @@ def photo_name(value, what) -> str:
     """Return a photo's path inside the dataset, in its shortest spelling.
 
     Raises:
-        FieldFault: it is no text, is absolute or leads out of the dataset, or has unprintable characters.
+        FieldFault: it is no text, is absolute or leads out of the dataset, or has characters that no name has.
     """
     if not isinstance(value, str):
         raise FieldFault(f"{what} is {shown(value)}, required text")
+    if has_control_characters(value):
+        raise FieldFault(f"{what} {shown(value)} has control characters")
     path = PurePosixPath(value)
-    if not value.isprintable() or not path.name or path.is_absolute() or ".." in path.parts:
+    if not path.name or path.is_absolute() or ".." in path.parts:
         raise FieldFault(f"{what} {shown(value)} is not a path inside the dataset")
     return str(path)
+
+
+def has_control_characters(text) -> bool:
+    """Return whether a text has control characters, or halves of characters, which no file can be named with here.
+
+    Others that cannot be seen are in names that people have: the narrow space that macOS writes into those of
+    screenshots, what joins emoji.
+    """
+    return not text.isprintable() and any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def first_file(folders, photo) -> str:
