@@ -119,6 +119,7 @@ def keypoint_dataset(data_dir, split, config, batch_size, *, training, seed, aug
             augmentation covered are occluded.
         windows: float32 `(B, 3)`, canvas to crop, see `geometry.canvas_to_crop`; before any flip and rotation.
         transforms: float32 `(B, 3)`, photo to canvas, see `geometry.letterbox_transform`.
+        image_sizes: int32 `(B, 2)`, height and width of the photos as displayed.
         boxes_xyxy_photo: float32 `(B, 4)`, as labelled.
         keypoints_xy_photo: float32 `(B, 8, 2)`, as labelled.
         garment_types, variations: int32 `(B,)`.
@@ -153,8 +154,8 @@ def keypoint_chain(config, *, augment):
         describe_garments,
         functools.partial(to_targets, crop_size=size),
     ]
-    keep = ("crops", "targets", "visibility", "windows", "transforms", "boxes_xyxy_photo", "keypoints_xy_photo")
-    return chain(*steps, keep=(*keep, "garment_types", "variations", "photo_names"))
+    keep = ("crops", "targets", "visibility", "windows", "transforms", "image_sizes", "boxes_xyxy_photo")
+    return chain(*steps, keep=(*keep, "keypoints_xy_photo", "garment_types", "variations", "photo_names"))
 
 
 def garment_steps(config, augment):
@@ -554,17 +555,20 @@ def describe_garments(example):
     Needs:
         photo_name: scalar string.
         transform: float32 `(3,)`.
+        photo_size: int32 `(2,)`.
         garment_types: int32 `(G,)`.
 
     Adds:
         photo_names: string `(G,)`.
         transforms: float32 `(G, 3)`.
+        image_sizes: int32 `(G, 2)`.
     """
     num = tf.size(example["garment_types"])
     return {
         **example,
         "photo_names": tf.repeat(example["photo_name"], num),
         "transforms": tf.repeat(example["transform"][tf.newaxis], num, axis=0),
+        "image_sizes": tf.repeat(example["photo_size"][tf.newaxis], num, axis=0),
     }
 
 

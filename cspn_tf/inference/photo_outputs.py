@@ -1,4 +1,4 @@
-"""From garments on canvases to the served outputs in the pixels of the photos."""
+"""From garments in crops and on canvases to the served outputs in the pixels of the photos."""
 
 import tensorflow as tf
 
@@ -24,9 +24,9 @@ def outputs_on_photos(found, transforms, image_sizes, statuses):
     height, width = image_sizes[:, 0, tf.newaxis], image_sizes[:, 1, tf.newaxis]
     corners = geometry.canvas_to_photo(geometry.boxes_to_corners(found["boxes"]), transforms)
     boxes = geometry.clip_boxes(geometry.corners_to_boxes(corners), height, width)
-    keypoints = geometry.canvas_to_photo(found["keypoints"], transforms[:, tf.newaxis])
-    keypoints = clip_points(keypoints, image_sizes[:, tf.newaxis, tf.newaxis])
-    keypoints, keypoint_scores = mask_absent(keypoints, found["keypoint_scores"], classes)
+    keypoints, keypoint_scores = keypoints_on_photos(
+        found["keypoints"], found["keypoint_scores"], transforms[:, tf.newaxis], image_sizes[:, tf.newaxis], classes
+    )
     return {
         "status": statuses,
         "image_size": tf.where(readable[:, tf.newaxis], image_sizes, 0),
@@ -37,6 +37,39 @@ def outputs_on_photos(found, transforms, image_sizes, statuses):
         "keypoints": keypoints,
         "keypoint_scores": keypoint_scores,
     }
+
+
+def keypoints_on_canvases(keypoints_xy_crop, windows, config):
+    """Map keypoints from crops to their canvases, and clip them to those.
+
+    Args:
+        keypoints_xy_crop: float32 `(M, 8, 2)`.
+        windows: float32 `(M, 3)` that the crops were cut from.
+        config: a `cspn_tf.config.Config`.
+
+    Returns:
+        float32 `(M, 8, 2)`, canvas pixels.
+    """
+    keypoints_xy = geometry.crop_to_canvas(keypoints_xy_crop, windows, config.keypoints.crop_size)
+    return tf.clip_by_value(keypoints_xy, 0.0, config.canvas_size - 1.0)
+
+
+def keypoints_on_photos(keypoints_xy_canvas, keypoint_scores, transforms, image_sizes, garment_types):
+    """Map keypoints from canvases to photos, clip them to those, and mask what a garment's type does not have.
+
+    Args:
+        keypoints_xy_canvas: float32 `(..., 8, 2)` of `keypoints_on_canvases`.
+        keypoint_scores: float32 `(..., 8)`.
+        transforms: float32 `(..., 3)` of `geometry.letterbox_transform`.
+        image_sizes: int32 `(..., 2)`, height and width of the photos as displayed.
+        garment_types: int32 `(...)`.
+
+    Returns:
+        keypoints_xy_photo and keypoint_scores, see `mask_absent`.
+    """
+    keypoints_xy = geometry.canvas_to_photo(keypoints_xy_canvas, transforms)
+    keypoints_xy = clip_points(keypoints_xy, image_sizes[..., tf.newaxis, :])
+    return mask_absent(keypoints_xy, keypoint_scores, garment_types)
 
 
 def mask_absent(keypoints_xy, keypoint_scores, garment_types):

@@ -16,12 +16,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cspn_tf import decoding, geometry, resampling
+from cspn_tf import geometry, resampling
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
 from cspn_tf.garments import NUM_KEYPOINTS
 from cspn_tf.inference.frozen import freeze
-from cspn_tf.inference.photo_outputs import clip_points, mask_absent, outputs_on_photos
+from cspn_tf.inference.photo_outputs import (
+    keypoints_on_canvases,
+    keypoints_on_photos,
+    mask_absent,
+    outputs_on_photos,
+)
 from cspn_tf.models import checkpoints
 from cspn_tf.models.keypoint_networks import decode_prediction, prediction_network
 from cspn_tf.resampling import CanvasPyramid
@@ -227,9 +232,9 @@ class GarmentPipeline(tf.Module):
         corners = geometry.photo_to_canvas(geometry.boxes_to_corners(boxes_xyxy_photo[:, tf.newaxis]), transforms)
         boxes_xyxy_canvas = geometry.corners_to_boxes(corners)[:, 0]
         keypoints_xy, scores = self._keypoints_of_rows(pyramid, photo_of_box, boxes_xyxy_canvas)
-        limits = tf.gather(image_sizes, photo_of_box)[:, tf.newaxis]
-        keypoints_xy = clip_points(geometry.canvas_to_photo(keypoints_xy, transforms), limits)
-        return mask_absent(keypoints_xy, scores, garment_types)
+        return keypoints_on_photos(
+            keypoints_xy, scores, transforms, tf.gather(image_sizes, photo_of_box), garment_types
+        )
 
     # From a photo to its canvas ----------------------------------------------------------------------------------
 
@@ -248,8 +253,7 @@ class GarmentPipeline(tf.Module):
         return resampling.read_photo(photo_bytes, self.config.canvas_size, self.config.max_pixels)
 
     def _take_photo(self, photo):
-        canvas, transform = resampling.letterbox(photo, self.config.canvas_size)
-        return canvas, transform, tf.shape(photo)[:2], tf.constant(decoding.STATUS_OK, tf.int32)
+        return resampling.take_photo(photo, self.config.canvas_size)
 
     # From canvases to garments -----------------------------------------------------------------------------------
 
@@ -309,9 +313,7 @@ class GarmentPipeline(tf.Module):
             num_found = tf.reduce_sum(tf.cast(real, tf.int32))
             keypoints, keypoint_scores = self._keypoints_one_by_one(pyramid, flat_boxes, num_found)
         keypoints, keypoint_scores = mask_absent(
-            tf.reshape(
-                tf.clip_by_value(keypoints, 0.0, self.config.canvas_size - 1.0), [-1, num_rows, NUM_KEYPOINTS, 2]
-            ),
+            tf.reshape(keypoints, [-1, num_rows, NUM_KEYPOINTS, 2]),
             tf.reshape(keypoint_scores, [-1, num_rows, NUM_KEYPOINTS]),
             classes,
         )
@@ -368,9 +370,8 @@ class GarmentPipeline(tf.Module):
         return tf.while_loop(lambda row, *_: row < num_found, find_next, first)[1:]
 
     def _keypoints_of_crops(self, crops, windows):
-        config = self.config.keypoints
-        keypoints_xy_crop, scores = decode_prediction(self.predict(crops), config)
-        return geometry.crop_to_canvas(keypoints_xy_crop, windows, config.crop_size), scores
+        keypoints_xy_crop, scores = decode_prediction(self.predict(crops), self.config.keypoints)
+        return keypoints_on_canvases(keypoints_xy_crop, windows, self.config), scores
 
 
 def _map_photos(read, photos, name, canvas_size):

@@ -84,6 +84,7 @@ def test_training_sees_the_crops_of_the_exported_model_at_every_scale(name, expo
     example = {
         "photo_bytes": photo_bytes,
         "photo_name": tf.constant(name),
+        "photo_size": tf.constant([0, 0]),
         "boxes_xyxy_photo": tf.zeros([len(STEPS), 4]),
         "keypoints_xy_photo": tf.zeros([len(STEPS), 8, 2]),
         "garment_types": tf.fill([len(STEPS)], 3),
