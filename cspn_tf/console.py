@@ -98,7 +98,7 @@ class Parser(argparse.ArgumentParser):
             kwargs.setdefault("prog", _prog)
         elif spec is not None:
             kwargs.setdefault("prog", f"python -m {spec.name}")
-        super().__init__(formatter_class=_HelpFormatter, allow_abbrev=False, **kwargs)
+        super().__init__(**{"formatter_class": _HelpFormatter, "allow_abbrev": False, **kwargs})
 
     def parse_known_args(self, args=None, namespace=None):
         args = sys.argv[1:] if args is None else args

@@ -111,8 +111,7 @@ class Garments:
                 raise IndexError(f"there are {len(self)} garments, received the index {rows}")
             rows = [rows]
         elif not isinstance(rows, slice):
-            rows = np.asarray(rows)
-            rows = rows if rows.dtype == bool else rows.astype(int)
+            rows = np.asarray(rows) if np.size(rows) else np.zeros(0, int)  # of no numbers, numpy makes floats
         return Garments(**{name: values[rows] for name, values in self._known().items()})
 
     def __iter__(self):
@@ -242,8 +241,8 @@ class Garments:
     def to_coco_annotations(self, image_id, first_id=1) -> list[dict]:
         """Return labels as COCO annotations, with the garment type as category and all eight keypoints.
 
-        `variation` is an extra key that other readers pass over. Lost are cut-off keypoints, which COCO does not tell
-        from those nobody labelled.
+        `variation`, `score` and `keypoint_scores`, where they are known, are extra keys that other readers pass over.
+        Lost are cut-off keypoints, which COCO does not tell from those nobody labelled.
 
         Args:
             image_id: of the photo.
@@ -259,6 +258,10 @@ class Garments:
             entry |= {"id": first_id + row, "iscrowd": 0, "num_keypoints": int(self.labelled[row].sum())}
             if self.variations is not None:
                 entry["variation"] = int(self.variations[row])
+            if self.scores is not None:
+                entry["score"] = float(self.scores[row])
+            if self.keypoint_scores is not None:
+                entry["keypoint_scores"] = self.keypoint_scores[row].tolist()
             annotations.append(entry)
         return annotations
 

@@ -105,18 +105,21 @@ def results_of_outputs(outputs, names=None, photos=None) -> list[Result]:
         photos: B photos to draw on, see `Result`, or None.
 
     Raises:
-        ValueError: an output is missing or not as the contract says; the message names it.
+        ValueError: an output is missing or not as the contract says, the message names it; or there are not B.
     """
     outputs = {name: outputs[name] for name in OUTPUTS if name in outputs}
     check_outputs(outputs)
     num = len(outputs["status"])
+    for given in (names, photos):
+        if given is not None and len(given) != num:
+            raise ValueError(f"{len(given)} photos were asked about, {num} answered")
     return [
         Result(
             status=int(outputs["status"][index]),
             image_size=tuple(int(side) for side in outputs["image_size"][index]),
             garments=Garments.from_served(outputs, index),
-            name=names[index] if names else "",
-            photo=photos[index] if photos else None,
+            name=names[index] if names is not None else "",
+            photo=photos[index] if photos is not None else None,
         )
         for index in range(num)
     ]

@@ -5,24 +5,18 @@ be read, decoded or drawn costs nothing but itself, and one line on stderr.
 """
 
 import argparse
-import contextlib
-import io
+import collections
+import dataclasses
 import os
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from cspn_tf.console import CallError, Parser, UserError, positive_int, positive_seconds, run
-from cspn_tf.contract import (
-    BYTES_SIGNATURE,
-    DEFAULT_MODEL_NAME,
-    PIXELS_SIGNATURE,
-    STATUS_NOT_A_PHOTO,
-    STATUS_TOO_LARGE,
-    STATUS_UNDECODABLE,
-    PhotoResult,
-)
+from cspn_tf.cli.answers import complain, draw, name_pictures, write_json_lines
+from cspn_tf.console import CallError, Parser, UserError, positive_int, positive_seconds, run, termination_as_interrupt
+from cspn_tf.contract import BYTES_SIGNATURE, DEFAULT_MODEL_NAME, PIXELS_SIGNATURE
+from cspn_tf.result import Result
 from cspn_tf.serve.client import DEFAULT_BATCH_SIZE, Client, batches
 
 
@@ -32,7 +26,8 @@ def main(argv=None):
     if args.draw and out is None:
         raise CallError("--draw needs --out")
     try:
-        return _answer_photos(args, out)
+        with termination_as_interrupt():
+            return _answer_photos(args, out)
     except BrokenPipeError:
         # Whoever read the lines has gone; what is left in the buffer would fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -46,28 +41,28 @@ def _answer_photos(args, out):
         out.mkdir(parents=True, exist_ok=True)
     # Photos that cannot be read are known before a server is asked for the others.
     readable = [photo for photo in args.photos if _is_readable(photo)]
-    num_failed = len(args.photos) - len(readable)
     if not readable:
         return 1
-    picture_paths = _name_pictures(readable, out) if args.draw else None
-    with contextlib.ExitStack() as stack:
-        client = stack.enter_context(
-            Client(args.server, args.model_name, timeout=args.timeout, batch_size=args.batch_size)
-        )
-        client.wait_until_connected()
-        lines = stack.enter_context(_written_whole(out / "predictions.jsonl")) if out is not None else None
+    picture_paths = name_pictures(readable, out) if args.draw else {}
+    failed = [photo for photo in args.photos if photo not in set(readable)]
+
+    def answers(client):
         ask = _ask_with_pixels if args.signature == PIXELS_SIGNATURE else _ask_with_bytes
-        for photo, data, result in ask(client, readable):
-            line = result.to_json(photo)
-            print(line, flush=True)
-            if lines is not None:
-                lines.write(line + "\n")
+        for result in ask(client, readable):
+            print(result.to_json(), flush=True)
             if not result.ok:
-                num_failed += 1
-                _complain(f"{photo}: {result.status_meaning}")
-            elif picture_paths and not _draw(data, result, photo, picture_paths[photo]):
-                num_failed += 1
-    return 1 if num_failed else 0
+                complain(f"{result.name}: {result.status_meaning}")
+            if not result.ok or (picture_paths and not draw(result, picture_paths[result.name])):
+                failed.append(result.name)
+            yield result
+
+    with Client(args.server, args.model_name, timeout=args.timeout, batch_size=args.batch_size) as client:
+        client.wait_until_connected()
+        if out is None:
+            collections.deque(answers(client), maxlen=0)
+        else:
+            write_json_lines(out / "predictions.jsonl", answers(client))
+    return 1 if failed else 0
 
 
 def _parse(argv):
@@ -91,68 +86,24 @@ def _parse(argv):
 
 
 def _ask_with_bytes(client, photos):
-    """Yield `(photo, file bytes, PhotoResult)` of each photo, in order, as the answers come."""
+    """Yield the `Result` of each photo, in order, as the answers come."""
     files = ((photo, Path(photo).read_bytes()) for photo in photos)
     for batch in batches(files, client.batch_size, size=lambda item: len(item[1])):
         results = client.predict([data for _, data in batch])
-        for (photo, data), result in zip(batch, results, strict=True):
-            yield photo, data, result
+        for (photo, _), result in zip(batch, results, strict=True):
+            yield dataclasses.replace(result, name=photo)
 
 
 def _ask_with_pixels(client, photos):
     """As `_ask_with_bytes`, with the photos decoded here and sent one by one, since a request holds one size only."""
+    from cspn_tf.config import Config
+    from cspn_tf.decoding import decode_photo
+
     for photo in photos:
-        data = Path(photo).read_bytes()
-        pixels, status = _decode(data)
-        yield photo, data, PhotoResult(status) if pixels is None else client.predict_pixels(pixels[np.newaxis])[0]
-
-
-def _decode(data):
-    """Return a photo as displayed, uint8 `(H, W, 3)`, and None; or None and the status that says why not."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        return np.asarray(_open_as_displayed(data)), None
-    except UnidentifiedImageError:
-        return None, STATUS_NOT_A_PHOTO
-    except Image.DecompressionBombError:
-        return None, STATUS_TOO_LARGE
-    except (OSError, SyntaxError, ValueError):  # what Pillow raises for damaged files
-        return None, STATUS_UNDECODABLE
-
-
-def _open_as_displayed(data):
-    from PIL import Image, ImageOps
-
-    return ImageOps.exif_transpose(Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))).convert("RGB")
-
-
-def _draw(data, result, photo, path):
-    """Write a photo with its garments drawn on; return whether that was possible."""
-    from cspn_tf.drawing import draw_garments
-
-    try:
-        picture = draw_garments(_open_as_displayed(data), **result.arrays())
-        with _written_whole(path, "wb") as file:
-            picture.save(file, "JPEG", quality=90)
-    except (OSError, SyntaxError, ValueError) as error:
-        _complain(f"{photo}: cannot draw {path}: {error}")
-        return False
-    return True
-
-
-def _name_pictures(photos, out):
-    """Return photo to picture path: `<stem>.keypoints.jpg`, numbered where two photos have one stem."""
-    paths, taken = {}, {Path(photo).resolve() for photo in photos}
-    for photo in dict.fromkeys(photos):
-        stem, number = Path(photo).stem, 1
-        path = out / f"{stem}.keypoints.jpg"
-        while path.resolve() in taken:
-            number += 1
-            path = out / f"{stem}-{number}.keypoints.jpg"
-        taken.add(path.resolve())
-        paths[photo] = path
-    return paths
+        pixels, _, status = decode_photo(Path(photo).read_bytes(), Config.max_pixels)
+        answered = int(status) == 0
+        result = client.predict_pixels(pixels.numpy()[np.newaxis])[0] if answered else Result(int(status))
+        yield dataclasses.replace(result, name=photo)
 
 
 def _is_readable(photo):
@@ -160,24 +111,8 @@ def _is_readable(photo):
         with open(photo, "rb"):
             return True
     except OSError as error:
-        _complain(f"cannot read {photo}: {error.strerror or error}")
+        complain(f"cannot read {photo}: {error.strerror or error}")
         return False
-
-
-@contextlib.contextmanager
-def _written_whole(path, mode="w"):
-    """Open a file that appears under its name only when the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, mode) as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _complain(message):
-    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 def _address(text):

@@ -1,5 +1,8 @@
 """A client of a served model: photos in, one result a photo out, without TensorFlow."""
 
+import ipaddress
+import os
+import socket
 import threading
 import time
 
@@ -13,8 +16,8 @@ from cspn_tf.contract import (
     OUTPUTS,
     PIXELS_INPUT,
     PIXELS_SIGNATURE,
-    decode_outputs,
 )
+from cspn_tf.result import results_of_outputs
 from cspn_tf.serve import wire
 
 DEFAULT_BATCH_SIZE = 8
@@ -24,6 +27,8 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 # A first refusal is not final: a busy machine refuses a connection now and then, and a restarted server is soon back.
 REFUSAL_SECONDS = 1.5
 POLL_SECONDS = 0.2
+# How gRPC words that what answered is an HTTP/1 server.
+_HTTP_1_WORDS = ("http1", "Failed parsing HTTP/2")
 
 
 class Client:
@@ -77,7 +82,7 @@ class Client:
             photos: list of bytes, one JPEG or PNG file each, sizes may differ; at least one.
 
         Returns:
-            list of `PhotoResult`, in the order of the photos.
+            list of `Result`, in the order of the photos, which they hold.
 
         Raises:
             ValueError: there is no photo: an empty batch is refused here, since TensorFlow 2.15 fails on it.
@@ -88,7 +93,7 @@ class Client:
         return [
             result
             for batch in batches(photos, self.batch_size)
-            for result in self._ask(self.signature, BYTES_INPUT, wire.tensor_from_strings(batch), len(batch))
+            for result in self._ask(self.signature, BYTES_INPUT, wire.tensor_from_strings(batch), batch)
         ]
 
     def predict_pixels(self, images) -> list:
@@ -102,7 +107,7 @@ class Client:
         """
         if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
             raise ValueError(f"images must be (B, H, W, 3) with at least one pixel, received {images.shape}")
-        return self._ask(PIXELS_SIGNATURE, PIXELS_INPUT, wire.tensor_from_pixels(images), len(images))
+        return self._ask(PIXELS_SIGNATURE, PIXELS_INPUT, wire.tensor_from_pixels(images), images)
 
     def wait_until_connected(self, timeout=CONNECT_TIMEOUT_SECONDS) -> None:
         """Wait for a server to accept the connection.
@@ -159,7 +164,7 @@ class Client:
         reason = f"{self.model_name} at {self.server} has versions {states or 'none'}"
         return [version for version, state in states.items() if state == "AVAILABLE"], reason
 
-    def _ask(self, signature, input_name, tensor, num_photos):
+    def _ask(self, signature, input_name, tensor, photos):
         spec = wire.ModelSpec(name=self.model_name, signature_name=signature)
         request = wire.PredictRequest(model_spec=spec, inputs={input_name: tensor}, output_filter=list(OUTPUTS))
         try:
@@ -167,15 +172,18 @@ class Client:
         except grpc.RpcError as error:
             raise self._explain(error, self.timeout) from error
         try:
-            results = decode_outputs({name: wire.array_from_tensor(t) for name, t in response.outputs.items()})
-            if len(results) != num_photos:
-                raise ValueError(f"{num_photos} photos were sent, {len(results)} answered")
+            outputs = {name: wire.array_from_tensor(t) for name, t in response.outputs.items()}
+            return results_of_outputs(outputs, photos=photos)
         except ValueError as error:
             raise UserError(f"{self.server} does not serve the cspn contract: {error}") from error
-        return results
 
     def _explain(self, error, timeout):
         code, details = error.code(), " ".join((error.details() or "").split())
+        if code == grpc.StatusCode.UNAVAILABLE and any(words in details for words in _HTTP_1_WORDS):
+            return UserError(
+                f"{self.server} speaks HTTP, not gRPC: is it TF Serving's REST port? That is 8501 and gRPC's 8500, "
+                "unless it was started with others"
+            )
         if code == grpc.StatusCode.UNAVAILABLE:
             return UserError(f"no server at {self.server}: {details}")
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -184,16 +192,53 @@ class Client:
 
 
 def _channel_options(server):
-    host = server.rpartition(":")[0]
     return [
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
         # A server that is starting is found soon after it listens.
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 1000),
-        # gRPC would send even loopback addresses through a proxy named in the environment.
-        ("grpc.enable_http_proxy", int(host not in ("localhost", "127.0.0.1", "[::1]"))),
+        # gRPC would ask a proxy that is named in the environment even for this machine, unless no_proxy names it.
+        ("grpc.enable_http_proxy", int(not (_has_proxy() and is_this_machine(server)))),
     ]
+
+
+def _has_proxy():
+    return any(os.environ.get(name) for name in ("grpc_proxy", "https_proxy", "http_proxy"))
+
+
+def is_this_machine(server) -> bool:
+    """Tell whether an address, as gRPC takes it, is one of this machine, by whatever name; it is looked up.
+
+    Args:
+        server: `host:port`, `[v6]:port`, either with a scheme such as `dns:///`, or `unix:path`.
+    """
+    scheme, _, rest = server.partition(":")
+    if scheme in ("unix", "unix-abstract"):
+        return True
+    if scheme in ("dns", "ipv4", "ipv6"):
+        server = rest.rpartition("/")[2]
+    host = server.rpartition(":")[0].strip("[]").rstrip(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return bool(found) and all(_is_own_address(family, address[0]) for family, *_, address in found)
+
+
+def _is_own_address(family, text):
+    address = ipaddress.ip_address(text.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_loopback or address.is_unspecified:
+        return True
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((text, 0))  # the system lets a program listen on its own addresses only
+            return True
+    except OSError:
+        return False
 
 
 def batches(photos, batch_size, max_bytes=MAX_REQUEST_BYTES, size=len):
