@@ -8,7 +8,7 @@ who is front-most at each pixel, from which `labels` reads boxes and visibility;
 of `scene`; `effects` makes the picture look taken. `photo` runs these, `writer` writes datasets.
 """
 
-from .photo import SyntheticGarment, SyntheticPhoto, render_photo
+from .photo import SyntheticPhoto, render_photo
 from .writer import write_coco_dataset, write_fld_dataset
 
-__all__ = ["SyntheticGarment", "SyntheticPhoto", "render_photo", "write_coco_dataset", "write_fld_dataset"]
+__all__ = ["SyntheticPhoto", "render_photo", "write_coco_dataset", "write_fld_dataset"]

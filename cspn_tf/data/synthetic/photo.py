@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from ...garments import GarmentType, Variation, Visibility
+from ...garment_set import Garments
 from .effects import develop
 from .labels import label_keypoints, silhouette_box
 from .layout import MAX_GARMENTS, Plan, check_variation_shares, compose, draw_layout
@@ -20,37 +20,18 @@ SPLITS = ("train", "val", "test")
 
 
 @dataclasses.dataclass(frozen=True)
-class SyntheticGarment:
-    """A labelled garment.
-
-    Attributes:
-        garment_type: `GarmentType`.
-        variation: `Variation`.
-        box_xyxy: x_min, y_min, x_max, y_max of its silhouette inside the photo, hidden parts included; the outermost
-            pixel centres, floats.
-        keypoints_xy: float32 `(8, 2)`, photo pixels; 0 where there are no coordinates.
-        visibility: int `(8,)`, codes of `Visibility`; ABSENT for slots the type lacks, CUT_OFF outside the photo.
-    """
-
-    garment_type: GarmentType
-    variation: Variation
-    box_xyxy: tuple
-    keypoints_xy: np.ndarray
-    visibility: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
 class SyntheticPhoto:
     """A rendered photo.
 
     Attributes:
         image: uint8 `(H, W, 3)` RGB.
-        garments: tuple of `SyntheticGarment`.
+        garments: its labels, `Garments`. Boxes are those of the silhouettes inside the photo, hidden parts included,
+            from outermost pixel centre to outermost pixel centre; keypoints outside the photo are CUT_OFF.
         jpeg_quality: 40..95, to be saved with.
     """
 
     image: np.ndarray
-    garments: tuple
+    garments: Garments
     jpeg_quality: int
 
 
@@ -109,8 +90,8 @@ def render(seed, index, *, size=512, split="train", num_garments=None, variation
     for meshes in (plan.meshes + plan.props, plan.meshes):
         soup = assemble(meshes, plan.camera, light)
         buffer = opaque_buffer(soup, layout.width, layout.height)
-        garments = tuple(_label(k, plan, soup, buffer) for k in range(len(plan.garments)))
-        if change is not None or all(_recognisable(garment) for garment in garments):
+        garments = Garments.concatenate(_label(k, plan, soup, buffer) for k in range(len(plan.garments)))
+        if change is not None or _recognisable(garments).all():
             break
     background = cast_shadows(background, plan.feet_xy, plan.camera.scale)
     picture = render_surfaces(soup, buffer, background, light, creases, 0.6 * plan.camera.distance, plan.floor_depth)
@@ -131,10 +112,9 @@ def _check(seed, index, size, split, num_garments, variation_shares):
         check_variation_shares(variation_shares)
 
 
-def _recognisable(garment):
-    """Whether enough is left to see: a third of the keypoints that are in the photo."""
-    labelled = int((garment.visibility > 0).sum())
-    return 3 * int((garment.visibility == Visibility.VISIBLE).sum()) >= labelled
+def _recognisable(garments):
+    """Whether of each garment enough is left to see, bool `(N,)`: a third of the keypoints that are in the photo."""
+    return 3 * garments.visible.sum(axis=1) >= garments.labelled.sum(axis=1)
 
 
 def _label(number, plan, soup, buffer):
@@ -142,4 +122,4 @@ def _label(number, plan, soup, buffer):
     keypoints_xy, visibility = label_keypoints(garment, soup, buffer, plan.camera, plan.flat)
     height, width = buffer.nearness.shape
     box_xyxy = silhouette_box(number + 1, soup, width, height)
-    return SyntheticGarment(garment.garment_type, plan.layout.variation, box_xyxy, keypoints_xy, visibility)
+    return Garments.label(garment.garment_type, box_xyxy, keypoints_xy, visibility, plan.layout.variation)

@@ -17,7 +17,6 @@ import numpy as np
 from PIL import Image
 
 from ...console import UserError
-from ...garment_set import Garments
 from ...garments import KEYPOINT_SLOTS, GarmentType, Visibility
 from ..samples import Sample
 from .labels import inside
@@ -210,10 +209,7 @@ def _report(progress, done, total):
 def _labels(task):
     """Render and save one photo; its labelled garments, height and width."""
     photo = task.render().photo
-    garments = Garments.concatenate(
-        Garments.label(g.garment_type, g.box_xyxy, g.keypoints_xy, g.visibility, g.variation) for g in photo.garments
-    )
-    return garments, *photo.image.shape[:2]
+    return photo.garments, *photo.image.shape[:2]
 
 
 # FLD -----------------------------------------------------------------------------------------------------------------
@@ -223,13 +219,14 @@ def _fld_rows(task):
     """Render and save one photo; its rows for the box, landmark and joint lists, without the name."""
     rendering = task.render()
     photo, plan = rendering.photo, rendering.plan
-    garment = photo.garments[0]
-    kind = f"{int(garment.garment_type)}  {int(garment.variation)}"
-    box = "  ".join(f"{int(c):03d}" for c in garment.box_xyxy)
+    garments = photo.garments  # one
+    garment_type = GarmentType(garments.types[0])
+    kind = f"{garment_type:d}  {garments.variations[0]}"
+    box = "  ".join(f"{int(c):03d}" for c in garments.boxes_xyxy[0])
     points = []
-    for slot in KEYPOINT_SLOTS[GarmentType(garment.garment_type)]:
-        code = _FLD_VISIBILITY[Visibility(int(garment.visibility[slot]))]
-        points.append(_group(code, garment.keypoints_xy[slot]))
+    for slot in KEYPOINT_SLOTS[garment_type]:
+        code = _FLD_VISIBILITY[Visibility(garments.visibility[0, slot])]
+        points.append(_group(code, garments.keypoints_xy[0, slot]))
     height, width = photo.image.shape[:2]
     joints = [_group(2, (0, 0))] * NUM_JOINTS
     if plan.joints_xy is not None:

@@ -56,17 +56,17 @@ def test_boxes_and_landmarks_read_back_as_rendered(dataset):
     for (split, index), box, row in zip(photos(), boxes, landmarks, strict=True):
         garment = render_photo(21, index, size=160, split=split).garments[0]
         assert box[0] == row[0]
-        assert [int(v) for v in box[1:]] == [int(v) for v in garment.box_xyxy]
-        assert (int(row[1]), int(row[2])) == (garment.garment_type, garment.variation)
-        slots = KEYPOINT_SLOTS[garment.garment_type]
+        assert [int(v) for v in box[1:]] == [int(v) for v in garment.boxes_xyxy[0]]
+        assert (int(row[1]), int(row[2])) == (garment.types, garment.variations)
+        slots = KEYPOINT_SLOTS[garment.types[0]]
         values = np.array(row[3:], int).reshape(-1, 3)
         assert len(values) == len(slots)
         for slot, (code, x, y) in zip(slots, values, strict=True):
-            assert code == FLD_CODE[Visibility(garment.visibility[slot])]
+            assert code == FLD_CODE[Visibility(garment.visibility[0, slot])]
             if code == 2:
                 assert (x, y) == (0, 0)
             else:
-                np.testing.assert_allclose((x, y), garment.keypoints_xy[slot], atol=0.5001)
+                np.testing.assert_allclose((x, y), garment.keypoints_xy[0, slot], atol=0.5001)
 
 
 def test_partition_follows_the_counts(dataset):
@@ -152,9 +152,9 @@ def test_the_reader_takes_every_photo(dataset):
     assert len(result.samples) == 14
     assert result.rejected == []
     sample = result.samples[0]
-    garment = render_photo(21, 0, size=160).garments[0]
-    assert sample.garments.types == garment.garment_type
-    np.testing.assert_array_equal(sample.garments.visibility[0], garment.visibility)
+    garments = render_photo(21, 0, size=160).garments
+    assert sample.garments.types == garments.types
+    np.testing.assert_array_equal(sample.garments.visibility, garments.visibility)
 
 
 def test_variations_are_drawn_in_the_shares_asked_for(tmp_path):
@@ -191,11 +191,11 @@ def test_coco_labels_are_those_of_each_rendered_garment(coco):
         photo = render_photo(21, index, size=160, num_garments=len(annotations))
         assert (image["height"], image["width"]) == photo.image.shape[:2]
         for annotation, garment in zip(annotations, photo.garments, strict=True):
-            x_min, y_min, x_max, y_max = garment.box_xyxy
+            x_min, y_min, x_max, y_max = garment.boxes_xyxy[0]
             np.testing.assert_allclose(annotation["bbox"], (x_min, y_min, x_max - x_min, y_max - y_min), atol=1e-3)
             # The category's own slots first, or all eight: whichever, visible points are 2 and occluded ones 1.
             codes = np.array(annotation["keypoints"][2::3])
-            assert (codes == 2).sum() == (garment.visibility == Visibility.VISIBLE).sum()
+            assert (codes == 2).sum() == garment.visible.sum()
             assert (codes == 1).sum() == (garment.visibility == Visibility.OCCLUDED).sum()
         counts.append(len(annotations))
     assert min(counts) >= 1 and max(counts) <= 3 and len(set(counts)) > 1
