@@ -1,4 +1,4 @@
-"""Installs the library. The training and serving entry points run from a checkout."""
+"""Installs the library and the command `cspn-tf`; `training/` and `serving/` run from a checkout."""
 
 import re
 from pathlib import Path
@@ -35,10 +35,26 @@ setup(
     name="cspn-tf",
     version=VERSION,
     description="Clothing keypoints from photos: Faster R-CNN and CSPN in one Keras/TensorFlow SavedModel",
-    long_description=(HERE / "README.md").read_text() if (HERE / "README.md").exists() else "",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="The cspn-tf authors",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["clothing", "fashion", "landmarks", "keypoints", "detection", "DeepFashion", "TensorFlow", "TFLite"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
     packages=find_packages(include=["cspn_tf", "cspn_tf.*"]),
     python_requires=">=3.10,<3.12",
+    entry_points={"console_scripts": ["cspn-tf = cspn_tf.cli.main:main"]},
     install_requires=LIBRARY,
     extras_require={
         "training": TRAINING,

@@ -5,10 +5,14 @@ Exit codes: 0 done, 1 the work failed, 2 the call was wrong.
 
 import argparse
 import contextlib
+import importlib.util
 import signal
 import sys
 
 from cspn_tf.quiet import quiet_tensorflow
+
+# Modules that come with an extra of the installation, and that the commands which need the extra cannot do without.
+_EXTRAS = {"training": ("matplotlib", "pycocotools"), "serving": ("tensorflow_serving", "grpc_health")}
 
 # What a usage line calls the command, where it is not the module that is run.
 _prog = None
@@ -60,6 +64,20 @@ def run(main, argv=None, prog=None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def require_extra(extra: str) -> None:
+    """Check that an extra of the installation is there, before work is put into what needs it.
+
+    Args:
+        extra: "training" or "serving", as `setup.py` names them.
+
+    Raises:
+        UserError: it is not.
+    """
+    missing = [name for name in _EXTRAS[extra] if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"{' and '.join(missing)} not installed, needed here: pip install 'cspn-tf[{extra}]'")
 
 
 @contextlib.contextmanager

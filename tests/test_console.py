@@ -95,6 +95,15 @@ def test_a_message_of_several_lines_becomes_one(capsys):
     assert capsys.readouterr().err == "error: first second (see --help)\n"
 
 
+def test_an_extra_that_is_not_installed_is_named(monkeypatch):
+    console.require_extra("training")
+    console.require_extra("serving")
+    monkeypatch.setattr(console.importlib.util, "find_spec", lambda name: None if name == "pycocotools" else True)
+    console.require_extra("serving")
+    with pytest.raises(UserError, match=r"^pycocotools not installed, needed here: pip install 'cspn-tf\[training\]'$"):
+        console.require_extra("training")
+
+
 def test_subcommands_report_in_the_same_way(capsys):
     parser = Parser(prog="program")
     parser.add_subparsers(required=True).add_parser("draw").add_argument("--size", type=int)

@@ -27,7 +27,7 @@ import os
 import sys
 from pathlib import Path
 
-from cspn_tf.console import CallError, Parser, non_negative_int, positive_int, run
+from cspn_tf.console import CallError, Parser, non_negative_int, positive_int, require_extra, run
 from cspn_tf.evaluation.inputs import Photos, predict_photos, read_coco_files
 from cspn_tf.evaluation.measures import measure
 from cspn_tf.evaluation.pictures import draw_reliability, draw_sheets
@@ -52,6 +52,7 @@ _PHOTO_DEFAULTS = {
 def main(argv=None) -> int:
     """Evaluate a model or predictions; see the module's docstring and --help."""
     args = _parse(argv)
+    require_extra("training")
     _check_out(args.out)
     scores, files = _evaluate_files(args) if args.truth else _evaluate_photos(args)
     files = write_scores(args.out, scores, files)

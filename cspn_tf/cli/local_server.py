@@ -13,13 +13,14 @@ import sys
 import threading
 from pathlib import Path
 
-from cspn_tf.console import Parser, positive_int, positive_seconds, run
+from cspn_tf.console import Parser, positive_int, positive_seconds, require_extra, run
 from cspn_tf.serve.local_server import READY_PREFIX, check_address_is_free
 from cspn_tf.serve.model_versions import latest_version
 
 
 def main(argv=None):
     args = _parse(argv)
+    require_extra("serving")
     model_name = args.model_name or Path(args.model).resolve().name
     # What can be found wrong without TensorFlow is, before the seconds that its import takes.
     latest_version(args.model)

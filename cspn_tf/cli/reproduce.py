@@ -28,7 +28,7 @@ from pathlib import Path
 
 from cspn_tf import config as configs
 from cspn_tf.config import KEYPOINT_TRAINING
-from cspn_tf.console import CallError, Parser, UserError, positive_int, run, termination_as_interrupt
+from cspn_tf.console import CallError, Parser, UserError, positive_int, require_extra, run, termination_as_interrupt
 from cspn_tf.files import is_newer, locked, replaced_file
 from cspn_tf.machine import describe_machine, num_cores
 from cspn_tf.models.checkpoints import write_json
@@ -53,6 +53,7 @@ _DETECTOR_WORK, _EVALUATION_WORK, _START_WORK = 5.0, 1.0, 1000.0
 def main(argv=None) -> int:
     """Reproduce the paper; see the module's docstring and --help."""
     args = _parse(argv)
+    require_extra("training")
     from cspn_tf.data import tfrecords
 
     tfrecords.verify(args.data)

@@ -7,14 +7,16 @@ import sys
 
 from cspn_tf.cli.training_arguments import build_parser, parse_run
 from cspn_tf.config import BACKBONES, KEYPOINT_TRAINING, METHODS
-from cspn_tf.console import run
+from cspn_tf.console import require_extra, run
 
 
 def main(argv=None):
     """Train, or go on training, as the arguments say."""
     from cspn_tf.train.keypoints import train
 
-    train(parse(argv))
+    asked = parse(argv)
+    require_extra("training")
+    train(asked)
 
 
 def parse(argv=None):

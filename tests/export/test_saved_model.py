@@ -7,9 +7,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from cspn_tf import config as configs
+from cspn_tf.cli.export_saved_model import main
 from cspn_tf.console import UserError, run
 from cspn_tf.export import saved_model as export_saved_model
-from cspn_tf.serve.client import Client
 
 
 def test_version_directory_holds_model_description_and_warm_up(tiny_model, tiny_pipeline):
@@ -68,10 +68,10 @@ def test_failed_export_leaves_nothing(tiny_pipeline, tmp_path, monkeypatch):
 
 def test_command_names_what_is_wrong(tmp_path, capsys, tiny_detector, tiny_keypoints):
     out = str(tmp_path / "cspn")
-    assert run(export_saved_model.main, ["--detector", str(tmp_path), "--keypoints", str(tmp_path), "--out", out]) == 1
+    assert run(main, ["--detector", str(tmp_path), "--keypoints", str(tmp_path), "--out", out]) == 1
     assert "is not a detector checkpoint" in capsys.readouterr().err
     swapped = ["--detector", str(tiny_keypoints), "--keypoints", str(tiny_detector), "--out", out]
-    assert run(export_saved_model.main, swapped) == 1
+    assert run(main, swapped) == 1
     assert "holds a keypoints checkpoint, not a detector one" in capsys.readouterr().err
     other = tmp_path / "other"
     shutil.copytree(tiny_keypoints, other)
@@ -79,13 +79,14 @@ def test_command_names_what_is_wrong(tmp_path, capsys, tiny_detector, tiny_keypo
     content["canvas_size"], content["preset"] = 512, "mobile"
     (other / "config.json").write_text(json.dumps(content))
     mixed = ["--detector", str(tiny_detector), "--keypoints", str(other), "--out", out]
-    assert run(export_saved_model.main, mixed) == 1
+    assert run(main, mixed) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "preset tiny" in error and "preset mobile" in error
     assert not (tmp_path / "cspn").exists()
 
 
 def test_served_over_grpc_answers_as_the_keras_objects(tiny_pipeline, tiny_model, tiny_fld):
+    from cspn_tf.serve.client import Client
     from cspn_tf.serve.grpc_server import LocalServer
 
     photos = [path.read_bytes() for path in sorted((tiny_fld / "img").iterdir())[:3]]
@@ -94,10 +95,9 @@ def test_served_over_grpc_answers_as_the_keras_objects(tiny_pipeline, tiny_model
         client.wait_until_ready()
         results = client.predict(photos)
     for row, result in enumerate(results):
-        num = expected["num_garments"][row]
-        arrays = result.arrays()
-        assert len(result.garments) == num > 0
-        np.testing.assert_allclose(arrays["boxes_xyxy"], expected["boxes"][row, :num], atol=0.01)
-        np.testing.assert_allclose(arrays["keypoints_xy"], expected["keypoints"][row, :num], atol=0.01)
-        np.testing.assert_allclose(arrays["scores"], expected["scores"][row, :num], atol=1e-4)
-        np.testing.assert_allclose(arrays["keypoint_scores"], expected["keypoint_scores"][row, :num], atol=1e-4)
+        garments, num = result.garments, expected["num_garments"][row]
+        assert len(garments) == num > 0
+        np.testing.assert_allclose(garments.boxes_xyxy, expected["boxes"][row, :num], atol=0.01)
+        np.testing.assert_allclose(garments.keypoints_xy, expected["keypoints"][row, :num], atol=0.01)
+        np.testing.assert_allclose(garments.scores, expected["scores"][row, :num], atol=1e-4)
+        np.testing.assert_allclose(garments.keypoint_scores, expected["keypoint_scores"][row, :num], atol=1e-4)

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from cspn_tf import geometry, resampling
+from cspn_tf.cli.export_tflite import main
 from cspn_tf.console import UserError
 from cspn_tf.export import tflite as export_tflite
 from cspn_tf.resampling import CanvasPyramid
@@ -117,7 +118,7 @@ def int8_file(tiny_detector, tiny_keypoints, tiny_fld, tmp_path_factory):
     out = tmp_path_factory.mktemp("phone8")
     photos = [str(path) for path in sorted((tiny_fld / "img").iterdir())]
     networks = ["--detector", str(tiny_detector), "--keypoints", str(tiny_keypoints)]
-    export_tflite.main([*networks, "--out", str(out), "--precision", "int8", "--photos", *photos])
+    main([*networks, "--out", str(out), "--precision", "int8", "--photos", *photos])
     return out / "cspn.tflite"
 
 
@@ -158,9 +159,9 @@ def test_int8_and_photos_go_together(tiny_detector, tiny_keypoints, tmp_path, ph
     common = ["--detector", str(tiny_detector), "--keypoints", str(tiny_keypoints), "--out", str(tmp_path / "out")]
     for options in (["--precision", "int8"], ["--photos", str(tmp_path / "photo.jpg")]):
         with pytest.raises(UserError, match=r"^--precision int8 and --photos go together$"):
-            export_tflite.main([*common, *options])
+            main([*common, *options])
     with pytest.raises(UserError, match=r"missing\.jpg: No such file"):
-        export_tflite.main([*common, "--precision", "int8", "--photos", str(tmp_path / "missing.jpg")])
+        main([*common, "--precision", "int8", "--photos", str(tmp_path / "missing.jpg")])
     assert not (tmp_path / "out").exists()
 
 
