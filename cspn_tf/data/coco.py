@@ -112,11 +112,12 @@ def read_labelled_images(annotation_files) -> dict[int | str, CocoPhoto]:
         if faults:
             raise UserError(f"{faults[0].where}: {faults[0].reason}")
         for image_id, photo in found.items():
+            image = f"{path}: image {fields.shown(image_id)}"
             first = photo_of_id.setdefault(image_id, photo)
             if first is not photo:
-                raise UserError(f"{path}: image {image_id} is {fields.shown(photo.name)}, another one in {first.where}")
+                raise UserError(f"{image} is {fields.shown(photo.name)}, another one in {first.where}")
             if id_of_name.setdefault(photo.name, image_id) != image_id:
-                raise UserError(f"{path}: image {image_id} has another id in {photo.where}")
+                raise UserError(f"{image} has another id in {photo.where}")
     return photo_of_id
 
 

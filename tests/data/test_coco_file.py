@@ -1,0 +1,581 @@
+import json
+
+import numpy as np
+import pytest
+
+from cspn_tf.console import UserError
+from cspn_tf.data.coco import read_coco, read_labelled_images
+from cspn_tf.data.coco_file import NO_KEYPOINTS, OTHER_NUM_KEYPOINTS, UNUSED_CATEGORY
+from cspn_tf.data.coco_results import read_coco_results
+from cspn_tf.garments import GarmentType, Variation
+from tests.data.coco_labels import (
+    FULL,
+    FULL_NAMES,
+    LOWER,
+    LOWER_NAMES,
+    UPPER,
+    UPPER_NAMES,
+    make_annotation,
+    make_category,
+    make_images,
+    make_labels,
+    write_labels,
+)
+
+NAN = float("nan")
+GROUPING = {"id": 0, "name": "clothes", "supercategory": "none"}
+PERSON = {"id": 9, "name": "person", "keypoints": ["nose", "left_eye"]}
+
+
+def _read(root, labels, **kwargs):
+    write_labels(root / "labels.json", labels)
+    return read_coco(root, **kwargs)
+
+
+def _read_one(root, labels, **kwargs):
+    """Read the one garment of the first photo."""
+    result = _read(root, labels, **kwargs)
+    assert result.rejected == []
+    assert len(result.samples[0].garments) == 1
+    return result.samples[0].garments
+
+
+def _reject(root, labels):
+    """Read three photos of which the second has a fault."""
+    result = _read(root, labels)
+    assert [sample.photo for sample in result.samples] == ["1.jpg", "3.jpg"]
+    for rejected in result.rejected:
+        assert rejected.reason.isprintable() and rejected.where.startswith(f"{root / 'labels.json'}: ")
+    return result.rejected
+
+
+def _refuse(root, labels, **kwargs):
+    with pytest.raises(UserError) as error:
+        _read(root, labels, **kwargs)
+    assert str(error.value).isprintable()
+    return str(error.value)
+
+
+# Categories ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "names, keypoints, garment_type, keypoints_xy, visibility",
+    [
+        (
+            FULL_NAMES,
+            FULL,
+            GarmentType.FULL_BODY,
+            [[10, 11], [20, 21], [30, 31], [40, 41], [50, 51], [60, 61], [70, 71], [80, 81]],
+            [2, 2, 1, 2, 2, 1, 2, 2],
+        ),
+        (
+            UPPER_NAMES,
+            UPPER,
+            GarmentType.UPPER_BODY,
+            [[10, 11], [20, 21], [30, 31], [40, 41], [0, 0], [0, 0], [70, 71], [0, 0]],
+            [2, 2, 1, 2, 0, 0, 2, 0],
+        ),
+        (
+            LOWER_NAMES,
+            LOWER,
+            GarmentType.LOWER_BODY,
+            [[0, 0], [0, 0], [0, 0], [0, 0], [50, 51], [60, 61], [70, 71], [80, 81]],
+            [0, 0, 0, 0, 2, 1, 2, 2],
+        ),
+        (
+            FULL_NAMES[::-1],
+            FULL,
+            GarmentType.FULL_BODY,
+            [[80, 81], [70, 71], [60, 61], [50, 51], [40, 41], [30, 31], [20, 21], [10, 11]],
+            [2, 2, 1, 2, 2, 1, 2, 2],
+        ),
+    ],
+)
+def test_the_names_of_keypoints_tell_their_slots_and_the_type(
+    tmp_path, names, keypoints, garment_type, keypoints_xy, visibility
+):
+    garment = _read_one(tmp_path, make_labels(names, keypoints))
+    assert garment.types.tolist() == [garment_type] and garment.variations.tolist() == [Variation.UNKNOWN]
+    assert garment.boxes_xyxy.tolist() == [[5, 6, 105, 206]]
+    assert garment.keypoints_xy.tolist() == [keypoints_xy]
+    assert garment.visibility.tolist() == [visibility]
+
+
+@pytest.mark.parametrize("spelling", ["left_{}", "Left-{}", "LEFT  {}", " left.{} ", "left_-{}"])
+def test_spellings_of_keypoint_names(tmp_path, spelling):
+    names = [spelling.format(name.partition(" ")[2]) if name.startswith("left") else name for name in FULL_NAMES]
+    assert _read_one(tmp_path, make_labels(names)).keypoints_xy[0, 2].tolist() == [30, 31]
+
+
+@pytest.mark.parametrize(
+    "name, garment_type",
+    [
+        ("upper", GarmentType.UPPER_BODY),
+        ("upper-body", GarmentType.UPPER_BODY),
+        ("Upper_Body", GarmentType.UPPER_BODY),
+        ("upperbody", GarmentType.UPPER_BODY),
+        ("lower body", GarmentType.LOWER_BODY),
+        ("LOWER", GarmentType.LOWER_BODY),
+        ("full-body", GarmentType.FULL_BODY),
+        ("full", GarmentType.FULL_BODY),
+    ],
+)
+def test_names_of_categories_with_all_keypoints(tmp_path, name, garment_type):
+    labels = make_labels(keypoints=[0] * 24)
+    labels["categories"] = [make_category(FULL_NAMES, 1, name), make_category(LOWER_NAMES, 2, "other")]
+    assert _read_one(tmp_path, labels).types.tolist() == [garment_type]
+
+
+def test_a_name_that_says_nothing_is_refused_beside_other_garments(tmp_path):
+    labels = make_labels()
+    labels["categories"].append(make_category(LOWER_NAMES, 2, "other"))
+    assert "category 'fashion' does not tell its garment type" in _refuse(tmp_path, labels)
+    garments = read_coco(tmp_path, categories={"fashion": GarmentType.FULL_BODY}).samples[0].garments
+    assert garments.types.tolist() == [GarmentType.FULL_BODY]
+
+
+def test_a_given_type_goes_before_the_categorys_own(tmp_path):
+    labels = make_labels(keypoints=[*FULL[:12], *[0] * 6, *FULL[18:]])
+    garment = _read_one(tmp_path, labels, categories={"fashion": GarmentType.UPPER_BODY})
+    assert garment.types.tolist() == [GarmentType.UPPER_BODY]
+    assert garment.visibility.tolist() == [[2, 2, 1, 2, 0, 0, 2, 2]]
+
+
+def test_a_given_type_makes_a_subset_of_keypoints_readable(tmp_path):
+    labels = make_labels(["left collar", "right collar"], [1, 2, 2, 3, 4, 1])
+    assert "category 'fashion' does not tell its garment type" in _refuse(tmp_path, labels)
+    garments = read_coco(tmp_path, categories={"fashion": GarmentType.UPPER_BODY}).samples[0].garments
+    assert garments.visibility.tolist() == [[2, 1, 0, 0, 0, 0, 0, 0]]
+
+
+def test_a_given_type_for_a_category_that_is_not_there_is_refused(tmp_path):
+    message = _refuse(tmp_path, make_labels(), categories={"fashions": GarmentType.FULL_BODY})
+    assert "no category 'fashions', found 'fashion'" in message
+
+
+@pytest.mark.parametrize(
+    "category",
+    [
+        GROUPING,
+        {**GROUPING, "name": "fashion"},
+        {**GROUPING, "keypoints": []},
+        {**GROUPING, "keypoints": None},
+        {"id": None, "name": "x"},
+        PERSON,
+        {**PERSON, "keypoints": ["left hem", "Left-Hem"]},
+        {**PERSON, "keypoints": [1]},
+        7,
+    ],
+)
+def test_a_category_that_no_annotation_uses_may_be_anything(tmp_path, category):
+    labels = make_labels()
+    labels["categories"].insert(0, category)
+    result = _read(tmp_path, labels)
+    assert result.samples[0].garments.types.tolist() == [GarmentType.FULL_BODY]
+    assert result.rejected == [] and result.notes == {UNUSED_CATEGORY: 1}
+    assert list(read_labelled_images([tmp_path / "labels.json"])) == [1]
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"categories": [7]}, "categories[0] is 7, required an object"),
+        ({"categories": [{"id": 1, "keypoints": FULL_NAMES}]}, "categories[0] has no 'name'"),
+        ({"categories": [{"id": 1, "name": 2, "keypoints": FULL_NAMES}]}, "name of categories[0] is 2"),
+        ({"categories": [{"id": None, "name": "x", "keypoints": FULL_NAMES}]}, "id of categories[0] is null"),
+        ({"categories": [{"id": 1.5, "name": "x", "keypoints": FULL_NAMES}]}, "id of categories[0] is 1.5"),
+        ({"categories": [{"id": 1, "name": "x"}]}, "category 'x' has no 'keypoints'"),
+        ({"categories": [{**PERSON, "id": 1}]}, "category 'person' has the keypoint 'nose', known are left_collar"),
+        ({"names": [*FULL_NAMES, 3]}, "category 'fashion' has the keypoint 3"),
+        ({"names": [*FULL_NAMES, "Left-Hem"]}, "category 'fashion' has a keypoint more than once"),
+        ({"names": FULL_NAMES[1:]}, "category 'fashion' does not tell its garment type"),
+        ({"names": []}, "category 'fashion' does not tell its garment type"),
+        ({"categories": [make_category(LOWER_NAMES), make_category(UPPER_NAMES, 1, "x")]}, "is there more than once"),
+    ],
+)
+def test_a_fault_of_a_category_that_is_used_ends_the_reading(tmp_path, changes, words):
+    message = _refuse(tmp_path, make_labels(**changes))
+    assert message.startswith(f"{tmp_path / 'labels.json'}: not a file of COCO keypoints") and words in message
+
+
+def test_two_categories_of_one_name_are_refused_if_both_are_used(tmp_path):
+    labels = make_labels(LOWER_NAMES, LOWER, 2)
+    labels["categories"].append(make_category(UPPER_NAMES, 2))
+    assert _read(tmp_path, labels).rejected == []
+    labels["annotations"][1] = make_annotation(2, 2, UPPER, category_id=2)
+    assert "category 'fashion' or its id 1 is there more than once" in _refuse(tmp_path, labels)
+
+
+# Annotations ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variation", [0, 3, 5, 3.0, "3"])
+def test_variation_is_restored(tmp_path, variation):
+    labels = make_labels()
+    labels["annotations"][0]["variation"] = variation
+    assert _read_one(tmp_path, labels).variations.tolist() == [int(variation)]
+
+
+@pytest.mark.parametrize("is_null", [False, True])
+def test_what_is_optional_may_be_missing_or_null(tmp_path, is_null):
+    labels = make_labels()
+    for holder, keys in (
+        (labels["annotations"][0], ("id", "iscrowd", "num_keypoints", "area", "variation")),
+        (labels["images"][0], ("height", "width", "split_group")),
+    ):
+        for key in keys:
+            holder.pop(key, None)
+            holder.update({key: None} if is_null else {})
+    result = _read(tmp_path, labels)
+    assert result.rejected == [] and result.notes == {}
+    assert result.samples[0].garments.visibility.tolist() == [[2, 2, 1, 2, 2, 1, 2, 2]]
+    assert result.samples[0].labelled_size is None and result.samples[0].group is None
+
+
+@pytest.mark.parametrize(
+    "changes, notes",
+    [
+        ({"iscrowd": False}, {}),
+        ({"iscrowd": "0"}, {}),
+        ({"iscrowd": 0.0}, {}),
+        ({"category_id": "1"}, {}),
+        ({"category_id": 1.0}, {}),
+        ({"id": "a7f3"}, {}),
+        ({"id": -1}, {}),
+        ({"num_keypoints": "8"}, {}),
+        ({"num_keypoints": 8.0}, {}),
+        ({"num_keypoints": 6}, {OTHER_NUM_KEYPOINTS: 1}),
+        ({"num_keypoints": "many"}, {OTHER_NUM_KEYPOINTS: 1}),
+        ({"num_keypoints": NAN}, {OTHER_NUM_KEYPOINTS: 1}),
+        ({"keypoints": [v if place % 3 < 2 else float(v) for place, v in enumerate(FULL)]}, {}),
+        ({"keypoints": [v if place % 3 < 2 else str(v) for place, v in enumerate(FULL)]}, {}),
+    ],
+)
+def test_values_that_cannot_mislead_are_read(tmp_path, changes, notes):
+    labels = make_labels()
+    labels["annotations"][0].update(changes)
+    result = _read(tmp_path, labels)
+    assert result.rejected == [] and result.notes == notes
+    assert result.samples[0].garments == _read_one(tmp_path / "plain", make_labels())
+    assert read_labelled_images([tmp_path / "labels.json"])[1].garments == result.samples[0].garments
+
+
+@pytest.mark.parametrize("x, y", [(NAN, NAN), (None, None), (-1, -1), (-100.5, 3), (1e9, 1), ("", ""), ([1], True)])
+@pytest.mark.parametrize("v", [0, 0.0, "0"])
+def test_coordinates_of_keypoints_that_are_not_labelled_are_not_looked_at(tmp_path, x, y, v):
+    labels = make_labels()
+    labels["annotations"][0].update(keypoints=[x, y, v, *FULL[3:]], num_keypoints=7)
+    garment = _read_one(tmp_path, labels)
+    assert garment.keypoints_xy[0, :2].tolist() == [[0, 0], [20, 21]]
+    assert garment.visibility.tolist() == [[0, 2, 1, 2, 2, 1, 2, 2]]
+
+
+@pytest.mark.parametrize("changes", [{"keypoints": []}, {"keypoints": None}, {}])
+def test_an_annotation_without_keypoints_is_a_box(tmp_path, changes):
+    labels = make_labels()
+    del labels["annotations"][0]["keypoints"], labels["annotations"][0]["num_keypoints"]
+    labels["annotations"][0].update(changes)
+    result = _read(tmp_path, labels)
+    (sample,) = result.samples
+    assert sample.garments.boxes_xyxy.tolist() == [[5, 6, 105, 206]] and not sample.garments.labelled.any()
+    assert result.notes == {NO_KEYPOINTS: 1}
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"bbox": None}, "bbox is null, required a list"),
+        ({"bbox": [1, 2, 3]}, "bbox has 3 values, required 4"),
+        ({"bbox": [1, 2, None, 4], "keypoints": []}, "bbox is null, required a number"),
+        ({"bbox": [1, 2, 0, 4]}, "box 1 2 1 6 has no area"),
+        ({"bbox": [1, 2, -3, 4]}, "box 1 2 -2 6 has no area"),
+        ({"bbox": [1, 2, "3", 4]}, "bbox is '3', required a number"),
+        ({"bbox": [1, 2, float("inf"), 4]}, "bbox Infinity is not a number of pixels"),
+        ({"bbox": [1e6, 2, 1e6, 4]}, "corner of the box 2000000.0 is not a number of pixels"),
+        ({"keypoints": FULL[:-1]}, "keypoints has 23 values, required 24"),
+        ({"keypoints": {}}, "keypoints is an object, required a list"),
+        ({"keypoints": [*FULL[:-1], 3]}, "visibility of right_hem is 3, required 2, 1, 0"),
+        ({"keypoints": [*FULL[:-1], True]}, "visibility of right_hem is true"),
+        ({"keypoints": [*FULL[:-1], None]}, "visibility of right_hem is null"),
+        ({"keypoints": [*FULL[:-1], 1.5]}, "visibility of right_hem is 1.5"),
+        ({"keypoints": [*FULL[:-2], [1], 2]}, "y of right_hem is a list of 1"),
+        ({"keypoints": [NAN, *FULL[1:]]}, "x of left_collar NaN is not a number of pixels"),
+        ({"keypoints": [None, *FULL[1:]]}, "x of left_collar is null, required a number"),
+        ({"iscrowd": 1}, "iscrowd is 1"),
+        ({"iscrowd": True}, "iscrowd is 1"),
+        ({"iscrowd": "1"}, "iscrowd is 1"),
+        ({"iscrowd": 2}, "iscrowd is 2, required 0, 1"),
+        ({"category_id": 2}, "category_id 2 is no category's id"),
+        ({"category_id": "fashion"}, "category_id 'fashion' is no category's id"),
+        ({"category_id": True}, "category_id is true, required a whole number or text"),
+        ({"category_id": None}, "category_id is null, required a whole number or text"),
+        ({"id": 3}, "annotation id 3 is there more than once"),
+        ({"id": "3"}, "annotation id 3 is there more than once"),
+        ({"variation": 6}, "variation is 6, required 0, 1, 2, 3, 4, 5"),
+    ],
+)
+def test_a_fault_of_an_annotation_costs_the_photo(tmp_path, changes, words):
+    is_repeated = changes.get("id") in (3, "3")
+    labels = make_labels(num_photos=4 if is_repeated else 3)
+    labels["annotations"].insert(0, make_annotation(9, 2, FULL))
+    labels["annotations"][2].update(changes)
+    if is_repeated:
+        labels["annotations"][3]["image_id"] = 4  # the other one with this id
+    labels["annotations"].append(make_annotation(8, 3, FULL, bbox=[1, 2, 3, 4]))
+    assert words in _reject(tmp_path, labels)[0].reason
+
+
+@pytest.mark.parametrize("key", ["category_id", "bbox"])
+def test_an_annotation_that_lacks_something_costs_the_photo(tmp_path, key):
+    labels = make_labels(num_photos=3)
+    del labels["annotations"][1][key]
+    (rejected,) = _reject(tmp_path, labels)
+    assert rejected.reason == f"the annotation has no '{key}'"
+    assert rejected.where.endswith("annotation 2") and rejected.photo == "2.jpg"
+
+
+def test_a_labelled_keypoint_the_type_does_not_have_costs_the_photo(tmp_path):
+    labels = make_labels(keypoints=[*FULL[:12], *[0] * 6, *FULL[18:]], num_photos=3)
+    labels["categories"][0]["name"] = "upper"
+    labels["annotations"][1]["keypoints"] = FULL
+    assert _reject(tmp_path, labels)[0].reason == "left_waistline is labelled, which upper-body does not have"
+
+
+@pytest.mark.parametrize(
+    "image_id, words",
+    [
+        (9, "image_id 9 is no image's id"),
+        ("x", "image_id 'x' is no image's id"),
+        (1.5, "image_id is 1.5, required a whole number or text"),
+        (True, "image_id is true, required a whole number or text"),
+        (None, "image_id is null, required a whole number or text"),
+        ([1], "image_id is a list of 1, required a whole number or text"),
+    ],
+)
+def test_an_annotation_of_no_photo_is_rejected(tmp_path, image_id, words):
+    labels = make_labels(num_photos=3)
+    labels["annotations"].append(make_annotation(4, image_id, FULL))
+    result = _read(tmp_path, labels)
+    assert len(result.samples) == 3
+    (rejected,) = result.rejected
+    assert rejected.reason == words and rejected.where.endswith(": annotation 4") and rejected.photo == ""
+
+
+# Images and their ids ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of_image", [7, "7", 7.0, "007"])
+@pytest.mark.parametrize("of_annotation", [7, "7", 7.0])
+def test_an_id_is_the_same_in_all_its_spellings(tmp_path, of_image, of_annotation):
+    labels = make_labels()
+    labels["images"][0]["id"], labels["annotations"][0]["image_id"] = of_image, of_annotation
+    assert _read_one(tmp_path, labels).types.tolist() == [GarmentType.FULL_BODY]
+    images = read_labelled_images([tmp_path / "labels.json"])
+    assert [(image_id, len(image.garments)) for image_id, image in images.items()] == [(7, 1)]
+    entry = {"image_id": of_annotation, "category_id": 3, "score": 1, "bbox": [1, 2, 3, 4], "keypoints": FULL}
+    write_labels(tmp_path / "found.json", json.dumps([entry]))
+    assert list(read_coco_results(tmp_path / "found.json", images)[0]) == [7]
+
+
+def test_texts_are_ids_too(tmp_path):
+    labels = make_labels(num_photos=2)
+    for image, annotation in zip(labels["images"], labels["annotations"], strict=True):
+        image["id"] = annotation["image_id"] = f"photo {image['id']}\n"
+    result = _read(tmp_path, labels)
+    assert result.samples[1].where == f"{tmp_path / 'labels.json'}: image 'photo 2\\n'"
+    assert list(read_labelled_images([tmp_path / "labels.json"])) == ["photo 1\n", "photo 2\n"]
+
+
+@pytest.mark.parametrize(
+    "size, labelled_size",
+    [
+        ({"height": 300, "width": 200}, (300, 200)),
+        ({"height": "300", "width": 200.0}, (300, 200)),
+        ({"height": 0, "width": 200}, None),
+        ({"height": 300, "width": -200}, None),
+        ({"height": 300, "width": None}, None),
+        ({"height": 300, "width": [200]}, None),
+        ({"height": 300.5, "width": "wide"}, None),
+        ({"width": 200}, None),
+    ],
+)
+def test_the_size_that_was_labelled(tmp_path, size, labelled_size):
+    labels = make_labels(images=[{"id": 1, "file_name": "1.jpg", **size}])
+    assert _read(tmp_path, labels).samples[0].labelled_size == labelled_size
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"id": 1.5}, "id is 1.5, required a whole number or text"),
+        ({"id": None}, "id is null, required a whole number or text"),
+        ({"file_name": None}, "file_name is null, required text"),
+        ({"file_name": "../2.jpg"}, "file_name '../2.jpg' is not a path inside the dataset"),
+        ({"file_name": "2\0.jpg"}, "file_name '2\\x00.jpg' has control characters"),
+        ({"split_group": 7}, "split_group is 7, required text"),
+    ],
+)
+def test_a_fault_of_an_image_costs_the_photo_and_comes_first(tmp_path, changes, words):
+    labels = make_labels(num_photos=3)
+    labels["images"][1].update(changes)
+    assert _reject(tmp_path, labels)[0].reason == words
+
+
+def test_names_that_people_have_are_read(tmp_path):
+    names = ["Screenshot at 9.41.00\u202fAM.png", "a\u00a0b\u3000c.jpg", "👩\u200d👧.jpg", "a\\b.jpg"]
+    labels = make_labels(num_photos=4, images=make_images(*names))
+    assert [sample.photo for sample in _read(tmp_path, labels).samples] == names
+
+
+@pytest.mark.parametrize("bad_id", [1.5, True, -1, [1], ""])
+def test_images_whose_ids_cannot_be_used_are_the_only_reason(tmp_path, bad_id):
+    labels = make_labels(num_photos=3)
+    labels["images"][1]["id"] = labels["annotations"][1]["image_id"] = bad_id
+    (rejected,) = _reject(tmp_path, labels)
+    assert rejected.photo == "2.jpg" and rejected.where.endswith(": images[1]")
+    assert rejected.reason.startswith("id is ")
+
+
+def test_images_with_the_same_id_are_rejected(tmp_path):
+    labels = make_labels(num_photos=4)
+    labels["images"][3]["id"] = "2"
+    result = _read(tmp_path, labels)
+    assert [sample.photo for sample in result.samples] == ["1.jpg", "3.jpg"]
+    reasons = ["image id 2 is there more than once"] * 2 + ["image_id 4 is no image's id"]
+    assert [rejected.reason for rejected in result.rejected] == reasons
+    assert [rejected.photo for rejected in result.rejected] == ["2.jpg", "4.jpg", ""]
+
+
+def test_a_longer_spelling_of_a_photo_is_the_same_photo(tmp_path):
+    labels = make_labels(num_photos=3)
+    labels["images"][0]["file_name"] = "./3.jpg"
+    result = _read(tmp_path, labels)
+    assert [sample.photo for sample in result.samples] == ["2.jpg"]
+    assert result.rejected[0].reason == "file_name '3.jpg' is there more than once"
+
+
+@pytest.mark.parametrize(
+    "labels, words",
+    [
+        ("", "is not JSON"),
+        ("[]", "it is a list of 0, required an object"),
+        ('{"images": []}', "it has no 'annotations'"),
+        ('{"images": {}}', "images is an object, required a list"),
+        ('{"images": [], "images": []}', "it has the key 'images' more than once"),
+        (json.dumps(make_labels())[:-30], "is not JSON"),
+    ],
+)
+def test_a_file_that_is_not_coco_keypoints_is_refused(tmp_path, labels, words):
+    message = _refuse(tmp_path, labels)
+    assert message.startswith(f"{tmp_path / 'labels.json'}: ") and words in message
+
+
+def test_a_file_that_is_not_utf8_is_refused(tmp_path):
+    (tmp_path / "labels.json").write_bytes(b"\xff\xfe{\0}\0")
+    with pytest.raises(UserError, match=r"labels.json: is not UTF-8: byte 0"):
+        read_coco(tmp_path)
+
+
+# What tools write ----------------------------------------------------------------------------------------------------
+
+SNAKE_NAMES = [name.replace(" ", "_") for name in FULL_NAMES]
+SKELETON = [[1, 2], [1, 3], [2, 4], [5, 6], [7, 8]]
+WRITTEN = {
+    # A grouping category, of the same name; ids from 0; extra keys of images.
+    "Roboflow": {
+        "categories": [
+            {"id": 0, "name": "full-body", "supercategory": "none"},
+            {
+                "id": 1,
+                "name": "full-body",
+                "supercategory": "full-body",
+                "keypoints": SNAKE_NAMES,
+                "skeleton": SKELETON,
+            },
+        ],
+        "image": {"id": 0, "license": 1, "height": 640, "width": 640, "extra": {"name": "a.jpg"}},
+        "annotation": {"id": 0, "image_id": 0, "category_id": 1, "segmentation": []},
+        "notes": {UNUSED_CATEGORY: 1},
+    },
+    # Other labels of the task are categories without keypoints; what is outside the picture keeps its place.
+    "CVAT": {
+        "categories": [
+            {"id": 1, "name": "dress", "supercategory": "", "keypoints": SNAKE_NAMES, "skeleton": SKELETON},
+            {"id": 2, "name": "shoe", "supercategory": "", "keypoints": [], "skeleton": []},
+        ],
+        "image": {"id": 1, "height": 300, "width": 200, "license": 0, "flickr_url": "", "date_captured": 0},
+        "annotation": {"attributes": {"occluded": False}, "keypoints": [-12.5, 11, 0, *FULL[3:]], "num_keypoints": 7},
+        "notes": {UNUSED_CATEGORY: 1},
+    },
+    # Booleans; a category without keypoints.
+    "COCO Annotator": {
+        "categories": [
+            {"id": 4, "name": "shoe", "supercategory": "", "color": "#0f0", "metadata": {}},
+            {"id": 1, "name": "dress", "color": "#f00", "keypoints": FULL_NAMES, "skeleton": SKELETON},
+        ],
+        "image": {"id": 1, "dataset_id": 3, "path": "/datasets/d/1.jpg", "annotated": False, "category_ids": [1]},
+        "annotation": {"iscrowd": False, "isbbox": False, "creator": "me", "width": 200, "height": 300, "events": []},
+        "notes": {UNUSED_CATEGORY: 1},
+    },
+    "points that are not there as NaN, and counted": {
+        "categories": [{"id": 1, "name": "dress", "supercategory": None, "keypoints": SNAKE_NAMES}],
+        "image": {"id": 1, "height": 300, "width": 200, "license": None, "coco_url": None},
+        "annotation": {"iscrowd": 0, "keypoints": [NAN, NAN, 0, *FULL[3:]], "num_keypoints": 8},
+        "notes": {OTHER_NUM_KEYPOINTS: 1},
+    },
+    "ids as text": {
+        "categories": [{"id": 1, "name": "dress", "supercategory": "garment", "keypoints": SNAKE_NAMES}],
+        "image": {"id": "0", "width": 0, "height": 0, "license": 0, "coco_url": ""},
+        "annotation": {"id": "0", "image_id": "0", "category_id": "1", "segmentation": [[1, 2, 3, 4]]},
+        "notes": {},
+    },
+    "tables of floats": {
+        "categories": [{"id": 1.0, "name": "dress", "keypoints": FULL_NAMES}],
+        "image": {"id": 1.0, "height": 300.0, "width": 200.0},
+        "annotation": {
+            "id": 1.0,
+            "image_id": 1.0,
+            "category_id": 1.0,
+            "iscrowd": 0.0,
+            "num_keypoints": NAN,
+            "keypoints": [NAN, NAN, 0.0, *map(float, FULL[3:])],
+        },
+        "notes": {OTHER_NUM_KEYPOINTS: 1},
+    },
+    "hashes as ids": {
+        "categories": [{"id": 2754128733, "name": "dress", "supercategory": "all", "keypoints": FULL_NAMES}],
+        "image": {"id": 1, "height": 300, "width": 200, "license": None, "flickr_url": None},
+        "annotation": {"id": "cku0x", "category_id": 2754128733, "iscrowd": False, "num_keypoints": None},
+        "notes": {},
+    },
+    "null for what is not known": {
+        "categories": [{"id": 1, "name": "dress", "supercategory": "dress", "keypoints": FULL_NAMES, "skeleton": None}],
+        "image": {"id": 1, "license": "None", "url": "None", "width": 200, "height": 300, "date_captured": ""},
+        "annotation": {"id": None, "iscrowd": None, "num_keypoints": None, "segmentation": None},
+        "notes": {},
+    },
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_files_as_tools_write_them_are_read(tmp_path, kind):
+    written = WRITTEN[kind]
+    annotation = {**make_annotation(1, 1, FULL), **written["annotation"]}
+    labels = {
+        "categories": written["categories"],
+        "images": [{"file_name": "1.jpg", **written["image"]}],
+        "annotations": [annotation],
+    }
+    result = _read(tmp_path, labels)
+    assert result.rejected == [] and result.notes == written["notes"]
+    wanted = np.reshape(FULL, (8, 3))
+    if annotation["keypoints"][2] == 0:
+        wanted[0] = 0
+    garments = result.samples[0].garments
+    assert garments.types.tolist() == [GarmentType.FULL_BODY]
+    assert garments.boxes_xyxy.tolist() == [[5, 6, 105, 206]]
+    np.testing.assert_array_equal(garments.keypoints_xy[0], wanted[:, :2])
+    np.testing.assert_array_equal(garments.visibility[0], wanted[:, 2])
+    (image,) = read_labelled_images([tmp_path / "labels.json"]).values()
+    assert image.garments == garments
