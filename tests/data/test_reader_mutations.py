@@ -46,11 +46,12 @@ _FOR_NUMBERS = [
     [True, False],
     ["1", "", "NaN", None, [], [1], {}],
     [-1, 0, 1, 2, 3, 7, 1.0, 2.0, 1.5, -0.0],
+    ["0", "02", "5.0", "-1", "1.5", 5.0],
     [10**7, -(10**7), 10**30, 1e300, 1e6, _RAW + "9" * 5000],
 ]
 _FOR_TEXTS = [
     ["../a.jpg", "a/../b.jpg", "/etc/a.jpg", ".", "", "a\nb", "a\0b", "\ud800"],
-    ["./2.jpg", "img//1.jpg", "é", "x" * 300],
+    ["./2.jpg", "img//1.jpg", "é", "x" * 300, "a\u202fb", "a\\b"],
     ["vest", "sling", "skirt", "upper", "fashion"],
     ["left_hem", "Right-Collar", "nose"],
     [None, 1, True, float("nan"), ["a"], {"a": "b"}],
@@ -191,9 +192,28 @@ def _pixels(value):
     return float(value)
 
 
-def _one_of(value, known):
-    _need(type(value) in (int, float) and value in known)
+def _whole(value):
+    """A whole number from 0, of one of the three spellings."""
+    if type(value) is str:
+        _need(re.fullmatch(r"[0-9]+(\.0+)?", value) and len(value) < 1000)
+        value = float(value)
+    _need(type(value) in (int, float) and value >= 0 and value % 1 == 0)
+    _need(type(value) is int or value < 2**53)
     return int(value)
+
+
+def _one_of(value, known):
+    _need(_whole(value) in known)
+    return _whole(value)
+
+
+def _identity(value):
+    """An id: a whole number, or another text."""
+    try:
+        return _whole(value)
+    except _Wrong:
+        _need(type(value) is str and value)
+        return value
 
 
 def _corners(x_min, y_min, x_max, y_max):
@@ -202,7 +222,8 @@ def _corners(x_min, y_min, x_max, y_max):
 
 
 def _name(value):
-    _need(type(value) is str and value.isprintable() and not value.startswith("/"))
+    _need(type(value) is str and not value.startswith("/"))
+    _need(not re.search("[\0-\x1f\x7f-\x9f\ud800-\udfff]", value))
     parts = [part for part in value.split("/") if part not in ("", ".")]
     _need(parts and ".." not in parts)
     return "/".join(parts)
@@ -212,27 +233,21 @@ def _plain(garment_type, box_xyxy, keypoints, variation=0):
     """A garment as plain values; keypoints as slot → (x, y, code)."""
     codes = [keypoints.get(slot, (0, 0, 0))[2] for slot in range(8)]
     keypoints_xy = [list(keypoints[slot][:2]) if codes[slot] else [0.0, 0.0] for slot in range(8)]
-    return int(garment_type), box_xyxy, np.array(keypoints_xy, np.float32).tolist(), codes, variation
+    box_xyxy, keypoints_xy = (np.array(values, np.float32).tolist() for values in (box_xyxy, keypoints_xy))
+    return int(garment_type), box_xyxy, keypoints_xy, codes, variation
 
 
 def _plain_garments(sample):
-    return [
-        (
-            int(garment.garment_type),
-            garment.box_xyxy,
-            garment.keypoints_xy.tolist(),
-            garment.visibility.tolist(),
-            int(garment.variation),
-        )
-        for garment in sample.garments
-    ]
+    garments = sample.garments
+    columns = (garments.types, garments.boxes_xyxy, garments.keypoints_xy, garments.visibility, garments.variations)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def _check_rejected(rejected, path):
     for fault in rejected:
         assert fault.where.startswith(str(path)) and fault.where.isprintable()
         assert fault.reason and fault.reason.isprintable() and len(fault.reason) < 400
-        assert fault.photo.isprintable()
+        assert fault.photo.replace("\u202f", "").isprintable()
 
 
 def _check_refusal(error, path):
@@ -272,8 +287,8 @@ _DEEPFASHION2_NAMES = {name: category_id for category_id, (name, *_) in DEEPFASH
 def _deepfashion2_oracle(content):
     """Return the group and the garments of one file."""
     document = _dict(_load(content))
-    group = _get(document, "pair_id", int)
-    _need(group >= 0)
+    _need("pair_id" in document)
+    group = _whole(document["pair_id"])
     numbers = []
     for key in document:
         if key not in ("source", "pair_id"):
@@ -586,8 +601,8 @@ _COCO = {
 }
 
 
-def _coco_category(category, num_categories):
-    """Return the garment type and the slots in the order of the names."""
+def _coco_slots(category):
+    """Return the slots of a category's keypoints in the order of the names."""
     slots = []
     for name in _get(category, "keypoints", list):
         _need(type(name) is str)
@@ -595,34 +610,86 @@ def _coco_category(category, num_categories):
         _need(normalised in _SLOT_OF_NAME)
         slots.append(_SLOT_OF_NAME[normalised])
     _need(len(set(slots)) == len(slots))
+    return slots
+
+
+def _coco_type(category, slots, is_only_one):
     types = [garment_type for garment_type, of_type in _SLOTS_OF_TYPE.items() if of_type == set(slots)]
     _need(types)
     if types == [3]:
         first = re.split(r"[\s._-]+", category["name"].strip().lower())
         named = {"upper": 1, "lower": 2, "full": 3}.get(first[0]) if first[1:] in ([], ["body"]) else None
-        _need(named or num_categories == 1)
+        _need(named or is_only_one)
         types = [named or 3]
-    return types[0], slots
+    return types[0]
+
+
+def _reference(entry, key):
+    """What an id is compared by, whether it can be used or not; None if there is none."""
+    value = entry.get(key) if type(entry) is dict else None
+    if value is None:
+        return None
+    try:
+        return _identity(value)
+    except _Wrong:
+        return f"\0{type(value)} {len(value) if type(value) is list else value if type(value) is not dict else ''}"
+
+
+def _coco_categories(categories, used):
+    """Return id → garment type and slots; what no annotation uses may be wrong."""
+
+    def attempt(function, *args):
+        try:
+            return function(*args)
+        except _Wrong:
+            return None
+
+    def parts(category):
+        _dict(category)
+        _need("id" in category)
+        category_id = _identity(category["id"])
+        name = category.get("name") if type(category.get("name")) is str else None
+        return category_id, name, attempt(_coco_slots, category) if name is not None else None
+
+    read = [attempt(parts, category) or (None, None, None) for category in categories]
+    is_only_one = sum(1 for _, _, slots in read if slots) == 1
+    types = {}
+    for (category_id, name, slots), category in zip(read, categories, strict=True):
+        if category_id is None:
+            _need(used <= {other for other, _, _ in read})
+            continue
+        try:
+            _need(slots is not None)
+            _need(sum(other == category_id for other, _, _ in read) == 1)
+            _need(category_id not in used or sum(n == name for other, n, _ in read if other in used) == 1)
+            types[category_id] = _coco_type(category, slots, is_only_one), slots
+        except _Wrong:
+            _need(category_id not in used)
+    return types
 
 
 def _coco_garment(annotation, categories, num_of_id):
-    _need(_get(annotation, "id", int) >= 0 and num_of_id[annotation["id"]] == 1)
-    _need(_one_of(annotation.get("iscrowd", 0), (0, 1)) == 0)
-    _need(_get(annotation, "category_id", int) in categories)
-    garment_type, slots = categories[annotation["category_id"]]
+    label_id = _reference(annotation, "id")
+    _need(label_id is None or str(label_id).startswith("\0") or num_of_id[label_id] == 1)
+    _need(annotation.get("iscrowd") in (None, False) or _whole(annotation["iscrowd"]) == 0)
+    _need("category_id" in annotation)
+    category_id = _identity(annotation["category_id"])
+    _need(category_id in categories)
+    garment_type, slots = categories[category_id]
     bbox = _get(annotation, "bbox", list)
     _need(len(bbox) == 4)
     x, y, width, height = map(_pixels, bbox)
-    values = _get(annotation, "keypoints", list)
+    values = annotation.get("keypoints")
+    _need(values is None or type(values) is list)
+    values = values or [0] * 3 * len(slots)
     _need(len(values) == 3 * len(slots))
     keypoints = {}
     for index, slot in enumerate(slots):
         code = _one_of(values[3 * index + 2], (0, 1, 2))
-        keypoints[slot] = _pixels(values[3 * index]), _pixels(values[3 * index + 1]), code
-        _need(not code or slot in _SLOTS_OF_TYPE[garment_type])
-    _one_of(annotation.get("num_keypoints", -1), (-1, sum(code > 0 for _, _, code in keypoints.values())))
-    _need(annotation.get("num_keypoints") != -1)
-    variation = _one_of(annotation.get("variation", 0), range(6))
+        if code:
+            keypoints[slot] = _pixels(values[3 * index]), _pixels(values[3 * index + 1]), code
+            _need(slot in _SLOTS_OF_TYPE[garment_type])
+    variation = 0 if annotation.get("variation") is None else _one_of(annotation["variation"], range(6))
     return _plain(garment_type, _corners(x, y, x + width, y + height), keypoints, variation)
 
 
@@ -630,42 +697,32 @@ def _coco_oracle(content):
     """Return photo → its group and its garments, or None where there is a fault."""
     document = _dict(_load(content))
     images, annotations, categories = (_get(document, key, list) for key in ("images", "annotations", "categories"))
-    types = {}
-    for category in categories:
-        _dict(category)
-        _need(_get(category, "id", int) >= 0 and type(category.get("name")) is str)
-        _need(category["id"] not in types)
-        types[category["id"]] = _coco_category(category, len(categories))
-    _need(len({category["name"] for category in categories}) == len(categories))
-
-    def ids(entries):
-        return collections.Counter(
-            entry["id"] for entry in entries if type(entry) is dict and type(entry.get("id")) is int
-        )
+    types = _coco_categories(categories, {_reference(label, "category_id") for label in annotations} - {None})
+    num_of_image = collections.Counter(_reference(image, "id") for image in images)
+    num_of_label = collections.Counter(_reference(label, "id") for label in annotations)
 
     photos, photo_of_id = {}, {}
     for image in images:
         if type(image) is not dict:
             continue
+        image_id, group = _reference(image, "id"), image.get("split_group")
         try:
             name = _name(image.get("file_name"))
         except _Wrong:
             name = None
-        if type(image.get("id")) is int and image["id"] >= 0:
-            photo_of_id.setdefault(image["id"], name)
+        if image_id is not None:
+            photo_of_id.setdefault(image_id, name)
         if name is None:
             continue
-        good = name not in photos and "\0" not in image and type(image.get("id")) is int and image["id"] >= 0
-        good = good and ids(images)[image["id"]] == 1
-        good = good and ("split_group" not in image or type(image["split_group"]) is str)
-        photos[name] = (image.get("split_group"), []) if good else None
+        good = name not in photos and "\0" not in image
+        good = good and image_id is not None and not str(image_id).startswith("\0") and num_of_image[image_id] == 1
+        photos[name] = (group, []) if good and (group is None or type(group) is str) else None
     for annotation in annotations:
-        image_id = annotation.get("image_id") if type(annotation) is dict else None
-        name = photo_of_id.get(image_id) if type(image_id) is int else None
+        name = photo_of_id.get(_reference(annotation, "image_id"))
         if name is None or photos[name] is None:
             continue
         try:
-            garment = _coco_garment(_dict(annotation), types, ids(annotations))
+            garment = _coco_garment(_dict(annotation), types, num_of_label)
         except _Wrong:
             photos[name] = None
         else:
