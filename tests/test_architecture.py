@@ -196,7 +196,7 @@ def test_imports_go_left_to_right():
     imports = all_imports()
     assert {"cspn_tf.garments", "cspn_tf.models.cspn", "cspn_tf.data.synthetic.photo", "serving.client"} <= set(imports)
     # The relative imports are read too.
-    assert "cspn_tf.garments" in imports["cspn_tf.data.synthetic.photo"]
+    assert "cspn_tf.garment_set" in imports["cspn_tf.data.synthetic.photo"]
     assert backward_arrows(imports) == []
 
 
