@@ -18,9 +18,10 @@ FILES = {
 }
 
 
-def scores_of(about, in_labelled_boxes=True):
+def scores_of(about, in_labelled_boxes=True, visibility=2):
     """Return the numbers of four photos, a garment each, of which one is missed and one has a sleeve too few."""
-    truths = [truth(), truth((1,), visibility=1), truth((2,), variations=[3]), truth()]
+    truths = [truth(visibility=visibility) for _ in range(4)]
+    truths[1:3] = truth((1,), visibility=min(visibility, 1)), truth((2,), variations=[3], visibility=visibility)
     truths[3].visibility[0, 2] = 0
     predictions = [prediction(), prediction((1,)), prediction(()), prediction()]
     bootstrap = Bootstrap(4, 50)
@@ -83,6 +84,15 @@ def test_results_that_may_not_be_what_they_seem_are_cautioned_of(make):
     text = " ".join(make({**nothing, "num_boxes_from_keypoints": 0}).split())
     assert "have no box" not in text and "Category ids of results are 1 upper-body, 2 lower-body, 3 full-body" in text
     assert "Not one garment was found" not in make(scores_of(PHOTOS))
+
+
+@pytest.mark.parametrize("make", [make_report, main_table])
+@pytest.mark.parametrize("about", [PHOTOS, FILES])
+def test_labels_of_which_none_is_visible_are_cautioned_of(make, about):
+    words = "Not one labelled keypoint is said to be visible"
+    assert words not in " ".join(make(scores_of(about)).split())
+    assert words in " ".join(make(scores_of(about, visibility=1)).split())
+    assert words not in " ".join(make(scores_of(about, visibility=0)).split())
 
 
 def test_without_labelled_boxes_there_is_no_column_for_them():
