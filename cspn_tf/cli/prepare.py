@@ -195,11 +195,11 @@ def _write_coco(path, photos):
 
 
 def _in_order(rejected):
-    """Sort rejected rows by file and line, as numbers where they are."""
+    """Sort rejected rows by file and line; those of a file without lines stay as they are, causes first."""
 
     def key(fault):
         path, _, place = fault.where.rpartition(":")
-        return (path, int(place), "") if place.isdecimal() else (fault.where, 0, fault.reason)
+        return (path, int(place)) if place.isdecimal() else (path or fault.where, 0)
 
     return sorted(rejected, key=key)
 

@@ -319,6 +319,15 @@ def _prepare_coco(root, coco, *options):
     return _prepare(root, "--annotations", *coco.values(), "--overwrite", *options, source="coco")
 
 
+def test_the_cause_is_named_before_what_comes_of_it(root, coco, capsys):
+    content = json.loads(coco["train"].read_text())
+    for image in content["images"]:
+        del image["id"]
+    coco["train"].write_text(json.dumps(content))
+    assert _prepare_coco(root, coco) == 1
+    assert capsys.readouterr().err.startswith(f"error: {coco['train']}: images[0]: the image has no 'id'; ")
+
+
 @pytest.mark.parametrize(
     ("change", "detail"),
     [
