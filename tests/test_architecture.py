@@ -28,7 +28,7 @@ TIERS = [
     ],
     [{"cspn_tf.geometry"}],
     [{"cspn_tf.decoding"}, {"cspn_tf.heatmaps"}],
-    [{"cspn_tf.resampling"}, {"cspn_tf.drawing", "cspn_tf.result"}],
+    [{"cspn_tf.resampling"}, {"cspn_tf.drawing", "cspn_tf.result"}, {"cspn_tf.pillow_photos"}],
     [{"cspn_tf.data"}, {"cspn_tf.models"}, {"cspn_tf.losses"}],
     [{"cspn_tf.evaluation"}],
     [{"cspn_tf.inference"}],
@@ -44,7 +44,10 @@ TIERS = [
 # What lies on the client's side of the wire knows the contract, and of the library what needs no network.
 CLIENT_SIDE = {"cspn_tf.serve.client", "cspn_tf.cli.client", "cspn_tf.contract", "cspn_tf.serve.wire"}
 CLIENT_MAY_IMPORT = CLIENT_SIDE | {
+    "cspn_tf.cli.answers",
+    "cspn_tf.config",
     "cspn_tf.console",
+    "cspn_tf.decoding",  # when photos are sent as pixels, not as files
     "cspn_tf.drawing",
     "cspn_tf.files",
     "cspn_tf.garments",
