@@ -64,6 +64,11 @@ def jpeg_segment(marker, content):
     return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
 
+def xmp_segment(properties):
+    """Return an XMP segment with some text, as bytes, where a photo's properties stand."""
+    return jpeg_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta>" + properties + b"</x:xmpmeta>")
+
+
 def insert_segments(jpeg_bytes, *segments):
     """Return a JPEG with segments right after its start."""
     return jpeg_bytes[:2] + b"".join(segments) + jpeg_bytes[2:]
@@ -78,11 +83,21 @@ def exif_segment(entries, big_endian=False, directory=8, num_entries=None):
         directory: where the header says that the directory is; it stands at 8.
         num_entries: how many entries the directory says it has, None for the truth.
     """
+    return jpeg_segment(0xE1, b"Exif\0\0" + exif(entries, big_endian, directory, num_entries))
+
+
+def exif(entries, big_endian=False, directory=8, num_entries=None):
+    """Return an EXIF block, as it stands in a segment behind its name; see `exif_segment`."""
     order = ">" if big_endian else "<"
     num_entries = len(entries) if num_entries is None else num_entries
     tiff = (b"MM\0*" if big_endian else b"II*\0") + struct.pack(order + "IH", directory, num_entries)
-    tiff += b"".join(struct.pack(order + "HHI", *entry[:3]) + entry[3] for entry in entries) + bytes(4)
-    return jpeg_segment(0xE1, b"Exif\0\0" + tiff)
+    return tiff + b"".join(struct.pack(order + "HHI", *entry[:3]) + entry[3] for entry in entries) + bytes(4)
+
+
+def exif_of(orientation, long=False, big_endian=False):
+    """Return an EXIF block that holds an orientation alone, as SHORT or as LONG."""
+    number = orientation.to_bytes(4 if long else 2, "big" if big_endian else "little")
+    return exif([(0x0112, 4 if long else 3, 1, number.ljust(4, b"\0"))], big_endian)
 
 
 def png(pixels, **options):
@@ -122,8 +137,26 @@ def png_with_size(height, width):
     return data[:8] + png_chunk(b"IHDR", header) + data[33:]
 
 
-def png_chunk(name, content):
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+def png_chunk(name, content, checksum_error=0):
+    """Return one chunk of a PNG, to be inserted by `insert_chunks`; with a wrong checksum, unless the error is 0."""
+    return (
+        struct.pack(">I", len(content))
+        + name
+        + content
+        + struct.pack(">I", zlib.crc32(name + content) ^ checksum_error)
+    )
+
+
+def insert_chunks(png_bytes, *chunks, at_end=False):
+    """Return a PNG with chunks right before its picture data, or right before its end."""
+    at = len(png_bytes) - 12 if at_end else png_bytes.index(b"IDAT") - 4
+    return png_bytes[:at] + b"".join(chunks) + png_bytes[at:]
+
+
+def png_text(num_bytes=1_400_000):
+    """Return a chunk with so many bytes of compressed text; it is larger than Pillow takes when inflated."""
+    text = np.random.default_rng(0).bytes(num_bytes).hex().encode()
+    return png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(text, 1))
 
 
 def png_bomb(side=20_000):
@@ -147,3 +180,36 @@ def other_format(name):
     file = io.BytesIO()
     Image.fromarray(picture(12, 16)).save(file, name)
     return file.getvalue()
+
+
+def awkward():
+    """Return photos that decoders disagree about: name to file, height and width as displayed, or None if refused."""
+    pixels = picture(40, 56)
+    stored, turned = (40, 56), (56, 40)
+    plain_jpeg, plain_png = jpeg(pixels), png(pixels)
+    xmp = xmp_segment(b'tiff:Orientation="6"')
+    exif_chunk = png_chunk(b"eXIf", exif_of(6))
+    wrong_chunk = png_chunk(b"eXIf", exif_of(6), checksum_error=1)
+    wrong_text = png_chunk(b"tEXt", b"Comment\0words", checksum_error=1)
+    wrong_data = bytearray(plain_png)
+    wrong_data[-13] ^= 1
+    grey = np.arange(40 * 56).reshape(40, 56, 1) % 256
+    return {
+        "CMYK JPEG": (jpeg(pixels, "CMYK", orientation=6), turned),
+        "YCCK JPEG": (jpeg_ycck(pixels), stored),
+        "grey JPEG": (jpeg(pixels, "L"), stored),
+        "EXIF as LONG": (insert_segments(plain_jpeg, jpeg_segment(0xE1, b"Exif\0\0" + exif_of(6, long=True))), turned),
+        "XMP alone": (insert_segments(plain_jpeg, xmp), turned),
+        "EXIF against XMP": (insert_segments(jpeg(pixels, orientation=1), xmp), stored),
+        "eXIf": (insert_chunks(plain_png, exif_chunk), turned),
+        "eXIf at the end": (insert_chunks(plain_png, exif_chunk, at_end=True), turned),
+        "eXIf with a wrong checksum": (insert_chunks(plain_png, wrong_chunk), stored),
+        "text with a wrong checksum": (insert_chunks(plain_png, wrong_text), stored),
+        "much text": (insert_chunks(plain_png, png_text()), stored),
+        "much text at the end": (insert_chunks(plain_png, png_text(), at_end=True), stored),
+        "grey of 16 bits, one transparent": (png_of_samples(grey, GREY, 16, transparency=b"\0\1"), stored),
+        "picture data with a wrong checksum": (bytes(wrong_data), None),
+        "JPEG without its end": (plain_jpeg[:-2], None),
+        "PNG without its end": (plain_png[:-12], None),
+        "GIF": (other_format("GIF"), None),
+    }

@@ -10,7 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from cspn_tf.decoding import STATUS_NOT_A_PHOTO, STATUS_OK, STATUS_TOO_LARGE, STATUS_UNDECODABLE, decode_photo
+from cspn_tf.data.photo_checks import PhotoError, photo_facts
+from cspn_tf.decoding import (
+    STATUS_NOT_A_PHOTO,
+    STATUS_OK,
+    STATUS_TOO_LARGE,
+    STATUS_UNDECODABLE,
+    decode_photo,
+    pixels_as_displayed,
+)
 from cspn_tf.geometry import PAD_VALUE
 from tests import photos
 
@@ -154,10 +162,111 @@ def test_photo_with_garbage_for_exif_is_left_as_stored(segment):
     assert np.array_equal(decode_good(photos.insert_segments(plain, segment)), decode_good(plain))
 
 
-def test_orientation_of_a_png_is_ignored():
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    assert np.array_equal(decode_good(photos.png(PICTURE, exif=exif)), PICTURE)
+# Other places of the orientation -------------------------------------------------------------------------------------
+
+
+def turn(photo, orientation):
+    """Turn a photo as EXIF 2.32 says: where its first row and its first column are to be displayed."""
+    photo = photo if orientation <= 4 else photo.transpose(1, 0, 2)
+    flips = {2: [1], 3: [0, 1], 4: [0], 6: [1], 7: [0, 1], 8: [0]}
+    return np.flip(photo, flips[orientation]) if orientation in flips else photo
+
+
+@pytest.mark.parametrize("big_endian", [False, True])
+@pytest.mark.parametrize("long", [False, True], ids=["SHORT", "LONG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_of_both_types_turns_jpeg_and_png(orientation, long, big_endian):
+    exif = photos.exif_of(orientation, long, big_endian)
+    plain = photos.jpeg(PICTURE)
+    jpeg = photos.insert_segments(plain, photos.jpeg_segment(0xE1, b"Exif\0\0" + exif))
+    assert np.array_equal(decode_good(jpeg), turn(decode_good(plain), orientation))
+    for at_end in (False, True):
+        png = photos.insert_chunks(photos.png(PICTURE), photos.png_chunk(b"eXIf", exif), at_end=at_end)
+        assert np.array_equal(decode_good(png), turn(PICTURE, orientation))
+
+
+XMP_FORMS = ['tiff:Orientation="%d"', "tiff:Orientation='%d'", "<tiff:Orientation>%d</tiff:Orientation>"]
+
+
+@pytest.mark.parametrize("form", XMP_FORMS)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_in_xmp_turns_a_jpeg_that_has_none_in_exif(orientation, form):
+    plain, stored = photos.jpeg(PICTURE), decode_good(photos.jpeg(PICTURE))
+    xmp = photos.xmp_segment((form % orientation).encode())
+    without = photos.exif_segment([(0x010F, 3, 1, SIX)])
+    for segments in ([xmp], [xmp, without], [without, xmp], [photos.exif_segment([]), xmp]):
+        assert np.array_equal(decode_good(photos.insert_segments(plain, *segments)), turn(stored, orientation))
+    for exif, by_exif in ((b"\x03", 3), (b"\0", 1), (b"\x09", 1)):
+        exif = photos.exif_segment([(0x0112, 3, 1, exif.ljust(4, b"\0"))])
+        for segments in ([xmp, exif], [exif, xmp]):
+            assert np.array_equal(decode_good(photos.insert_segments(plain, *segments)), turn(stored, by_exif))
+
+
+@pytest.mark.parametrize(
+    "properties, orientation",
+    [
+        (b"", 1),
+        (b"tiff:Orientation", 1),
+        (b'tiff:Orientation="0"', 1),
+        (b'tiff:Orientation="9"', 1),
+        (b'tiff:Orientation="16"', 1),
+        (b'\xff\xfe changed="tiff:Orientation" tiff:Orientation="6" tiff:Orientation="3"', 6),
+    ],
+)
+def test_the_first_possible_orientation_in_xmp_counts(properties, orientation):
+    plain = photos.jpeg(PICTURE)
+    file = photos.insert_segments(plain, photos.xmp_segment(properties))
+    assert np.array_equal(decode_good(file), turn(decode_good(plain), orientation))
+
+
+EXIF_CHUNK = photos.png_chunk(b"eXIf", photos.exif_of(6))
+PNG_CHUNKS = {
+    "behind its name": ([photos.png_chunk(b"eXIf", b"Exif\0\0" + photos.exif_of(6))], 6),
+    "behind text that names it": ([photos.png_chunk(b"tEXt", b"a\0eXIf eXIf\0\0\0\x08eXIf"), EXIF_CHUNK], 6),
+    "as long as is read": ([photos.png_chunk(b"eXIf", photos.exif_of(6).ljust(65_531, b"\0"))], 6),
+    "longer": ([photos.png_chunk(b"eXIf", photos.exif_of(6).ljust(65_532, b"\0"))], 1),
+    "with a wrong checksum": ([photos.png_chunk(b"eXIf", photos.exif_of(6), checksum_error=1)], 1),
+    "wrong, then right": ([photos.png_chunk(b"eXIf", photos.exif_of(3), checksum_error=2**31), EXIF_CHUNK], 6),
+    "empty": ([photos.png_chunk(b"eXIf", b"")], 1),
+    "in XMP": ([photos.png_chunk(b"iTXt", b'XML:com.adobe.xmp\0\0\0\0\0tiff:Orientation="6"')], 1),
+}
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+@pytest.mark.parametrize("chunks, orientation", PNG_CHUNKS.values(), ids=PNG_CHUNKS)
+def test_orientation_of_a_png_is_that_of_its_first_sound_exif_chunk(chunks, orientation, at_end):
+    file = photos.insert_chunks(photos.png(PICTURE), *chunks, at_end=at_end)
+    assert np.array_equal(decode_good(file), turn(PICTURE, orientation))
+
+
+def test_a_chunk_behind_the_end_of_a_png_does_not_count():
+    assert np.array_equal(decode_good(photos.png(PICTURE) + EXIF_CHUNK), PICTURE)
+
+
+# One rule for all ----------------------------------------------------------------------------------------------------
+
+
+AWKWARD = photos.awkward()
+
+
+@pytest.mark.parametrize("file, size", AWKWARD.values(), ids=AWKWARD)
+def test_all_agree_on_what_an_awkward_photo_is(file, size):
+    if size is None:
+        assert decode(file)[2] in (STATUS_NOT_A_PHOTO, STATUS_UNDECODABLE)
+        with pytest.raises(ValueError, match=r"could not be decoded|not a JPEG or PNG"):
+            pixels_as_displayed(file)
+        with pytest.raises(PhotoError):
+            photo_facts(file)
+        return
+    facts, pixels = photo_facts(file), pixels_as_displayed(file)
+    assert (facts.height, facts.width) == size
+    assert pixels.shape == (*size, 3) and np.array_equal(pixels, decode_good(file))
+
+
+def test_pixels_beyond_the_cap_are_refused_in_words():
+    assert pixels_as_displayed(photos.png(PICTURE), 40 * 56).shape == (40, 56, 3)
+    with pytest.raises(ValueError, match="more pixels than the cap"):
+        pixels_as_displayed(photos.png(PICTURE), 40 * 56 - 1)
 
 
 # JPEG at a smaller size ----------------------------------------------------------------------------------------------
@@ -420,8 +529,9 @@ FILES = [
     photos.png_with_size(0, 3),
     b"GIF89a" + bytes(20),
     photos.jpeg_ycck(PICTURE),
+    *(file for file, _ in AWKWARD.values()),
 ]
-STATUSES = [0, 1, 0, 3, 2, 0, 3, 1, 0]
+STATUSES = [0, 1, 0, 3, 2, 0, 3, 1, 0] + [0] * 13 + [3, 3, 3, 1]
 
 
 def summary(photo_bytes):
@@ -518,6 +628,8 @@ SEEDS = [
     photos.png(SMALL),
     photos.png_of_samples(samples_of(4, 1), photos.PALETTE, 4, np.arange(48).reshape(16, 3), b"\x10\x80"),
     photos.png_of_samples(samples_of(16, 4), photos.RGBA, 16),
+    photos.insert_segments(photos.jpeg(SMALL), photos.xmp_segment(b'tiff:Orientation="6"')),
+    photos.insert_chunks(photos.png(SMALL), EXIF_CHUNK),
 ]
 
 
@@ -531,10 +643,18 @@ def damaged_files(draw):
     return bytes(file[: draw(st.one_of(st.just(len(file)), st.integers(0, len(file))))])
 
 
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+def decode_in_graph(file):
+    return decode_photo(file, 100_000)
+
+
 @settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(damaged_files())
-def test_damaged_file_gives_a_status_and_never_raises(file):
+def test_damaged_file_gives_the_same_status_everywhere_and_never_raises(file):
     photo, image_size, status = decode(file, max_pixels=100_000)
+    in_graph = decode_in_graph(file)
+    assert (in_graph[1].numpy().tolist(), int(in_graph[2])) == (image_size, status)
+    assert np.array_equal(in_graph[0], photo)
     assert status in (STATUS_OK, STATUS_NOT_A_PHOTO, STATUS_TOO_LARGE, STATUS_UNDECODABLE)
     assert image_size == (list(photo.shape[:2]) if status == STATUS_OK else [0, 0])
     assert photo.shape[2] == 3
@@ -545,11 +665,21 @@ PLAIN = photos.jpeg(SMALL)
 AS_STORED = decode_photo(PLAIN, MAX_PIXELS)[0].numpy()
 ALL_TURNS = [np.rot90(turned, times) for turned in (AS_STORED, AS_STORED[:, ::-1]) for times in range(4)]
 TIFF_HEADS = st.sampled_from([b"", b"II*\0", b"MM\0*", b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0"])
+XMP_HEADS = st.sampled_from([b"", b"tiff:Orientation", b'tiff:Orientation="6"', b"tiff:Orientation>8</"])
+METADATA_HEADS = TIFF_HEADS.map(b"Exif\0\0".__add__) | XMP_HEADS.map(b"http://ns.adobe.com/xap/1.0/\0".__add__)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.integers(0xE0, 0xEF), TIFF_HEADS, st.binary(max_size=60)), max_size=4))
-def test_exif_of_any_bytes_only_ever_turns_the_photo(segments):
-    segments = [photos.jpeg_segment(marker, b"Exif\0\0" + head + tail) for marker, head, tail in segments]
+@given(st.lists(st.tuples(st.integers(0xE0, 0xEF), METADATA_HEADS, st.binary(max_size=60)), max_size=4))
+def test_metadata_of_any_bytes_only_ever_turn_a_jpeg(segments):
+    segments = [photos.jpeg_segment(marker, head + tail) for marker, head, tail in segments]
     photo = decode_good(photos.insert_segments(PLAIN, *segments))
+    assert any(np.array_equal(photo, turned) for turned in ALL_TURNS)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(TIFF_HEADS, st.binary(max_size=60), st.sampled_from([0, 0, 1])), max_size=4), st.booleans())
+def test_metadata_of_any_bytes_only_ever_turn_a_png(chunks, at_end):
+    chunks = [photos.png_chunk(b"eXIf", head + tail, error) for head, tail, error in chunks]
+    photo = decode_good(photos.insert_chunks(photos.png(AS_STORED), *chunks, at_end=at_end))
     assert any(np.array_equal(photo, turned) for turned in ALL_TURNS)

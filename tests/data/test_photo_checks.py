@@ -1,4 +1,5 @@
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ from PIL import Image
 
 from cspn_tf.config import Config
 from cspn_tf.data.photo_checks import PhotoError, check_photo, label_fault, photo_facts
-from cspn_tf.data.samples import Garment, Sample
+from cspn_tf.data.samples import Sample
 from cspn_tf.decoding import decode_photo
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GarmentType
-from tests.data.made import LOWER, UPPER, photo_bytes
+from tests import photos
+from tests.data.made import BOTH, LOWER, UPPER, photo_bytes
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -125,7 +128,7 @@ def test_a_photo_that_only_a_lenient_decoder_reads_is_refused():
 def test_a_photo_of_too_many_pixels_is_refused(monkeypatch):
     monkeypatch.setattr(Config, "max_pixels", 60 * 80)
     assert photo_facts(photo_bytes()).width == 60
-    with pytest.raises(PhotoError, match="has 4880 pixels, at most 4800 are allowed"):
+    with pytest.raises(PhotoError, match="has more pixels than the 4800 that are allowed"):
         photo_facts(photo_bytes(width=61))
 
 
@@ -140,8 +143,8 @@ def test_a_photo_of_too_many_pixels_is_refused(monkeypatch):
     ],
 )
 def test_a_box_must_touch_the_photo(box, fault):
-    garment = Garment(GarmentType.LOWER_BODY, box, np.zeros((8, 2), np.float32), np.zeros(8, np.int32))
-    assert label_fault([garment], 80, 60) == fault
+    garments = Garments.label(GarmentType.LOWER_BODY, box, np.zeros((8, 2), np.float32), np.zeros(8, np.int32))
+    assert label_fault(garments, 80, 60) == fault
 
 
 @pytest.mark.parametrize(
@@ -157,8 +160,18 @@ def test_a_box_must_touch_the_photo(box, fault):
 def test_a_keypoint_may_lie_a_pixel_outside(xy, visibility, fault):
     keypoints_xy = np.zeros((8, 2), np.float32)
     keypoints_xy[7] = xy
-    garment = Garment(GarmentType.LOWER_BODY, (0, 0, 9, 9), keypoints_xy, np.array([0] * 7 + [visibility], np.int32))
-    assert label_fault([garment], 80, 60) == fault
+    garments = Garments.label(
+        GarmentType.LOWER_BODY, (0, 0, 9, 9), keypoints_xy, np.array([0] * 7 + [visibility], np.int32)
+    )
+    assert label_fault(garments, 80, 60) == fault
+
+
+def test_the_first_garment_at_fault_is_told():
+    assert label_fault(BOTH, 80, 60) is None
+    # The lower garment's first keypoint beyond the right edge; its box, and the upper garment, reach in.
+    assert label_fault(BOTH, 80, 45) == "right_waistline 51 42 lies outside the photo of 45 x 80 pixels"
+    assert label_fault(BOTH, 80, 3) == "left_sleeve 5 6 lies outside the photo of 3 x 80 pixels"
+    assert label_fault(Garments.concatenate([]), 80, 60) is None
 
 
 @pytest.mark.parametrize(
@@ -174,15 +187,34 @@ def test_a_keypoint_may_lie_a_pixel_outside(xy, visibility, fault):
 def test_a_photo_that_cannot_be_used_is_told_by_kind(tmp_path, path, kind, reason):
     (tmp_path / "text.jpg").write_text("text")
     (tmp_path / "small.jpg").write_bytes(photo_bytes(width=20))
-    sample = Sample("img/a.jpg", "train", (LOWER,), "list.txt:3", f"{tmp_path}/{path}")
+    sample = Sample("img/a.jpg", "train", LOWER, "list.txt:3", f"{tmp_path}/{path}")
     rejected = check_photo(sample)
     assert (rejected.kind, rejected.photo, rejected.where) == (kind, "img/a.jpg", "list.txt:3")
     assert reason in rejected.reason
     assert rejected.sample is sample
 
 
+def test_labels_that_fit_the_photo_as_stored_are_told(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(photos.jpeg(photos.picture(80, 60), orientation=6))
+    rejected = check_photo(Sample("a.jpg", "train", LOWER, "list.txt:3", str(tmp_path / "a.jpg")))
+    assert rejected.reason.startswith("left_hem 12 70 lies outside the photo of 80 x 60 pixels; turned it holds all")
+
+
+def test_photos_are_judged_the_same_in_threads():
+    files = [file for file, _ in photos.awkward().values()] * 4
+
+    def judge(file):
+        try:
+            return photo_facts(file)
+        except PhotoError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(judge, files)) == list(map(judge, files))
+
+
 def test_a_good_photo_comes_with_its_bytes(tmp_path):
     (tmp_path / "a.jpg").write_bytes(photo_bytes())
-    content, facts = check_photo(Sample("a.jpg", "train", (UPPER,), "list.txt:3", str(tmp_path / "a.jpg")))
+    content, facts = check_photo(Sample("a.jpg", "train", UPPER, "list.txt:3", str(tmp_path / "a.jpg")))
     assert content == photo_bytes()
     assert facts == photo_facts(photo_bytes())
