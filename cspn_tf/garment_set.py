@@ -163,7 +163,7 @@ class Garments:
         rows = {
             tuple(values[row].tobytes() for values in self._known().values()): row for row in range(len(self))[::-1]
         }
-        return self[np.array(sorted(rows.values()), int)]
+        return self if len(rows) == len(self) else self[np.array(sorted(rows.values()), int)]
 
     # Making ----------------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ A keypoint is x, y, v with v 2 visible, 1 occluded, 0 not labelled, whatever x a
 files. A box is [x, y, w, h] with w = x_max - x_min.
 
 The garment type is the category's, never guessed from values: 6 keypoints without waistline are upper-body, 4 without
-collars and sleeves lower-body. Of a category with all eight, its name tells ("upper", "upper-body" and so on); a
-file's only category with all eight is full-body, the type that has them all.
+collars and sleeves lower-body. Of a category with all eight, its name tells ("upper", "upper-body" and so on); if it is
+the file's only one with keypoints of ours, it is full-body, the type that has them all.
 
 A fault of a file or of the categories it uses ends the reading; a fault of an image or an annotation costs that photo
 alone, and all of it: a detector must not learn that a garment with a faulty label is background. No fault is what
