@@ -75,10 +75,10 @@ def test_modules_of_the_package_are_imported_as_always():
     assert cspn_tf.draw is draw_garments
 
 
-def test_load_silences_tensorflow_before_it_imports_it(tiny_model):
+def test_load_silences_tensorflow_before_it_imports_it(model_dir):
     code = f"""
 import cspn_tf
-model = cspn_tf.load({str(tiny_model)!r})
+model = cspn_tf.load({str(model_dir)!r})
 print(model([b"no photo"])[0].status_meaning)
 """
     loud = {"TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND", "GRPC_VERBOSITY", "PYTHONWARNINGS"}

@@ -51,7 +51,9 @@ def _load_grpc(options):
     )
     client = stack.enter_context(Client(address))
     client.wait_until_ready()
-    runner = _runner_of(lambda photos: [_keypoints_of_result(result) for result in client.predict(photos)], num_threads)
+    runner = _runner_of(
+        lambda photos: [found.garments.keypoints_xy.tolist() for found in client.predict(photos)], num_threads
+    )
     runner["close"] = stack.close
     runner["facts"] = {
         "precision": _precision_of(version_directory(options["model"])),
@@ -80,10 +82,6 @@ def _keypoints(outputs):
     """Return a list a photo, of a row of keypoints a garment, of the contract's outputs."""
     rows = zip(outputs["keypoints"], outputs["num_garments"], strict=True)
     return [keypoints[:num].tolist() for keypoints, num in rows]
-
-
-def _keypoints_of_result(result):
-    return [[(point.x, point.y) for point in garment.keypoints] for garment in result.garments]
 
 
 def _precision_of(version_dir):
