@@ -71,7 +71,7 @@ def _parse(argv):
         "--seed", type=non_negative_int, default=0, help="of the resamples behind intervals, of random photos"
     )
     photos = parser.add_argument_group("a model on photos")
-    photos.add_argument("--data", type=Path, metavar="DIR", help="folder that training.prepare wrote")
+    photos.add_argument("--data", type=Path, metavar="DIR", help="folder that prepare wrote")
     photos.add_argument("--split", choices=SPLITS, help="which of its photos (default: test)")
     photos.add_argument("--detector", type=Path, metavar="DIR", help="detector's training directory")
     photos.add_argument("--keypoints", type=Path, metavar="DIR", help="keypoint network's training directory")

@@ -13,8 +13,8 @@ from cspn_tf.console import Parser, positive_int, run
 def main(argv=None):
     """Export as the arguments say, and print where to."""
     parser = Parser(description="Export a detector and a keypoint network as one SavedModel.")
-    parser.add_argument("--detector", required=True, metavar="DIR", help="a run of training.train_detector")
-    parser.add_argument("--keypoints", required=True, metavar="DIR", help="a run of training.train_keypoints")
+    parser.add_argument("--detector", required=True, metavar="DIR", help="folder of the detector's training")
+    parser.add_argument("--keypoints", required=True, metavar="DIR", help="folder of the keypoint network's training")
     parser.add_argument("--out", required=True, metavar="DIR", help="the model's directory; a version is added to it")
     parser.add_argument("--version", type=positive_int, help="number of the version (default: one more than the last)")
     parser.add_argument(

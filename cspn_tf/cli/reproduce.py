@@ -111,7 +111,7 @@ class Plan:
 
 def _parse(argv):
     parser = Parser(description="Train and evaluate all that the paper's tables and figure need.")
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder that training.prepare wrote")
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder that prepare wrote")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where everything goes")
     parser.add_argument("--scale", default="cpu", choices=list(SCALES), help="networks and schedule")
     parser.add_argument(

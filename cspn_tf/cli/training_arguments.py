@@ -14,7 +14,7 @@ _OF_TRAINING = ("epochs", "batch_size", "learning_rate", "ema_momentum")
 def build_parser(description: str, network: str) -> Parser:
     """Return the parser of a training command."""
     parser = Parser(description=description)
-    parser.add_argument("--data", required=True, metavar="DIR", help="a directory that training.prepare wrote")
+    parser.add_argument("--data", required=True, metavar="DIR", help="a folder that prepare wrote")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the run's checkpoints and logs go")
     parser.add_argument("--preset", default="mobile", choices=list(configs.PRESETS), help="where the config starts")
     parser.add_argument(

@@ -21,7 +21,7 @@ _BATCH_SIZE = 8
 def main(argv=None) -> int:
     """Evaluate; see the module's docstring and --help."""
     parser = Parser(description="Evaluate many keypoint networks behind one detector.")
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder that training.prepare wrote")
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder that prepare wrote")
     parser.add_argument("--split", default="test", help="which of its photos")
     parser.add_argument("--detector", required=True, type=Path, metavar="DIR", help="detector's training directory")
     parser.add_argument("--keypoints", required=True, nargs="+", type=Path, metavar="DIR", help="training directories")
