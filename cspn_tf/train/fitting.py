@@ -266,9 +266,9 @@ def _recorder(run, state, validate, monitor, draw_overlays, history):
             draw_curves(history, run.directory / "curves.png")
 
         def _validate_and_save(self, epoch, logs):
-            metrics = validate()
+            metrics = {name: _number(value) for name, value in validate().items()}
             validated = {f"val_{name}": value for name, value in metrics.items()}
-            history.append({"epoch": epoch + 1, **{k: _number(v) for k, v in {**logs, **validated}.items()}})
+            history.append({"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}, **validated})
             # For the progress line and TensorBoard, which know no missing values.
             logs.update({name: value for name, value in validated.items() if value is not None})
             print("  validation: " + "  ".join(f"{name} {_text(value)}" for name, value in metrics.items()), flush=True)

@@ -4,6 +4,8 @@ import tempfile
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from cspn_tf import geometry, resampling
 from cspn_tf.cli.export_tflite import main
@@ -113,10 +115,20 @@ def photo_bytes(tiny_fld):
 # 8 bits --------------------------------------------------------------------------------------------------------------
 
 
+def with_much_text(photo, path):
+    """Write a photo as a PNG that has 1.4 MB of compressed text, beyond what Pillow opens."""
+    text = PngInfo()
+    text.add_text("Comment", "garment " * 175_000, zip=True)
+    with Image.open(photo) as pixels:
+        pixels.save(path, pnginfo=text)
+    return path
+
+
 @pytest.fixture(scope="module")
 def int8_file(tiny_detector, tiny_keypoints, tiny_fld, tmp_path_factory):
     out = tmp_path_factory.mktemp("phone8")
     photos = [str(path) for path in sorted((tiny_fld / "img").iterdir())]
+    photos[0] = str(with_much_text(photos[0], out / "text.png"))
     networks = ["--detector", str(tiny_detector), "--keypoints", str(tiny_keypoints)]
     main([*networks, "--out", str(out), "--precision", "int8", "--photos", *photos])
     return out / "cspn.tflite"
@@ -162,6 +174,9 @@ def test_int8_and_photos_go_together(tiny_detector, tiny_keypoints, tmp_path, ph
             main([*common, *options])
     with pytest.raises(UserError, match=r"missing\.jpg: No such file"):
         main([*common, "--precision", "int8", "--photos", str(tmp_path / "missing.jpg")])
+    (tmp_path / "cut.jpg").write_bytes(photo_bytes[0][: len(photo_bytes[0]) // 2])
+    with pytest.raises(UserError, match=r"cut\.jpg: could not be decoded$"):
+        main([*common, "--precision", "int8", "--photos", str(tmp_path / "photo.jpg"), str(tmp_path / "cut.jpg")])
     assert not (tmp_path / "out").exists()
 
 

@@ -1,6 +1,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from cspn_tf.cli import train_keypoints, training_arguments
@@ -137,6 +138,19 @@ def test_loss_that_is_not_finite_stops_with_epoch_and_step(tiny_data, tmp_path, 
     assert "stopped at epoch 1, step" in error and "loss is" in error and "smaller --learning-rate" in error
 
 
+def test_without_a_value_to_choose_by_the_last_epoch_is_kept_and_it_is_said(tiny_data, tmp_path, monkeypatch, capsys):
+    from cspn_tf.train.keypoints import KeypointValidator
+
+    monkeypatch.setattr(KeypointValidator, "measure", lambda self: {"ne_bbox": None, "epe": float("nan")})
+    monkeypatch.setattr(KeypointValidator, "overlays", lambda self: np.zeros((1, 8, 8, 3), np.uint8))
+    call = ["--data", str(tiny_data), "--out", str(tmp_path / "run"), "--preset", "tiny", "--epochs", "1"]
+    assert run(train_keypoints.main, call) == 0
+    assert "no epoch has a value of ne_bbox: the weights kept are the last epoch's" in capsys.readouterr().out
+    (epoch,) = json.loads((tmp_path / "run" / "history.json").read_text(), parse_constant=pytest.fail)
+    assert (epoch["val_ne_bbox"], epoch["val_epe"]) == (None, None)
+    assert (tmp_path / "run" / "best.weights.h5").is_file()
+
+
 def test_interrupted_run_goes_on_with_the_same_optimizer(tiny_data, tmp_path, monkeypatch):
     """Cut off at the second epoch's end, before it is recorded, as a kill would; compare with a run left alone."""
     call = ["--data", str(tiny_data), "--preset", "tiny", "--epochs", "3", "--seed", "3"]
@@ -196,8 +210,6 @@ def model_with_averages(momentum):
 
 
 def test_averages_are_what_their_momentum_says_and_go_away_again():
-    import numpy as np
-
     model = model_with_averages(0.5)
     average, trained = 1.0, []
     for _ in range(3):
