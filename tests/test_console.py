@@ -35,6 +35,13 @@ def test_main_receives_the_arguments():
     assert received == [["--seed", "3"], None]
 
 
+def test_a_command_is_called_in_its_usage_as_it_was_called(capsys):
+    for prog, start in (("cspn-tf predict", "usage: cspn-tf predict "), (None, "usage: ")):
+        with pytest.raises(SystemExit):
+            console.run(lambda argv: Parser().parse_args(argv), ["--help"], prog)
+        assert capsys.readouterr().out.startswith(start)
+
+
 @pytest.mark.parametrize(
     "error, code, stderr",
     [
