@@ -270,8 +270,8 @@ def _normalised(matched, normalisers, counted):
     usable = np.isfinite(normalisers).all(axis=1)
     skipped = counted & ~usable[:, np.newaxis]
     counted = counted & usable[:, np.newaxis]
-    # Where nothing counts there may be anything, even NaN: keep it out of the arithmetic.
     difference = matched.predicted.keypoints_xy.astype(float) - matched.labels.keypoints_xy
+    # Where nothing counts there may be anything, even NaN: keep it out of the arithmetic.
     difference = np.where(counted[..., np.newaxis], difference, 0.0)
     errors = np.linalg.norm(difference / np.where(usable[:, np.newaxis], normalisers, 1.0)[:, np.newaxis], axis=-1)
     return errors, counted, skipped

@@ -3,10 +3,12 @@
 import io
 
 import numpy as np
+from PIL import Image
 
 from cspn_tf.evaluation.calibration import measure_calibration
+from cspn_tf.evaluation.inputs import LabelledPhoto
 from cspn_tf.evaluation.matching import match_photos
-from cspn_tf.evaluation.pictures import draw_reliability, worst_photos
+from cspn_tf.evaluation.pictures import SHEET_TILE_SIZE, draw_reliability, draw_sheets, worst_photos
 from cspn_tf.garment_set import Garments
 from cspn_tf.result import Result
 
@@ -29,9 +31,21 @@ def test_the_worst_photos_come_first():
     assert worst_photos(matched, 10) == [3, 2, 0, 1, 5]
 
 
-def test_reliability_is_a_picture_also_of_nothing():
-    from PIL import Image
+def test_sheets_show_photos_with_their_labels_and_black_where_one_cannot_be_read():
+    content = io.BytesIO()
+    Image.new("RGB", (120, 120), (127, 127, 127)).save(content, "PNG")
+    (truth, result), (missed, nothing) = photo(9), photo(0, found=False)
+    photos = [LabelledPhoto("a.png", content.getvalue(), truth), LabelledPhoto("b.png", b"no photo", missed)]
+    sheets = draw_sheets(photos, match_photos([truth, missed], [result, nothing]), 2, seed=0)
+    assert list(sheets) == ["worst.jpg", "random.jpg"]
+    first, second = (gap + SHEET_TILE_SIZE // 4 for gap in (16, 2 * 16 + SHEET_TILE_SIZE))
+    # The one that was missed is the worst.
+    assert [sheets["worst.jpg"].getpixel((x, first)) for x in (first, second)] == [(0, 0, 0), (127, 127, 127)]
+    assert [sheets["random.jpg"].getpixel((x, first)) for x in (first, second)] == [(127, 127, 127), (0, 0, 0)]
+    assert draw_sheets(photos, match_photos([truth, missed], [result, nothing]), 0, seed=0) == {}
 
+
+def test_reliability_is_a_picture_also_of_nothing():
     measured = {"scores": measure_calibration([0.1, 0.9], [False, True]), "nothing": measure_calibration([], [])}
     content = io.BytesIO()
     draw_reliability(measured, content)
