@@ -25,7 +25,7 @@ def train(run) -> None:
         run.data_dir, "val", run.config, _VALIDATION_BATCH, training=False, seed=run.seed
     )
     model, make_dataset = prepare(run, steps)
-    validator = KeypointValidator(prediction_network(model, config), validation, config)
+    validator = KeypointValidator(prediction_network(model, config), validation, run.config)
     fitting.fit(run, model, make_dataset, steps, validator.measure, "ne_bbox", validator.overlays)
 
 
@@ -92,24 +92,30 @@ def to_fit(batch, names):
 class KeypointValidator:
     """Measures a network on a dataset of `pipeline.keypoint_dataset`, with labelled boxes, in photo pixels.
 
+    `predict` gives for a batch the keypoints in the crops, their scores, and the keypoints on the photos as an export
+    would serve them for the same boxes.
+
     Args:
         network: what `prediction_network` gives.
         dataset: the validation data.
-        config: the network's `KeypointConfig`.
+        config: a `Config`.
     """
 
     def __init__(self, network, dataset, config):
         import tensorflow as tf
 
+        from cspn_tf.inference.photo_outputs import keypoints_on_canvases, keypoints_on_photos
         from cspn_tf.models.keypoint_networks import decode_prediction
 
-        self._dataset, self._config = dataset, config
+        def predict(batch):
+            keypoints_xy_crop, scores = decode_prediction(network(batch["crops"], training=False), config.keypoints)
+            on_canvas = keypoints_on_canvases(keypoints_xy_crop, batch["windows"], config)
+            of_photo = (batch[name] for name in ("transforms", "image_sizes", "garment_types"))
+            return keypoints_xy_crop, scores, keypoints_on_photos(on_canvas, scores, *of_photo)[0]
+
+        self._dataset = dataset
         # Weights stay variables, so the one traced function follows the training.
-        self._predict = tf.function(
-            lambda crops: decode_prediction(network(crops, training=False), config),
-            reduce_retracing=True,
-            autograph=False,
-        )
+        self.predict = tf.function(predict, reduce_retracing=True, autograph=False)
         self._shown, self._has_said = [], False
 
     def measure(self) -> dict:
@@ -117,22 +123,20 @@ class KeypointValidator:
 
         Where not one keypoint is labelled as visible, `ne_bbox` is of the occluded ones, so that there is a best epoch.
         """
-        from cspn_tf import geometry
         from cspn_tf.evaluation.keypoint_metrics import KEYPOINT_METRICS
         from cspn_tf.evaluation.matching import match_given_boxes
 
         truths, predicted = [], []
         self._shown = []
         for batch in self._dataset:
-            keypoints_xy_crop, scores = self._predict(batch["crops"])
-            on_canvas = geometry.crop_to_canvas(keypoints_xy_crop, batch["windows"], self._config.crop_size)
+            keypoints_xy_crop, scores, keypoints_xy_photo = self.predict(batch)
             truths.append(Garments.from_example(batch))
-            predicted.append(geometry.canvas_to_photo(on_canvas, batch["transforms"]).numpy())
+            predicted.append(keypoints_xy_photo.numpy())
             missing = _NUM_OVERLAYS - len(self._shown)
             rows = (batch["crops"], batch["garment_types"], keypoints_xy_crop, scores)
             self._shown += list(zip(*(row[:missing].numpy() for row in rows), strict=True))
         if not any(truth.visible.any() for truth in truths):
-            self._say_once("not one validation keypoint is labelled as visible: ne_bbox is of the occluded ones")
+            self._say_once("not one keypoint is labelled as visible: ne_bbox is of the occluded ones")
             truths = [
                 truth.replace(visibility=np.where(truth.labelled, Visibility.VISIBLE, truth.visibility))
                 for truth in truths

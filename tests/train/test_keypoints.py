@@ -16,23 +16,42 @@ def test_run_holds_a_network_that_loads(tiny_keypoints):
     assert all(value.shape == (2, 24, 24, 8) for value in outputs.values())
 
 
-def test_validation_of_heatmaps_that_are_right_finds_no_error(tiny_data):
-    config = configs.preset("tiny")
-    dataset = pipeline.keypoint_dataset(tiny_data, "val", config, 4, training=False, seed=1)
+def validate_right_heatmaps(dataset, config):
+    """Return what a validator measures whose network answers with the labels, and the validator."""
     keypoints = config.keypoints
     answers = iter(
         heatmaps.encode(
             batch["targets"][..., :2], keypoints.crop_size, keypoints.heatmap_stride, keypoints.heatmap_sigma
         )
-        for batch in dataset
+        for batch in dataset.repeat()
     )
-    validator = keypoints_module.KeypointValidator(None, dataset, keypoints)
-    validator._predict = lambda crops: heatmaps.decode(next(answers), keypoints.heatmap_stride)
-    measured = validator.measure()
+    validator = keypoints_module.KeypointValidator(lambda crops, training: {"stage_4": next(answers)}, dataset, config)
+    # Untraced, so that every batch has an answer of its own.
+    validator.predict = validator.predict.python_function
+    return validator.measure(), validator
+
+
+def test_validation_of_heatmaps_that_are_right_finds_no_error(tiny_data, capsys):
+    config = configs.preset("tiny")
+    dataset = pipeline.keypoint_dataset(tiny_data, "val", config, 4, training=False, seed=1)
+    measured, validator = validate_right_heatmaps(dataset, config)
     assert measured["pck_02"] == 1.0
     # Sub-pixel decoding is exact but at the crop's border.
     assert measured["ne_bbox"] < 0.002 and measured["epe"] < 0.2
     assert validator.overlays().shape == (8, 192, 192, 3)
+    assert "visible" not in capsys.readouterr().out
+
+
+def test_without_visible_keypoints_there_is_an_error_to_choose_the_best_epoch_by(tiny_data, capsys):
+    config = configs.preset("tiny")
+    dataset = pipeline.keypoint_dataset(tiny_data, "val", config, 4, training=False, seed=1)
+    # As tools write it that know only 0 and 1.
+    dataset = dataset.map(lambda batch: {**batch, "visibility": tf.minimum(batch["visibility"], 1)})
+    measured, validator = validate_right_heatmaps(dataset, config)
+    assert 0 < measured["ne_bbox"] < 0.002
+    assert validator.measure() == measured
+    line = "  validation: not one keypoint is labelled as visible: ne_bbox is of the occluded ones\n"
+    assert capsys.readouterr().out == line
 
 
 def test_validation_of_heatmaps_that_are_flat_finds_the_corner(tiny_data):
@@ -43,7 +62,7 @@ def test_validation_of_heatmaps_that_are_flat_finds_the_corner(tiny_data):
         maps = tf.zeros([tf.shape(crops)[0], 24, 24, 8])
         return {"stage_4": tf.ensure_shape(maps, [None, 24, 24, 8])}
 
-    measured = keypoints_module.KeypointValidator(network, dataset, config.keypoints).measure()
+    measured = keypoints_module.KeypointValidator(network, dataset, config).measure()
     assert measured["pck_02"] < 0.2 and measured["ne_bbox"] > 0.3
 
 
