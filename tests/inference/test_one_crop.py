@@ -1,4 +1,6 @@
-"""What the keypoint network is trained on is what the exported model cuts for the same box."""
+"""What the keypoint network is trained and validated on is what the exported model does for the same box."""
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -8,8 +10,15 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from cspn_tf import config as configs
 from cspn_tf import geometry
 from cspn_tf.data import pipeline as data_pipeline
+from cspn_tf.data.samples import Sample
+from cspn_tf.data.shards import write_dataset
 from cspn_tf.export import saved_model
+from cspn_tf.garment_set import Garments
+from cspn_tf.inference.model import load
 from cspn_tf.inference.pipeline import GarmentPipeline
+from cspn_tf.models import checkpoints
+from cspn_tf.models.keypoint_networks import build_keypoint_network, prediction_network
+from cspn_tf.train.keypoints import KeypointValidator
 from tests import photos
 
 CONFIG = configs.override(configs.preset("tiny"), ["detector.max_garments=12", "keypoints.weights=none"])
@@ -54,13 +63,15 @@ def boxes_xyxy_canvas():
 @pytest.fixture(scope="module")
 def exported(boxes_xyxy_canvas, tmp_path_factory):
     """The version's directory of a SavedModel that finds garments in these boxes."""
-    from cspn_tf.models.keypoint_networks import build_keypoint_network
+    network = build_keypoint_network(CONFIG.keypoints)
+    return export(CONFIG, boxes_xyxy_canvas, network, tmp_path_factory.mktemp("models") / "cspn")
 
-    size = CONFIG.detector.input_size
+
+def export(config, boxes_xyxy_canvas, network, model_dir):
     corners = geometry.boxes_to_corners(tf.constant(boxes_xyxy_canvas))
-    boxes = geometry.corners_to_boxes(geometry.canvas_to_crop(corners, geometry.whole_window(CANVAS), size))
-    pipeline = GarmentPipeline(CONFIG, Detector(boxes), build_keypoint_network(CONFIG.keypoints))
-    return saved_model.export(pipeline, tmp_path_factory.mktemp("models") / "cspn")
+    whole = geometry.whole_window(CANVAS)
+    boxes = geometry.corners_to_boxes(geometry.canvas_to_crop(corners, whole, config.detector.input_size))
+    return saved_model.export(GarmentPipeline(config, Detector(boxes), network), model_dir)
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +113,30 @@ def test_training_sees_the_crops_of_the_exported_model_at_every_scale(name, expo
     assert served.numpy().std(axis=(1, 2, 3)).min() > 1
     # Boxes that went to the photo and back differ by rounding, and a grey level by its slope: measured 0.004 of 255.
     np.testing.assert_allclose(trained["crops"], served, atol=0.02, rtol=0)
+
+
+def test_validation_in_training_finds_the_keypoints_of_the_exported_model(tiny_keypoints, tmp_path):
+    """The garments that an exported model finds become labels: validation must be right to 0.01 pixels."""
+    # Inside all photos, since boxes that reach over a photo's edge are clipped to it after their crop was cut.
+    boxes = [[60, 70, 190, 180], [80, 60, 150, 195], [100, 100, 140, 150], [58, 110, 120, 190]]
+    boxes = np.float32(boxes * (CONFIG.detector.max_garments // len(boxes)))
+    config, network = checkpoints.load_keypoints(tiny_keypoints)
+    version_dir = export(dataclasses.replace(CONFIG, keypoints=config.keypoints), boxes, network, tmp_path / "cspn")
+    samples = []
+    for index, result in enumerate(load(version_dir)(list(FILES.values()))):
+        found = result.garments
+        labels = Garments(found.types, found.boxes_xyxy, found.keypoints_xy, 2 * found.of_type.astype(int))
+        path = tmp_path / f"{index}.photo"
+        path.write_bytes(list(FILES.values())[index])
+        samples.append(Sample(path.name, "val", labels, "labels:1", str(path)))
+    (tmp_path / "data").mkdir()
+    _, rejected = write_dataset(tmp_path / "data", samples, about={"source": "test"})
+    assert not rejected
+
+    dataset = data_pipeline.keypoint_dataset(tmp_path / "data", "val", config, 3, training=False, seed=1)
+    validator = KeypointValidator(prediction_network(network, config.keypoints), dataset, config)
+    validated = np.concatenate([validator.predict(batch)[2] for batch in dataset])
+    exported = np.concatenate([sample.garments.keypoints_xy for sample in samples])
+    assert np.ptp(exported, axis=(0, 1)).min() > 50
+    np.testing.assert_allclose(validated, exported, atol=0.01, rtol=0)
+    assert validator.measure()["epe"] < 0.01
