@@ -4,7 +4,8 @@ A window is float32 `(4,)`: centre_x, centre_y, width, height, in shares of the 
 1, 1) is all of the map. What the window shows, resampled to a square, is a view. A window may reach beyond its map,
 where there is nothing: zeros.
 
-The sampling is two products with tent-shaped weight matrices: it converts to TensorFlow Lite, and is what a spatial transformer with scales and shifts does.
+The sampling is two products with tent-shaped weight matrices: it converts to TensorFlow Lite, and is what a spatial
+transformer with scales and shifts does.
 
 Letters in shapes: B maps, H, W size of a map, S side of a view, C channels.
 

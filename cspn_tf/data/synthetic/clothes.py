@@ -27,8 +27,8 @@ _SIDE = np.pi / 2
 
 
 @dataclasses.dataclass
-class Garment:
-    """A garment on a figure.
+class Clothing:
+    """A piece of clothing on a figure.
 
     Attributes:
         garment_type: `GarmentType`.
@@ -196,7 +196,7 @@ def draw_full_cut(rng, build, kind) -> Cut:
 # Sewing --------------------------------------------------------------------------------------------------------------
 
 
-def make_top(rng, figure, fabric, owner, *, kind=None, tucked=False, may_open=True, sleeveless=False) -> Garment:
+def make_top(rng, figure, fabric, owner, *, kind=None, tucked=False, may_open=True, sleeveless=False) -> Clothing:
     """Cut and sew an upper-body garment.
 
     Args:
@@ -220,7 +220,7 @@ def make_top(rng, figure, fabric, owner, *, kind=None, tucked=False, may_open=Tr
     return garment
 
 
-def make_full(rng, figure, fabric, owner, *, kind=None) -> Garment:
+def make_full(rng, figure, fabric, owner, *, kind=None) -> Clothing:
     """Cut and sew a full-body garment; arguments as of `make_top`, `kind` one of `FULL_SHARES`."""
     kind = kind or _pick(rng, FULL_SHARES)
     cut = draw_full_cut(rng, figure.build, kind)
@@ -243,7 +243,7 @@ def make_full(rng, figure, fabric, owner, *, kind=None) -> Garment:
     return garment
 
 
-def make_bottom(rng, figure, fabric, owner, *, kind=None) -> Garment:
+def make_bottom(rng, figure, fabric, owner, *, kind=None) -> Clothing:
     """Cut and sew a lower-body garment; arguments as of `make_top`, `kind` one of `BOTTOM_SHARES`."""
     kind = kind or _pick(rng, BOTTOM_SHARES)
     top = float(rng.uniform(99.0, 108.0))
@@ -258,7 +258,7 @@ def make_bottom(rng, figure, fabric, owner, *, kind=None) -> Garment:
         coverage.trunk.append(lambda azimuth, heights: heights < top - 1.5)
         hide_legs(coverage)
 
-    return Garment(GarmentType.LOWER_BODY, kind, [mesh, *legs], keypoints, hides)
+    return Clothing(GarmentType.LOWER_BODY, kind, [mesh, *legs], keypoints, hides)
 
 
 def _column(columns, side, extra=0):
@@ -414,7 +414,7 @@ def _bodice(rng, figure, fabric, owner, cut, kind, garment_type):
             meshes.append(sleeve)
             keypoints[slot] = (sleeve, -1, _column(16, side))
     hides = _hide_trunk(figure, cut, azimuth, top, upper, lower)
-    return Garment(garment_type, kind, meshes, keypoints, hides, cut.gap is not None)
+    return Clothing(garment_type, kind, meshes, keypoints, hides, cut.gap is not None)
 
 
 def _open_front(cut, angle, heights, columns):
@@ -604,7 +604,7 @@ def _skirt(rng, figure, fabric, owner, top):
         for side in SIDES:
             coverage.legs[side] = (-20.0, (HIP_HEIGHT - hem) * figure.spread_legs - 3.0)
 
-    return Garment(GarmentType.LOWER_BODY, "skirt", [mesh], keypoints, hides)
+    return Clothing(GarmentType.LOWER_BODY, "skirt", [mesh], keypoints, hides)
 
 
 def coverage_of(garments) -> Coverage:

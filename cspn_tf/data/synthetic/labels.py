@@ -32,7 +32,7 @@ def label_keypoints(garment, soup, buffer, camera, flat=1.0):
     away, is not. Sheer cloth hides nothing.
 
     Args:
-        garment: `Garment`, whose meshes are in the soup.
+        garment: `Clothing`, whose meshes are in the soup.
         soup: `Soup`.
         buffer: `ZBuffer` of what is opaque.
         camera: `Camera`.

@@ -63,7 +63,7 @@ class Plan:
         camera: `Camera`.
         meshes: list of `Mesh`: people, clothes and what belongs there.
         props: list of `Mesh` that may hide keypoints and can be left out.
-        garments: tuple of `Garment`; the one at place k has owner k + 1.
+        garments: tuple of `Clothing`; the one at place k has owner k + 1.
         flat: share of its depth that is left of what is shown.
         floor_depth: distance before the camera of what the garments lie on or hang before; None for people.
         joints_xy: `(14, 2)` body joints in photo pixels, or None where nobody is in the photo.

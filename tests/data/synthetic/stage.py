@@ -32,7 +32,7 @@ class Stage:
     """A figure with one labelled garment before a camera."""
 
     figure: Figure
-    garment: clothes.Garment
+    garment: clothes.Clothing
     camera: object
     meshes: list
 
