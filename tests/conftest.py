@@ -1,5 +1,8 @@
 """What many tests need: small data, small trained networks, and their exports, made once a run."""
 
+import os
+
+import filelock
 import pytest
 
 from cspn_tf.quiet import quiet_tensorflow
@@ -9,47 +12,59 @@ quiet_tensorflow()
 
 
 @pytest.fixture(scope="session")
-def tiny_fld(tmp_path_factory):
+def made_once(tmp_path_factory):
+    """A function of a name and of what makes a folder: its path, the same for all processes that run tests."""
+    base = tmp_path_factory.getbasetemp()
+    # The processes of one run have folders beside each other.
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name, make):
+        path = folder / "made-once" / name
+        path.parent.mkdir(exist_ok=True)
+        with filelock.FileLock(f"{path}.lock"):
+            if not (done := path.with_name(f"{name}.done")).exists():
+                make(path)
+                done.touch()
+        return path
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def tiny_fld(made_once):
     """A synthetic dataset in the FLD layout: 48 / 8 / 8 photos of at most 256 pixels."""
     from cspn_tf.data.synthetic import write_fld_dataset
 
-    root = tmp_path_factory.mktemp("fld") / "root"
-    write_fld_dataset(root, num_train=48, num_val=8, num_test=8, seed=7, size=256, workers=1)
-    return root
+    counts = {"num_train": 48, "num_val": 8, "num_test": 8}
+    return made_once("fld", lambda root: write_fld_dataset(root, **counts, seed=7, size=256, workers=1))
 
 
 @pytest.fixture(scope="session")
-def tiny_data(tiny_fld, tmp_path_factory):
+def tiny_data(tiny_fld, made_once):
     """The same as TFRecords."""
     from cspn_tf.cli import prepare
 
-    out = tmp_path_factory.mktemp("data") / "out"
-    prepare.main(["--source", "fld", "--root", str(tiny_fld), "--out", str(out)])
-    return out
+    return made_once("data", lambda out: prepare.main(["--source", "fld", "--root", str(tiny_fld), "--out", str(out)]))
 
 
 @pytest.fixture(scope="session")
-def tiny_detector(tiny_data, tmp_path_factory):
+def tiny_detector(tiny_data, made_once):
     """A detector of the `tiny` preset after two epochs, which is enough to return something."""
     from cspn_tf.cli import train_detector
 
-    out = tmp_path_factory.mktemp("detector") / "run"
+    call = ["--data", str(tiny_data), "--preset", "tiny", "--epochs", "2"]
     # A threshold of zero, so that there are garments to look at however little was learnt.
-    train_detector.main(
-        ["--data", str(tiny_data), "--out", str(out), "--preset", "tiny", "--epochs", "2"]
-        + ["--set", "detector.score_threshold=0.0"]
-    )
-    return out
+    call += ["--set", "detector.score_threshold=0.0"]
+    return made_once("detector", lambda out: train_detector.main([*call, "--out", str(out)]))
 
 
 @pytest.fixture(scope="session")
-def tiny_keypoints(tiny_data, tmp_path_factory):
+def tiny_keypoints(tiny_data, made_once):
     """A keypoint network of the `tiny` preset after two epochs."""
     from cspn_tf.cli import train_keypoints
 
-    out = tmp_path_factory.mktemp("keypoints") / "run"
-    train_keypoints.main(["--data", str(tiny_data), "--out", str(out), "--preset", "tiny", "--epochs", "2"])
-    return out
+    call = ["--data", str(tiny_data), "--preset", "tiny", "--epochs", "2"]
+    return made_once("keypoints", lambda out: train_keypoints.main([*call, "--out", str(out)]))
 
 
 @pytest.fixture(scope="session")
@@ -61,13 +76,11 @@ def tiny_pipeline(tiny_detector, tiny_keypoints):
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tiny_pipeline, tmp_path_factory):
+def tiny_model(tiny_pipeline, made_once):
     """The fused pipeline as a served model's directory with one version."""
     from cspn_tf.export import saved_model
 
-    model_dir = tmp_path_factory.mktemp("models") / "cspn"
-    saved_model.export(tiny_pipeline, model_dir)
-    return model_dir
+    return made_once("models", lambda folder: saved_model.export(tiny_pipeline, folder / "cspn")) / "cspn"
 
 
 @pytest.fixture(scope="session")
