@@ -13,6 +13,8 @@ from cspn_tf.serve.local_server import running_server
 from cspn_tf.serve.warmup import warmup_file
 from cspn_tf.train import fitting
 
+pytestmark = pytest.mark.slow
+
 NAME = "run [v1] *?{a,b}\\ é 'q' %20#"
 
 

@@ -7,8 +7,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
 from cspn_tf.console import UserError
-from cspn_tf.serve.warmup import warmup_file, write_warmup_requests
 from cspn_tf.serve.servable import RequestError, Servable
+from cspn_tf.serve.warmup import warmup_file, write_warmup_requests
 from tests.fake_model import encode, expected_outputs, export_fake_model, make_pixels
 
 
@@ -135,7 +135,7 @@ def test_a_failure_of_the_graph_carries_its_status_in_one_line(servable):
 
 
 def test_warm_up_requests_are_replayed_and_a_failing_one_fails_the_load(model_dir, tmp_path):
-    version_dir = shutil.copytree(model_dir / "1", tmp_path / "1")
+    version_dir = shutil.copytree(model_dir / "1", tmp_path / "a pattern [v1]\\" / "1")
     write_warmup_requests(version_dir, encode(make_pixels(41, 52)), "cspn", (1, 2))
     Servable(1, version_dir)
     write_warmup_requests(version_dir, b"\xff\xd8 no photo", "cspn", (1, 2))

@@ -152,7 +152,11 @@ def test_without_a_value_to_choose_by_the_last_epoch_is_kept_and_it_is_said(tiny
 
 
 def test_interrupted_run_goes_on_with_the_same_optimizer(tiny_data, tmp_path, monkeypatch):
-    """Cut off at the second epoch's end, before it is recorded, as a kill would; compare with a run left alone."""
+    """Cut off at the second epoch's end, before it is recorded, as a kill would; compare with a run left alone.
+
+    The folder's name is a pattern to TensorFlow.
+    """
+    tmp_path = tmp_path / "run [v1]\\"
     call = ["--data", str(tiny_data), "--preset", "tiny", "--epochs", "3", "--seed", "3"]
     train_keypoints.main([*call, "--out", str(tmp_path / "whole")])
 
