@@ -16,12 +16,13 @@ import numpy as np
 
 from cspn_tf.console import Parser, UserError, positive_int, run
 from cspn_tf.contract import BYTES_INPUT, BYTES_SIGNATURE, DEFAULT_MODEL_NAME
+from cspn_tf.files import plain_path
+from cspn_tf.inference.versions import latest_version
 from cspn_tf.machine import describe_machine, set_threads
 from cspn_tf.models.checkpoints import write_json
 from cspn_tf.quiet import quiet_native_output
 from cspn_tf.serve.client import Client
 from cspn_tf.serve.local_server import running_server
-from cspn_tf.serve.model_versions import latest_version
 
 BATCH_SIZE = 8
 NUM_WARMUP = 3
@@ -163,7 +164,8 @@ def _over(photos, batch_size, function):
 def _in_process_runners(version_dir, photos, batch_size):
     import tensorflow as tf
 
-    saved_model = tf.saved_model.load(str(version_dir))
+    with plain_path(version_dir) as folder:
+        saved_model = tf.saved_model.load(folder)
 
     def predict(batch):
         outputs = saved_model.signatures[BYTES_SIGNATURE](**{BYTES_INPUT: tf.constant(batch, tf.string)})
