@@ -59,7 +59,7 @@ def pillow_as_displayed(image):
 def _grey_scale(image) -> int:
     """Return what the greys of a PNG will be multiplied by; only before it is read Pillow knows."""
     is_unread_png = image.format == "PNG" and image.tile
-    return _GREY_SCALES.get(image.tile[0].args, 1) if is_unread_png else 1
+    return _GREY_SCALES.get(image.tile[0][3], 1) if is_unread_png else 1  # Pillow 10's tiles are plain tuples
 
 
 def _grey_of_16_bits(image):
