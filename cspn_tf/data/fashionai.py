@@ -80,8 +80,8 @@ def read_fashionai(root) -> ReadResult:
         except FieldFault as fault:
             rejected.append(Rejected(photo, row.where, str(fault)))
         else:
-            path = fields.first_file((root, row.table.path.parent), photo)
-            samples.append(Sample(photo, None, garments, row.where, path))
+            path, *others = fields.photo_paths((root, row.table.path.parent), photo)
+            samples.append(Sample(photo, None, garments, row.where, path, other_paths=tuple(others)))
     num_unlabelled = sum(len(table.rows) for table in tables if not table.is_labelled)
     counts = {DERIVED_BOX: len(samples), PHOTO_WITHOUT_LABELS: num_unlabelled}
     notes = {words: count for words, count in counts.items() if count}

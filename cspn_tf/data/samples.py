@@ -26,6 +26,7 @@ class Sample:
         group: photos that must stay together when splits are made have the same; None for a photo by itself.
         labelled_size: height and width in pixels of the photo that was labelled, as the annotation says; None where
             it does not.
+        other_paths: where else its file was looked for.
     """
 
     photo: str
@@ -35,6 +36,7 @@ class Sample:
     path: str
     group: str | None = None
     labelled_size: tuple[int, int] | None = None
+    other_paths: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

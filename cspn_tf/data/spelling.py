@@ -27,18 +27,23 @@ def with_other_spellings(rejected) -> list:
 
 
 def _with_other_spelling(fault, names_in):
-    if fault.kind != "missing photo" or fault.sample is None or len(fault.sample.path) > _MAX_PATH:
-        return fault
-    found = _other_spelling(fault.sample.path, names_in)
-    return dataclasses.replace(fault, reason=f"{fault.reason}, but {found!a} is there") if found else fault
+    if fault.kind == "missing photo" and fault.sample:
+        for path in (fault.sample.path, *fault.sample.other_paths):
+            if found := _other_spelling(path, names_in):
+                return dataclasses.replace(fault, reason=f"{fault.reason}, but {found!a} is there")
+    return fault
 
 
 def _other_spelling(path, names_in):
     """Return the path of a file whose path is another spelling of this one, below the last folder that is there."""
+    if len(path) > _MAX_PATH:
+        return None
     folder, missing = path, []
     while folder and not os.path.isdir(folder):
-        folder, name = os.path.split(folder)
-        missing.insert(0, name)
+        head, name = os.path.split(folder)
+        if head == folder:  # a drive that is not there
+            return None
+        folder, missing = head, [name, *missing]
     wanted = [part for name in missing for part in _same_for_all_spellings(name).split("/") if part]
     return _find(folder or ".", wanted, names_in)
 

@@ -1,3 +1,5 @@
+import dataclasses
+import ntpath
 import os
 
 import pytest
@@ -60,6 +62,22 @@ def test_a_folder_is_listed_once(tmp_path, monkeypatch):
     faults = with_other_spellings(_missing(str(tmp_path), "img/a.jpg", "img/b.jpg", "img/x.jpg", "img/c.jpg"))
     assert ["is there" in fault.reason for fault in faults] == [True, True, False, True]
     assert listed == [str(tmp_path / "img")]
+
+
+def test_all_folders_are_looked_at(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/cafe\u0301.JPG").touch()
+    (missing,) = _missing(str(tmp_path), "caf\u00e9.jpg")
+    places = (str(tmp_path / "img/caf\u00e9.jpg"), str(tmp_path / "images/caf\u00e9.jpg"))
+    sample = dataclasses.replace(missing.sample, other_paths=places)
+    (fault,) = with_other_spellings([dataclasses.replace(missing, sample=sample)])
+    assert fault.reason == f"photo is missing, but {str(tmp_path / 'images/cafe')!a}"[:-1] + "\\u0301.JPG' is there"
+
+
+def test_a_drive_that_is_not_there_has_no_file(monkeypatch):
+    monkeypatch.setattr(os, "path", ntpath)
+    monkeypatch.setattr(ntpath, "isdir", lambda path: False)
+    assert _reason("Z:\\data", "a.jpg") == "photo is missing"
 
 
 def test_a_relative_path_is_looked_for_where_it_starts(tmp_path, monkeypatch):
