@@ -16,13 +16,13 @@ the file's only one with keypoints of ours, it is full-body, the type that has t
 
 A fault of a file or of the categories it uses ends the reading; a fault of an image or an annotation costs that photo
 alone, and all of it: a detector must not learn that a garment with a faulty label is background. No fault is what
-cannot mislead, since tools differ in it: ids are whole numbers or texts, and 7, 7.0 and "7" the same one; `iscrowd` may
-be a boolean; categories that no annotation uses may be anything; `num_keypoints` is not relied on; what may be missing
-may be null.
+cannot mislead, since tools differ in it: ids are whole numbers or texts, and 7, 7.0 and "7" the same one; coordinates
+may be texts, as "12.5"; `iscrowd` may be a boolean; categories that no annotation uses may be anything; `num_keypoints`
+is not relied on; what may be missing may be null, and so may v of a keypoint without coordinates.
 
 Two extra keys, which other readers pass over, carry what COCO has no place for: `variation` of an annotation and
-`split_group` of an image, see `cspn_tf.data.samples`. Lost are cut-off keypoints, which COCO does not tell from those
-nobody labelled.
+`split_group` of an image, see `cspn_tf.data.samples`; what other tools have under these names counts as nothing. Lost
+are cut-off keypoints, which COCO does not tell from those nobody labelled.
 
 Sources: https://cocodataset.org/#format-data, and for MMPose's files
 https://mmpose.readthedocs.io/en/latest/dataset_zoo/2d_fashion_landmark.html
@@ -152,9 +152,9 @@ def _to_samples(photos, root, notes):
     labelled = [photo for photo in photos if photo.annotations or photo.fault]
     notes[PHOTO_WITHOUT_GARMENT] += len(photos) - len(labelled)
     folders = {split: _photo_folders(root, split) for split in {photo.split for photo in labelled}}
-    paths = [fields.first_file(folders[photo.split], photo.name) for photo in labelled]
+    paths = [fields.photo_paths(folders[photo.split], photo.name) for photo in labelled]
     first_of_path = {}
-    for photo, path in zip(labelled, paths, strict=True):
+    for photo, (path, *_) in zip(labelled, paths, strict=True):
         # What one labels would be background to the other.
         first = first_of_path.setdefault(path, photo)
         if first is not photo:
@@ -162,13 +162,12 @@ def _to_samples(photos, root, notes):
             photo.add_fault(photo.where, f"the same photo is labelled apart from it in {first.where}")
 
     samples = []
-    for photo, path in zip(labelled, paths, strict=True):
+    for photo, (path, *others) in zip(labelled, paths, strict=True):
         if not photo.fault:
             garments = photo.distinct_garments()
             notes[REPEATED_ANNOTATION] += len(photo.annotations) - len(garments)
-            samples.append(
-                Sample(photo.name, photo.split, garments, photo.where, path, photo.group, photo.labelled_size)
-            )
+            said = photo.where, path, photo.group, photo.labelled_size
+            samples.append(Sample(photo.name, photo.split, garments, *said, tuple(others)))
     return samples, [photo.fault for photo in labelled if photo.fault]
 
 

@@ -18,8 +18,11 @@ from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, KEYPOINT_SLOTS,
 UNUSED_CATEGORY = "category that is none of ours and that no annotation uses, left out"
 OTHER_NUM_KEYPOINTS = "annotation whose num_keypoints is not the number of its labelled keypoints, used as it is"
 NO_KEYPOINTS = "annotation without keypoints, used for its box"
+FOREIGN_VARIATION = "annotation whose variation is none of ours, taken for unknown"
+FOREIGN_GROUP = "image whose split_group is no text, taken for none"
 
 _VISIBILITY_CODES = (2, 1, 0)  # visible, occluded, not labelled
+_NOTHING = (0, None, "")  # what tools write, or NaN, for each number of a keypoint that is not there
 _VARIATIONS = tuple(map(int, Variation))
 # What the three numbers of each keypoint are called.
 _NUMBERS = [(f"x of {name}", f"y of {name}", f"visibility of {name}") for name in KEYPOINT_NAMES]
@@ -148,7 +151,7 @@ class CocoFile:
             new = CocoPhoto(name or "", split, where)
             photo = photos.setdefault(key, new)
             try:
-                group, size = _read_image(image)
+                group, size = _read_image(image, self.notes)
                 if num_of_id[image_id] > 1:
                     raise FieldFault(f"image id {fields.shown(image_id)} is there more than once")
                 if num_of_name[name] > 1:
@@ -196,16 +199,19 @@ def _name(image):
         return None
 
 
-def _read_image(image):
-    """Check an image, and return its group and its labelled size, each None where it does not say."""
+def _read_image(image, notes):
+    """Check an image, and return its group and its labelled size, each None where it does not say.
+
+    The notes, a counter, are told what is odd and of no consequence.
+    """
     what = "the image"
     fields.json_object(image, what)
     fields.identifier(fields.member(image, "id", what), "id")
     fields.photo_name(fields.member(image, "file_name", what), "file_name")
     group = image.get("split_group")
-    if group is not None and not isinstance(group, str):
-        raise FieldFault(f"split_group is {fields.shown(group)}, required text")
-    return group, _size(image)
+    is_text = isinstance(group, str)
+    notes[FOREIGN_GROUP] += not (is_text or group is None)
+    return group if is_text else None, _size(image)
 
 
 def _size(image):
@@ -344,11 +350,16 @@ def _read_annotation(annotation, categories, notes) -> dict:
     fields.box(x, y, x + width, y + height)
     keypoints, num_labelled = _read_keypoints(annotation.get("keypoints"), category)
     variation = annotation.get("variation")
+    try:
+        variation = Variation.UNKNOWN if variation is None else fields.code(variation, "variation", _VARIATIONS)
+    except FieldFault:
+        variation = Variation.UNKNOWN
+        notes[FOREIGN_VARIATION] += 1
     read = {
         "category_id": category.garment_type,
         "bbox": (x, y, width, height),
         "keypoints": keypoints,
-        "variation": Variation.UNKNOWN if variation is None else fields.code(variation, "variation", _VARIATIONS),
+        "variation": variation,
     }
     notes[NO_KEYPOINTS] += not annotation.get("keypoints")
     notes[OTHER_NUM_KEYPOINTS] += _reference(annotation, "num_keypoints") not in (None, num_labelled)
@@ -376,6 +387,8 @@ def _read_keypoints(values, category):
     num_labelled, slots_of_type = 0, KEYPOINT_SLOTS[category.garment_type]
     for index, slot in enumerate(category.slots):
         x, y, v = values[3 * index : 3 * index + 3]
+        if all(value in _NOTHING or value != value for value in (x, y, v)):
+            continue
         what_x, what_y, what_v = _NUMBERS[slot]
         v = fields.code(v, what_v, _VISIBILITY_CODES)
         if not v:

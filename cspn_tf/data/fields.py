@@ -14,6 +14,7 @@ NUMBERS = (int, float)  # the types of a JSON number; true and false are of anot
 LARGEST_COORDINATE = 1e6  # pixels; beyond this a number is a slip, whatever the photo
 
 _WHOLE_NUMBER = re.compile(r"([0-9]{1,4000})(\.0+)?")  # as text; Python reads no whole number that is much longer
+_DECIMAL = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?")
 _MAX_WHOLE_FLOAT = 2.0**53  # beyond this, neighbouring whole numbers are one float
 
 
@@ -112,11 +113,13 @@ def member(json_dict, key, what):
 
 
 def number(value, what) -> float:
-    """Return a coordinate or a length in pixels.
+    """Return a coordinate or a length in pixels, 12.5 or "12.5".
 
     Raises:
         FieldFault: it is no number, not finite or too large.
     """
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        value = float(value)
     if type(value) not in NUMBERS:
         raise FieldFault(f"{what} is {shown(value)}, required a number")
     if not abs(value) <= LARGEST_COORDINATE:  # so that NaN fails too
@@ -211,10 +214,10 @@ def has_control_characters(text) -> bool:
     return not text.isprintable() and any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
-def first_file(folders, photo) -> str:
-    """Return the path of a photo in the first of some folders that has it; in the first of all, where none has."""
+def photo_paths(folders, photo) -> list[str]:
+    """Return the path of a photo in the first of some folders that has it, and nothing else; in all, where none has."""
     paths = [os.path.join(folder, photo) for folder in folders]
-    return next((path for path in paths if os.path.isfile(path)), paths[0])
+    return next(([path] for path in paths if os.path.isfile(path)), paths)
 
 
 def shown(value, limit=60) -> str:

@@ -24,6 +24,8 @@ LABELS_IN_A_PART = "labels in a part of the photos"
 
 # Sizes that differ by no more than this are the same, and a scale may be rounded by as much: pixels.
 _ROUNDING = 1
+# Labels contradict a size if they reach beyond it by more than this part of it.
+_CLEARLY_BEYOND = 0.02
 # Where fewer photos than this do not say their size, or this part of their width or height is reached, nothing is
 # said of it; the part is that of the photo that is beyond all but a hundredth of the others.
 _MIN_PHOTOS = 50
@@ -40,8 +42,9 @@ def size_fault(sample: Sample, size) -> tuple[str, str] | None:
 
     Returns:
         kind: `TURNED`, labelled as stored and displayed turned, or width and height exchanged; `SCALED`, resized
-            since; `RESHAPED`, stretched or cropped since; or `CONTRADICTED`, where the labels fit the photo and reach
-            beyond the size that they are said to be for, so that it is the size that is wrong.
+            since; `RESHAPED`, stretched or cropped since; or `CONTRADICTED`, where the labels fit the photo and
+            keypoints, or boxes where there are none, reach clearly beyond the size that they are said to be for, so
+            that it is the size that is wrong.
         detail: both sizes, and what is between them.
         None where the sizes are the same, or the annotation says none.
     """
@@ -49,8 +52,10 @@ def size_fault(sample: Sample, size) -> tuple[str, str] | None:
     if labelled is None or max(abs(a - b) for a, b in zip(labelled, size, strict=True)) <= _ROUNDING:
         return None
     sizes = f"labelled at {labelled[1]} x {labelled[0]}, photo {size[1]} x {size[0]}"
-    reach = _reach(sample.garments)
-    if _fits(reach, size) and not _fits(reach, labelled):
+    keypoints_xy = sample.garments.keypoints_xy[sample.garments.labelled]
+    # Boxes may be drawn with a margin, which leads beyond the photo; keypoints are on it.
+    reach = _reach(keypoints_xy if len(keypoints_xy) else sample.garments.boxes_xyxy[:, 2:])
+    if _fits(reach, size) and not _fits(reach, np.multiply(labelled, 1 + _CLEARLY_BEYOND)):
         return CONTRADICTED, f"{sizes}, labels reach to x {reach[1]:g}, y {reach[0]:g}"
     if factor := _scale(labelled, size):
         return SCALED, f"{sizes}: {factor:.3g} times as large"
@@ -99,7 +104,7 @@ def unreached_part(samples_and_sizes) -> str | None:
     Returns:
         How far they reach, or None: far enough, or there are too few photos to tell.
     """
-    reached = [(_reach(s.garments) + 0.5) / size for s, size in samples_and_sizes if s.labelled_size is None]
+    reached = [(_reach_of_all(s.garments) + 0.5) / size for s, size in samples_and_sizes if s.labelled_size is None]
     if len(reached) < _MIN_PHOTOS:
         return None
     high, wide = np.percentile(reached, _PERCENTILE, axis=0)
@@ -115,9 +120,12 @@ def _scale(size, other):
     return (other[0] * other[1] / (size[0] * size[1])) ** 0.5 if low <= high else None
 
 
-def _reach(garments):
-    """Return the largest y and x of boxes and labelled keypoints, float `(2,)`."""
-    points_xy = np.concatenate([garments.boxes_xyxy[:, 2:], garments.keypoints_xy[garments.labelled]])
+def _reach_of_all(garments):
+    return _reach(np.concatenate([garments.boxes_xyxy[:, 2:], garments.keypoints_xy[garments.labelled]]))
+
+
+def _reach(points_xy):
+    """Return the largest y and x of points, float `(2,)`."""
     return points_xy.max(axis=0)[::-1]
 
 

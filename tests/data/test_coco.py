@@ -187,6 +187,14 @@ def test_the_first_folder_that_has_the_photo_counts(tmp_path):
     assert _read(tmp_path, make_labels()).samples[0].path == str(tmp_path / "img/1.jpg")
 
 
+def test_all_places_of_a_missing_photo_are_told(tmp_path):
+    (tmp_path / "images").mkdir()
+    (sample,) = _read(tmp_path, make_labels()).samples
+    assert (sample.path, sample.other_paths) == (str(tmp_path / "1.jpg"), (str(tmp_path / "images/1.jpg"),))
+    _touch(tmp_path, "images/1.jpg")
+    assert _read(tmp_path, make_labels()).samples[0].other_paths == ()
+
+
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(UserError, match="nowhere: no such folder"):
         read_coco(tmp_path / "nowhere")

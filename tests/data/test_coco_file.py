@@ -5,7 +5,7 @@ import pytest
 
 from cspn_tf.console import UserError
 from cspn_tf.data.coco import read_coco, read_labelled_images
-from cspn_tf.data.coco_file import NO_KEYPOINTS, OTHER_NUM_KEYPOINTS, UNUSED_CATEGORY
+from cspn_tf.data.coco_file import FOREIGN_GROUP, FOREIGN_VARIATION, NO_KEYPOINTS, OTHER_NUM_KEYPOINTS, UNUSED_CATEGORY
 from cspn_tf.data.coco_results import read_coco_results
 from cspn_tf.garments import GarmentType, Variation
 from tests.data.coco_labels import (
@@ -239,6 +239,11 @@ def test_what_is_optional_may_be_missing_or_null(tmp_path, is_null):
         ({"iscrowd": False}, {}),
         ({"iscrowd": "0"}, {}),
         ({"iscrowd": 0.0}, {}),
+        ({"bbox": ["5", "6.0", 100, "200.0"]}, {}),
+        ({"keypoints": [str(value) for value in FULL]}, {}),
+        ({"variation": ""}, {FOREIGN_VARIATION: 1}),
+        ({"variation": "red"}, {FOREIGN_VARIATION: 1}),
+        ({"variation": 6}, {FOREIGN_VARIATION: 1}),
         ({"category_id": "1"}, {}),
         ({"category_id": 1.0}, {}),
         ({"id": "a7f3"}, {}),
@@ -271,6 +276,15 @@ def test_coordinates_of_keypoints_that_are_not_labelled_are_not_looked_at(tmp_pa
     assert garment.visibility.tolist() == [[0, 2, 1, 2, 2, 1, 2, 2]]
 
 
+@pytest.mark.parametrize("nothing", [(0, 0, None), (None, None, None), (NAN, NAN, NAN), ("", "", ""), (0.0, NAN, None)])
+def test_a_keypoint_without_any_number_is_not_labelled(tmp_path, nothing):
+    labels = make_labels()
+    labels["annotations"][0].update(keypoints=[*nothing, *FULL[3:]], num_keypoints=7)
+    result = _read(tmp_path, labels)
+    assert result.rejected == [] and result.notes == {}
+    assert result.samples[0].garments.visibility.tolist() == [[0, 2, 1, 2, 2, 1, 2, 2]]
+
+
 @pytest.mark.parametrize("changes", [{"keypoints": []}, {"keypoints": None}, {}])
 def test_an_annotation_without_keypoints_is_a_box(tmp_path, changes):
     labels = make_labels()
@@ -290,7 +304,8 @@ def test_an_annotation_without_keypoints_is_a_box(tmp_path, changes):
         ({"bbox": [1, 2, None, 4], "keypoints": []}, "bbox is null, required a number"),
         ({"bbox": [1, 2, 0, 4]}, "box 1 2 1 6 has no area"),
         ({"bbox": [1, 2, -3, 4]}, "box 1 2 -2 6 has no area"),
-        ({"bbox": [1, 2, "3", 4]}, "bbox is '3', required a number"),
+        ({"bbox": [1, 2, "wide", 4]}, "bbox is 'wide', required a number"),
+        ({"keypoints": ["left", *FULL[1:]]}, "x of left_collar is 'left', required a number"),
         ({"bbox": [1, 2, float("inf"), 4]}, "bbox Infinity is not a number of pixels"),
         ({"bbox": [1e6, 2, 1e6, 4]}, "corner of the box 2000000.0 is not a number of pixels"),
         ({"keypoints": FULL[:-1]}, "keypoints has 23 values, required 24"),
@@ -312,7 +327,6 @@ def test_an_annotation_without_keypoints_is_a_box(tmp_path, changes):
         ({"category_id": None}, "category_id is null, required a whole number or text"),
         ({"id": 3}, "annotation id 3 is there more than once"),
         ({"id": "3"}, "annotation id 3 is there more than once"),
-        ({"variation": 6}, "variation is 6, required 0, 1, 2, 3, 4, 5"),
     ],
 )
 def test_a_fault_of_an_annotation_costs_the_photo(tmp_path, changes, words):
@@ -413,13 +427,20 @@ def test_the_size_that_was_labelled(tmp_path, size, labelled_size):
         ({"file_name": None}, "file_name is null, required text"),
         ({"file_name": "../2.jpg"}, "file_name '../2.jpg' is not a path inside the dataset"),
         ({"file_name": "2\0.jpg"}, "file_name '2\\x00.jpg' has control characters"),
-        ({"split_group": 7}, "split_group is 7, required text"),
     ],
 )
 def test_a_fault_of_an_image_costs_the_photo_and_comes_first(tmp_path, changes, words):
     labels = make_labels(num_photos=3)
     labels["images"][1].update(changes)
     assert _reject(tmp_path, labels)[0].reason == words
+
+
+@pytest.mark.parametrize("group", [7, True, ["a"], NAN])
+def test_a_group_that_is_no_text_is_none(tmp_path, group):
+    labels = make_labels()
+    labels["images"][0]["split_group"] = group
+    result = _read(tmp_path, labels)
+    assert [sample.group for sample in result.samples] == [None] and result.notes == {FOREIGN_GROUP: 1}
 
 
 def test_names_that_people_have_are_read(tmp_path):

@@ -117,7 +117,7 @@ def test_boxes_and_extents_may_have_no_area(tmp_path):
         ({"keypoints": [*KEYPOINTS, 0, 0, 0]}, "keypoints has 27 values, required 24"),
         ({"keypoints": {}}, "keypoints is an object, required a list"),
         ({"keypoints": [None, *KEYPOINTS[1:]]}, "x of left_collar is null, required a number"),
-        ({"keypoints": [*KEYPOINTS[:-2], "3", 1]}, "y of right_hem is '3', required a number"),
+        ({"keypoints": [*KEYPOINTS[:-2], "3 px", 1]}, "y of right_hem is '3 px', required a number"),
         ({"keypoints": [*KEYPOINTS[:-2], float("inf"), 1]}, "y of right_hem Infinity is not a number of pixels"),
         ({"keypoints": [float("nan"), *KEYPOINTS[1:]]}, "x of left_collar NaN is not a number of pixels"),
         ({"keypoints": [1e7, *KEYPOINTS[1:]]}, "x of left_collar 10000000.0 is not a number of pixels"),

@@ -41,6 +41,21 @@ def test_other_text_is_an_id_and_no_number(text):
             read(text, "it")
 
 
+@pytest.mark.parametrize(
+    "value, number", [(12.5, 12.5), (-3, -3), ("12.5", 12.5), ("-3", -3), ("007.0", 7), ("1000000", 1e6)]
+)
+def test_spellings_of_coordinates(value, number):
+    assert fields.number(value, "it") == number and type(fields.number(value, "it")) is float
+
+
+@pytest.mark.parametrize(
+    "value", ["", " 1", "1e3", "nan", "inf", "+1", ".5", "1.", "1,5", "1_0", "٧", "1000001", "9" * 5000]
+)
+def test_other_text_is_no_coordinate(value):
+    with pytest.raises(FieldFault):
+        fields.number(value, "it")
+
+
 def test_empty_text_is_no_id():
     with pytest.raises(FieldFault, match="it is '', required a whole number or text"):
         fields.identifier("", "it")

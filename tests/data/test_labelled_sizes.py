@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -55,22 +57,24 @@ def test_what_is_between_the_sizes_is_told(labelled, size, fault):
 @pytest.mark.parametrize(
     ("labelled", "size", "x", "y", "kind"),
     [
-        ((480, 640), (640, 480), 300, 480.5, TURNED),  # a pixel beyond the edge at 479.5
-        ((480, 640), (640, 480), 300, 481, CONTRADICTED),
-        ((480, 640), (640, 480), 481, 481, TURNED),  # it fits neither
-        ((240, 320), (480, 640), 321, 100, CONTRADICTED),
-        ((240, 320), (480, 640), 319, 100, SCALED),
+        ((480, 640), (640, 480), 300, 490, TURNED),  # ten pixels beyond the edge at 479.5, of 480
+        ((480, 640), (640, 480), 300, 491, CONTRADICTED),
+        ((480, 640), (640, 480), 491, 491, TURNED),  # it fits neither
+        ((240, 320), (480, 640), 328, 100, CONTRADICTED),
+        ((240, 320), (480, 640), 325, 100, SCALED),
     ],
 )
 def test_labels_that_fit_the_photo_and_not_the_size_contradict_it(labelled, size, x, y, kind):
     assert size_fault(_sample(labelled, x, y), size)[0] == kind
 
 
-def test_boxes_reach_and_keypoints_that_are_not_labelled_do_not():
-    assert size_fault(_sample((480, 640), 300, 481, visibility=0), (640, 480))[0] == TURNED
-    assert size_fault(_sample((480, 640), 300, 962, visibility=0), (640, 480)) == (
+def test_boxes_contradict_where_no_keypoint_is_labelled():
+    sample = _sample((480, 640), 300, 1200)
+    assert size_fault(_sample((480, 640), 300, 1200, visibility=0), (640, 480))[0] == TURNED
+    boxes = sample.garments.replace(visibility=np.zeros((1, 8)))
+    assert size_fault(dataclasses.replace(sample, garments=boxes), (640, 480)) == (
         CONTRADICTED,
-        "labelled at 640 x 480, photo 480 x 640, labels reach to x 150, y 481",
+        "labelled at 640 x 480, photo 480 x 640, labels reach to x 150, y 600",
     )
 
 
@@ -99,6 +103,16 @@ def test_most_photos_with_another_size_fail(pairs, fails):
         return
     with pytest.raises(UserError, match=r"^labels.json:3: photo 'a.jpg' labelled at 640 x 480, photo 480 x 640; so of"):
         check_labelled_sizes(pairs)
+
+
+@pytest.mark.parametrize("num_keypoints", [0, 8])
+def test_labels_of_photos_enlarged_since_fail_though_boxes_overshoot(num_keypoints):
+    garments = Garments.label(
+        GarmentType.FULL_BODY, (-5, -4, 325, 484), [(300, 470)] * 8, [2] * num_keypoints + [0] * (8 - num_keypoints)
+    )
+    sample = Sample("a.jpg", "train", garments, "labels.json:3", "a.jpg", labelled_size=(480, 320))
+    with pytest.raises(UserError, match="so of 20 photos that say their size: 20 labelled size scaled"):
+        check_labelled_sizes([(sample, (960, 640))] * 20)
 
 
 def test_the_failure_counts_each_kind_and_has_an_example_of_the_most_frequent():

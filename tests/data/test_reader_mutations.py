@@ -188,6 +188,9 @@ def _get(value, key, wanted_type):
 
 
 def _pixels(value):
+    if type(value) is str:
+        _need(re.fullmatch(r"-?[0-9]+([.][0-9]+)?", value) and len(value) < 300)
+        value = float(value)
     _need(type(value) in (int, float) and -1e6 <= value <= 1e6)
     return float(value)
 
@@ -685,11 +688,16 @@ def _coco_garment(annotation, categories, num_of_id):
     _need(len(values) == 3 * len(slots))
     keypoints = {}
     for index, slot in enumerate(slots):
-        code = _one_of(values[3 * index + 2], (0, 1, 2))
+        triple = values[3 * index : 3 * index + 3]
+        is_nothing = all(type(value) not in (list, dict) and (not value or value != value) for value in triple)
+        code = 0 if is_nothing else _one_of(triple[2], (0, 1, 2))
         if code:
             keypoints[slot] = _pixels(values[3 * index]), _pixels(values[3 * index + 1]), code
             _need(slot in _SLOTS_OF_TYPE[garment_type])
-    variation = 0 if annotation.get("variation") is None else _one_of(annotation["variation"], range(6))
+    try:
+        variation = _one_of(annotation.get("variation"), range(6))
+    except _Wrong:
+        variation = 0
     return _plain(garment_type, _corners(x, y, x + width, y + height), keypoints, variation)
 
 
@@ -716,7 +724,7 @@ def _coco_oracle(content):
             continue
         good = name not in photos and "\0" not in image
         good = good and image_id is not None and not str(image_id).startswith("\0") and num_of_image[image_id] == 1
-        photos[name] = (group, []) if good and (group is None or type(group) is str) else None
+        photos[name] = (group if type(group) is str else None, []) if good else None
     for annotation in annotations:
         name = photo_of_id.get(_reference(annotation, "image_id"))
         if name is None or photos[name] is None:
