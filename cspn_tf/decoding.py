@@ -17,10 +17,13 @@ What comes out, always RGB, is the photo as displayed: whatever draws on photos,
 Letters in shapes: H, W height and width of the photo as displayed.
 """
 
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 
 from cspn_tf.config import Config
+from cspn_tf.console import UserError
 from cspn_tf.contract import STATUS_MEANINGS, STATUS_NOT_A_PHOTO, STATUS_OK, STATUS_TOO_LARGE, STATUS_UNDECODABLE
 from cspn_tf.geometry import PAD_VALUE, swap_axes
 
@@ -98,6 +101,24 @@ def pixels_as_displayed(photo_bytes, max_pixels=Config.max_pixels):
     if int(status) != STATUS_OK:
         raise ValueError(STATUS_MEANINGS[int(status)])
     return photo.numpy()
+
+
+def read_photo_files(paths) -> list[bytes]:
+    """Return photo files as they are, each of which a model answers for.
+
+    Raises:
+        UserError: one cannot be read, or is not a photo that can be used.
+    """
+    files = []
+    for path in paths:
+        try:
+            files.append(Path(path).read_bytes())
+            pixels_as_displayed(files[-1])
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from error
+    return files
 
 
 _INTEGER = tf.TensorSpec([], tf.int64)

@@ -53,9 +53,9 @@ class Measurement:
 def main(argv=None):
     args = _parse(argv)
     version, version_dir = latest_version(args.model)
-    photos = read_photos(args.photo)
     tflite = _read(args.tflite) if args.tflite else None
-    set_threads(args.threads, args.threads)
+    set_threads(args.threads, args.threads)  # before anything of TensorFlow runs, such as its decoder
+    photos = read_photos(args.photo)
     with (
         running_server(args.model, DEFAULT_MODEL_NAME, args.threads, args.threads) as address,
         Client(address) as client,
@@ -73,7 +73,7 @@ def main(argv=None):
     # Kilobytes on Linux, bytes on macOS.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
     machine = {**describe_machine(), "threads": args.threads, "peak_mb": peak}
-    sizes = sorted({f"{width}x{height}" for height, width in map(_photo_size, photos)})
+    sizes = [f"{width}x{height}" for width, height in photo_sizes(photos)]
     setting = {"model": str(args.model), "version": version, "photo_sizes": sizes, "repeats": args.repeats}
     print(format_table(measurements, machine, setting))
     if args.json:
@@ -228,17 +228,18 @@ def read_photos(paths) -> list[bytes]:
     """Return photo files' bytes; without any, one synthesised photo's.
 
     Raises:
-        UserError: if one cannot be read, or is no photo.
+        UserError: if one cannot be read, or a model cannot use it.
     """
-    if not paths:
-        return [synthesise_photo(SYNTHETIC_SIZE)]
-    photos = [_read(path) for path in paths]
-    for path, photo in zip(paths, photos, strict=True):
-        try:
-            _photo_size(photo)
-        except OSError as error:
-            raise UserError(f"{path} is not a photo: {error}") from error
-    return photos
+    from cspn_tf.decoding import read_photo_files
+
+    return read_photo_files(paths) if paths else [synthesise_photo(SYNTHETIC_SIZE)]
+
+
+def photo_sizes(photos) -> list[tuple]:
+    """Return width and height in pixels, as displayed, of photo files' bytes; each size once, sorted."""
+    from cspn_tf.decoding import pixels_as_displayed
+
+    return sorted({pixels_as_displayed(photo).shape[1::-1] for photo in photos})
 
 
 def synthesise_photo(size, seed=0) -> bytes:
@@ -253,13 +254,6 @@ def synthesise_photo(size, seed=0) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
     return file.getvalue()
-
-
-def _photo_size(photo):
-    from PIL import Image
-
-    with Image.open(io.BytesIO(photo)) as image:
-        return image.height, image.width
 
 
 def _read(path):

@@ -34,9 +34,9 @@ def main(argv=None):
     ours = _our_models(args)
     accuracies = {name: _read_accuracy(path) for name, path in _named(args.accuracy, "--accuracy").items()}
     with tempfile.TemporaryDirectory() as work_dir, termination_as_interrupt():
+        load = os.getloadavg()[0]  # before this command adds to it
         photos, described = _photo_files(args.photos, Path(work_dir))
         runners, notes = _choose_runners(args, ours, work_dir)
-        load = os.getloadavg()[0]
         notes += _note_of_load(load)
         facts, turns = _measure(args, runners, photos, work_dir)
     _warn_of_empty_photos(runners, turns, notes)
@@ -154,17 +154,14 @@ def _choose_runners(args, ours, work_dir):
 
 def _photo_files(paths, work_dir) -> tuple:
     """Return the photos as files of the work directory, without any a synthesised one, and what they are in words."""
-    from PIL import Image
+    from serving.benchmark import photo_sizes, read_photos
 
-    from serving.benchmark import read_photos
-
-    files, sizes = [], set()
-    for number, content in enumerate(read_photos(paths)):
-        files.append(work_dir / f"photo-{number}")
-        files[-1].write_bytes(content)
-        with Image.open(files[-1]) as image:
-            sizes.add(image.size)
-    shown = ", ".join(f"{width}x{height}" for width, height in sorted(sizes)[:_NUM_SIZES])
+    photos = read_photos(paths)
+    files = [work_dir / f"photo-{number}" for number in range(len(photos))]
+    for file, photo in zip(files, photos, strict=True):
+        file.write_bytes(photo)
+    sizes = photo_sizes(photos)
+    shown = ", ".join(f"{width}x{height}" for width, height in sizes[:_NUM_SIZES])
     more = f", {len(sizes) - _NUM_SIZES} more" if len(sizes) > _NUM_SIZES else ""
     return [str(path) for path in files], f"{len(files)}{'' if paths else ', synthesised'}, {shown}{more}"
 

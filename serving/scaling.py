@@ -98,7 +98,9 @@ def make_functions(pipeline, photo: bytes) -> dict:
 def _resized(photo, side):
     from PIL import Image
 
-    image = Image.open(io.BytesIO(photo)).convert("RGB").resize((side * 3 // 4, side), Image.Resampling.BILINEAR)
+    from cspn_tf.decoding import pixels_as_displayed
+
+    image = Image.fromarray(pixels_as_displayed(photo)).resize((side * 3 // 4, side), Image.Resampling.BILINEAR)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=90)
     return file.getvalue()

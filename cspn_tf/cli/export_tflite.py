@@ -8,7 +8,7 @@ What is written: `cspn_tf.export.tflite`.
 
 import sys
 
-from cspn_tf.console import Parser, UserError, run
+from cspn_tf.console import Parser, run
 
 MOST_PHOTOS = 128
 
@@ -35,11 +35,12 @@ def main(argv=None):
     )
     arguments = parser.parse_args(argv)
     if (arguments.precision == "int8") != bool(arguments.photos):
-        raise UserError("--precision int8 and --photos go together")
-    from cspn_tf.export.tflite import export, read_calibration_photos
+        parser.error("--precision int8 and --photos go together")
+    from cspn_tf.decoding import read_photo_files
+    from cspn_tf.export.tflite import export
     from cspn_tf.inference.pipeline import load_pipeline
 
-    photos = read_calibration_photos(arguments.photos[:MOST_PHOTOS])
+    photos = read_photo_files(arguments.photos[:MOST_PHOTOS])
     pipeline = load_pipeline(arguments.detector, arguments.keypoints)
     print(export(pipeline.quantized(photos) if photos else pipeline, arguments.out))
 

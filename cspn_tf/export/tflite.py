@@ -46,28 +46,6 @@ def export(pipeline, out_dir) -> Path:
     return path
 
 
-def read_calibration_photos(paths) -> list[bytes]:
-    """Return the photo files whose activations decide over the ranges of 8 bits, as bytes.
-
-    Raises:
-        UserError: one cannot be read, or is not a photo that a model answers for.
-    """
-    from cspn_tf.config import Config
-    from cspn_tf.contract import STATUS_MEANINGS
-    from cspn_tf.decoding import decode_photo
-
-    photos = []
-    for path in paths:
-        try:
-            photos.append(Path(path).read_bytes())
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-        status = int(decode_photo(photos[-1], Config.max_pixels)[2])
-        if status:
-            raise UserError(f"{path}: {STATUS_MEANINGS[status]}")
-    return photos
-
-
 def convert(pipeline) -> bytes:
     """Return the pipeline as a TensorFlow Lite file; only builtin operations are admitted.
 

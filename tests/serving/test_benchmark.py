@@ -13,6 +13,7 @@ from PIL import Image
 from cspn_tf.console import UserError, run
 from serving import benchmark
 from serving.benchmark import Measurement, format_table, measure, synthesise_photo
+from tests import photos
 from tests.fake_model import encode, make_pixels
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,12 @@ def test_synthesised_photo_is_a_jpeg_of_that_size_and_always_the_same():
     with Image.open(io.BytesIO(photo)) as image:
         assert (image.format, image.size) == ("JPEG", (96, 96))
         assert np.asarray(image).std() > 20
+
+
+def test_photo_sizes_are_as_displayed():
+    pixels = photos.picture(40, 56)
+    turned, stored = photos.jpeg(pixels, orientation=6), photos.png(pixels)
+    assert benchmark.photo_sizes([stored, turned, stored]) == [(40, 56), (56, 40)]
 
 
 def test_command_measures_every_way_and_writes_the_figures(model_dir, server, tmp_path, monkeypatch, capfd):
@@ -115,11 +122,12 @@ def test_a_file_that_is_no_tflite_model_is_an_error(model_dir):
     [
         (["--model", "{tmp}/none"], "no model at {tmp}/none: there is no such directory"),
         (["--model", "{model}", "--photo", "{tmp}/no.jpg"], "cannot read {tmp}/no.jpg: No such file or directory"),
-        (["--model", "{model}", "--photo", "{tmp}/text.jpg"], "{tmp}/text.jpg is not a photo: "),
+        (["--model", "{model}", "--photo", "{tmp}/text.jpg"], "{tmp}/text.jpg: not a JPEG or PNG"),
         (["--model", "{model}", "--tflite", "{tmp}/no.tflite"], "cannot read {tmp}/no.tflite: No such file"),
     ],
 )
-def test_what_is_not_there_is_one_line_and_1(model_dir, tmp_path, capsys, args, message):
+def test_what_is_not_there_is_one_line_and_1(model_dir, tmp_path, monkeypatch, capsys, args, message):
+    monkeypatch.setattr(benchmark, "set_threads", lambda *_: None)
     (tmp_path / "text.jpg").write_text("text")
     assert run(benchmark.main, [arg.format(tmp=tmp_path, model=model_dir) for arg in args]) == 1
     out, err = capsys.readouterr()

@@ -1,9 +1,12 @@
 import json
 
+import numpy as np
 import pytest
 
 from cspn_tf.console import run
+from cspn_tf.decoding import pixels_as_displayed
 from serving import scaling
+from tests import photos
 
 
 def test_straight_line_through_the_points_by_hand():
@@ -11,6 +14,14 @@ def test_straight_line_through_the_points_by_hand():
     curve = scaling.summarise(found)["photos in a batch"]
     assert curve["points"] == [{"x": 1, "ms": 5.0}, {"x": 2, "ms": 8.0}, {"x": 4, "ms": 14.0}]
     assert curve["fixed_ms"] == pytest.approx(2.0) and curve["ms_each"] == pytest.approx(3.0)
+
+
+def test_a_photo_is_resized_as_displayed():
+    pixels = np.zeros([30, 40, 3], np.uint8)
+    pixels[:, :20, 0] = 255  # red on the left; turned, on top
+    resized = pixels_as_displayed(scaling._resized(photos.jpeg(pixels, orientation=6), 80))
+    assert resized.shape == (80, 60, 3)
+    assert resized[:30, :, 0].min() > 240 and resized[50:, :, 0].max() < 15
 
 
 def test_command_measures_the_three_curves_and_draws_them(tiny_detector, tiny_keypoints, tmp_path, monkeypatch, capsys):
