@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the work failed, 2 the call was wrong.
 import argparse
 import contextlib
 import importlib.util
+import os
 import signal
 import sys
 
@@ -41,14 +42,16 @@ def run(main, argv=None, prog=None) -> int:
         prog: what `--help` calls the command, such as `cspn-tf predict`; None where it is run as a module.
 
     Returns:
-        The exit code: 0, 1 (`UserError`, or the system refused a file), 2 (`CallError`), or 130 when interrupted.
+        The exit code: 0, 1 (`UserError`, or the system refused something), 2 (`CallError`), or 130 when interrupted.
         A wrong argument ends in argparse's own `SystemExit(2)`.
     """
     global _prog
     _prog = prog
     quiet_tensorflow()
     try:
-        return main(argv) or 0
+        code = main(argv) or 0
+        _flush_stdout()
+        return code
     except CallError as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return 2
@@ -57,9 +60,12 @@ def run(main, argv=None, prog=None) -> int:
         return 1
     except OSError as error:
         # What the system refuses, such as a full disk or a folder that may not be written; else it is our own fault.
-        if error.filename is None or error.strerror is None:
+        if error.strerror is None:
             raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        _drop_what_stdout_refuses()
+        if not isinstance(error, BrokenPipeError):  # whoever read the lines has gone, and knows it
+            named = "" if error.filename is None else f"{error.filename}: "
+            print(f"error: {named}{error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -92,6 +98,21 @@ def termination_as_interrupt():
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _flush_stdout():
+    """Write what was printed, so that it fails here where nobody takes it; a service may have no stdout."""
+    if sys.stdout is not None and not sys.stdout.closed:
+        sys.stdout.flush()
+
+
+def _drop_what_stdout_refuses():
+    """Drop what was printed and cannot be written, or it would fail once more at exit."""
+    try:
+        _flush_stdout()
+    except OSError:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _one_line(error) -> str:

@@ -1,7 +1,10 @@
 """Exit codes, messages of one line, and arguments."""
 
 import argparse
+import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +52,8 @@ def test_a_command_is_called_in_its_usage_as_it_was_called(capsys):
         (CallError("--out must be empty"), 2, "error: --out must be empty\n"),
         (UserError("first line\n  second\tline\r\n"), 1, "error: first line second line\n"),
         (CallError("first line\nsecond line"), 2, "error: first line second line\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "error: No space left on device\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "out"), 1, "error: out: Permission denied\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )
@@ -57,9 +62,39 @@ def test_failure_is_one_line_on_stderr_and_a_code(error, code, stderr, capsys):
     assert capsys.readouterr() == ("", stderr)
 
 
-def test_a_mistake_of_the_program_is_not_dressed_up_as_the_users():
-    with pytest.raises(KeyError):
-        console.run(raising(KeyError("bug")))
+@pytest.mark.parametrize("error", [KeyError("bug"), OSError("bug")])
+def test_a_mistake_of_the_program_is_not_dressed_up_as_the_users(error):
+    with pytest.raises(type(error)):
+        console.run(raising(error))
+
+
+PRINTING = [
+    sys.executable,
+    "-c",
+    "import sys; from cspn_tf.console import run; sys.exit(run(lambda argv: [print(argv) for _ in range(9)] and None))",
+]
+
+
+@pytest.mark.parametrize("flush", ["", "1"])
+def test_a_reader_that_has_gone_is_no_error_of_ours(flush):
+    environment = os.environ | {"PYTHONUNBUFFERED": flush}
+    with subprocess.Popen(
+        PRINTING, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == ("", 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+def test_a_full_disk_behind_stdout_is_one_line():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(PRINTING, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.stderr, done.returncode) == ("error: No space left on device\n", 1)
+
+
+def test_a_service_has_no_stdout(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert console.run(lambda argv: None) == 0
 
 
 # Parser --------------------------------------------------------------------------------------------------------------

@@ -7,14 +7,13 @@ be read, decoded or drawn costs nothing but itself, and one line on stderr.
 import argparse
 import collections
 import dataclasses
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from cspn_tf.cli.answers import complain, draw, name_pictures, write_json_lines
-from cspn_tf.console import CallError, Parser, UserError, positive_int, positive_seconds, run, termination_as_interrupt
+from cspn_tf.console import CallError, Parser, positive_int, positive_seconds, run, termination_as_interrupt
 from cspn_tf.contract import BYTES_SIGNATURE, DEFAULT_MODEL_NAME, PIXELS_SIGNATURE
 from cspn_tf.result import Result
 from cspn_tf.serve.client import DEFAULT_BATCH_SIZE, Client, batches
@@ -25,15 +24,8 @@ def main(argv=None):
     out = Path(args.out) if args.out else None
     if args.draw and out is None:
         raise CallError("--draw needs --out")
-    try:
-        with termination_as_interrupt():
-            return _answer_photos(args, out)
-    except BrokenPipeError:
-        # Whoever read the lines has gone; what is left in the buffer would fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        raise UserError(f"{error.filename or args.server}: {error.strerror or error}") from error
+    with termination_as_interrupt():
+        return _answer_photos(args, out)
 
 
 def _answer_photos(args, out):
