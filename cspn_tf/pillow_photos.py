@@ -39,11 +39,12 @@ def pillow_as_displayed(image):
         ValueError: the mode says nothing of which number is white.
         OSError: the picture's file cannot be decoded.
     """
-    if image.mode in _WITHOUT_RANGE:
+    is_grey_16 = image.mode in _GREY_16 or (image.mode, image.format) == ("I", "PNG")  # which is Pillow 10's way
+    if image.mode in _WITHOUT_RANGE and not is_grey_16:
         raise ValueError(f"a picture of mode {image.mode} has no white; convert it to L or RGB, received {image}")
     grey_scale = _grey_scale(image)
     image.load()
-    if image.mode in _GREY_16:
+    if is_grey_16:
         pixels = _grey_of_16_bits(image)
     elif image.mode == "L" and "transparency" in image.info:
         grey = np.asarray(image)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from cspn_tf.contract import OUTPUTS, STATUS_MEANINGS, STATUS_OK, check_outputs
@@ -10,6 +11,8 @@ from cspn_tf.garment_set import Garments
 
 # The photo's file could not be read at all; a model, which is given files, never answers so.
 STATUS_UNREADABLE = 4
+# Pixels of the photos that are drawn: whatever cap the model has, it has let them pass.
+_NO_CAP = 2**31 - 1
 _MEANINGS = {**STATUS_MEANINGS, STATUS_UNREADABLE: "the file could not be read"}
 
 
@@ -90,10 +93,11 @@ class Result:
             return self.photo
         from cspn_tf.decoding import pixels_as_displayed
 
-        if isinstance(self.photo, bytes):
-            return pixels_as_displayed(self.photo)
-        with open(self.photo, "rb") as file:
-            return pixels_as_displayed(file.read())
+        try:
+            photo_bytes = self.photo if isinstance(self.photo, bytes) else Path(self.photo).read_bytes()
+        except OSError as error:
+            raise ValueError(f"{self.name or self.photo} cannot be drawn: {error.strerror or error}") from error
+        return pixels_as_displayed(photo_bytes, _NO_CAP)
 
 
 def results_of_outputs(outputs, names=None, photos=None) -> list[Result]:

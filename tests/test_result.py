@@ -119,6 +119,11 @@ def test_a_photo_that_was_turned_is_drawn_as_displayed_at_any_scale():
     assert result.draw(scale=2.0).size == (96, 128)
 
 
+def test_photos_of_a_model_with_another_cap_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("cspn_tf.decoding.pixels_as_displayed.__defaults__", (10,))
+    assert dataclasses.replace(DRAWN, photo=photos.png(PIXELS)).draw().size == (64, 48)
+
+
 def test_keypoints_below_a_score_are_left_out():
     result = dataclasses.replace(DRAWN, photo=PIXELS)
     all_of_them, sure = (np.asarray(result.draw(min_keypoint_score=score)) for score in (0.0, 0.3))
@@ -131,6 +136,7 @@ def test_keypoints_below_a_score_are_left_out():
     [
         (Result(0, name="a.jpg"), "^a.jpg cannot be drawn: nobody kept it$"),
         (Result(1, name="a.jpg", photo=b"x"), "^a.jpg cannot be drawn: not a JPEG or PNG$"),
+        (Result(0, name="gone.jpg", photo="gone.jpg"), "^gone.jpg cannot be drawn: No such file or directory$"),
         (Result(STATUS_UNREADABLE, photo="gone.jpg"), "^the photo cannot be drawn: the file could not be read$"),
     ],
 )

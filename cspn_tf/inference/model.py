@@ -78,7 +78,8 @@ class Model:
     def __call__(self, photos, batch_size=BATCH_SIZE):
         """Find the garments of photos.
 
-        A photo that cannot be read or decoded gets a result with a status that says why, and costs nothing else.
+        A photo that cannot be read or decoded, or has no pixels, or is a picture of a mode without a white (`I`, `F`),
+        gets a result with a status that says why, and costs nothing else.
 
         Args:
             photos: one photo or many: paths, JPEG or PNG files as bytes, pictures of Pillow, or uint8 arrays
@@ -95,7 +96,7 @@ class Model:
             ValueError: an array is not uint8 or not of that shape; or the batch size is not a number from 1.
             UserError: the model answers against its contract.
         """
-        if not isinstance(batch_size, int) or batch_size < 1:
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number from 1, received {batch_size!r}")
         if _is_photo(photos):
             _check_photo(photos, "photos")
@@ -144,9 +145,13 @@ class Model:
 _KINDS = "a path, a file's bytes, a picture of Pillow or a uint8 array (H, W, 3)"
 
 
+# Types that are one photo by themselves, though some can be iterated over.
+_FILES = str | os.PathLike | bytes | bytearray | memoryview
+
+
 def _is_photo(value):
     """Tell whether something is one photo, or meant to be."""
-    return isinstance(value, str | os.PathLike | bytes) or _is_picture(value) or getattr(value, "ndim", None) == 3
+    return isinstance(value, _FILES) or _is_picture(value) or getattr(value, "ndim", None) == 3
 
 
 def _is_picture(value):
@@ -155,15 +160,11 @@ def _is_picture(value):
 
 
 def _check_photo(photo, where):
-    if isinstance(photo, str | os.PathLike | bytes):
-        return
-    if _is_picture(photo):
-        if photo.mode in ("I", "F"):
-            raise ValueError(f"{where} must be a picture with a known white, such as L or RGB; received {photo.mode}")
+    if isinstance(photo, _FILES) or _is_picture(photo):
         return
     if not isinstance(photo, np.ndarray):
         raise TypeError(f"{where} must be {_KINDS}; received {_described(photo)}")
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
         raise ValueError(f"{where} must be a uint8 array (H, W, 3); received {_described(photo)}")
 
 
@@ -180,14 +181,19 @@ def _opened(photo):
             return Path(photo).read_bytes()
         except (OSError, ValueError):  # no path at all, such as one with a NUL
             return Result(STATUS_UNREADABLE, name=_name(photo), photo=photo)
-    if not _is_picture(photo):
-        return photo
+    if isinstance(photo, _FILES):
+        return bytes(photo)
+    pixels = _pixels_of_picture(photo) if _is_picture(photo) else photo
+    return Result(STATUS_UNDECODABLE, photo=photo) if pixels is None or not pixels.size else pixels
+
+
+def _pixels_of_picture(picture):
     from cspn_tf.pillow_photos import pillow_as_displayed
 
     try:
-        return pillow_as_displayed(photo)
-    except (OSError, SyntaxError, ValueError):  # what Pillow raises for damaged files, which it may read only now
-        return Result(STATUS_UNDECODABLE, photo=photo)
+        return pillow_as_displayed(picture)
+    except Exception:  # a damaged file, which Pillow may read only now, raises whatever its format's reader does
+        return None
 
 
 def _name(photo):

@@ -8,6 +8,7 @@ Letters in shapes: B photos, N rows of the outputs, G garments of a photo, S the
 
 import dataclasses
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,7 +130,13 @@ def from_tflite(path) -> Predictor:
         known = False
     if not known:
         raise UserError(f"{path} must be a TFLite file from {CANVAS_INPUT} to {', '.join(CANVAS_OUTPUTS)}")
-    return around_canvas(str(path), lambda canvas: runner(**{CANVAS_INPUT: canvas}), canvas_size)
+    lock = threading.Lock()  # an interpreter holds one canvas at a time
+
+    def find(canvas):
+        with lock:
+            return runner(**{CANVAS_INPUT: canvas})
+
+    return around_canvas(str(path), find, canvas_size)
 
 
 def around_canvas(source, find, canvas_size) -> Predictor:
