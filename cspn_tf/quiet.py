@@ -42,17 +42,34 @@ def quiet_native_output():
 
     TensorFlow Lite's converter and interpreters need this. What Python prints meanwhile is dropped as well.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for descriptor, copy in zip((1, 2), kept, strict=True):
-            os.dup2(copy, descriptor)
-            os.close(copy)
+    _flush()
+    with _leading_nowhere(1), _leading_nowhere(2):
+        try:
+            yield
+        finally:
+            _flush()
+
+
+def _flush():
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed:  # a service may have none
+            stream.flush()
+
+
+@contextlib.contextmanager
+def _leading_nowhere(descriptor):
+    """Let a file descriptor, which may be closed, lead nowhere for a while."""
+    with open(os.devnull, "w") as nowhere:
+        try:
+            kept = os.dup(descriptor)
+        except OSError:
+            kept = None
+        os.dup2(nowhere.fileno(), descriptor)
+        try:
+            yield
+        finally:
+            if kept is None:
+                os.close(descriptor)
+            else:
+                os.dup2(kept, descriptor)
+                os.close(kept)

@@ -92,3 +92,37 @@ def test_native_output_comes_back_after_an_error(capfd):
         raise ValueError("no")
     os.write(2, b"still here\n")
     assert capfd.readouterr().err == "still here\n"
+
+
+CLOSED = """
+import os, sys
+from cspn_tf.quiet import quiet_native_output
+
+def is_open(descriptor):
+    try:
+        return bool(os.fstat(descriptor))
+    except OSError:
+        return False
+
+before = [is_open(descriptor) for descriptor in range(9)]
+with quiet_native_output():
+    os.write(1, b"converter's summary")
+    os.write(2, b"a delegate was created")
+assert [is_open(descriptor) for descriptor in range(9)] == before, before
+assert not all(before[:3])
+"""
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-", "0<&- 1>&-", "0<&- 1>&- 2>&-"])
+def test_descriptors_of_a_service_stay_closed(closed):
+    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, CLOSED]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_python_without_streams_is_kept_quiet(monkeypatch, capfd):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with quiet.quiet_native_output():
+        os.write(1, b"converter's summary\n")
+    assert capfd.readouterr().out == ""
