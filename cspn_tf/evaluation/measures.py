@@ -43,9 +43,7 @@ def evaluate_predictions(matched, bootstrap=None) -> dict:
         A JSON-ready dict; a measure of nothing is None. "Measured" is a dict of value, count and interval, the last
         low and high, or None without `bootstrap`.
             num_photos, num_failed_photos (status not 0), num_garments, num_keypoints (labelled), num_detections
-            detection_recall_50, miss_rate: measured shares of the garments that a detection did, did not find
-            precision_50: measured share of the detections that found a garment
-            false_positives_per_photo: measured mean number of detections that found no labelled garment
+            detection_recall_50, miss_rate, precision_50, false_positives_per_photo: see `measure_rates`; measured
             pck_02, auc, ne_bbox, ne_garment, ne_longside, epe: see `keypoint_metrics`, overall; measured, with skipped
             detected_boxes: measure to overall, garment_type, variation and visibility, see `evaluate_keypoints`
             box_errors: how far the detections' boxes are off, see `measure_box_errors`
@@ -55,20 +53,13 @@ def evaluate_predictions(matched, bootstrap=None) -> dict:
             visibility: see `measure_visibility`
     """
     keypoints = evaluate_keypoints(matched, bootstrap)
-    num_photos = matched.num_photos
-    num_garments = np.array(list(map(len, matched.truths)), int)
-    num_found = np.bincount(matched.photo_index[matched.found], minlength=num_photos)
-    num_detections = np.array([len(result.garments) for result in matched.results], int)
     return {
-        "num_photos": num_photos,
+        "num_photos": matched.num_photos,
         "num_failed_photos": sum(not result.ok for result in matched.results),
         "num_garments": len(matched.labels),
         "num_keypoints": int(matched.labels.labelled.sum()),
-        "num_detections": int(num_detections.sum()),
-        "detection_recall_50": metrics.rate(num_found, num_garments, bootstrap),
-        "miss_rate": metrics.rate(num_garments - num_found, num_garments, bootstrap),
-        "precision_50": metrics.rate(num_found, num_detections, bootstrap),
-        "false_positives_per_photo": metrics.rate(num_detections - num_found, np.ones(num_photos), bootstrap),
+        "num_detections": sum(len(result.garments) for result in matched.results),
+        **measure_rates(matched, bootstrap),
         **{
             name: {key: value for key, value in scores["overall"].items() if key != "per_keypoint"}
             for name, scores in keypoints.items()
@@ -78,6 +69,30 @@ def evaluate_predictions(matched, bootstrap=None) -> dict:
         "detection": {**average_precision.box_precision(matched), "recall_50": _recall_slices(matched, bootstrap)},
         "keypoint_detection": average_precision.keypoint_precision(matched),
         "visibility": measure_visibility(matched),
+    }
+
+
+def measure_rates(matched, bootstrap=None) -> dict:
+    """Measure which garments detections find, and which detections find garments.
+
+    Args:
+        matched, bootstrap: as for `evaluate_predictions`.
+
+    Returns:
+        A JSON-ready dict, each as `keypoint_metrics.rate` gives it:
+            detection_recall_50, miss_rate: shares of the garments that a detection did, did not find
+            precision_50: share of the detections that found a garment
+            false_positives_per_photo: mean number of detections that found no labelled garment
+    """
+    num_photos = matched.num_photos
+    num_garments = np.array(list(map(len, matched.truths)), int)
+    num_found = np.bincount(matched.photo_index[matched.found], minlength=num_photos)
+    num_detections = np.array([len(result.garments) for result in matched.results], int)
+    return {
+        "detection_recall_50": metrics.rate(num_found, num_garments, bootstrap),
+        "miss_rate": metrics.rate(num_garments - num_found, num_garments, bootstrap),
+        "precision_50": metrics.rate(num_found, num_detections, bootstrap),
+        "false_positives_per_photo": metrics.rate(num_detections - num_found, np.ones(num_photos), bootstrap),
     }
 
 

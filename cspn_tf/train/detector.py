@@ -67,8 +67,9 @@ class DetectorValidator:
 
     def measure(self) -> dict:
         """Return average precision and recall: name to number, or to None where there is nothing to measure."""
+        from cspn_tf.evaluation.average_precision import box_precision
         from cspn_tf.evaluation.matching import match_photos
-        from cspn_tf.evaluation.measures import evaluate_predictions
+        from cspn_tf.evaluation.measures import measure_rates
         from cspn_tf.result import Result
 
         truths, results = [], []
@@ -81,12 +82,13 @@ class DetectorValidator:
                 results.append(Result(STATUS_OK, garments=_garments(*(part[index] for part in outputs))))
                 if len(self._shown) < _NUM_OVERLAYS:
                     self._shown.append((images[index].numpy(), results[-1].garments))
-        scores = evaluate_predictions(match_photos(truths, results))
+        matched = match_photos(truths, results)
+        precision, rates = box_precision(matched), measure_rates(matched)
         return {
-            "ap": scores["detection"]["ap"],
-            "ap_50": scores["detection"]["ap_50"],
-            "recall_50": scores["detection_recall_50"]["value"],
-            "precision_50": scores["precision_50"]["value"],
+            "ap": precision["ap"],
+            "ap_50": precision["ap_50"],
+            "recall_50": rates["detection_recall_50"]["value"],
+            "precision_50": rates["precision_50"]["value"],
         }
 
     def overlays(self):

@@ -55,6 +55,44 @@ def test_validation_measures_a_perfect_and_a_blind_detector(tiny_data):
     assert detector_module.DetectorValidator(Blind(), dataset).measure()["recall_50"] == 0.0
 
 
+def test_validation_measures_what_evaluation_does(tiny_data, monkeypatch):
+    import tensorflow as tf
+
+    from cspn_tf import config as configs
+    from cspn_tf.data import pipeline
+    from cspn_tf.evaluation import average_precision
+    from cspn_tf.evaluation.measures import evaluate_predictions
+
+    dataset = pipeline.detector_dataset(tiny_data, "val", configs.preset("tiny"), 4, training=False, seed=1)
+    batches = iter([labels for _, labels in dataset])
+
+    class Careless:
+        """Finds some boxes well, some badly, and one that is not there."""
+
+        def detect(self, images):
+            labels = next(batches)
+            boxes, types = labels["boxes_xyxy"], labels["garment_types"]
+            shift = tf.range(tf.shape(boxes)[0] * 4, dtype=tf.float32)
+            boxes = tf.concat([boxes + tf.reshape(shift, [-1, 1, 4]), tf.ones_like(boxes[:, :1]) * [0.0, 0, 9, 9]], 1)
+            types = tf.concat([types, tf.ones_like(types[:, :1])], 1)
+            return boxes, types, tf.random.stateless_uniform(tf.shape(types), [1, 2])
+
+    validator = detector_module.DetectorValidator(Careless(), dataset)
+    validator._detect = Careless().detect
+    matched = []
+    measure_boxes = average_precision.box_precision
+    monkeypatch.setattr(average_precision, "box_precision", lambda m: matched.append(m) or measure_boxes(m))
+    found = validator.measure()
+    wanted = evaluate_predictions(matched[0])
+    assert found == {
+        "ap": wanted["detection"]["ap"],
+        "ap_50": wanted["detection"]["ap_50"],
+        "recall_50": wanted["detection_recall_50"]["value"],
+        "precision_50": wanted["precision_50"]["value"],
+    }
+    assert all(0 < value < 1 for value in found.values())
+
+
 def test_killed_process_resumes_where_it_was(tiny_data, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "training.train_detector", "--data", str(tiny_data), "--out", str(out)]
