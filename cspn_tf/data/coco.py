@@ -164,7 +164,7 @@ def _to_samples(photos, root, notes):
     samples = []
     for photo, (path, *others) in zip(labelled, paths, strict=True):
         if not photo.fault:
-            garments = photo.distinct_garments()
+            garments = photo.garments
             notes[REPEATED_ANNOTATION] += len(photo.annotations) - len(garments)
             said = photo.where, path, photo.group, photo.labelled_size
             samples.append(Sample(photo.name, photo.split, garments, *said, tuple(others)))

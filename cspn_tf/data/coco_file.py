@@ -62,12 +62,8 @@ class CocoPhoto:
 
     @property
     def garments(self) -> Garments:
-        """Its garments, as often as they are annotated."""
-        return Garments.from_coco_annotations(self.annotations)
-
-    def distinct_garments(self) -> Garments:
-        """Return its garments without those that repeat another one in everything."""
-        return self.garments.distinct()
+        """Its garments, without those that repeat another one in everything."""
+        return Garments.from_coco_annotations(self.annotations).distinct()
 
 
 class CocoFile:

@@ -1,6 +1,7 @@
-"""What `training.evaluate` measures: labelled photos with a model's answers to them, or labels and results of files."""
+"""What `evaluate` measures: labelled photos with a model's answers to them, or labels and results of files."""
 
 import dataclasses
+import itertools
 
 from cspn_tf.console import UserError
 from cspn_tf.contract import STATUS_OK
@@ -76,7 +77,8 @@ def predict_photos(photos, model, batch_size, keypoints_in_boxes=None, progress=
     truths, results, in_boxes = [], [], []
     with Progress("evaluated") as printed:
         progress = progress or printed
-        for batch in in_batches(photos, batch_size):
+        remaining = iter(photos)
+        while batch := list(itertools.islice(remaining, batch_size)):
             answers = _ask(model, batch)
             truths += [photo.garments for photo in batch]
             results += answers
@@ -88,18 +90,6 @@ def predict_photos(photos, model, batch_size, keypoints_in_boxes=None, progress=
             progress(len(truths), len(photos))
     in_labelled_boxes = match_given_boxes(truths, in_boxes) if keypoints_in_boxes else None
     return match_photos(truths, results), in_labelled_boxes
-
-
-def in_batches(items, size):
-    """Yield lists of `size` items, the last one shorter where they do not divide."""
-    batch = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _ask(model, batch):
@@ -139,7 +129,7 @@ def read_coco_files(truth_files, results_file):
     if not photos:
         raise UserError(f"{truth_files[0]}: no images to score")
     found, num_boxes_from_keypoints = read_coco_results(results_file, photos)
-    truths = [photo.distinct_garments() for photo in photos.values()]
+    truths = [photo.garments for photo in photos.values()]
     results = [
         Result(STATUS_OK, garments=found.get(image_id, Garments([], [], [])), name=photo.name)
         for image_id, photo in photos.items()

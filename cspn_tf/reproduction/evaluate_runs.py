@@ -8,6 +8,7 @@ and `report.md` into a folder of --out for each network, named as its directory;
 are left out.
 """
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -65,7 +66,6 @@ def predict_all(photos, detector_dir, keypoints_dirs, batch_size):
         For each network two `cspn_tf.evaluation.matching.Matched`: of the served pipeline, and of keypoints in the
         labelled boxes.
     """
-    from cspn_tf.evaluation.inputs import in_batches
     from cspn_tf.evaluation.matching import match_given_boxes, match_photos
     from cspn_tf.inference.shared import SharedDetector
     from cspn_tf.progress import Progress
@@ -74,7 +74,8 @@ def predict_all(photos, detector_dir, keypoints_dirs, batch_size):
     shared = SharedDetector(detector_dir, keypoints_dirs)
     truths, answers = [], [([], []) for _ in keypoints_dirs]
     with Progress("evaluated") as progress:
-        for batch in in_batches(photos, batch_size):
+        remaining = iter(photos)
+        while batch := list(itertools.islice(remaining, batch_size)):
             labels = [photo.garments for photo in batch]
             truths += labels
             seen = shared.detect([photo.photo_bytes for photo in batch])
