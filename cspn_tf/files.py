@@ -21,14 +21,21 @@ def replaced_file(path):
 
     Yields:
         Path of a file that is not there yet, beside `path` and with the same suffix.
+
+    Raises:
+        OSError: what the block or the system raises; where that names the file of the block, it names `path` instead.
     """
     path = Path(path)
-    temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+    # Short: a name may have 255 bytes, and `path` may need them all.
+    temporary = path.with_name(f".{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
-    except BaseException:  # Ctrl-C too
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:  # Ctrl-C too
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and str(error.filename) == str(temporary):
+            error.filename = str(path)
         raise
 
 
@@ -128,7 +135,9 @@ def check_replaceable(out, overwrite) -> None:
 
 def _replace(out, staging, overwrite):
     if not (overwrite and out.exists()):
-        staging.rename(out)  # replaces an empty folder, and fails if something came to be in it meanwhile
+        with contextlib.suppress(FileNotFoundError):
+            out.rmdir()  # fails if something came to be in it meanwhile; Windows renames onto no folder, not even empty
+        staging.rename(out)
         return
     old = out.with_name(f".{out.name}.replaced-{secrets.token_hex(4)}")
     out.rename(old)

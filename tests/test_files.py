@@ -191,3 +191,36 @@ def test_a_file_stays_as_it_is_when_the_block_fails(tmp_path, error):
         raise error
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_may_have_as_long_a_name_as_the_system_takes(tmp_path):
+    path = tmp_path / f"{'a' * 251}.jpg"
+    with replaced_file(path) as temporary:
+        temporary.write_text("new")
+        assert temporary.suffix == ".jpg"
+    assert path.read_text() == "new"
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path):
+    (tmp_path / "folder.txt").mkdir()
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "none" / "a.txt", tmp_path / "folder.txt", tmp_path / "file" / "a.txt"):
+        with pytest.raises(OSError) as caught, replaced_file(path) as temporary:
+            temporary.write_text("new")
+        assert caught.value.filename == str(path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.txt"]
+
+
+def test_an_empty_folder_makes_room_where_the_system_renames_onto_none(tmp_path, monkeypatch):
+    rename = Path.rename
+
+    def rename_on_windows(self, target):
+        if Path(target).exists():
+            raise FileExistsError(target)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename_on_windows)
+    (tmp_path / "out").mkdir()
+    with staged_directory(tmp_path / "out") as staging:
+        (staging / "a").touch()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
