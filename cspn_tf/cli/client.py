@@ -58,7 +58,7 @@ def _answer_photos(args, out):
 
 
 def _parse(argv):
-    parser = Parser(description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
+    parser = Parser(any_names=("photos",), description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="JPEG or PNG file")
     parser.add_argument("--server", type=_address, default="localhost:8500", help="HOST:PORT of the gRPC server")
     parser.add_argument("--model-name", default=DEFAULT_MODEL_NAME, help="name the model is served under")

@@ -1,9 +1,9 @@
 """Measure a model on a split of a prepared dataset, or any system's predictions against labels.
 
-    python -m training.evaluate --data DIR --split test --detector DIR --keypoints DIR --out DIR
-    python -m training.evaluate --data DIR --split test --model SAVED_MODEL_DIR --out DIR
-    python -m training.evaluate --data DIR --split test --tflite FILE --out DIR
-    python -m training.evaluate --truth COCO.json --predictions RESULTS.json --out DIR
+    cspn-tf evaluate --data DIR --split test --detector DIR --keypoints DIR --out DIR
+    cspn-tf evaluate --data DIR --split test --model SAVED_MODEL_DIR --out DIR
+    cspn-tf evaluate --data DIR --split test --tflite FILE --out DIR
+    cspn-tf evaluate --truth COCO.json --predictions RESULTS.json --out DIR
 
 A model is measured through the same served contract that is exported. With training directories beside --model or
 --tflite, the export finds the boxes and their keypoints, and the training directories answer for the labelled boxes.

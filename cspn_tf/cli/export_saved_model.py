@@ -1,6 +1,6 @@
 """Writes the fused pipeline as one SavedModel: a version directory that TF Serving loads.
 
-    python -m serving.export_saved_model --detector DIR --keypoints DIR --out models/cspn
+    cspn-tf export --detector DIR --keypoints DIR --out models/cspn
 
 What is in the version directory: `cspn_tf.export.saved_model`.
 """

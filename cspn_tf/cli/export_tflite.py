@@ -1,7 +1,7 @@
 """Writes the fused pipeline as one TensorFlow Lite file of builtin operations, for one photo at a time.
 
-    python -m serving.export_tflite --detector DIR --keypoints DIR --out DIR
-    python -m serving.export_tflite ... --precision int8 --photos some/of/yours/*.jpg
+    cspn-tf export-tflite --detector DIR --keypoints DIR --out DIR
+    cspn-tf export-tflite ... --precision int8 --photos some/of/yours/*.jpg
 
 What is written: `cspn_tf.export.tflite`.
 """

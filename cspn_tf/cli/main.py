@@ -30,6 +30,7 @@ def main(argv=None) -> int:
 def _main(argv):
     width = max(map(len, COMMANDS)) + 2
     parser = Parser(
+        any_names=("arguments",),  # each command says for itself
         usage="cspn-tf [-h] [--version] COMMAND ...",
         description="Clothing keypoints, from labels to one served model.",
         epilog="commands:\n"

@@ -34,7 +34,7 @@ def main(argv=None) -> int:
 
 def _parse(argv):
     parts = __doc__.split("\n\n")
-    parser = Parser(description=parts[0], epilog=parts[3])
+    parser = Parser(any_names=("photos",), description=parts[0], epilog=parts[3])
     parser.add_argument(
         "photos",
         nargs="+",

@@ -1,6 +1,6 @@
 """Turn a dataset's annotation files and photos into TFRecords, and say what is wrong with them.
 
-    python -m training.prepare --source fld --root DIR --out DIR
+    cspn-tf prepare --source fld --root DIR --out DIR
 
 Writes into --out: the shards and their manifest `dataset.json` (see `cspn_tf.data.tfrecords`), and what
 `cspn_tf.data.report` has to say of the data: `report.json` and `report.md` with the counts that are printed,

@@ -1,6 +1,6 @@
 """Train and evaluate all that the paper's tables 1, 2 and 3 and figure 6 need, and write ours beside the paper's.
 
-    python -m training.reproduce --data DIR --out DIR [--scale paper|cpu] [--budget MINUTES] [--beyond]
+    cspn-tf reproduce --data DIR --out DIR [--scale paper|cpu] [--budget MINUTES] [--beyond]
 
 `--scale paper` takes the paper's networks as they are and wants a GPU; `--scale cpu` takes one small backbone for all
 methods, at which the same questions can be asked of a few thousand photos on two cores. All experiments of a scale

@@ -1,6 +1,6 @@
 """Trains the garment detector.
 
-python -m training.train_detector --data DIR --preset mobile --out DIR [--resume]
+cspn-tf train-detector --data DIR --preset mobile --out DIR [--resume]
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Trains the keypoint network.
 
-python -m training.train_keypoints --data DIR --preset mobile --out DIR [--resume]
+cspn-tf train-keypoints --data DIR --preset mobile --out DIR [--resume]
 """
 
 import sys

@@ -42,7 +42,7 @@ def detector_dataset(data_dir, split, config, batch_size, *, training, seed, aug
     leaves out the few photos that do not fill a batch. In evaluation it is one pass in the files' order.
 
     Args:
-        data_dir: directory that `training.prepare` wrote.
+        data_dir: directory that `prepare` wrote.
         split: `train`, `val` or `test`.
         config: a `cspn_tf.config.Config`.
         batch_size: photos a batch, B.
@@ -359,7 +359,7 @@ def _finish(batches, data_dir, split, batch_size, what, training):
 def to_canvas(example, *, canvas_size, max_pixels):
     """Read the photo to its canvas, as inference does, and take the labels along.
 
-    A photo that does not decode stops the run: `training.prepare` decoded them all.
+    A photo that does not decode stops the run: `prepare` decoded them all.
 
     Needs:
         photo_bytes, photo_name: scalar strings.

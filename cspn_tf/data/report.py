@@ -1,4 +1,4 @@
-"""What `training.prepare` says of a dataset: counts, findings, rejected rows, and pictures to look at."""
+"""What `prepare` says of a dataset: counts, findings, rejected rows, and pictures to look at."""
 
 import collections
 import json

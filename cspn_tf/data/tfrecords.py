@@ -124,7 +124,7 @@ def read_manifest(data_dir) -> dict:
     """Read what a prepared dataset says of itself.
 
     Args:
-        data_dir: a folder that `training.prepare` wrote.
+        data_dir: a folder that `prepare` wrote.
 
     Returns:
         source: name of the dataset it was made from.

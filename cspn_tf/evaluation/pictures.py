@@ -1,4 +1,4 @@
-"""Pictures of `training.evaluate`: predictions in colour over labels in white; scores against visibility."""
+"""Pictures of `evaluate`: predictions in colour over labels in white; scores against visibility."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The numbers of `training.evaluate` as tables: the headline ones for the console, all of them as Markdown."""
+"""The numbers of `evaluate` as tables: the headline ones for the console, all of them as Markdown."""
 
 import json
 import textwrap
@@ -31,7 +31,7 @@ def main_table(scores) -> str:
     """Return the headline numbers as lines of text for the console.
 
     Args:
-        scores: what `training.evaluate` writes into `metrics.json`.
+        scores: what `evaluate` writes into `metrics.json`.
     """
     header, rows = _headline(scores)
     columns = [0, *range(2, len(header))]  # which way is better is for the report

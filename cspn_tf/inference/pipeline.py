@@ -44,7 +44,7 @@ def load_pipeline(detector_dir, keypoints_dir, precision="float32") -> "GarmentP
     """Return the pipeline of two trained networks.
 
     Args:
-        detector_dir, keypoints_dir: what `training.train_detector` and `training.train_keypoints` wrote.
+        detector_dir, keypoints_dir: directories of finished trainings.
         precision: what the networks compute in, one of `PRECISIONS`, whatever they were trained in. bfloat16 needs a
             CPU that has it (AVX-512 BF16 or AMX), where it is about half again as fast; boxes, scores and heatmaps
             stay float32.

@@ -19,8 +19,8 @@ class SharedDetector:
     """One detector with several keypoint networks.
 
     Args:
-        detector_dir: a directory that `training.train_detector` wrote.
-        keypoints_dirs: directories that `training.train_keypoints` wrote, on the same canvas.
+        detector_dir: a finished training of a detector.
+        keypoints_dirs: finished trainings of keypoint networks, on the same canvas.
 
     Raises:
         UserError: as `cspn_tf.inference.pipeline.load_pipeline`.

@@ -79,7 +79,7 @@ def training_seconds(config, training, data) -> float:
     Args:
         config: a `Config`.
         training: a `TrainingConfig`.
-        data: folder that training.prepare wrote.
+        data: folder that `prepare` wrote.
     """
     import keras
 
@@ -112,7 +112,7 @@ def measure(keypoints_dirs: dict, detector_dir, data) -> dict:
     Args:
         keypoints_dirs: name to training directory.
         detector_dir: the detector's training directory.
-        data: folder that training.prepare wrote; the photo is the first of its test split with one garment found, or
+        data: folder that `prepare` wrote; the photo is the first of its test split with one garment found, or
             its last.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Evaluate many keypoint networks behind one detector, as `training.evaluate` does one by one.
+"""Evaluate many keypoint networks behind one detector, as `evaluate` does one by one.
 
     python -m cspn_tf.reproduction.evaluate_runs --data DIR --detector DIR --keypoints DIR... --out DIR
 

@@ -18,7 +18,7 @@ class Experiment:
         name: what its folders are called.
         title: what it is called in tables.
         overrides: `field=value` texts on top of the scale's.
-        flags: further arguments of `training.train_keypoints`.
+        flags: further arguments of `train-keypoints`.
         derived: whether it is the trained CSPN with another config, and takes no training of its own.
     """
 

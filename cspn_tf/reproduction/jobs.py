@@ -23,7 +23,7 @@ class Job:
 
     Attributes:
         title: what it does, for people.
-        module: its module, such as `training.train_keypoints`.
+        module: its module, such as `cspn_tf.cli.train_keypoints`.
         arguments: what it is called with.
         log: file that gets what it prints; an earlier run's text stays.
         is_done: function that tells whether its result stands already.

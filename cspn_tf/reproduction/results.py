@@ -35,7 +35,7 @@ def summarise(plan, evaluations, costs, manifest) -> dict:
 
     Args:
         plan: a `cspn_tf.cli.reproduce.Plan`.
-        evaluations: experiment name to a list of what `training.evaluate` wrote as metrics.json, one a seed.
+        evaluations: experiment name to a list of what `evaluate` wrote as metrics.json, one a seed.
         costs: of `costs.measure`.
         manifest: the dataset's.
 

@@ -7,8 +7,8 @@ import tensorflow as tf
 from cspn_tf import geometry
 from cspn_tf.data.augmentation.ranges import around_zero, between
 
-# How far a detector's boxes are off. `python -m training.evaluate` with the trained detector writes what to put here
-# under "box_errors" of metrics.json: the core is (p95 - p5) / 3.29, of the centre's shifts over the long side of the
+# How far a detector's boxes are off. `cspn-tf evaluate` with the trained detector writes what to put here under
+# "box_errors" of metrics.json: the core is (p95 - p5) / 3.29, of the centre's shifts over the long side of the
 # labelled box, and of the logarithms of the ratios of widths and of heights. These are of the demo's detector on its
 # synthetic test photos: 0.019 and 0.029, 0.082 and 0.072.
 BOX_SHIFT_SD = 0.024
