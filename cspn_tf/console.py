@@ -129,9 +129,15 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that shows defaults and reports a wrong call in one line, also names that are not UTF-8."""
+    """An argument parser that shows defaults and reports a wrong call in one line, also names that are not UTF-8.
 
-    def __init__(self, **kwargs):
+    Args:
+        any_names: destinations of arguments that may be no UTF-8, since TensorFlow does not get their paths.
+        kwargs: for `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, any_names=(), **kwargs):
+        self._any_names = any_names
         spec = getattr(sys.modules["__main__"], "__spec__", None)
         if _prog is not None:
             kwargs.setdefault("prog", _prog)
@@ -140,12 +146,13 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": _HelpFormatter, "allow_abbrev": False, **kwargs})
 
     def parse_known_args(self, args=None, namespace=None):
-        args = sys.argv[1:] if args is None else args
-        for argument in map(str, args):
-            if any("\ud800" <= character <= "\udfff" for character in argument):
-                # TensorFlow takes no such path, and no report could name it.
-                self.error(f"{argument!a} is not UTF-8: rename it")
-        return super().parse_known_args(args, namespace)
+        namespace, others = super().parse_known_args(args, namespace)
+        for name, value in vars(namespace).items():
+            for text in map(str, value if isinstance(value, list) else [value]):
+                if name not in self._any_names and any("\ud800" <= character <= "\udfff" for character in text):
+                    # TensorFlow takes no such path, and no report could name it.
+                    self.error(f"{text!a} is not UTF-8: rename it")
+        return namespace, others
 
     def error(self, message):
         print(f"error: {_one_line(message)} (see --help)", file=sys.stderr)

@@ -81,7 +81,7 @@ def main(argv=None):
 
 
 def _parse(argv):
-    parser = Parser(description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
+    parser = Parser(any_names=("photo",), description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
     parser.add_argument(
         "--model", required=True, metavar="DIR", help="model directory, with one directory a version in it"
     )

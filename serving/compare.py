@@ -46,7 +46,7 @@ def main(argv=None):
 def _parse(argv):
     from cspn_tf.machine import num_cores
 
-    parser = Parser(description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
+    parser = Parser(any_names=("photos",), description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
     parser.add_argument("--model", metavar="DIR", help="model directory, with one directory a version in it")
     parser.add_argument("--tflite", metavar="FILE", help="the same model as a TFLite file (default: none)")
     parser.add_argument(

@@ -44,7 +44,7 @@ def main(argv=None):
 
 
 def _parse(argv):
-    parser = Parser(description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
+    parser = Parser(any_names=("photo",), description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
     parser.add_argument("--detector", required=True, metavar="DIR", help="a run of training.train_detector")
     parser.add_argument("--keypoints", required=True, metavar="DIR", help="a run of training.train_keypoints")
     parser.add_argument("--photo", metavar="FILE", help="photo to use (default: a synthesised one)")

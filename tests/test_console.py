@@ -163,6 +163,17 @@ def test_a_name_that_is_not_utf8_is_refused_before_anything_is_done(capsys):
     assert parser().parse_args(["--out", "café 👚"]).out == "café 👚"
 
 
+def test_a_name_that_tensorflow_does_not_get_may_be_anything(capsys):
+    names = [os.fsdecode(b"caf\xe9"), "b"]
+    parser = Parser(prog="program", any_names=("photos",))
+    parser.add_argument("photos", nargs="+")
+    parser.add_argument("--models", nargs="+")
+    assert parser.parse_args(names).photos == names
+    with pytest.raises(SystemExit):
+        parser.parse_args(["a", "--models", *names])
+    assert "'caf\\udce9' is not UTF-8" in capsys.readouterr().err
+
+
 def test_help_shows_the_defaults_that_say_something():
     lines = {line.split()[0]: " ".join(line.split()) for line in parser().format_help().splitlines() if line.strip()}
     assert lines["--seed"].endswith("seed of all (default: 1)")

@@ -15,7 +15,9 @@ MOST_PHOTOS = 128
 
 def main(argv=None):
     """Export as the arguments say, and print where to."""
-    parser = Parser(description="Export a detector and a keypoint network as one TensorFlow Lite file.")
+    parser = Parser(
+        any_names=("photos",), description="Export a detector and a keypoint network as one TensorFlow Lite file."
+    )
     parser.add_argument("--detector", required=True, metavar="DIR", help="folder of the detector's training")
     parser.add_argument("--keypoints", required=True, metavar="DIR", help="folder of the keypoint network's training")
     parser.add_argument("--out", required=True, metavar="DIR", help="where cspn.tflite goes")

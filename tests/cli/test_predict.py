@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from cspn_tf.cli import predict
+from cspn_tf.cli.answers import WRITERS
+from cspn_tf.cli.main import main
 from cspn_tf.console import run
 from cspn_tf.data.coco import read_labelled_images
 from cspn_tf.garment_set import Garments
@@ -156,6 +158,17 @@ def test_names_that_are_not_utf8_are_kept(tmp_path):
 
 
 # What fails ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+@pytest.mark.parametrize("format", WRITERS)
+def test_photos_whose_names_are_not_utf8_are_looked_at(model_dir, folder, tmp_path, format, capsys):
+    photo = tmp_path / os.fsdecode(b"caf\xe9.png")
+    (folder / "a.png").rename(photo)
+    options = ["predict", "--model", str(model_dir), "--out", str(tmp_path / "out"), "--draw", "--format", format]
+    assert main([*options, str(photo)]) == 0
+    assert capsys.readouterr().err == ""
+    assert (tmp_path / "out" / os.fsdecode(b"caf\xe9.keypoints.jpg")).exists()
 
 
 def test_a_bad_photo_is_one_line_and_costs_nothing_else(model_dir, folder, tmp_path, capsys):
