@@ -1,6 +1,8 @@
 """What commands do with a model's answers: write them in a format, draw them, say on stderr which photos failed."""
 
 import csv
+import itertools
+import os
 import sys
 from pathlib import Path
 
@@ -25,20 +27,42 @@ def name_pictures(photos, out) -> dict:
         photos: paths; none of them is the path of a picture.
         out: folder of the pictures.
     """
-    paths, taken = {}, {Path(photo).resolve() for photo in photos}
+    paths, untried_names = {}, {}
+    # A photo in the folder, and what a link there leads to.
+    places = (place for photo in photos for place in (Path(os.path.abspath(photo)), Path(photo).resolve()))
+    folder = out.resolve()
+    taken = {place.name for place in places if place.parent.resolve() == folder}
     for photo in dict.fromkeys(photos):
-        stem, number = Path(photo).stem, 1
-        path = out / f"{stem}{PICTURE_SUFFIX}"
-        while path.resolve() in taken:
-            number += 1
-            path = out / f"{stem}-{number}{PICTURE_SUFFIX}"
-        taken.add(path.resolve())
-        paths[photo] = path
+        stem = Path(photo).stem
+        names = untried_names.setdefault(stem, _picture_names(stem))
+        name = next(name for name in names if name not in taken)
+        taken.add(name)
+        paths[photo] = out / name
     return paths
 
 
-def draw(result, path) -> bool:
-    """Write a photo with its garments drawn on; return whether that was possible, and say on stderr where not."""
+def _picture_names(stem):
+    yield f"{stem}{PICTURE_SUFFIX}"
+    yield from (f"{stem}-{number}{PICTURE_SUFFIX}" for number in itertools.count(2))
+
+
+def reported(results, picture_paths, failed):
+    """Yield results, after a line on stderr for each photo that failed, or a picture of it.
+
+    Args:
+        results: iterable of `Result`.
+        picture_paths: result's name to the path of the picture to draw; empty to draw none.
+        failed: list; given the names of the photos that were not looked at, or could not be drawn.
+    """
+    for result in results:
+        if not result.ok:
+            complain(f"{result.name}: {result.status_meaning}")
+        if not result.ok or (picture_paths and not _draw(result, picture_paths[result.name])):
+            failed.append(result.name)
+        yield result
+
+
+def _draw(result, path) -> bool:
     try:
         picture = result.draw()
         with replaced_file(path) as temporary:
@@ -94,25 +118,20 @@ def _csv_row(garment):
     return row | {f"{name}_{value}": point[value] for name, point in points for value in ("x", "y", "score")}
 
 
-def write_coco(path, results) -> None:
+def write_coco(path, results, folder=".") -> None:
     """Write results as a document of COCO keypoints, with scores as extra keys; as `write_json_lines`.
 
-    Its images are the photos that were looked at. The keypoints that a garment's type has are said to be visible.
+    Its images are the photos that were looked at, named by their paths in `folder`. The keypoints that a garment's type
+    has are said to be visible.
     """
     from cspn_tf.data import coco
     from cspn_tf.data.samples import Sample
 
-    def labelled(garments):
-        return garments.replace(visibility=garments.of_type * int(Visibility.VISIBLE))
+    def sample(result):
+        garments = result.garments.replace(visibility=result.garments.of_type * int(Visibility.VISIBLE))
+        return Sample(os.path.relpath(result.name, folder), None, garments, result.name, result.name)
 
-    coco.write_coco(
-        path,
-        (
-            (Sample(result.name, None, labelled(result.garments), result.name, result.name), *result.image_size)
-            for result in results
-            if result.ok
-        ),
-    )
+    coco.write_coco(path, ((sample(result), *result.image_size) for result in results if result.ok))
 
 
 # Format → the file's name and how it is written.

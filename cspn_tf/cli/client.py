@@ -7,15 +7,16 @@ be read, decoded or drawn costs nothing but itself, and one line on stderr.
 import argparse
 import collections
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from cspn_tf.cli.answers import complain, draw, name_pictures, write_json_lines
+from cspn_tf.cli.answers import name_pictures, reported, write_json_lines
 from cspn_tf.console import CallError, Parser, positive_int, positive_seconds, run, termination_as_interrupt
 from cspn_tf.contract import BYTES_SIGNATURE, DEFAULT_MODEL_NAME, PIXELS_SIGNATURE
-from cspn_tf.result import Result
+from cspn_tf.result import STATUS_UNREADABLE, Result
 from cspn_tf.serve.client import DEFAULT_BATCH_SIZE, Client, batches
 
 
@@ -31,21 +32,13 @@ def main(argv=None):
 def _answer_photos(args, out):
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    # Photos that cannot be read are known before a server is asked for the others.
-    readable = [photo for photo in args.photos if _is_readable(photo)]
-    if not readable:
-        return 1
-    picture_paths = name_pictures(readable, out) if args.draw else {}
-    failed = [photo for photo in args.photos if photo not in set(readable)]
+    picture_paths = name_pictures(args.photos, out) if args.draw else {}
+    failed = []
 
     def answers(client):
-        ask = _ask_with_pixels if args.signature == PIXELS_SIGNATURE else _ask_with_bytes
-        for result in ask(client, readable):
+        ask = functools.partial(_ask_with_pixels, client) if args.signature == PIXELS_SIGNATURE else client.predict
+        for result in reported(_ask(ask, args.photos, client.batch_size), picture_paths, failed):
             print(result.to_json(), flush=True)
-            if not result.ok:
-                complain(f"{result.name}: {result.status_meaning}")
-            if not result.ok or (picture_paths and not draw(result, picture_paths[result.name])):
-                failed.append(result.name)
             yield result
 
     with Client(args.server, args.model_name, timeout=args.timeout, batch_size=args.batch_size) as client:
@@ -77,34 +70,38 @@ def _parse(argv):
     return parser.parse_args(argv)
 
 
-def _ask_with_bytes(client, photos):
-    """Yield the `Result` of each photo, in order, as the answers come."""
-    files = ((photo, Path(photo).read_bytes()) for photo in photos)
-    for batch in batches(files, client.batch_size, size=lambda item: len(item[1])):
-        results = client.predict([data for _, data in batch])
-        for (photo, _), result in zip(batch, results, strict=True):
+def _ask(ask, photos, batch_size):
+    """Yield the `Result` of each photo, in order, as the answers come.
+
+    Args:
+        ask: function of a list of files, bytes, at least one, to an iterable of their results.
+        photos: paths.
+        batch_size: files a list, at most.
+    """
+    files = ((photo, _read(photo)) for photo in photos)
+    for batch in batches(files, batch_size, size=lambda item: len(item[1] or b"")):
+        readable = [file for _, file in batch if file is not None]
+        results = iter(ask(readable) if readable else [])
+        for photo, file in batch:
+            result = Result(STATUS_UNREADABLE) if file is None else next(results)
             yield dataclasses.replace(result, name=photo)
 
 
-def _ask_with_pixels(client, photos):
-    """As `_ask_with_bytes`, with the photos decoded here and sent one by one, since a request holds one size only."""
+def _read(photo):
+    try:
+        return Path(photo).read_bytes()
+    except OSError:
+        return None
+
+
+def _ask_with_pixels(client, files):
+    """Yield results of files that are decoded here and sent one by one, since a request holds one size only."""
     from cspn_tf.config import Config
     from cspn_tf.decoding import decode_photo
 
-    for photo in photos:
-        pixels, _, status = decode_photo(Path(photo).read_bytes(), Config.max_pixels)
-        answered = int(status) == 0
-        result = client.predict_pixels(pixels.numpy()[np.newaxis])[0] if answered else Result(int(status))
-        yield dataclasses.replace(result, name=photo)
-
-
-def _is_readable(photo):
-    try:
-        with open(photo, "rb"):
-            return True
-    except OSError as error:
-        complain(f"cannot read {photo}: {error.strerror or error}")
-        return False
+    for file in files:
+        pixels, _, status = decode_photo(file, Config.max_pixels)
+        yield client.predict_pixels(pixels.numpy()[np.newaxis])[0] if int(status) == 0 else Result(int(status))
 
 
 def _address(text):

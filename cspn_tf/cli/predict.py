@@ -6,18 +6,21 @@
 Writes into --out, by --format:
     jsonl   predictions.jsonl       one line of JSON a photo
     csv     predictions.csv         a table with one row a garment
-    coco    predictions.coco.json   a document of COCO keypoints, with scores
+    coco    predictions.coco.json   a document of COCO keypoints, with scores; photos are named by their paths in the
+                                    folder that was searched, or that all that was named lies in
 and with --draw a picture `<photo>.keypoints.jpg` for each photo. Each file is there whole or not at all.
 
-The exit code is 0 when every photo was looked at (and drawn, if asked), else 1; a photo that could not be costs nothing
-but itself, and one line on stderr.
+The exit code is 0 when every photo was looked at (and drawn, if asked), else 1; a photo that could not be, or a folder
+without one, costs nothing but itself, and one line on stderr.
 """
 
+import functools
+import os
 import sys
 from pathlib import Path
 
-from cspn_tf.cli.answers import PICTURE_SUFFIX, WRITERS, complain, draw, name_pictures
-from cspn_tf.console import CallError, Parser, UserError, positive_int, run, termination_as_interrupt
+from cspn_tf.cli.answers import PICTURE_SUFFIX, WRITERS, complain, name_pictures, reported
+from cspn_tf.console import CallError, Parser, positive_int, run, termination_as_interrupt
 from cspn_tf.progress import Progress
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -29,7 +32,8 @@ def main(argv=None) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise CallError(f"--out {args.out} is a file, required a folder")
     with termination_as_interrupt():
-        return _predict(args, find_photos(args.photos, args.out))
+        photos, failed = find_photos(args.photos, args.out)
+        return max(_predict(args, photos) if photos else 1, int(bool(failed)))
 
 
 def _parse(argv):
@@ -57,41 +61,46 @@ def _parse(argv):
     return args
 
 
-def find_photos(paths, out) -> list[str]:
-    """Return the photos that paths name, folders searched, each once.
+def find_photos(paths, out) -> tuple[list[str], list[str]]:
+    """Look photos up; a folder that fails costs one line on stderr.
 
     Args:
         paths: of photos and folders, strings.
         out: folder of pictures that an earlier call may have drawn; a search passes over them.
 
-    Raises:
-        UserError: a folder has none.
+    Returns:
+        photos: those that paths name and those in folders, each once.
+        failed: the folders that cannot be searched, or that have none.
     """
-    photos = []
+    photos, failed = {}, []
+
+    def fail(folder, why):
+        complain(f"{folder}: {why}")
+        failed.append(folder)
+
     for path in paths:
-        if not Path(path).is_dir():
-            photos.append(path)
-            continue
-        found = [file for file in _files_below(Path(path)) if file.suffix.lower() in SUFFIXES]
-        found = [
-            file
-            for file in found
-            if not (file.name.endswith(PICTURE_SUFFIX) and file.parent.resolve() == out.resolve())
-        ]
-        if not found:
-            raise UserError(f"{path}: no photo in it: no {', '.join(SUFFIXES)}")
-        photos += map(str, found)
-    return list(dict.fromkeys(photos))
+        found, num_failed = [path], len(failed)
+        if os.path.isdir(path):
+            found = list(_photos_below(path, out, lambda error: fail(error.filename, error.strerror)))
+            if not found and len(failed) == num_failed:
+                fail(path, f"no photo in it: no {', '.join(SUFFIXES)}")
+        for photo in found:
+            photos.setdefault(os.path.abspath(photo), photo)
+    return list(photos.values()), failed
 
 
-def _files_below(folder):
-    """Yield a folder's files and those of folders in it, sorted, but no hidden ones: macOS puts such beside photos."""
-    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    for entry in entries:
-        if not entry.is_dir():
-            yield entry
-        elif not entry.is_symlink():  # which may lead in circles
-            yield from _files_below(entry)
+def _photos_below(folder, out, on_error):
+    """Yield a folder's photos, then those of folders in it, sorted, but no hidden ones: macOS puts such beside photos.
+
+    Links to folders are not followed, since they may lead in circles.
+    """
+    for parent, folders, files in os.walk(folder, onerror=on_error):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        is_out = os.path.realpath(parent) == os.path.realpath(out)
+        for name in sorted(files):
+            is_picture = is_out and name.endswith(PICTURE_SUFFIX)
+            if name.lower().endswith(SUFFIXES) and not name.startswith(".") and not is_picture:
+                yield os.path.join(parent, name)
 
 
 def _predict(args, photos):
@@ -101,14 +110,13 @@ def _predict(args, photos):
     args.out.mkdir(parents=True, exist_ok=True)
     picture_paths = name_pictures(photos, args.out) if args.draw else {}
     file_name, write = WRITERS[args.format]
+    if args.format == "coco":
+        write = functools.partial(write, folder=_common_folder(args.photos))
     failed = []
 
     def answers(progress):
-        for num_done, result in enumerate(model(iter(photos), args.batch_size), start=1):
-            if not result.ok:
-                complain(f"{result.name}: {result.status_meaning}")
-            if not result.ok or (picture_paths and not draw(result, picture_paths[result.name])):
-                failed.append(result.name)
+        results = reported(model(iter(photos), args.batch_size), picture_paths, failed)
+        for num_done, result in enumerate(results, start=1):
             yield result
             progress(num_done, len(photos))
 
@@ -116,6 +124,12 @@ def _predict(args, photos):
         write(args.out / file_name, answers(progress))
     print(f"written to {args.out}: {file_name}{' and pictures' if picture_paths else ''}, {len(failed)} photos failed")
     return 1 if failed else 0
+
+
+def _common_folder(paths):
+    """Return the folder that some photos and folders lie in, or are."""
+    places = map(os.path.abspath, paths)
+    return os.path.commonpath([place if os.path.isdir(place) else os.path.dirname(place) for place in places])
 
 
 if __name__ == "__main__":

@@ -111,19 +111,19 @@ def test_pixels_signature_turns_photos_and_names_what_is_wrong(server, tmp_path,
     assert lines[0]["image_size"] == {"height": 51, "width": 40}
 
 
-def test_command_answers_the_photos_beside_a_missing_one(server, photos, tmp_path, capsys):
-    assert call(server, tmp_path / "no.jpg", photos[0], tmp_path) == 1
+@pytest.mark.parametrize("signature", ["serving_default", "pixels"])
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_command_answers_the_photos_beside_a_missing_one(server, photos, tmp_path, signature, batch_size, capsys):
+    given = [tmp_path / "no.jpg", photos[0], tmp_path, photos[2]]
+    assert call(server, "--signature", signature, "--batch-size", batch_size, *given) == 1
     captured = capsys.readouterr()
-    assert [json.loads(line)["photo"] for line in captured.out.splitlines()] == [str(photos[0])]
+    lines = [json.loads(line) for line in captured.out.splitlines()]
+    assert [line["photo"] for line in lines] == list(map(str, given))
+    assert [line["status"]["code"] for line in lines] == [4, 0, 4, 0]
+    assert lines[3] == expected_line(make_pixels(63, 35), photos[2])
     assert captured.err == (
-        f"error: cannot read {tmp_path}/no.jpg: No such file or directory\n"
-        f"error: cannot read {tmp_path}: Is a directory\n"
+        f"error: {tmp_path}/no.jpg: the file could not be read\nerror: {tmp_path}: the file could not be read\n"
     )
-
-
-def test_command_needs_no_server_to_say_that_all_photos_are_missing(free_address, tmp_path, capsys):
-    assert call(free_address, tmp_path / "no.jpg") == 1
-    assert capsys.readouterr() == ("", f"error: cannot read {tmp_path}/no.jpg: No such file or directory\n")
 
 
 def test_pictures_of_one_name_and_inputs_named_like_pictures_are_kept(server, tmp_path, capsys):

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from cspn_tf.cli import predict
-from cspn_tf.cli.answers import WRITERS
+from cspn_tf.cli.answers import WRITERS, name_pictures
 from cspn_tf.cli.main import main
 from cspn_tf.console import run
 from cspn_tf.data.coco import read_labelled_images
@@ -97,12 +97,12 @@ def test_csv_has_a_row_a_garment_and_one_for_photos_without(model_dir, folder, t
 def test_coco_is_a_document_that_coco_readers_read(model_dir, folder, tmp_path, monkeypatch, capsys):
     from pycocotools.coco import COCO
 
-    monkeypatch.chdir(tmp_path)  # our reader takes no absolute paths for names
-    assert call(model_dir, "out", "--format", "coco", "photos", "missing.jpg") == 1
+    monkeypatch.chdir(tmp_path)
+    assert call(model_dir, "out", "--format", "coco", folder, "photos/missing.jpg") == 1
     capsys.readouterr()
     path = tmp_path / "out" / "predictions.coco.json"
     images = read_labelled_images([path])
-    assert [image.name for image in images.values()] == [f"photos/{name}" for name in SIZES]
+    assert [image.name for image in images.values()] == list(SIZES)
     coco = COCO(str(path))
     assert [coco.imgs[i]["height"] for i in (1, 2, 3)] == [41, 63, 30]
     for image_id, name in enumerate(SIZES, start=1):
@@ -251,9 +251,41 @@ def test_interrupted_it_leaves_nothing_half_written(model_dir, folder, tmp_path)
 def test_photos_are_found_in_order_once_and_hidden_files_are_not(folder, tmp_path):
     (folder / "sub" / "circle").symlink_to(folder, target_is_directory=True)
     (folder / "linked.jpg").symlink_to(folder / "a.png")
-    found = predict.find_photos([str(folder / "a.png"), str(folder), "gone.jpg"], tmp_path / "out")
+    given = [str(folder / "a.png"), str(folder), f"{folder}/../photos/./sub/b.PNG", "gone.jpg", "./gone.jpg"]
     names = ["a.png", "linked.jpg", "sub/b.PNG", "sub/c.jpeg"]
-    assert found == [*(str(folder / name) for name in names), "gone.jpg"]
+    assert predict.find_photos(given, tmp_path / "out") == ([*(str(folder / name) for name in names), "gone.jpg"], [])
+
+
+def test_a_folder_that_fails_is_one_line_and_costs_nothing_else(model_dir, folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "none").mkdir()
+    (folder / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert call(model_dir, tmp_path / "out", tmp_path / "none", folder) == 1
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path}/none: no photo in it: no .jpg, .jpeg, .png\nerror: {folder}/closed: Permission denied\n"
+    )
+    assert (tmp_path / "out" / "predictions.jsonl").read_text().count("\n") == 3
+
+
+def test_many_pictures_of_one_name_are_numbered_in_no_time(tmp_path):
+    photos = [f"{index}/front.jpg" for index in range(5000)]
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "link.jpg").symlink_to(out / "front-3.keypoints.jpg")
+    photos += [str(out / "front-2.keypoints.jpg"), str(tmp_path / "link.jpg"), "front-4.png"]
+    start = time.monotonic()
+    paths = name_pictures(photos, out)
+    assert time.monotonic() - start < 10
+    names = [path.name.removesuffix(".keypoints.jpg") for path in paths.values()]
+    assert names[:3] == ["front", "front-4", "front-5"] and names[4999] == "front-5002"
+    assert names[5000:] == ["front-2.keypoints", "link", "front-4-2"]
 
 
 @pytest.mark.parametrize("way", ["tflite", "trainings"])
