@@ -12,7 +12,7 @@ The pixel-centre rule
     maps x to W - 1 - x.
 
 Frames
-    photo    the picture as displayed, after its EXIF orientation
+    photo    the picture as displayed, turned by its orientation
     canvas   the photo letterboxed once to a square of `canvas_size`
     crop     a square window of the canvas, resized to `crop_size`: the keypoint network's input
     heatmap  the crop at one pixel in `stride`: the keypoint network's output

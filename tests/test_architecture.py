@@ -27,7 +27,7 @@ TIERS = [
         }
     ],
     [{"cspn_tf.geometry"}],
-    [{"cspn_tf.decoding", "cspn_tf.pillow_photos"}, {"cspn_tf.heatmaps"}],
+    [{"cspn_tf.decoding"}, {"cspn_tf.heatmaps"}],
     [{"cspn_tf.resampling"}, {"cspn_tf.drawing", "cspn_tf.result"}, {"cspn_tf.pillow_photos"}],
     [{"cspn_tf.data"}, {"cspn_tf.models"}, {"cspn_tf.losses"}],
     [{"cspn_tf.evaluation"}],

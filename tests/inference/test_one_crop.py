@@ -21,7 +21,10 @@ from cspn_tf.models.keypoint_networks import build_keypoint_network, prediction_
 from cspn_tf.train.keypoints import KeypointValidator
 from tests import photos
 
-CONFIG = configs.override(configs.preset("tiny"), ["detector.max_garments=12", "keypoints.weights=none"])
+# Crops so small beside the canvas that a box inside it has them cover four of its pixels each way.
+CONFIG = configs.override(
+    configs.preset("tiny"), ["detector.max_garments=12", "keypoints.weights=none", "keypoints.crop_size=64"]
+)
 CANVAS, CROP = CONFIG.canvas_size, CONFIG.keypoints.crop_size
 # Canvas pixels to a crop pixel: from the canvas, from its half, and around where the one takes over from the other.
 STEPS = (0.3, 0.5, 0.77, 1.0, 1.3, 1.49, 1.51, 1.9, 2.0, 2.6, 3.2, 4.0)
@@ -54,10 +57,10 @@ def boxes_xyxy_canvas():
     """A box for each step: its window's side is that many times the crop's; around the middle and off it."""
     random = np.random.default_rng(3)
     sides = np.array(STEPS) * CROP / CONFIG.keypoints.crop_margin
-    centres = CANVAS / 2 + random.uniform(-30, 30, (len(STEPS), 2))
+    # As far off the middle as the canvas, which the pipeline clips boxes to, has room for.
+    centres = (CANVAS - 1) / 2 + random.uniform(-0.4, 0.4, (len(STEPS), 2)) * (CANVAS - 1 - sides)[:, np.newaxis]
     half_xy = np.stack([sides / 2, sides / 2 * random.uniform(0.4, 1.0, len(STEPS))], axis=-1)
-    # What the pipeline keeps of a box is inside the canvas.
-    return np.concatenate([centres - half_xy, centres + half_xy], axis=-1).clip(0, CANVAS - 1).astype(np.float32)
+    return np.concatenate([centres - half_xy, centres + half_xy], axis=-1).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +111,7 @@ def test_training_sees_the_crops_of_the_exported_model_at_every_scale(name, expo
     chain = data_pipeline.keypoint_chain(CONFIG, augment=False)
     (trained,) = tf.data.Dataset.from_tensors(example).map(chain)
     served = exported_crops(tf.constant([FILES[name]]))
-    steps = trained["windows"][:, 2].numpy() / CROP
-    assert steps.min() < 0.31 and steps.max() > 2.6
+    np.testing.assert_allclose(trained["windows"][:, 2] / CROP, STEPS, rtol=1e-3)
     assert served.numpy().std(axis=(1, 2, 3)).min() > 1
     # Boxes that went to the photo and back differ by rounding, and a grey level by its slope: measured 0.004 of 255.
     np.testing.assert_allclose(trained["crops"], served, atol=0.02, rtol=0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cspn_tf.cli import local_server as command
 from cspn_tf.console import UserError, run
 from cspn_tf.serve import local_server
 from cspn_tf.serve.client import Client
@@ -84,7 +85,7 @@ def test_sigint_when_ready_exits_with_0(start, model_dir):
 
 
 def fail(capsys, *args):
-    code = run(local_server.main, [str(arg) for arg in args])
+    code = run(command.main, [str(arg) for arg in args])
     captured = capsys.readouterr()
     assert captured.out == ""
     return code, captured.err
@@ -151,7 +152,7 @@ def test_an_address_of_another_machine_is_one_line_and_1(model_dir, capsys):
 )
 def test_a_wrong_call_is_one_line_and_2(args, capsys):
     with pytest.raises(SystemExit) as caught:
-        run(local_server.main, args)
+        run(command.main, args)
     err = capsys.readouterr().err
     assert caught.value.code == 2
     assert err.startswith("error: ")
@@ -168,6 +169,6 @@ def test_running_server_reports_why_it_did_not_start(tmp_path):
 
 def test_signal_handlers_are_put_back():
     before = signal.getsignal(signal.SIGTERM)
-    with local_server._stop_on_signals():
+    with command._stop_on_signals():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
