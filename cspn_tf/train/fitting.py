@@ -153,7 +153,11 @@ def _fit(run, model, make_dataset, steps, validate, monitor, draw_overlays, done
 
 
 def prepare_directory(run: Run) -> int:
-    """Make the run's directory, or check the one that stands; return how many epochs are finished."""
+    """Make the run's directory, or check the one that stands; return how many epochs are finished.
+
+    Raises:
+        UserError: there is another run, or something else.
+    """
     from cspn_tf.models import checkpoints
 
     training = configs.to_dict(run.training)
@@ -165,11 +169,18 @@ def prepare_directory(run: Run) -> int:
             raise UserError(
                 f"{run.directory} holds a run of {done} epochs; go on with --resume or choose another --out"
             )
-        there, asked = found.get("training", {}) | {"seed": found.get("seed")}, training | {"seed": run.seed}
+        there, asked = found.get("training", {}) | found, training | details
         different = configs.differences(config, run.config)
-        different += [f"{name}: {there.get(name)} != {asked[name]}" for name in asked if there.get(name) != asked[name]]
+        different += [
+            f"{name}: {there.get(name)} != {asked[name]}"
+            for name in (*training, "seed", "precision")
+            if there.get(name) != asked[name]
+        ]
         if different:
             raise UserError(f"{run.directory} holds another run (there != asked): {'; '.join(different)}")
+        # A dataset that has moved, or has been prepared once more, is often the same.
+        if Path(there.get("data", run.data_dir)).resolve() != Path(run.data_dir).resolve():
+            print(f"{run.directory} goes on with other data: {there['data']} before, {run.data_dir} now", flush=True)
         return done
     if run.directory.exists() and not (run.directory.is_dir() and _is_barely_begun(run.directory)):
         raise UserError(f"{run.directory} exists and is not a training run")

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import math
 
@@ -85,7 +86,7 @@ def test_finished_run_holds_what_is_promised(tiny_keypoints):
     assert logged == {"train", "validation"}
 
 
-def test_a_run_that_stands_is_not_overwritten(tiny_data, tiny_keypoints, capsys):
+def test_a_run_that_stands_is_not_overwritten(tiny_data, tiny_keypoints, monkeypatch, capsys):
     call = ["--data", str(tiny_data), "--out", str(tiny_keypoints), "--preset", "tiny", "--epochs", "2"]
     before = (tiny_keypoints / "best.weights.h5").read_bytes()
     assert run(train_keypoints.main, call) == 1
@@ -100,7 +101,22 @@ def test_a_run_that_stands_is_not_overwritten(tiny_data, tiny_keypoints, capsys)
     assert error == f"error: {tiny_keypoints} holds another run (there != asked): epochs: 2 != 3; seed: 1 != 2\n"
     assert run(train_keypoints.main, [*call[:4], "--preset", "mobile", "--resume"]) == 1
     assert "preset: tiny != mobile" in capsys.readouterr().err
+    monkeypatch.setattr(fitting, "scope", lambda run: contextlib.nullcontext())  # which asks for a GPU
+    assert run(train_keypoints.main, [*call, "--resume", "--precision", "mixed_float16"]) == 1
+    assert "(there != asked): precision: float32 != mixed_float16\n" in capsys.readouterr().err
     assert (tiny_keypoints / "best.weights.h5").read_bytes() == before
+
+
+def test_a_run_that_goes_on_with_data_from_elsewhere_says_so(tiny_data, tiny_keypoints, tmp_path, capsys):
+    (tmp_path / "moved").mkdir()
+    for path in tiny_data.iterdir():
+        (tmp_path / "moved" / path.name).symlink_to(path)
+    call = ["--out", str(tiny_keypoints), "--preset", "tiny", "--epochs", "2", "--resume"]
+    assert run(train_keypoints.main, ["--data", str(tiny_data / ".." / tiny_data.name), *call]) == 0
+    assert "other data" not in capsys.readouterr().out
+    assert run(train_keypoints.main, ["--data", str(tmp_path / "moved"), *call]) == 0
+    said = f"{tiny_keypoints} goes on with other data: {tiny_data} before, {tmp_path / 'moved'} now\n"
+    assert said in capsys.readouterr().out
 
 
 def test_directory_of_something_else_is_left_alone(tiny_data, tmp_path, capsys):
