@@ -20,14 +20,14 @@ def replaced_file(path):
         path: file to write; what is there is replaced.
 
     Yields:
-        Path of a file that is not there yet, beside `path` and with the same suffix.
+        Path of a file that is not there yet, beside `path` and with the same suffixes.
 
     Raises:
         OSError: what the block or the system raises; where that names the file of the block, it names `path` instead.
     """
     path = Path(path)
-    # Short: a name may have 255 bytes, and `path` may need them all.
-    temporary = path.with_name(f".{secrets.token_hex(4)}{path.suffix}")
+    # Short, as a name may have 255 bytes and `path` may need them all; but `.weights.h5` and its like stay.
+    temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name[-20:]}")
     try:
         yield temporary
         os.replace(temporary, path)
