@@ -1,6 +1,7 @@
 """What `prepare` says of a dataset: counts, findings, rejected rows, and pictures to look at."""
 
 import collections
+import itertools
 import json
 import random
 from pathlib import Path
@@ -215,18 +216,11 @@ def write_contact_sheets(folder, photos, rejected, root, seed) -> None:
     rng = random.Random(seed)
     chosen = rng.sample(photos, min(NUM_SHOWN, len(photos)))
     chosen.sort(key=lambda photo: SPLITS.index(photo.sample.split))
-    drawn = [(_draw(photo.sample.path, photo.sample.garments), _caption(photo.sample)) for photo in chosen]
+    drawn = ((_draw(photo.sample.path, photo.sample.garments), _caption(photo.sample)) for photo in chosen)
     _save_sheet(folder / CONTACT_SHEET, drawn, contact_sheet)
-
-    shown = []
-    for fault in rng.sample(rejected, len(rejected)):
-        picture = _picture_of(fault, root)
-        if picture is not None:
-            shown.append((picture, _caption_of_rejected(fault)))
-        if len(shown) == NUM_SHOWN:
-            break
-    if shown:
-        _save_sheet(folder / REJECTED_SHEET, shown, contact_sheet)
+    mixed = rng.sample(rejected, len(rejected))
+    drawn = ((_picture_of(fault, root), _caption_of_rejected(fault)) for fault in mixed)
+    _save_sheet(folder / REJECTED_SHEET, drawn, contact_sheet)
 
 
 def _caption(sample) -> str:
@@ -239,12 +233,17 @@ def _caption_of_rejected(fault) -> str:
 
 
 def _draw(path, garments):
+    """Return a photo with its labels; None if it cannot be shown, as when it has gone since it was checked."""
     from PIL import Image
 
     from cspn_tf.decoding import pixels_as_displayed
     from cspn_tf.drawing import draw_garments
 
-    return draw_garments(Image.fromarray(pixels_as_displayed(Path(path).read_bytes())), garments)
+    try:
+        photo = Image.fromarray(pixels_as_displayed(Path(path).read_bytes()))
+    except (OSError, ValueError):
+        return None
+    return draw_garments(photo, garments)
 
 
 def _picture_of(fault, root):
@@ -261,7 +260,11 @@ def _picture_of(fault, root):
 
 
 def _save_sheet(path, drawn, contact_sheet):
-    pictures, captions = zip(*drawn, strict=True)
+    """Write a sheet of the first pictures that can be shown, of an iterable of pictures or None and captions."""
+    shown = list(itertools.islice((one for one in drawn if one[0] is not None), NUM_SHOWN))
+    if not shown:
+        return
+    pictures, captions = zip(*shown, strict=True)
     sheet = contact_sheet(list(pictures), 6, _TILE_SIZE, list(captions))
     with replaced_file(path) as temporary:
         sheet.save(temporary, quality=90)

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -97,3 +98,20 @@ def test_rejected_photos_are_shown_where_they_can_be(tmp_path):
         "kind": "label outside the photo",
     }
     assert summary in (out / "report.md").read_text()
+
+
+def test_photos_that_have_gone_or_broken_meanwhile_are_left_out(tmp_path):
+    out, photos, _ = make_dataset(tmp_path)
+    gone, broken, *others = [Path(photo.sample.path) for photo in photos]
+    gone.unlink()
+    broken.write_bytes(broken.read_bytes()[:100])
+    for path in others[2:]:
+        path.unlink()
+    write_report(out, photos, [], root=tmp_path, about=ABOUT, notes={}, seed=0)
+    with Image.open(out / "contact_sheet.jpg") as sheet:
+        assert 2 * 320 < sheet.width < 3 * 320  # two tiles
+    for path in others[:2]:
+        path.unlink()
+    (out / "contact_sheet.jpg").unlink()
+    write_report(out, photos, [], root=tmp_path, about=ABOUT, notes={}, seed=0)
+    assert not (out / "contact_sheet.jpg").exists()
