@@ -14,6 +14,7 @@ Letters in shapes: N garments, 8 keypoint slots of `cspn_tf.garments`.
 """
 
 import dataclasses
+import operator
 
 import numpy as np
 
@@ -37,6 +38,8 @@ _COLUMNS = {
     "keypoint_scores": (np.float64, (NUM_KEYPOINTS,)),
     "variations": (np.int32, ()),
 }
+# Column → what its numbers may be.
+_CODES = {"types": GarmentType, "visibility": Visibility, "variations": Variation}
 _REQUIRED = ("types", "boxes_xyxy", "keypoints_xy")
 
 # Column → its name in a served output, and in an example of `cspn_tf.data.tfrecords`.
@@ -75,7 +78,7 @@ class Garments:
         variations: int32 `(N,)`, `Variation` ids; None where nobody says.
 
     Raises:
-        ValueError: a column's shape does not fit; the message names it.
+        ValueError: a column's shape does not fit, or it has a number that is no code; the message names it.
     """
 
     types: np.ndarray
@@ -94,22 +97,26 @@ class Garments:
                 if num:
                     continue
                 values = ()  # of no garments everything is known
-            array = np.asarray(values, dtype)
+            array = np.asarray(values)
             if num == 0 and array.size == 0:
                 array = array.reshape(0, *row_shape)
             if array.shape != (num, *row_shape):
                 raise ValueError(f"{name} must have the shape {(num, *row_shape)}, received {array.shape}")
-            object.__setattr__(self, name, array)
+            strangers = set(array.ravel().tolist()).difference(_CODES[name]) if name in _CODES else ()
+            if strangers:
+                raise ValueError(f"{name} must be codes of {_CODES[name].__name__}, received {min(strangers)}")
+            object.__setattr__(self, name, np.asarray(array, dtype))
 
     def __len__(self):
         return len(self.types)
 
     def __getitem__(self, rows) -> "Garments":
         """Return some of the rows: a number gives one row, a slice, a mask or an array of numbers any of them."""
-        if isinstance(rows, int | np.integer):
-            if not -len(self) <= rows < len(self):
-                raise IndexError(f"there are {len(self)} garments, received the index {rows}")
-            rows = [rows]
+        if not isinstance(rows, slice) and np.ndim(rows) == 0:
+            row = operator.index(rows)
+            if not -len(self) <= row < len(self):
+                raise IndexError(f"there are {len(self)} garments, received the index {row}")
+            rows = [row]
         elif not isinstance(rows, slice):
             rows = np.asarray(rows) if np.size(rows) else np.zeros(0, int)  # of no numbers, numpy makes floats
         return Garments(**{name: values[rows] for name, values in self._known().items()})
@@ -301,7 +308,9 @@ class Garments:
             _coco_boxes(annotations),
             keypoints[..., :2],
             visibility=visibility,
-            variations=[annotation.get("variation", 0) for annotation in annotations],
+            scores=_if_known("score", annotations),
+            keypoint_scores=_if_known("keypoint_scores", annotations),
+            variations=[annotation.get("variation", Variation.UNKNOWN) for annotation in annotations],
         )
 
     @classmethod
@@ -347,8 +356,6 @@ class Garments:
     def from_dicts(cls, dicts) -> "Garments":
         """Read what `to_dicts` gave; a column is known if the first garment knows it."""
         dicts = list(dicts)
-        if not dicts:
-            return cls([], [], [])
         points = [[garment["keypoints"].get(name, {}) for name in KEYPOINT_NAMES] for garment in dicts]
         known_of_point = {key for row in points for point in row for key in point}
 
@@ -360,14 +367,19 @@ class Garments:
             [garment["box_xyxy"] for garment in dicts],
             [[[point.get("x", 0.0), point.get("y", 0.0)] for point in row] for row in points],
             visibility=of_points("visibility", lambda name: Visibility[name.upper()], Visibility.ABSENT)
-            if "visibility" in known_of_point
+            if "visibility" in known_of_point or not known_of_point  # only labels may have no keypoint at all
             else None,
-            scores=[garment["score"] for garment in dicts] if "score" in dicts[0] else None,
+            scores=_if_known("score", dicts),
             keypoint_scores=of_points("score", float, 0.0) if "score" in known_of_point else None,
             variations=[Variation[garment["variation"].upper()] for garment in dicts]
-            if "variation" in dicts[0]
+            if _if_known("variation", dicts)
             else None,
         )
+
+
+def _if_known(name, entries):
+    """Return a value of all garments, if the first has it, else None."""
+    return [entry[name] for entry in entries] if entries and name in entries[0] else None
 
 
 def _coco_boxes(entries):

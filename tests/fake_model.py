@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from cspn_tf.garment_set import Garments
 from cspn_tf.garments import KEYPOINTS_OF_TYPE
 
 NUM_ROWS = 2
@@ -80,20 +81,18 @@ def expected_outputs(pixels, shift=0.0):
     """Return what the model answers for a photo uint8 `(H, W, 3)`, without the batch; the same sums in numpy."""
     height, width = pixels.shape[:2]
     num = width % (NUM_ROWS + 1)
-    outputs = {name: np.zeros(spec.shape, spec.dtype.as_numpy_dtype) for name, spec in _output_spec().items()}
-    outputs["image_size"][:] = height, width
-    outputs["num_garments"] = np.int32(num)
-    for row in range(num):
-        garment_type = 1 + (height + row) % 3
-        score = (0.5 + 0.5 * pixels.mean() / 255.0) / (row + 1)
-        outputs["boxes"][row] = 0, 0, width - 1, height - 1
-        outputs["classes"][row] = garment_type
-        outputs["scores"][row] = score
-        for k in range(NUM_KEYPOINTS):
-            if KEYPOINTS_OF_TYPE[garment_type][k]:
-                outputs["keypoints"][row, k] = (k + 1) / 10 * width + shift, (k + 1) / 10 * height
-                outputs["keypoint_scores"][row, k] = score
-    return outputs
+    types = 1 + (height + np.arange(num)) % 3
+    scores = (0.5 + 0.5 * pixels.mean() / 255.0) / np.arange(1, num + 1)
+    has = np.array(KEYPOINTS_OF_TYPE)[types]
+    points = np.arange(1, NUM_KEYPOINTS + 1)[:, np.newaxis] / 10 * [width, height] + [shift, 0]
+    garments = Garments(
+        types,
+        np.tile([0, 0, width - 1, height - 1], (num, 1)),
+        has[..., np.newaxis] * points,
+        scores=scores,
+        keypoint_scores=has * scores[:, np.newaxis],
+    )
+    return {"status": np.int32(0), "image_size": np.array([height, width], np.int32), **garments.to_served(NUM_ROWS)}
 
 
 def export_fake_model(model_dir, version=1, shift=0.0) -> Path:

@@ -92,6 +92,11 @@ def test_columns_have_their_dtypes_and_shapes():
         ({"boxes_xyxy": [[1, 2, 3, 4]]}, r"^boxes_xyxy must have the shape \(2, 4\), received \(1, 4\)$"),
         ({"keypoints_xy": np.zeros((2, 8))}, r"^keypoints_xy must have the shape \(2, 8, 2\), received \(2, 8\)$"),
         ({"visibility": np.zeros((2, 7))}, r"^visibility must have the shape \(2, 8\), received \(2, 7\)$"),
+        ({"types": [1, 0]}, r"^types must be codes of GarmentType, received 0$"),
+        ({"types": [1.9, 1]}, r"^types must be codes of GarmentType, received 1.9$"),
+        ({"types": [-1, 2**32 + 1]}, r"^types must be codes of GarmentType, received -1$"),
+        ({"visibility": np.full((2, 8), 3)}, r"^visibility must be codes of Visibility, received 3$"),
+        ({"variations": [0, 6]}, r"^variations must be codes of Variation, received 6$"),
         ({"variations": 3}, r"^variations must have the shape \(2,\), received \(\)$"),
     ],
 )
@@ -127,7 +132,7 @@ def test_rows_are_chosen_by_number_slice_mask_and_numbers():
     garments = Garments.concatenate([labels(), labels()[:1]])
     assert garments.types.tolist() == [2, 1, 2]
     assert garments[1].types.tolist() == garments[-2].types.tolist() == [1]
-    assert garments[np.int64(1)] == garments[1] == garments[1:2] == garments[[1]]
+    assert garments[np.int64(1)] == garments[np.array(1)] == garments[1] == garments[1:2] == garments[[1]]
     assert garments[garments.types == 2] == garments[[0, 2]] == garments[::2]
     assert [row.types.tolist() for row in garments] == [[2], [1], [2]]
     assert garments[[2, 0, 0]].boxes_xyxy.tolist() == [garments.boxes_xyxy[0].tolist()] * 3
@@ -250,6 +255,8 @@ def test_a_coco_annotation_has_these_values():
     scored = predictions().replace(visibility=2 * predictions().of_type).to_coco_annotations(7)
     assert [entry["score"] for entry in scored] == [0.75, 0.5]
     assert scored[1]["keypoint_scores"] == predictions().keypoint_scores[1].tolist()
+    back = Garments.from_coco_annotations(scored)
+    assert back.replace(visibility=None, variations=None) == predictions()
 
 
 @given(any_labels([Visibility.ABSENT, Visibility.OCCLUDED, Visibility.VISIBLE]))
@@ -301,8 +308,14 @@ def test_a_dict_has_these_values():
 @pytest.mark.parametrize("make", [labels, predictions])
 def test_dicts_give_them_back_where_they_hold_no_more_digits(make):
     garments = make()
-    back = Garments.from_dicts(garments.to_dicts())
-    assert back.replace(keypoint_scores=None) == garments.replace(keypoint_scores=None)
+    assert Garments.from_dicts(garments.to_dicts()) == garments.replace(
+        keypoint_scores=None if garments.keypoint_scores is None else garments.keypoint_scores.round(4)
+    )
+
+
+def test_dicts_give_labels_back_where_nobody_labelled_a_keypoint():
+    assert Garments.from_dicts(labels()[1:].to_dicts()) == labels()[1:]
+    assert Garments.from_dicts([]) == Garments([], [], [])
 
 
 @given(st.one_of(any_labels(), any_predictions()))
@@ -314,7 +327,8 @@ def test_dicts_are_stable_and_near(garments):
     np.testing.assert_allclose(back.boxes_xyxy, garments.boxes_xyxy, atol=0.006)
     np.testing.assert_allclose(back.keypoints_xy, garments.keypoints_xy, atol=0.006)
     for name in ("visibility", "variations"):
-        if len(garments) and getattr(garments, name) is not None:
+        assert (getattr(back, name) is None) == (getattr(garments, name) is None)
+        if getattr(garments, name) is not None:
             np.testing.assert_array_equal(getattr(back, name), getattr(garments, name))
     for name in ("scores", "keypoint_scores"):
         if len(garments) and getattr(garments, name) is not None:

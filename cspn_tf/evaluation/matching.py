@@ -10,14 +10,18 @@ import numpy as np
 
 from cspn_tf.contract import STATUS_OK, STATUS_UNDECODABLE
 from cspn_tf.garment_set import Garments
-from cspn_tf.garments import NUM_KEYPOINTS
+from cspn_tf.garments import NUM_KEYPOINTS, GarmentType
 from cspn_tf.result import Result
 
 MATCH_IOU = 0.5
 
 # What stands for the prediction of a garment that was missed.
 _NOTHING = Garments(
-    [0], np.zeros((1, 4)), np.zeros((1, NUM_KEYPOINTS, 2)), scores=[0], keypoint_scores=np.zeros((1, NUM_KEYPOINTS))
+    [GarmentType.UPPER_BODY],
+    np.zeros((1, 4)),
+    np.zeros((1, NUM_KEYPOINTS, 2)),
+    scores=[0],
+    keypoint_scores=np.zeros((1, NUM_KEYPOINTS)),
 )
 
 
@@ -54,11 +58,11 @@ class Matched:
 
     @functools.cached_property
     def predicted(self) -> Garments:
-        """The detection of each labelled garment, `Garments` `(G,)`; all zeros where it was missed."""
+        """The detection of each labelled garment, `Garments` `(G,)` of its type; all else is 0 where it was missed."""
         detections = [result.garments for result in self.results]
         first = np.cumsum([0, *map(len, detections)])[:-1]
         rows = [np.where(of_photo < 0, -1, of_photo + row) for of_photo, row in zip(self.matches, first, strict=True)]
-        return Garments.concatenate([*detections, _NOTHING])[_joined(rows)]
+        return Garments.concatenate([*detections, _NOTHING])[_joined(rows)].replace(types=self.labels.types)
 
     @functools.cached_property
     def found(self) -> np.ndarray:

@@ -22,8 +22,9 @@ def test_a_garment_takes_all_columns_of_its_own_detection():
     assert matched.photo_index.tolist() == [0, 0, 0, 2, 2]
     assert matched.labels.types.tolist() == [3, 2, 1, 2, 2]
     assert matched.predicted[[0, 2, 3]] == Garments.concatenate([first.garments[[1, 0]], second.garments])
+    assert matched.predicted.types.tolist() == [3, 2, 1, 2, 2]
     for missed in (1, 4):
-        for column in ("types", "boxes_xyxy", "keypoints_xy", "scores", "keypoint_scores"):
+        for column in ("boxes_xyxy", "keypoints_xy", "scores", "keypoint_scores"):
             assert not getattr(matched.predicted, column)[missed].any()
 
 
