@@ -10,6 +10,10 @@
 - `keypoints` are in the order of the slots, see `cspn_tf.garments`; those the type does not have may be anything. Of
   the three numbers of a keypoint, x and y are measured.
 - `bbox` may be missing or null: it is then the extent of the keypoints that the type has, much as pycocotools does it.
+- `keypoint_scores`, eight numbers, go before the scores among `keypoints`, where they are there.
+
+A whole document of COCO keypoints is taken too, as `cspn-tf predict --format coco` writes it: its annotations are such
+objects, with `score` and `keypoint_scores`, and its images are those of the annotation file that have their names.
 
 Coordinates are pixels of the photo, with integers at pixel centres. Other keys are passed over.
 
@@ -25,12 +29,12 @@ from cspn_tf.garment_set import Garments
 from cspn_tf.garments import KEYPOINT_NAMES, KEYPOINT_SLOTS, NUM_KEYPOINTS, GarmentType
 
 
-def read_coco_results(path, image_ids) -> tuple[dict[int | str, Garments], int]:
+def read_coco_results(path, photos) -> tuple[dict[int | str, Garments], int]:
     """Read a file of results.
 
     Args:
         path: of the JSON file.
-        image_ids: container of the ids an entry may name.
+        photos: image id → `CocoPhoto`, of the images an entry may name, see `coco.read_labelled_images`.
 
     Returns:
         garments: image id → `Garments` with scores and keypoint_scores, in the order of the file; images of which it
@@ -39,11 +43,15 @@ def read_coco_results(path, image_ids) -> tuple[dict[int | str, Garments], int]:
         num_boxes_from_keypoints: how many boxes are the extent of their keypoints.
 
     Raises:
-        UserError: the file cannot be read or is not a list, or an entry is not as it must be; the message names the
-            first such entry.
+        UserError: the file cannot be read or is neither a list nor a document, or an entry is not as it must be; the
+            message names the first such entry.
     """
     try:
-        entries = fields.json_list(fields.read_json(path), "it")
+        content = fields.read_json(path)
+        if isinstance(content, dict):
+            entries, image_ids = _read_document(content, {photo.name: image_id for image_id, photo in photos.items()})
+        else:
+            entries, image_ids = fields.json_list(content, "it"), {image_id: image_id for image_id in photos}
     except FieldFault as fault:
         raise UserError(f"{path}: {fault}")
     results_of_image, num_boxes_from_keypoints = {}, 0
@@ -60,21 +68,40 @@ def read_coco_results(path, image_ids) -> tuple[dict[int | str, Garments], int]:
     return garments, num_boxes_from_keypoints
 
 
+def _read_document(document, id_of_name):
+    """Return a document's annotations, and the image id here to that of the photo with the same name."""
+    fields.json_object(document, "it")
+    images, annotations = (
+        fields.json_list(fields.member(document, key, "it"), key) for key in ("images", "annotations")
+    )
+    image_ids = {}
+    for index, image in enumerate(images):
+        what = f"images[{index}]"
+        name = fields.photo_name(fields.member(fields.json_object(image, what), "file_name", what), "file_name")
+        if name in id_of_name:
+            image_ids[fields.identifier(fields.member(image, "id", what), "id")] = id_of_name[name]
+    return annotations, image_ids
+
+
 def _read_entry(entry, image_ids):
     """Check an entry and return it as `Garments.from_coco_results` takes it, with None for a missing box."""
     what = "the entry"
     fields.json_object(entry, what)
     image_id = fields.identifier(fields.member(entry, "image_id", what), "image_id")
     if image_id not in image_ids:
-        raise FieldFault(f"image_id {fields.shown(image_id)} is no image's id")
+        raise FieldFault(f"image_id {fields.shown(image_id)} is no labelled image's")
     garment_type = fields.code(fields.member(entry, "category_id", what), "category_id", tuple(GarmentType))
     score = _confidence(fields.member(entry, "score", what), "score")
     values = fields.json_list(fields.member(entry, "keypoints", what), "keypoints", 3 * NUM_KEYPOINTS)
+    if entry.get("keypoint_scores") is not None:
+        values = list(values)
+        values[2::3] = fields.json_list(entry["keypoint_scores"], "keypoint_scores", NUM_KEYPOINTS)
     keypoints = []
     for slot in range(NUM_KEYPOINTS):
         keypoints += _read_keypoint(values[3 * slot : 3 * slot + 3], slot, garment_type)
     bbox = None if entry.get("bbox") is None else _read_box(entry["bbox"])
-    return {"image_id": image_id, "category_id": garment_type, "score": score, "keypoints": keypoints, "bbox": bbox}
+    read = {"category_id": garment_type, "score": score, "keypoints": keypoints, "bbox": bbox}
+    return {"image_id": image_ids[image_id], **read}
 
 
 def _read_keypoint(values, slot, garment_type):

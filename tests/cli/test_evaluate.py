@@ -543,7 +543,7 @@ def test_options_of_the_two_ways_do_not_mix(tmp_path, capsys, arguments):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"image_id": 99}, "entry 1: image_id 99 is no image's id"),
+        ({"image_id": 99}, "entry 1: image_id 99 is no labelled image's"),
         ({"category_id": 4}, "entry 1: category_id is 4, required 1, 2, 3"),
         ({"keypoints": [1.0] * 17}, "entry 1: keypoints has 17 values, required 24"),
         ({"keypoints": [float("nan")] * 24}, "entry 1: x of left_collar NaN is not a number of pixels"),
@@ -561,7 +561,7 @@ def test_a_wrong_result_is_named_and_nothing_is_written(truth_file, tmp_path, ca
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("", "is not JSON"), ("{}", "it is an object, required a list"), ("[3]", "entry 0: the entry is 3")],
+    [("", "is not JSON"), ("{}", "it has no 'images'"), ("[3]", "entry 0: the entry is 3")],
 )
 def test_a_file_that_holds_no_results_is_named(truth_file, tmp_path, capsys, content, words):
     results = write_results(tmp_path, content)

@@ -17,7 +17,9 @@ from cspn_tf.cli import predict
 from cspn_tf.cli.answers import WRITERS, name_pictures
 from cspn_tf.cli.main import main
 from cspn_tf.console import run
-from cspn_tf.data.coco import read_labelled_images
+from cspn_tf.data.coco import read_labelled_images, write_coco
+from cspn_tf.data.samples import Sample
+from cspn_tf.evaluation.inputs import read_coco_files
 from cspn_tf.garment_set import Garments
 from cspn_tf.result import Result, results_of_outputs
 from tests.fake_model import encode, expected_outputs, make_pixels
@@ -118,6 +120,22 @@ def test_coco_is_a_document_that_coco_readers_read(model_dir, folder, tmp_path, 
             np.testing.assert_allclose([entry["score"] for entry in annotations], wanted.scores, atol=1e-4)
             keypoint_scores = [entry["keypoint_scores"] for entry in annotations]
             np.testing.assert_allclose(keypoint_scores, wanted.keypoint_scores, atol=1e-4)
+
+
+def test_a_coco_document_is_measured_against_labels(model_dir, folder, tmp_path, capsys):
+    labels = {name: expected(folder, name).garments for name in reversed(SIZES)}
+    labels = {name: garments.replace(visibility=2 * garments.of_type) for name, garments in labels.items()}
+    write_coco(
+        tmp_path / "truth.json",
+        ((Sample(name, None, garments, name, name), *SIZES[name]) for name, garments in labels.items()),
+    )
+    assert call(model_dir, tmp_path / "out", "--format", "coco", folder) == 0
+    matched, _ = read_coco_files([tmp_path / "truth.json"], tmp_path / "out" / "predictions.coco.json")
+    assert matched.found.tolist() == [True] * 3
+    np.testing.assert_allclose(matched.predicted.keypoints_xy, matched.labels.keypoints_xy, atol=1e-3)
+    wanted = [score for garments in labels.values() for score in garments.scores]
+    np.testing.assert_allclose(matched.predicted.scores, wanted, atol=1e-6)
+    np.testing.assert_allclose(matched.predicted.keypoint_scores.max(axis=1), wanted, atol=1e-6)
 
 
 def test_pictures_are_drawn_and_not_taken_for_photos_by_the_next_call(model_dir, folder, tmp_path, capsys):

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cspn_tf.console import UserError
+from cspn_tf.data.coco_file import CocoPhoto
 from cspn_tf.data.coco_results import read_coco_results
 from cspn_tf.garments import GarmentType
 
@@ -21,7 +22,7 @@ def entry(**changes):
 def read(folder, entries):
     path = folder / "results.json"
     path.write_text(entries if isinstance(entries, str) else json.dumps(entries))
-    return read_coco_results(path, {7, 8, "a7"})
+    return read_coco_results(path, {image_id: CocoPhoto(f"img/{image_id}.jpg", None, "") for image_id in (7, 8, "a7")})
 
 
 def refuse(folder, entries):
@@ -61,6 +62,19 @@ def test_no_entries_are_no_results(tmp_path):
     assert read(tmp_path, []) == ({}, 0)
 
 
+def test_images_of_a_document_are_those_with_their_names(tmp_path):
+    images = [{"id": 8, "file_name": "img/7.jpg"}, {"id": "x", "file_name": "./img/8.jpg"}, {"id": 7, "file_name": "a"}]
+    scores = [0.5, *[0] * 6, 0.25]
+    annotations = [
+        entry(image_id=8, id=1, keypoint_scores=scores),
+        entry(image_id="x", score=0.1, keypoint_scores=None),
+    ]
+    garments, _ = read(tmp_path, {"images": images, "annotations": annotations})
+    assert {image_id: rows.scores.tolist() for image_id, rows in garments.items()} == {7: [0.9], 8: [0.1]}
+    assert garments[7].keypoint_scores.tolist() == [scores]
+    assert garments[7].keypoints_xy.tolist() == garments[8].keypoints_xy.tolist()
+
+
 @pytest.mark.parametrize("missing", [{}, {"bbox": None}])
 @pytest.mark.parametrize(("category_id", "box_xyxy"), [(1, [5, 7, 75, 77]), (2, [45, 47, 75, 77]), (3, [5, 7, 75, 77])])
 def test_a_missing_box_is_the_extent_of_the_types_keypoints(tmp_path, category_id, box_xyxy, missing):
@@ -97,8 +111,8 @@ def test_boxes_and_extents_may_have_no_area(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"image_id": 9}, "image_id 9 is no image's id"),
-        ({"image_id": "9\n"}, "image_id '9\\n' is no image's id"),
+        ({"image_id": 9}, "image_id 9 is no labelled image's"),
+        ({"image_id": "9\n"}, "image_id '9\\n' is no labelled image's"),
         ({"image_id": 7.5}, "image_id is 7.5, required a whole number or text"),
         ({"image_id": True}, "image_id is true, required a whole number or text"),
         ({"image_id": -1}, "image_id is -1, required a whole number or text"),
@@ -144,8 +158,9 @@ def test_a_missing_value_is_named_with_its_entry(tmp_path, key):
     [
         ("", "is not JSON"),
         ("[", "is not JSON"),
-        ("{}", "it is an object, required a list"),
-        ('{"annotations": []}', "it is an object, required a list"),
+        ("{}", "it has no 'images'"),
+        ('{"images": [{"id": 1}], "annotations": []}', "images[0] has no 'file_name'"),
+        ('{"images": [], "annotations": [{"image_id": 7}]}', "entry 0: image_id 7 is no labelled image's"),
         ("null", "it is null, required a list"),
         ("[null]", "entry 0: the entry is null, required an object"),
         ("[[]]", "entry 0: the entry is a list of 0, required an object"),
@@ -158,7 +173,7 @@ def test_what_is_no_list_of_objects_is_refused(tmp_path, content, words):
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UserError, match=r"no\.json: cannot be read: No such file"):
-        read_coco_results(tmp_path / "no.json", {7})
+        read_coco_results(tmp_path / "no.json", {})
 
 
 _JSON = st.recursive(
