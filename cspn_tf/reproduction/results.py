@@ -34,7 +34,7 @@ def summarise(plan, evaluations, costs, manifest) -> dict:
     """Return all that the report says.
 
     Args:
-        plan: a `cspn_tf.cli.reproduce.Plan`.
+        plan: a `cspn_tf.reproduction.plan.Plan`.
         evaluations: experiment name to a list of what `evaluate` wrote as metrics.json, one a seed.
         costs: of `costs.measure`.
         manifest: the dataset's.

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from cspn_tf.cli import reproduce
+from cspn_tf.console import UserError
 
 # As small as the preset `tiny`.
 SMALL = (
@@ -71,6 +72,6 @@ def test_everything_is_trained_once_and_reported(tiny_data, tmp_path, commands, 
 
 
 def test_data_that_are_not_there_are_named(tmp_path):
-    with pytest.raises(reproduce.UserError, match="not a prepared dataset"):
+    with pytest.raises(UserError, match="not a prepared dataset"):
         call(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -8,8 +8,10 @@ import types
 import pytest
 
 from cspn_tf.cli import reproduce
+from cspn_tf.console import CallError, UserError
+from cspn_tf.reproduction import plan as plans
 from cspn_tf.reproduction.evaluate_runs import is_evaluated
-from cspn_tf.reproduction.experiments import BASELINES, BEYOND, OWN_FIELDS, SCALES
+from cspn_tf.reproduction.experiments import BASELINES, BEYOND, OWN_FIELDS, SCALES, paper_experiments
 
 
 @pytest.fixture(autouse=True)
@@ -25,11 +27,11 @@ def call(tmp_path, *arguments):
 
 
 def make_plan(args):
-    return reproduce.settle_plan(reproduce.make_plan_of(args), args)
+    return plans.settle_plan(plans.make_plan_of(args), args)
 
 
 def test_paper_s_experiments_are_all_there():
-    names = [experiment.name for experiment in reproduce.make_plan_of(call_without_files()).experiments]
+    names = [experiment.name for experiment in plans.make_plan_of(call_without_files()).experiments]
     assert names == [
         *("cspn", "ncspn", "fashionnet", "dfa", "dlan", "bcrnn"),
         *("stages-1", "stages-2", "stages-3", "stages-5"),
@@ -43,14 +45,14 @@ def call_without_files(**changes):
 
 @pytest.mark.parametrize("scale", list(SCALES))
 def test_every_experiment_of_every_scale_has_a_config(scale):
-    plan = reproduce.make_plan_of(call_without_files(scale=scale, beyond=True))
+    plan = plans.make_plan_of(call_without_files(scale=scale, beyond=True))
     for experiment in plan.experiments:
         assert plan.config(experiment).preset == SCALES[scale].preset
     assert plan.config(next(e for e in plan.experiments if e.name == "ncspn")).keypoints.region == "photo"
 
 
 def test_paper_scale_takes_vgg16_for_the_other_methods():
-    plan = reproduce.make_plan_of(call_without_files(scale="paper"))
+    plan = plans.make_plan_of(call_without_files(scale="paper"))
     backbones = {e.name: plan.config(e).keypoints.backbone for e in plan.experiments}
     assert backbones["fashionnet"] == backbones["bcrnn"] == "vgg16" and backbones["cspn"] == "resnet101"
 
@@ -60,9 +62,9 @@ def test_plan_is_taken_up_again_and_another_one_is_refused(tmp_path):
     again = make_plan(call(tmp_path, "--only", "cspn", "dfa"))
     assert again.keypoint_epochs == plan.keypoint_epochs == 2
     assert [e.name for e in again.experiments] == ["cspn", "dfa"]
-    with pytest.raises(reproduce.UserError, match=r"keypoint_epochs: 2 != 5"):
+    with pytest.raises(UserError, match=r"keypoint_epochs: 2 != 5"):
         make_plan(call(tmp_path, "--epochs", "5"))
-    with pytest.raises(reproduce.UserError, match="another reproduction: overrides"):
+    with pytest.raises(UserError, match="another reproduction: overrides"):
         make_plan(call(tmp_path, "--set", "keypoints.width=16"))
 
 
@@ -76,7 +78,7 @@ def test_what_goes_beyond_the_paper_brings_the_cspn_with_it(tmp_path, name):
     "arguments, message", [(["--only", "cspm"], "no such experiment"), (["--set", "keypoints.widht=1"], "widht")]
 )
 def test_a_wrong_name_is_a_wrong_call(tmp_path, arguments, message):
-    with pytest.raises(reproduce.CallError, match=message):
+    with pytest.raises(CallError, match=message):
         make_plan(call(tmp_path, *arguments))
     assert not list((tmp_path / "out").iterdir())
 
@@ -110,31 +112,31 @@ def test_a_budget_that_is_too_small_trains_an_epoch_and_says_so(tmp_path, monkey
 def test_other_data_are_another_reproduction(tmp_path):
     make_plan(call(tmp_path))
     (tmp_path / "data" / "dataset.json").write_text('{"other": 1}')
-    with pytest.raises(reproduce.UserError, match="another reproduction: data_sha256"):
+    with pytest.raises(UserError, match="another reproduction: data_sha256"):
         make_plan(call(tmp_path))
 
 
 @pytest.mark.parametrize("field", ["keypoints.num_stages=2", "keypoints.method=dfa", "keypoints.region=photo"])
 def test_what_the_experiments_vary_cannot_be_set(tmp_path, field):
-    with pytest.raises(reproduce.CallError, match="the experiments themselves vary this"):
-        reproduce.make_plan_of(call(tmp_path, "--set", field))
+    with pytest.raises(CallError, match="the experiments themselves vary this"):
+        plans.make_plan_of(call(tmp_path, "--set", field))
 
 
 def test_every_field_that_an_experiment_sets_is_its_own():
     scale = dataclasses.replace(SCALES["paper"], baseline_overrides=())
-    experiments = [*reproduce.paper_experiments(scale), *BEYOND]
+    experiments = [*paper_experiments(scale), *BEYOND]
     assert {text.partition("=")[0] for e in experiments for text in e.overrides} == set(OWN_FIELDS)
 
 
 def test_what_the_user_sets_reaches_the_other_methods_too(tmp_path):
-    plan = reproduce.make_plan_of(call(tmp_path, "--scale", "paper", "--set", "keypoints.crop_size=256"))
+    plan = plans.make_plan_of(call(tmp_path, "--scale", "paper", "--set", "keypoints.crop_size=256"))
     assert {plan.config(e).keypoints.crop_size for e in plan.experiments} == {256}
     assert len(plan.experiments) > len(BASELINES)
 
 
 @pytest.mark.parametrize("scale, same", [("cpu", "subpixel-parabola"), ("paper", "subpixel-none")])
 def test_a_way_of_decoding_that_the_preset_has_is_no_experiment(tmp_path, scale, same):
-    names = [e.name for e in reproduce.make_plan_of(call(tmp_path, "--scale", scale, "--beyond")).experiments]
+    names = [e.name for e in plans.make_plan_of(call(tmp_path, "--scale", scale, "--beyond")).experiments]
     assert same not in names and "subpixel-dark" in names
 
 

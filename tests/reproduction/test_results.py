@@ -2,10 +2,10 @@
 
 import pytest
 
-from cspn_tf.cli import reproduce
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS
 from cspn_tf.reproduction import report, results
 from cspn_tf.reproduction.experiments import BEYOND, SCALES, paper_experiments
+from cspn_tf.reproduction.plan import Plan
 
 MANIFEST = {
     "source": "synthetic",
@@ -38,7 +38,7 @@ def evaluation(error, labelled_error=None, pck=0.9):
 def plan_of(names=None, num_seeds=3, beyond=()):
     scale = SCALES["cpu"]
     wanted = [e for e in paper_experiments(scale) if names is None or e.name in names]
-    return reproduce.Plan("cpu", (), (*wanted, *beyond), tuple(range(1, num_seeds + 1)), 3, 3)
+    return Plan("cpu", (), (*wanted, *beyond), tuple(range(1, num_seeds + 1)), 3, 3)
 
 
 def costs_of(plan):

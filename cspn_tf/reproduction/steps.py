@@ -1,0 +1,158 @@
+"""The steps of a reproduction, from its plan to its report; what stands in the folder already is not done again.
+
+A folder `out` holds what the docstring of `cspn_tf.cli.reproduce` lists.
+"""
+
+import functools
+import json
+import shutil
+
+from cspn_tf.files import is_newer, replaced_file
+from cspn_tf.machine import describe_machine
+from cspn_tf.models.checkpoints import write_json
+from cspn_tf.reproduction.evaluate_runs import is_evaluated
+from cspn_tf.reproduction.experiments import CSPN, SCALES
+from cspn_tf.reproduction.jobs import Job
+from cspn_tf.reproduction.plan import DETECTOR_WORK
+
+EVALUATE = "cspn_tf.reproduction.evaluate_runs"
+_COSTS, _REPORT = "costs.json", "report.json"
+# Work of the jobs, in garments trained: a photo evaluated, the start of a process.
+_EVALUATION_WORK, _START_WORK = 1.0, 1000.0
+
+
+def run_name(experiment, seed) -> str:
+    """Return the name of the folders of one training."""
+    return f"{experiment.name}-seed{seed}"
+
+
+def make_jobs(plan, data, out) -> list[Job]:
+    """Return every command that has to run; seeds are the outer loop, so that what is cut off has a whole table."""
+    from cspn_tf.data import pipeline
+
+    num_photos, num_test = (pipeline.num_examples(data, split) for split in ("train", "test"))
+    common = ("--data", data, "--preset", plan.preset, "--resume")
+
+    def trained(network, directory, epochs, *arguments, title, work):
+        return Job(
+            title=f"trained {title}",
+            module=f"cspn_tf.cli.train_{network}",
+            arguments=(*common, *arguments, "--epochs", epochs, "--out", directory),
+            log=out / "logs" / f"train-{directory.name}.log",
+            is_done=lambda: _num_epochs(directory) >= epochs,
+            work=work * epochs * num_photos + _START_WORK,
+        )
+
+    jobs = [
+        trained(
+            "detector",
+            out / "detector",
+            plan.detector_epochs,
+            *_flags("--set", (*SCALES[plan.scale].overrides, *plan.overrides)),
+            title="the detector",
+            work=DETECTOR_WORK,
+        ),
+    ]
+    runs = [(experiment, seed) for seed in plan.seeds for experiment in plan.experiments]
+    for experiment, seed in runs:
+        if not experiment.derived:
+            arguments = (*_flags("--set", plan.overrides_of(experiment)), *experiment.flags, "--seed", seed)
+            title = f"{experiment.title}, seed {seed}"
+            directory = out / "runs" / run_name(experiment, seed)
+            jobs.append(trained("keypoints", directory, plan.keypoint_epochs, *arguments, title=title, work=1.0))
+    folder = out / "evaluations"
+    for seed in plan.seeds:
+        names = [run_name(experiment, seed) for experiment in plan.experiments]
+        jobs.append(
+            Job(
+                title=f"evaluated seed {seed}",
+                module=EVALUATE,
+                arguments=(
+                    *("--data", data, "--detector", out / "detector", "--out", folder),
+                    *("--keypoints", *(out / "runs" / name for name in names)),
+                ),
+                log=out / "logs" / f"evaluate-seed{seed}.log",
+                is_done=lambda names=names: all(
+                    is_evaluated(folder, out / "detector", out / "runs" / name) for name in names
+                ),
+                work=_EVALUATION_WORK * num_test * len(names) + _START_WORK,
+            )
+        )
+    return jobs
+
+
+def _flags(flag, values):
+    return [part for value in values for part in (flag, value)]
+
+
+def _num_epochs(directory):
+    from cspn_tf.train.fitting import read_history
+
+    return len(read_history(directory))
+
+
+def derive(plan, experiment, out) -> None:
+    """Make the run of a derived experiment: the weights of the trained CSPN with another config."""
+    from cspn_tf.models import checkpoints
+
+    for seed in plan.seeds:
+        source, target = (out / "runs" / f"{name}-seed{seed}" for name in (CSPN, experiment.name))
+        _, details = checkpoints.read_description(source, checkpoints.KEYPOINTS)
+        if is_newer(target / checkpoints.WEIGHTS, [source / checkpoints.WEIGHTS]):
+            continue
+        target.mkdir(parents=True, exist_ok=True)
+        checkpoints.write_description(target, checkpoints.KEYPOINTS, plan.config(experiment), details)
+        with replaced_file(target / checkpoints.WEIGHTS) as temporary:
+            shutil.copyfile(source / checkpoints.WEIGHTS, temporary)
+
+
+def measure_costs(plan, data, out) -> dict:
+    """Measure what the networks of the first seed cost, unless that stands in --out already; see `costs.measure`."""
+    from cspn_tf.models.checkpoints import WEIGHTS
+    from cspn_tf.reproduction import costs
+
+    path = out / _COSTS
+    directories = {e.name: out / "runs" / run_name(e, plan.seeds[0]) for e in plan.experiments}
+    if is_newer(path, [directory / WEIGHTS for directory in directories.values()]):
+        found = json.loads(path.read_text())
+        if set(directories) <= set(found["networks"]):
+            return found
+    print("measuring parameters, operations and milliseconds", flush=True)
+    found = costs.measure(directories, out / "detector", data)
+    write_json(path, found)
+    return found
+
+
+def write_report(plan, data, out, costs) -> None:
+    """Write `report.json`, `report.md` and the figure from the evaluations, and print where they are."""
+    from cspn_tf.data.tfrecords import read_manifest
+    from cspn_tf.evaluation.pictures import draw_reliability
+    from cspn_tf.reproduction import figures, report, results
+
+    evaluations = {
+        experiment.name: [
+            json.loads((out / "evaluations" / run_name(experiment, seed) / "metrics.json").read_text())
+            for seed in plan.seeds
+        ]
+        for experiment in plan.experiments
+    }
+    found = results.summarise(plan, evaluations, costs, read_manifest(data))
+    found["machine"] = describe_machine()
+    with replaced_file(out / "report.md") as temporary:
+        temporary.write_text(report.make_report(found))
+    write_json(out / _REPORT, found)
+    written = ["report.md", _REPORT]
+    reliability = {
+        e.title: evaluations[e.name][0]["visibility"] for e in plan.experiments if e.name in (CSPN, "visibility")
+    }
+    for name, wanted, draw in (
+        ("figure_6.png", len(found["stages"]) > 1, functools.partial(figures.draw_stages, found["stages"])),
+        ("reliability.png", len(reliability) > 1, functools.partial(draw_reliability, reliability)),
+    ):
+        (out / name).unlink(missing_ok=True)
+        if wanted:
+            with replaced_file(out / name) as temporary:
+                draw(temporary)
+            written.append(name)
+    print(report.claims_text(found["claims"]))
+    print(f"written to {out}: {', '.join(written)}")
