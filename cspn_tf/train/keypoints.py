@@ -1,6 +1,8 @@
 """Trains the keypoint network, and measures it while it trains."""
 
 import functools
+import json
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +22,8 @@ def train(run) -> None:
 
     config = run.config.keypoints
     fitting.verify_data(run)
+    if config.visibility_head and nothing_is_visible(run.data_dir):
+        print("not one keypoint to train on is labelled as visible: the network learns that nothing is", flush=True)
     steps = steps_of(run)
     validation = pipeline.keypoint_dataset(
         run.data_dir, "val", run.config, _VALIDATION_BATCH, training=False, seed=run.seed
@@ -27,6 +31,16 @@ def train(run) -> None:
     model, make_dataset = prepare(run, steps)
     validator = KeypointValidator(prediction_network(model, config), validation, run.config)
     fitting.fit(run, model, make_dataset, steps, validator.measure, "ne_bbox", validator.overlays)
+
+
+def nothing_is_visible(data_dir) -> bool:
+    """Return whether `prepare` counted labelled keypoints in the training split, and no visible ones."""
+    try:
+        report = json.loads(Path(data_dir, "report.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:  # a dataset that was written by other means
+        return False
+    counts = report["splits"]["train"]["visibility"]
+    return counts["occluded"] > 0 and not counts["visible"]
 
 
 def steps_of(run) -> int:

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import tensorflow as tf
 
@@ -52,6 +54,16 @@ def test_without_visible_keypoints_there_is_an_error_to_choose_the_best_epoch_by
     assert validator.measure() == measured
     line = "  validation: not one keypoint is labelled as visible: ne_bbox is of the occluded ones\n"
     assert capsys.readouterr().out == line
+
+
+def test_labels_without_a_visible_keypoint_are_known_before_training(tiny_data, tmp_path):
+    assert not keypoints_module.nothing_is_visible(tiny_data)
+    assert not keypoints_module.nothing_is_visible(tmp_path)
+    report = json.loads((tiny_data / "report.json").read_text())
+    for visible, occluded, expected in ((0, 9, True), (1, 9, False), (0, 0, False)):
+        report["splits"]["train"]["visibility"].update(visible=visible, occluded=occluded)
+        (tmp_path / "report.json").write_text(json.dumps(report))
+        assert keypoints_module.nothing_is_visible(tmp_path) == expected
 
 
 def test_validation_of_heatmaps_that_are_flat_finds_the_corner(tiny_data):
