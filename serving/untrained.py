@@ -44,15 +44,17 @@ def write(config, out_dir) -> None:
     from cspn_tf.models.faster_rcnn import build_detector
     from cspn_tf.models.keypoint_networks import build_keypoint_network
 
+    directories = {name: Path(out_dir) / name for name in (checkpoints.DETECTOR, checkpoints.KEYPOINTS)}
+    for directory in directories.values():
+        if directory.exists():
+            raise UserError(f"{directory} exists; choose another --out")
     keras.utils.set_random_seed(1)
     networks = (
         (checkpoints.DETECTOR, build_detector(config.detector), config.detector.input_size),
         (checkpoints.KEYPOINTS, build_keypoint_network(config.keypoints), config.keypoints.crop_size),
     )
     for name, network, side in networks:
-        directory = Path(out_dir) / name
-        if directory.exists():
-            raise UserError(f"{directory} exists; choose another --out")
+        directory = directories[name]
         directory.mkdir(parents=True)
         _set_statistics(network, side)
         checkpoints.write_description(directory, name, config, {"trained": False})

@@ -9,6 +9,10 @@ from cspn_tf.quiet import quiet_tensorflow
 
 # Before any test imports TensorFlow by itself.
 quiet_tensorflow()
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes that share the cores take one each; threads that wait for each other would only get into their way.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
