@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cspn_tf import __version__, contract
 from cspn_tf.console import UserError
-from cspn_tf.files import plain_path
+from cspn_tf.files import locked, plain_path
 from cspn_tf.inference.versions import find_versions
 from cspn_tf.result import results_of_outputs
 
@@ -33,36 +33,42 @@ def export(pipeline, model_dir, version: int | None = None) -> Path:
 
     Raises:
         UserError: if the version exists, or the directory cannot be written.
+        CallError: if another process is exporting into it.
     """
-    import tensorflow as tf
-
-    from cspn_tf.serve.warmup import write_warmup_requests
-
     model_dir = Path(model_dir)
     try:
         model_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{model_dir}: cannot be made: {error.strerror}") from error
-    target = model_dir / str(version or max(find_versions(model_dir), default=0) + 1)
-    if target.exists():
-        raise UserError(f"{target} exists; choose another --version")
     # TF Serving only looks at names that are numbers.
-    temporary = model_dir / f"writing-{target.name}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        with plain_path(model_dir) as folder:
-            written = f"{folder}/{temporary.name}"
-            tf.saved_model.save(servable(pipeline), written, signatures=_signatures(pipeline))
-            photo = _warmup_photo(pipeline.config.canvas_size)
-            _check(written, photo)
-        write_warmup_requests(temporary, photo, contract.DEFAULT_MODEL_NAME)
-        write_description(
-            temporary / "assets.extra" / "cspn.json", pipeline.config, contract.OUTPUTS, precision=pipeline.precision
-        )
-        temporary.rename(target)
-    finally:
+    with locked(model_dir / "lock", model_dir):
+        target = model_dir / str(version or max(find_versions(model_dir), default=0) + 1)
+        if target.exists():
+            raise UserError(f"{target} exists; choose another --version")
+        temporary = model_dir / f"writing-{target.name}"
         shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            _write(pipeline, temporary)
+            temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+def _write(pipeline, version_dir):
+    """Write a version directory, and let what is written answer for a photo."""
+    import tensorflow as tf
+
+    from cspn_tf.serve.warmup import write_warmup_requests
+
+    photo = _warmup_photo(pipeline.config.canvas_size)
+    with plain_path(version_dir.parent) as folder:
+        written = f"{folder}/{version_dir.name}"
+        tf.saved_model.save(servable(pipeline), written, signatures=_signatures(pipeline))
+        _check(written, photo)
+    write_warmup_requests(version_dir, photo, contract.DEFAULT_MODEL_NAME)
+    description = version_dir / "assets.extra" / "cspn.json"
+    write_description(description, pipeline.config, contract.OUTPUTS, precision=pipeline.precision)
 
 
 def write_description(path, config, outputs, precision="float32") -> None:

@@ -8,7 +8,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from cspn_tf import config as configs
 from cspn_tf.cli.export_saved_model import main
-from cspn_tf.console import UserError, run
+from cspn_tf.console import CallError, UserError, run
 from cspn_tf.export import saved_model as export_saved_model
 
 
@@ -54,6 +54,20 @@ def test_next_version_follows_the_highest(tiny_pipeline, tmp_path, monkeypatch):
     assert export_saved_model.export(tiny_pipeline, tmp_path).name == "13"
     with pytest.raises(UserError, match="3 exists"):
         export_saved_model.export(tiny_pipeline, tmp_path, version=3)
+
+
+def test_exports_take_turns(tiny_pipeline, tmp_path, monkeypatch):
+    asked = []
+
+    def export_meanwhile(*_):
+        with pytest.raises(CallError, match="is being written by another process"):
+            export_saved_model.export(tiny_pipeline, tmp_path)
+        asked.append(sorted(path.name for path in tmp_path.iterdir()))
+
+    monkeypatch.setattr(export_saved_model, "_check", export_meanwhile)
+    assert export_saved_model.export(tiny_pipeline, tmp_path).name == "1"
+    assert asked == [["lock", "writing-1"]]
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
 def test_failed_export_leaves_nothing(tiny_pipeline, tmp_path, monkeypatch):
