@@ -180,10 +180,9 @@ def _image_tile(image, boxes_xyxy, garment_types):
     from cspn_tf.garment_set import Garments
     from cspn_tf.garments import NUM_KEYPOINTS
 
-    num = len(garment_types)
-    nowhere, nothing = np.zeros((num, NUM_KEYPOINTS, 2)), np.zeros((num, NUM_KEYPOINTS))
-    garments = Garments(garment_types, boxes_xyxy, nowhere, visibility=nothing)
-    return _tile(image, garments[garments.types > 0])
+    real = garment_types > 0
+    nowhere, nothing = np.zeros((real.sum(), NUM_KEYPOINTS, 2)), np.zeros((real.sum(), NUM_KEYPOINTS))
+    return _tile(image, Garments(garment_types[real], boxes_xyxy[real], nowhere, visibility=nothing))
 
 
 # Both ----------------------------------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ def test_files_that_are_no_annotations_are_passed_over(tmp_path):
         ({"landmarks": [1, 2, 3] * 8}, "visibility of landmark 1 is 3, required 2, 1, 0"),
         ({"landmarks": [1, 2, True] * 8}, "visibility of landmark 1 is true"),
         ({"landmarks": [1, 2, 1.5] * 8}, "visibility of landmark 1 is 1.5"),
-        ({"landmarks": ["1", 2, 2] * 8}, "x of landmark 1 is '1', required a number"),
+        ({"landmarks": ["one", 2, 2] * 8}, "x of landmark 1 is 'one', required a number"),
         ({"landmarks": [1, None, 2] * 8}, "y of landmark 1 is null, required a number"),
         ({"landmarks": [1, 1e7, 2] * 8}, "y of landmark 1 10000000.0 is not a number of pixels"),
         ({"landmarks": [1, float("nan"), 2] * 8}, "y of landmark 1 NaN is not a number of pixels"),

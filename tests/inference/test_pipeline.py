@@ -66,8 +66,9 @@ def test_garments_lie_on_the_photo_with_the_keypoints_of_their_type(tiny_pipelin
         real = np.arange(outputs["classes"].shape[1]) < outputs["num_garments"][photo]
         assert (outputs["classes"][photo][real] > 0).all()
         x_min, y_min, x_max, y_max = outputs["boxes"][photo][real].T
-        assert ((x_min >= 0) & (x_min < x_max) & (x_max <= width)).all()
-        assert ((y_min >= 0) & (y_min < y_max) & (y_max <= height)).all()
+        # A detector that has hardly learnt finds garments in the padding, too, of which the photo keeps an edge.
+        assert ((x_min >= 0) & (x_min <= x_max) & (x_max <= width)).all()
+        assert ((y_min >= 0) & (y_min <= y_max) & (y_max <= height)).all()
         assert (np.diff(outputs["scores"][photo]) <= 0).all()
         assert (outputs["keypoints"][photo] <= [width - 1, height - 1]).all()
         has = np.array(KEYPOINTS_OF_TYPE)[outputs["classes"][photo]] > 0
