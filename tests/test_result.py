@@ -5,29 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cspn_tf.contract import OUTPUTS
 from cspn_tf.garment_set import Garments
 from cspn_tf.result import STATUS_UNREADABLE, Result, results_of_outputs
 from tests import photos
-
-
-def make_outputs():
-    """Two photos, two rows: a lower-body garment in the first, a status in the second."""
-    sizes = {"B": 2, "N": 2}
-    outputs = {
-        name: np.zeros([sizes.get(size, size) for size in output.shape], output.dtype)
-        for name, output in OUTPUTS.items()
-    }
-    outputs["status"][1] = 3
-    outputs["image_size"][0] = 40, 30
-    outputs["num_garments"][0] = 1
-    outputs["classes"][0, 0] = 2
-    outputs["scores"][0, 0] = 0.75
-    outputs["boxes"][0, 0] = 1, 2, 20.126, 30
-    outputs["keypoints"][0, 0, 4:] = [[5, 6], [7, 6], [5, 29], [7.5, 29]]
-    outputs["keypoint_scores"][0, 0, 4:] = [0.5, 0.25, 1, 0.125]
-    return outputs
-
+from tests.test_contract import make_outputs
 
 LINE = {
     "photo": "a\nb.jpg",
