@@ -1,6 +1,7 @@
-# make setup | demo | test | test-slow | lint | bench | bench-ours; demo, the tests and bench do their own set-up.
+# make setup | demo | demo-train | test | test-slow | lint | bench | bench-ours; demo, the tests and bench do their own set-up.
 #
 #   make demo PHOTO=path/to/any.jpg    the same for a photo of your own
+#   make demo PHOTOS=path/to/photos    or for all in a folder
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.10 python3 python,$(if $(shell command -v $(name)),$(name))))
 VENV := .venv
@@ -8,8 +9,9 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
 PEERS := .venv-peers
 PHOTO ?=
+PHOTOS ?=
 
-.PHONY: setup demo test test-slow lint bench bench-ours clean
+.PHONY: setup demo demo-train test test-slow lint bench bench-ours clean
 
 setup: $(INSTALLED)
 
@@ -25,7 +27,10 @@ $(INSTALLED): setup.py pyproject.toml requirements.lock
 	@touch $@
 
 demo: $(INSTALLED)
-	@$(RUN) -m serving.demo $(if $(PHOTO),--photo '$(PHOTO)')
+	@$(RUN) -m serving.demo $(if $(PHOTO)$(PHOTOS),--photos $(if $(PHOTO),'$(PHOTO)') $(if $(PHOTOS),'$(PHOTOS)'))
+
+demo-train: $(INSTALLED)
+	@$(RUN) -m serving.demo --train
 
 test: $(INSTALLED)
 	@$(RUN) -m pytest -m 'not slow' -n 2 --dist loadfile
@@ -45,13 +50,13 @@ $(PEERS)/installed: serving/comparison/peers/requirements.txt
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-DEMO := out/demo
+DEMO := out/demo-train
 COMPARED := out/compare
 TRAINED := --detector $(DEMO)/detector --keypoints $(DEMO)/keypoints
-photos_of = $$(awk '$$2 == "$(1)" {print "$(DEMO)/fld/" $$1}' $(DEMO)/fld/Eval/list_eval_partition.txt | head -n $(2))
+photos_of = $$(awk '$$2 == "$(1)" {print "$(DEMO)/drawn/" $$1}' $(DEMO)/drawn/Eval/list_eval_partition.txt | head -n $(2))
 
 $(DEMO)/metrics.json: | $(INSTALLED)
-	@$(RUN) -m serving.demo
+	@$(RUN) -m serving.demo --train
 
 # What else is compared: the demo's networks in fewer bits, and `base`, which nobody has trained.
 $(COMPARED)/models: $(DEMO)/metrics.json
@@ -76,7 +81,7 @@ bench: $(INSTALLED) $(PEERS)/installed $(COMPARED)/models
 bench-ours: $(INSTALLED) $(DEMO)/metrics.json
 	@$(RUN) -m serving.benchmark --model $(DEMO)/models/cspn --tflite $(DEMO)/phone/cspn.tflite
 	@$(RUN) -m serving.profile $(TRAINED) --photo $(call photos_of,test,1)
-	@$(RUN) -m training.benchmark_prepare --root $(DEMO)/fld
+	@$(RUN) -m training.benchmark_prepare --root $(DEMO)/drawn
 	@$(RUN) -m training.benchmark_data --data $(DEMO)/data
 
 clean:

@@ -53,6 +53,7 @@ setup(
         "Topic :: Scientific/Engineering :: Image Recognition",
     ],
     packages=find_packages(include=["cspn_tf", "cspn_tf.*"]),
+    package_data={"cspn_tf": ["weights/*.md", "weights/*/*/*"]},
     python_requires=">=3.10,<3.12",
     entry_points={"console_scripts": ["cspn-tf = cspn_tf.cli.main:main"]},
     install_requires=LIBRARY,

@@ -167,6 +167,14 @@ def positive_int(text: str) -> int:
     return value
 
 
+def positive_float(text: str) -> float:
+    """Parse an argument that must be a finite number above 0."""
+    value = float(text)
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, received {text}")
+    return value
+
+
 def non_negative_int(text: str) -> int:
     """Parse an argument that must be a whole number of at least 0."""
     value = int(text)

@@ -165,6 +165,18 @@ class Garments:
         """Which keypoints each garment's type has, bool `(N, 8)`."""
         return np.array(KEYPOINTS_OF_TYPE, bool)[self.types]
 
+    def lengths(self, cm_per_pixel=None, known_cm=None) -> dict:
+        """Measure a garment, of one row: name to `cspn_tf.lengths.Length`; see `cspn_tf.lengths.lengths_of`.
+
+        ::
+
+            garments[0].lengths()["body_length"].pixels
+            garments[0].lengths(known_cm={"waist_width": 41.0})["left_outseam"].cm
+        """
+        from cspn_tf.lengths import lengths_of
+
+        return lengths_of(self, cm_per_pixel, known_cm)
+
     def distinct(self) -> "Garments":
         """Return the garments without those that repeat an earlier one in every column."""
         rows = {

@@ -1,20 +1,27 @@
-"""The whole path on a small synthetic dataset: data, training, export, server, client, pictures.
+"""The whole path, small: a model, exported, served and called, and the pictures that come back.
 
-    python -m serving.demo [--photo FILE] [--out out/demo]
+    python -m serving.demo [--photos FILE_OR_FOLDER...]     the pair that comes with the package
+    python -m serving.demo --train                          a pair of its own, trained on drawn clothes first
 
 Every step is one of the project's own commands, printed as it is run. A step whose result stands is left out, so an
 interrupted demo goes on where it was, and a second one only serves and calls.
 
 ::
 
-    fld/                 photos and labels in the layout of DeepFashion FLD
-    data/                the same as TFRecords
-    detector/, keypoints/    training runs
+    drawn/               photos to send, where none are given; with --train the dataset, laid out as DeepFashion FLD
     models/cspn/1/       the SavedModel
     phone/cspn.tflite    the TensorFlow Lite file
-    evaluation/          report of the test split, through the SavedModel; its metrics.json is copied up
     pictures/            overlays and contact_sheet.jpg
-    metrics.json, predictions.jsonl
+    predictions.jsonl
+
+and with --train
+
+::
+
+    data/                the dataset as TFRecords
+    detector/, keypoints/    training runs
+    evaluation/          report of the test split, through the SavedModel; its metrics.json is copied up
+    metrics.json
 """
 
 import json
@@ -26,16 +33,18 @@ import sys
 import time
 from pathlib import Path
 
+from cspn_tf.cli.predict import find_photos
 from cspn_tf.console import Parser, UserError, run
 from cspn_tf.files import replaced_file
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS, KEYPOINT_NAMES
+from cspn_tf.models import checkpoints
 
 # Sizes at which the whole demo takes less than a quarter of an hour on two cores and reaches the accuracy it prints.
 NUM_TRAIN, NUM_VAL, NUM_TEST, SEED = 1600, 80, 200, 1
 DETECTOR_EPOCHS, KEYPOINT_EPOCHS = 3, 4
 # Fewer of the hard photos than FLD has: so few photos and epochs do not go further.
 VARIATIONS = "normal-pose=5,medium-pose=4,large-pose=1,medium-zoom-in=2,large-zoom-in=0.5"
-NUM_PHOTOS_SENT = 24
+NUM_PHOTOS_SENT, NUM_PHOTOS_DRAWN = 24, 12
 CONTACT_SHEET = "contact_sheet.jpg"
 
 _ABBREVIATIONS = dict(zip(KEYPOINT_NAMES, KEYPOINT_ABBREVIATIONS, strict=True))
@@ -43,51 +52,61 @@ _ABBREVIATIONS = dict(zip(KEYPOINT_NAMES, KEYPOINT_ABBREVIATIONS, strict=True))
 
 def main(argv=None):
     """Run the demo and say where everything is."""
-    parser = Parser(description="Make data, train, export, serve and call: the whole path, small.")
-    parser.add_argument("--out", default="out/demo", metavar="DIR", help="where everything goes")
-    parser.add_argument("--photo", metavar="FILE", help="send this photo, not those of the test split")
-    parser.add_argument("--preset", default="mobile", help="what to train")
+    parser = Parser(any_names=("photos",), description="Export, serve and call a model: the whole path, small.")
+    parser.add_argument("--out", metavar="DIR", help="where everything goes (default: out/demo, or out/demo-train)")
+    parser.add_argument(
+        "--photos", nargs="+", default=[], metavar="FILE_OR_FOLDER", help="send these, not photos that are drawn"
+    )
+    parser.add_argument("--train", action="store_true", help="train a pair on drawn clothes, and send its test photos")
     arguments = parser.parse_args(argv)
-    out = Path(arguments.out)
-    if arguments.photo and not Path(arguments.photo).is_file():
-        raise UserError(f"{arguments.photo}: no such photo")
+    out = Path(arguments.out or ("out/demo-train" if arguments.train else "out/demo"))
+    photos, failed = find_photos(arguments.photos, out / "pictures")
+    missing = [photo for photo in photos if not Path(photo).is_file()]
+    if missing or failed:
+        raise UserError(f"{(missing or failed)[0]}: no such photo")
     start = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    build(out, arguments.preset)
-    show(out, [Path(arguments.photo)] if arguments.photo else test_photos(out))
+    if arguments.train:
+        train(out)
+    build(out, arguments.train)
+    show(out, [Path(photo) for photo in photos] or drawn_photos(out))
     print(f"\ndone in {(time.monotonic() - start) / 60:.1f} minutes")
 
 
-def build(out: Path, preset: str) -> None:
-    """Make what is not there yet: data, trained networks, exports and the evaluation."""
-    data, detector, keypoints = out / "data", out / "detector", out / "keypoints"
-    model, phone, evaluation = out / "models" / "cspn", out / "phone", out / "evaluation"
+def train(out: Path) -> None:
+    """Make what is not there yet of a trained pair: the dataset and the two trainings."""
+    data = out / "data"
     if not (data / "dataset.json").exists():
         _step(
             "Draw photos of clothes, labelled as DeepFashion FLD is, and prepare TFRecords",
-            *("training.prepare", "--source", "synthetic", "--root", out / "fld", "--out", data),
+            *("training.prepare", "--source", "synthetic", "--root", out / "drawn", "--out", data),
             *("--num-train", NUM_TRAIN, "--num-val", NUM_VAL, "--num-test", NUM_TEST, "--seed", SEED),
             *("--variations", VARIATIONS),
         )
-    for name, directory, epochs in (
-        ("detector", detector, DETECTOR_EPOCHS),
-        ("keypoints", keypoints, KEYPOINT_EPOCHS),
+    for name, title, epochs in (
+        ("detector", "detector", DETECTOR_EPOCHS),
+        ("keypoints", "keypoint network", KEYPOINT_EPOCHS),
     ):
-        if _epochs_done(directory) < epochs:
+        if _epochs_done(out / name) < epochs:
             _step(
-                f"Train the {'detector' if name == 'detector' else 'keypoint network'}",
-                *(f"training.train_{name}", "--data", data, "--preset", preset, "--out", directory),
+                f"Train the {title}",
+                *(f"training.train_{name}", "--data", data, "--preset", "mobile", "--out", out / name),
                 *("--epochs", epochs, "--seed", SEED, "--resume"),
             )
-    networks = ("--detector", detector, "--keypoints", keypoints)
+
+
+def build(out: Path, trained: bool) -> None:
+    """Make what is not there yet of the exports, and of a trained pair's evaluation."""
+    model, phone, evaluation = out / "models" / "cspn", out / "phone", out / "evaluation"
+    networks = ("--detector", out / "detector", "--keypoints", out / "keypoints") if trained else ()
     if not (model / "1").exists():
         _step("Export one SavedModel", "serving.export_saved_model", *networks, "--out", model, "--version", 1)
     if not (phone / "cspn.tflite").exists():
         _step("Export one TensorFlow Lite file", "serving.export_tflite", *networks, "--out", phone)
-    if not (out / "metrics.json").exists():
+    if trained and not (out / "metrics.json").exists():
         _step(
             "Evaluate the SavedModel on the test split",
-            *("training.evaluate", "--data", data, "--split", "test", "--model", model, "--out", evaluation),
+            *("training.evaluate", "--data", out / "data", "--split", "test", "--model", model, "--out", evaluation),
         )
         _copy(evaluation / "metrics.json", out / "metrics.json")
 
@@ -107,20 +126,30 @@ def show(out: Path, photos: list[Path]) -> None:
     print(garment_table(answers))
     write_contact_sheet(pictures, answers)
     time_on_phone_runtime(out, [Path(answer["photo"]) for answer in answers if answer["status"]["code"] == 0])
-    print(metrics_table(json.loads((out / "metrics.json").read_text())))
+    trained = (out / "metrics.json").exists()
+    if trained:
+        print(metrics_table(json.loads((out / "metrics.json").read_text())))
     print(f"\npictures     {pictures}/, all on one: {pictures / CONTACT_SHEET}")
     print(f"predictions  {predictions}")
-    print(f"metrics      {out / 'metrics.json'}, in all slices: {out / 'evaluation' / 'report.md'}")
+    if trained:
+        print(f"metrics      {out / 'metrics.json'}, in all slices: {out / 'evaluation' / 'report.md'}")
+    else:
+        print(f"how good     {checkpoints.SHIPPED_PAIR.parent / 'MODEL_CARD.md'}")
     print(f"model        {out / 'models' / 'cspn' / '1'}, for phones: {out / 'phone' / 'cspn.tflite'}")
     if answered.returncode:
         raise UserError("not every photo was answered, see above")
 
 
-def test_photos(out: Path) -> list[Path]:
-    """Return the first photos of the test split, as files."""
-    rows = (out / "fld" / "Eval" / "list_eval_partition.txt").read_text().splitlines()[2:]
+def drawn_photos(out: Path) -> list[Path]:
+    """Return photos of drawn clothes, drawn first if there are none: those of a training's test split, or a few."""
+    drawn = out / "drawn"
+    if not drawn.exists():
+        from cspn_tf.data.synthetic import write_fld_dataset
+
+        write_fld_dataset(drawn, num_train=0, num_val=0, num_test=NUM_PHOTOS_DRAWN, seed=SEED)
+    rows = (drawn / "Eval" / "list_eval_partition.txt").read_text().splitlines()[2:]
     names = [row.split()[0] for row in rows if row.split()[1] == "test"]
-    return [out / "fld" / name for name in names[:NUM_PHOTOS_SENT]]
+    return [drawn / name for name in names[:NUM_PHOTOS_SENT]]
 
 
 def _step(title, module, *arguments):

@@ -95,7 +95,7 @@ def _normaliser(name, garments, g):
 def _average(name, errors):
     if not errors:
         return None
-    if name == "pck_02":
+    if name in ("pck_02", "pck_02_found"):
         return sum(error <= 0.2 for error in errors) / len(errors)
     if name == "auc":
         curve = [sum(error <= 0.5 * step / 20 for error in errors) / len(errors) for step in range(21)]

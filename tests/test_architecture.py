@@ -18,6 +18,7 @@ TIERS = [
         {
             "cspn_tf.garments",
             "cspn_tf.garment_set",
+            "cspn_tf.lengths",
             "cspn_tf.console",
             "cspn_tf.progress",
             "cspn_tf.machine",

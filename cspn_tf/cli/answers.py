@@ -1,6 +1,7 @@
 """What commands do with a model's answers: write them in a format, draw them, say on stderr which photos failed."""
 
 import csv
+import dataclasses
 import itertools
 import os
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from cspn_tf.files import replaced_file
 from cspn_tf.garments import KEYPOINT_NAMES, Visibility
+from cspn_tf.lengths import LENGTHS
 
 PICTURE_SUFFIX = ".keypoints.jpg"
 
@@ -88,14 +90,20 @@ def write_json_lines(path, results) -> None:
             file.write(result.to_json() + "\n")
 
 
-def write_csv(path, results) -> None:
+def write_csv(path, results, cm_per_pixel=None) -> None:
     """Write results as a table with one row a garment; as `write_json_lines`.
 
     A photo without garments, or that was not looked at, has one row with its name, status and size. Keypoints that a
-    garment's type does not have are empty.
+    garment's type does not have are empty, and so are lengths that are not measurable.
+
+    Args:
+        path, results: as for `write_json_lines`.
+        cm_per_pixel: scale of all photos, for lengths in centimetres too; or None.
     """
     columns = ["photo", "status", "width", "height", "type", "score", "x_min", "y_min", "x_max", "y_max"]
     columns += [f"{name}_{value}" for name in KEYPOINT_NAMES for value in ("x", "y", "score")]
+    units = ("pixels",) if cm_per_pixel is None else ("pixels", "cm")
+    columns += [f"{name}_{unit}{sd}" for name in LENGTHS for unit in units for sd in ("", "_sd")]
     # Names that are not UTF-8 are written as they are on the disk.
     with (
         replaced_file(path) as temporary,
@@ -106,16 +114,21 @@ def write_csv(path, results) -> None:
         for result in results:
             height, width = result.image_size
             photo = {"photo": result.name, "status": result.status, "width": width, "height": height}
-            writer.writerows({**photo, **row} for row in map(_csv_row, result.garments.to_dicts() or [None]))
+            rows = [_csv_row(garment, cm_per_pixel) for garment in result.garments]
+            writer.writerows({**photo, **row} for row in rows or [{}])
 
 
-def _csv_row(garment):
-    if garment is None:
-        return {}
+def _csv_row(garments, cm_per_pixel):
+    """Return the columns of one garment, a `Garments` of one row."""
+    (garment,) = garments.to_dicts()
     row = {"type": garment["type"], "score": garment["score"]}
     row |= zip(("x_min", "y_min", "x_max", "y_max"), garment["box_xyxy"], strict=True)
     points = garment["keypoints"].items()
-    return row | {f"{name}_{value}": point[value] for name, point in points for value in ("x", "y", "score")}
+    row |= {f"{name}_{value}": point[value] for name, point in points for value in ("x", "y", "score")}
+    for name, length in garments.lengths(cm_per_pixel).items():
+        numbers = {key: value for key, value in dataclasses.asdict(length).items() if key != "missing"}
+        row |= {f"{name}_{key}": round(value, 2) for key, value in numbers.items() if value is not None}
+    return row
 
 
 def write_coco(path, results, folder=".") -> None:

@@ -73,8 +73,8 @@ def _parse(argv):
     photos = parser.add_argument_group("a model on photos")
     photos.add_argument("--data", type=Path, metavar="DIR", help="folder that prepare wrote")
     photos.add_argument("--split", choices=SPLITS, help="which of its photos (default: test)")
-    photos.add_argument("--detector", type=Path, metavar="DIR", help="detector's training directory")
-    photos.add_argument("--keypoints", type=Path, metavar="DIR", help="keypoint network's training directory")
+    photos.add_argument("--detector", metavar="DIR", help="detector's training directory (default: shipped)")
+    photos.add_argument("--keypoints", metavar="DIR", help="keypoint network's training directory (likewise)")
     photos.add_argument("--model", type=Path, metavar="DIR", help="SavedModel: a version, or the folder of versions")
     photos.add_argument("--tflite", type=Path, metavar="FILE", help="TFLite file")
     photos.add_argument("--batch-size", type=positive_int, metavar="N", help="photos at a time (default: 8)")
@@ -108,7 +108,7 @@ def _check_options(parser, args):
     if args.model and args.tflite:
         parser.error("give --model or --tflite, not both")
     if not (args.detector or args.model or args.tflite):
-        parser.error("give a model: --detector with --keypoints, --model, or --tflite")
+        args.detector = args.keypoints = "shipped"
 
 
 def _check_out(out):

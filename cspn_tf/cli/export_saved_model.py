@@ -7,14 +7,14 @@ What is in the version directory: `cspn_tf.export.saved_model`.
 
 import sys
 
+from cspn_tf.cli.training_arguments import add_pair
 from cspn_tf.console import Parser, positive_int, run
 
 
 def main(argv=None):
     """Export as the arguments say, and print where to."""
     parser = Parser(description="Export a detector and a keypoint network as one SavedModel.")
-    parser.add_argument("--detector", required=True, metavar="DIR", help="folder of the detector's training")
-    parser.add_argument("--keypoints", required=True, metavar="DIR", help="folder of the keypoint network's training")
+    add_pair(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="the model's directory; a version is added to it")
     parser.add_argument("--version", type=positive_int, help="number of the version (default: one more than the last)")
     parser.add_argument(

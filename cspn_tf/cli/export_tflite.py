@@ -8,6 +8,7 @@ What is written: `cspn_tf.export.tflite`.
 
 import sys
 
+from cspn_tf.cli.training_arguments import add_pair
 from cspn_tf.console import Parser, run
 
 MOST_PHOTOS = 128
@@ -18,8 +19,7 @@ def main(argv=None):
     parser = Parser(
         any_names=("photos",), description="Export a detector and a keypoint network as one TensorFlow Lite file."
     )
-    parser.add_argument("--detector", required=True, metavar="DIR", help="folder of the detector's training")
-    parser.add_argument("--keypoints", required=True, metavar="DIR", help="folder of the keypoint network's training")
+    add_pair(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="where cspn.tflite goes")
     parser.add_argument(
         "--precision",

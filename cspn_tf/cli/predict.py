@@ -1,11 +1,11 @@
 """Find garments and their keypoints in photos, and write what was found.
 
-    cspn-tf predict photos/ more/a.jpg --model models/cspn --out out
+    cspn-tf predict photos/ more/a.jpg --out out
     cspn-tf predict photos/ --model phone/cspn.tflite --out out --draw --format csv
 
 Writes into --out, by --format:
     jsonl   predictions.jsonl       one line of JSON a photo
-    csv     predictions.csv         a table with one row a garment
+    csv     predictions.csv         a table with one row a garment, its lengths too, see `cspn_tf.lengths`
     coco    predictions.coco.json   a document of COCO keypoints, with scores; photos are named by their paths in the
                                     folder that was searched, or that all that was named lies in
 and with --draw a picture `<photo>.keypoints.jpg` for each photo. Each file is there whole or not at all.
@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 from cspn_tf.cli.answers import PICTURE_SUFFIX, WRITERS, complain, name_pictures, reported
-from cspn_tf.console import CallError, Parser, positive_int, run, termination_as_interrupt
+from cspn_tf.console import CallError, Parser, positive_float, positive_int, run, termination_as_interrupt
 from cspn_tf.progress import Progress
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -46,18 +46,28 @@ def _parse(argv):
         help="JPEG or PNG file, or a folder, searched with all in it for .jpg, .jpeg and .png; hidden files are not",
     )
     parser.add_argument(
-        "--model", metavar="PATH", help="SavedModel's folder, .tflite file, or folder of a training pair"
+        "--model",
+        metavar="PATH",
+        help="SavedModel's folder, .tflite file, or folder of a training pair (default: what comes with the package)",
     )
     parser.add_argument("--detector", metavar="DIR", help="in place of --model: the detector's training")
     parser.add_argument("--keypoints", metavar="DIR", help="and the keypoint network's")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write into")
     parser.add_argument("--draw", action="store_true", help="write <photo>.keypoints.jpg too")
     parser.add_argument("--format", choices=WRITERS, default="jsonl", help="what is written")
+    parser.add_argument(
+        "--cm-per-pixel",
+        type=positive_float,
+        metavar="CM",
+        help="for csv: the photos' scale, for lengths in centimetres",
+    )
     parser.add_argument("--batch-size", type=positive_int, default=8, help="photos that are looked at together")
     args = parser.parse_args(argv)
     is_pair = bool(args.detector and args.keypoints)
-    if bool(args.model) == is_pair or bool(args.detector) != bool(args.keypoints):
+    if (args.model and is_pair) or bool(args.detector) != bool(args.keypoints):
         parser.error("give either --model, or --detector and --keypoints")
+    if args.cm_per_pixel and args.format != "csv":
+        parser.error("--cm-per-pixel is for --format csv")
     return args
 
 
@@ -112,6 +122,8 @@ def _predict(args, photos):
     file_name, write = WRITERS[args.format]
     if args.format == "coco":
         write = functools.partial(write, folder=_common_folder(args.photos))
+    elif args.format == "csv":
+        write = functools.partial(write, cm_per_pixel=args.cm_per_pixel)
     failed = []
 
     def answers(progress):

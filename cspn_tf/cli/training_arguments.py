@@ -1,4 +1,4 @@
-"""The arguments that the two training commands share."""
+"""Arguments that commands share: those of the two trainings, and those that name a trained pair."""
 
 import dataclasses
 from pathlib import Path
@@ -9,6 +9,17 @@ from cspn_tf.train.fitting import Run
 
 # Arguments that replace what the preset says of the training.
 _OF_TRAINING = ("epochs", "batch_size", "learning_rate", "ema_momentum")
+
+
+def add_pair(parser) -> None:
+    """Give a parser the arguments that name a trained pair of networks."""
+    for name, network in (("detector", "detector"), ("keypoints", "keypoint network")):
+        parser.add_argument(
+            f"--{name}",
+            default="shipped",
+            metavar="DIR",
+            help=f"folder of the {network}'s training; `shipped` is the one that comes with the package",
+        )
 
 
 def build_parser(description: str, network: str) -> Parser:
@@ -31,6 +42,11 @@ def build_parser(description: str, network: str) -> Parser:
         "--ema-momentum",
         type=float,
         help="keep the moving average of the weights with this momentum, such as 0.999, as the result",
+    )
+    parser.add_argument(
+        "--init",
+        metavar="DIR",
+        help="start from the weights of this training of the same network, or `shipped`: those of the package",
     )
     parser.add_argument("--no-augment", action="store_true", help="train on the photos as they are")
     parser.add_argument("--seed", type=non_negative_int, default=1, help="seed of weights, shuffling and augmentation")
@@ -67,4 +83,5 @@ def parse_run(network: str, arguments, training_presets) -> Run:
         resume=arguments.resume,
         precision=arguments.precision,
         strategy=arguments.strategy,
+        init=arguments.init,
     )

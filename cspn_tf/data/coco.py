@@ -43,7 +43,7 @@ from cspn_tf.files import replaced_file
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, SKELETON
 
 # Notes of a `ReadResult`.
-PHOTO_WITHOUT_GARMENT = "photo without an annotation, left out"
+PHOTO_WITHOUT_GARMENT = "photo without an annotation, kept as background"
 REPEATED_ANNOTATION = "annotation that repeats another one of its photo, left out"
 
 # Last part of a file's name → split.
@@ -149,12 +149,11 @@ def split_path(path, split) -> Path:
 
 def _to_samples(photos, root, notes):
     """Return the samples and a list of `Rejected`; adds to the notes of a `ReadResult`."""
-    labelled = [photo for photo in photos if photo.annotations or photo.fault]
-    notes[PHOTO_WITHOUT_GARMENT] += len(photos) - len(labelled)
-    folders = {split: _photo_folders(root, split) for split in {photo.split for photo in labelled}}
-    paths = [fields.photo_paths(folders[photo.split], photo.name) for photo in labelled]
+    notes[PHOTO_WITHOUT_GARMENT] += sum(not (photo.annotations or photo.fault) for photo in photos)
+    folders = {split: _photo_folders(root, split) for split in {photo.split for photo in photos}}
+    paths = [fields.photo_paths(folders[photo.split], photo.name) for photo in photos]
     first_of_path = {}
-    for photo, (path, *_) in zip(labelled, paths, strict=True):
+    for photo, (path, *_) in zip(photos, paths, strict=True):
         # What one labels would be background to the other.
         first = first_of_path.setdefault(path, photo)
         if first is not photo:
@@ -162,13 +161,13 @@ def _to_samples(photos, root, notes):
             photo.add_fault(photo.where, f"the same photo is labelled apart from it in {first.where}")
 
     samples = []
-    for photo, (path, *others) in zip(labelled, paths, strict=True):
+    for photo, (path, *others) in zip(photos, paths, strict=True):
         if not photo.fault:
             garments = photo.garments
             notes[REPEATED_ANNOTATION] += len(photo.annotations) - len(garments)
             said = photo.where, path, photo.group, photo.labelled_size
             samples.append(Sample(photo.name, photo.split, garments, *said, tuple(others)))
-    return samples, [photo.fault for photo in labelled if photo.fault]
+    return samples, [photo.fault for photo in photos if photo.fault]
 
 
 def _photo_folders(root, split):

@@ -32,7 +32,7 @@ from cspn_tf.garments import NUM_KEYPOINTS, Visibility
 # Folder of a split, relative to the root → our name for it.
 SPLIT_FOLDERS = {"train": "train", "validation": "val", ".": None}
 
-PHOTO_WITHOUT_GARMENT = "photo without a garment, left out"
+PHOTO_WITHOUT_GARMENT = "photo without a garment, kept as background"
 GARMENT_WITHOUT_LANDMARK = "garment without a labelled landmark, kept for its box and type"
 
 _ITEM = re.compile(r"item([1-9][0-9]{0,5})")
@@ -71,8 +71,7 @@ def read_deepfashion2(root) -> ReadResult:
         except _Fault as fault:
             rejected.append(Rejected(_printable(photo), _printable(fault.where), fault.reason))
         else:
-            if len(garments):
-                samples.append(Sample(photo, split, garments, str(path), str(photo_path), group))
+            samples.append(Sample(photo, split, garments, str(path), str(photo_path), group))
     return ReadResult(samples, rejected, "DeepFashion2, one JSON file a photo", dict(notes))
 
 

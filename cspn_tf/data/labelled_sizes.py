@@ -99,12 +99,17 @@ def unreached_part(samples_and_sizes) -> str | None:
     """Say whether labels never reach beyond a part of the photos, as where these are larger than those labelled.
 
     Args:
-        samples_and_sizes: pairs of a `Sample` and the size of its photo. Those that say a size are passed over.
+        samples_and_sizes: pairs of a `Sample` and the size of its photo. Those that say a size and those without a
+            garment are passed over.
 
     Returns:
         How far they reach, or None: far enough, or there are too few photos to tell.
     """
-    reached = [(_reach_of_all(s.garments) + 0.5) / size for s, size in samples_and_sizes if s.labelled_size is None]
+    reached = [
+        (_reach_of_all(sample.garments) + 0.5) / size
+        for sample, size in samples_and_sizes
+        if sample.labelled_size is None and len(sample.garments)
+    ]
     if len(reached) < _MIN_PHOTOS:
         return None
     high, wide = np.percentile(reached, _PERCENTILE, axis=0)
@@ -125,8 +130,8 @@ def _reach_of_all(garments):
 
 
 def _reach(points_xy):
-    """Return the largest y and x of points, float `(2,)`."""
-    return points_xy.max(axis=0)[::-1]
+    """Return the largest y and x of points, float `(2,)`; 0 where there are none."""
+    return points_xy.max(axis=0, initial=0.0)[::-1]
 
 
 def _fits(reach, size):

@@ -248,6 +248,7 @@ def examples(data_dir, split, batch_size, what, training, seed, first_epoch):
     paths = [str(path) for path in shard_paths(data_dir, split)]
     if not training:
         photos = tf.data.TFRecordDataset(paths).map(parse_example)
+        photos = photos.filter(_has_garments) if what == "garments" else photos
         return photos.enumerate().map(lambda place, example: {**example, "epoch": tf.zeros_like(place), "place": place})
     num = batch_size * steps_per_epoch(data_dir, split, batch_size, what=what)
     shuffle_buffer = _shuffle_buffer(data_dir, split)
@@ -284,6 +285,11 @@ def _drop_unlabelled(example):
     return {**example, **{key: tf.boolean_mask(example[key], labelled) for key in _OF_GARMENTS}}
 
 
+def _has_garments(example):
+    """Tell whether a photo gives the keypoint network anything; it is not decoded otherwise."""
+    return tf.size(example["garment_types"]) > 0
+
+
 def _take_garments(photos, num):
     """Return the photos that hold the first `num` garments; the last photo may lose some of its own."""
 
@@ -294,9 +300,7 @@ def _take_garments(photos, num):
     def drop_beyond(num_before, example):
         return {**example, **{key: example[key][: num - num_before] for key in _OF_GARMENTS}}
 
-    # A photo without garments would be decoded for nothing.
-    photos = photos.filter(lambda example: tf.size(example["garment_types"]) > 0)
-    photos = photos.scan(tf.constant(0, tf.int64), count)
+    photos = photos.filter(_has_garments).scan(tf.constant(0, tf.int64), count)
     return photos.take_while(lambda num_before, _: num_before < num).map(drop_beyond)
 
 

@@ -20,7 +20,7 @@ class Sample:
     Attributes:
         photo: the photo's path relative to the dataset's root, as the annotation names it.
         split: one of `SPLITS`, or None where the source has no splits of its own.
-        garments: its labelled garments, `Garments` with visibility and variations, at least one.
+        garments: its labelled garments, `Garments` with visibility and variations; none in a photo of background.
         where: `file:line` of the annotation, for messages; the file alone where lines mean nothing.
         path: where the photo's file lies, which need not be under the name the annotation has for it.
         group: photos that must stay together when splits are made have the same; None for a photo by itself.

@@ -1,33 +1,33 @@
-"""Whether keypoint scores tell visible keypoints from occluded ones, and whether they are probabilities of it."""
+"""Whether scores tell what is so from what is not, and whether they are probabilities of it."""
 
 import numpy as np
 
 NUM_BINS = 10
 
 
-def measure_calibration(scores, visible, num_bins=NUM_BINS) -> dict:
+def measure_calibration(scores, positive, num_bins=NUM_BINS) -> dict:
     """Compare scores with what is labelled.
 
     Args:
-        scores: float `(K,)`, of labelled keypoints; where one is outside [0, 1] they are no probabilities, and there
-            are no bins and no calibration error.
-        visible: bool `(K,)`, True where the keypoint is visible, False where it is occluded.
+        scores: float `(K,)`; where one is outside [0, 1] they are no probabilities, and there are no bins and no
+            calibration error.
+        positive: bool `(K,)`, what the scores claim: that a keypoint is visible, that there is a garment.
         num_bins: bins of equal width that scores are grouped in.
 
     Returns:
         A JSON-ready dict; a measure of nothing is None.
-            num_visible, num_occluded
-            auroc: chance that a visible keypoint has a higher score than an occluded one, ties count half
-            calibration_error: mean distance of a bin's mean score from its share of visible keypoints, weighted by
-                the bin's keypoints
-            bins: a list of dicts, empty bins left out: low, high, count, mean_score, share_visible
+            num_positive, num_negative
+            auroc: chance that a positive has a higher score than a negative, ties count half
+            calibration_error: mean distance of a bin's mean score from its share of positives, weighted by the bin's
+                count
+            bins: a list of dicts, empty bins left out: low, high, count, mean_score, share_positive
     """
-    scores, visible = np.asarray(scores, float), np.asarray(visible, bool)
+    scores, positive = np.asarray(scores, float), np.asarray(positive, bool)
     are_probabilities = bool(((scores >= 0) & (scores <= 1)).all())
     found = {
-        "num_visible": int(visible.sum()),
-        "num_occluded": int((~visible).sum()),
-        "auroc": auroc(scores, visible),
+        "num_positive": int(positive.sum()),
+        "num_negative": int((~positive).sum()),
+        "auroc": auroc(scores, positive),
     }
     if not len(scores) or not are_probabilities:
         return {**found, "calibration_error": None, "bins": []}
@@ -41,10 +41,10 @@ def measure_calibration(scores, visible, num_bins=NUM_BINS) -> dict:
                 "high": float((place + 1) / num_bins),
                 "count": int(inside.sum()),
                 "mean_score": float(scores[inside].mean()),
-                "share_visible": float(visible[inside].mean()),
+                "share_positive": float(positive[inside].mean()),
             }
         )
-    distances = [bin_["count"] * abs(bin_["mean_score"] - bin_["share_visible"]) for bin_ in bins]
+    distances = [bin_["count"] * abs(bin_["mean_score"] - bin_["share_positive"]) for bin_ in bins]
     return {**found, "calibration_error": float(sum(distances) / len(scores)), "bins": bins}
 
 

@@ -8,6 +8,7 @@ The definitions, side by side (e is the distance in photo pixels, w and h are th
     ne_longside   e / max(w, h)              visible, of found garments        pooled
     epe           e                          labelled, of found garments       pooled
     pck           e / max(w, h) <= 0.2       labelled, a missed garment fails  pooled
+    pck_found     e / max(w, h) <= 0.2       labelled, of found garments       pooled
     auc           area under pck, 0 to 0.5   labelled, a missed garment fails  pooled
 
 "Labelled" is visible or occluded, "found" is matched by a detection; keypoints without coordinates never count. A
@@ -169,6 +170,12 @@ def pck(matched, among=None, bootstrap=None, threshold=PCK_THRESHOLD) -> Score:
     return _score(matched, errors <= threshold, counted, skipped, bootstrap)
 
 
+def pck_of_found(matched, among=None, bootstrap=None, threshold=PCK_THRESHOLD) -> Score:
+    """Measure `pck` over the keypoints of garments that were found: it says nothing without the miss rate beside it."""
+    found = matched.found[:, np.newaxis]
+    return pck(matched, found if among is None else found & among, bootstrap, threshold)
+
+
 def auc(
     matched, among=None, bootstrap=None, max_threshold=AUC_MAX_THRESHOLD, num_thresholds=AUC_NUM_THRESHOLDS
 ) -> Score:
@@ -192,6 +199,7 @@ def auc(
 
 KEYPOINT_METRICS = {
     "pck_02": pck,
+    "pck_02_found": pck_of_found,
     "auc": auc,
     "ne_bbox": ne_bbox,
     "ne_garment": ne_garment,

@@ -12,6 +12,7 @@ from cspn_tf.evaluation import average_precision
 from cspn_tf.evaluation import keypoint_metrics as metrics
 from cspn_tf.evaluation.bootstrap import Bootstrap
 from cspn_tf.evaluation.calibration import measure_calibration
+from cspn_tf.evaluation.lengths import keypoint_sds, measure_lengths
 from cspn_tf.garments import GARMENT_TYPE_NAMES, Variation
 
 BOX_ERRORS = ("shift_x", "shift_y", "log_width", "log_height")
@@ -50,7 +51,8 @@ def evaluate_predictions(matched, bootstrap=None) -> dict:
             detection: see `average_precision.box_precision`; and recall_50, measured, by garment type and
                 variation
             keypoint_detection: see `average_precision.keypoint_precision`
-            visibility: see `measure_visibility`
+            visibility: see `measure_visibility`; detection_calibration: see `measure_detection_calibration`
+            lengths, keypoint_sds: see `cspn_tf.evaluation.lengths`
     """
     keypoints = evaluate_keypoints(matched, bootstrap)
     return {
@@ -69,6 +71,9 @@ def evaluate_predictions(matched, bootstrap=None) -> dict:
         "detection": {**average_precision.box_precision(matched), "recall_50": _recall_slices(matched, bootstrap)},
         "keypoint_detection": average_precision.keypoint_precision(matched),
         "visibility": measure_visibility(matched),
+        "detection_calibration": measure_detection_calibration(matched),
+        "lengths": measure_lengths(matched),
+        "keypoint_sds": keypoint_sds(matched),
     }
 
 
@@ -129,6 +134,21 @@ def measure_visibility(matched) -> dict:
     """
     counted = matched.labels.labelled & matched.found[:, np.newaxis]
     return measure_calibration(matched.predicted.keypoint_scores[counted], matched.labels.visible[counted])
+
+
+def measure_detection_calibration(matched) -> dict:
+    """Measure whether the scores of detections are the chance that there is such a garment.
+
+    Args:
+        matched: a `Matched`.
+
+    Returns:
+        See `cspn_tf.evaluation.calibration.measure_calibration`; positive are the detections that found a garment.
+    """
+    detections = [result.garments for result in matched.results]
+    hits = [np.isin(np.arange(len(d)), match) for d, match in zip(detections, matched.matches, strict=True)]
+    scores = np.concatenate([np.zeros(0), *(found.scores for found in detections)])
+    return measure_calibration(scores, np.concatenate([np.zeros(0, bool), *hits]))
 
 
 def measure_box_errors(matched) -> dict:

@@ -58,7 +58,7 @@ def draw_reliability(measured: dict, path) -> None:
         bins = found["bins"]
         scores = [bin_["mean_score"] for bin_ in bins]
         label = f"{title}\nAUROC {_number(found['auroc'])}, calibration error {_number(found['calibration_error'])}"
-        curves.plot(scores, [bin_["share_visible"] for bin_ in bins], marker="o", markersize=4, label=label)
+        curves.plot(scores, [bin_["share_positive"] for bin_ in bins], marker="o", markersize=4, label=label)
         counts.plot(scores, [bin_["count"] for bin_ in bins], marker="o", markersize=3)
     curves.set_ylabel("share that is visible")
     curves.legend(fontsize=7, loc="lower right")

@@ -10,6 +10,7 @@ from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS
 # Measures in the order of the tables: name in metrics.json, name for people, which way is better.
 MEASURES = (
     ("pck_02", "PCK@0.2", "higher"),
+    ("pck_02_found", "PCK@0.2 of found", "higher"),
     ("auc", "AUC", "higher"),
     ("ne_bbox", "NE, box sides", "lower"),
     ("ne_garment", "NE, garment (eq. 3)", "lower"),
@@ -122,18 +123,51 @@ def make_report(scores) -> str:
         "the centre over the long side of the labelled box, and logarithm of the ratio of the sides.",
         make_table(["box error", "mean", "sd", "5 %", "50 %", "95 %"], _box_error_rows(scores["box_errors"])),
     ]
-    parts += ["## Visibility", _visibility(scores["visibility"])]
+    parts += ["## Scores", _calibration(scores), "## Lengths", _LENGTHS, make_table(*_length_rows(scores["lengths"]))]
     for mode, title in _modes(scores):
         parts += [f"## {title}", *_slice_tables(scores[mode])]
     return "\n\n".join(parts) + "\n"
 
 
-def _visibility(measured):
+_LENGTHS = (
+    "Lengths of the garments that were found, against those by their labels, over the labelled length: bias, and the "
+    "limits between which 95 % of the differences lie if they are normal. Of the differences 68 % should be less than "
+    "the standard deviation that is stated. Not measurable are lengths of which the model says that a keypoint is not "
+    "visible, and the labels that it is."
+)
+
+
+def _length_rows(lengths):
+    header = ["garment", "length", "count", "bias", "limits", "median error", "within one sd", "not measurable"]
+    return header, [
+        [type_name, name, str(measured["count"]), *_length_cells(measured)]
+        for type_name, of_type in lengths.items()
+        for name, measured in of_type.items()
+    ]
+
+
+def _length_cells(measured):
+    limits = measured["limits"]
+    return [
+        _percent(measured["bias"]),
+        "-" if limits is None else f"{_percent(limits[0])} to {_percent(limits[1])}",
+        *(_percent(measured[name]) for name in ("median_error", "within_sd", "not_measurable")),
+    ]
+
+
+def _percent(value):
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _calibration(scores):
+    of_garments, of_keypoints = scores["detection_calibration"], scores["visibility"]
     return (
-        f"Keypoint scores of the garments that were found, {measured['num_visible']} visible and "
-        f"{measured['num_occluded']} occluded keypoints: AUROC of visible against occluded "
-        f"{_number(measured['auroc'])}, calibration error {_number(measured['calibration_error'])} (0 if the scores "
-        "are the probabilities of being visible)."
+        f"Scores of {scores['num_detections']} detections: calibration error "
+        f"{_number(of_garments['calibration_error'])} (0 if a score is the chance that there is such a garment), AUROC "
+        f"of those that found a garment against the others {_number(of_garments['auroc'])}. Keypoint scores of the "
+        f"garments that were found, {of_keypoints['num_positive']} visible and {of_keypoints['num_negative']} occluded "
+        f"keypoints: calibration error {_number(of_keypoints['calibration_error'])} (0 if the scores are the "
+        f"probabilities of being visible), AUROC of visible against occluded {_number(of_keypoints['auroc'])}."
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from cspn_tf.console import UserError
 from cspn_tf.contract import STATUS_UNDECODABLE
 from cspn_tf.inference import predictors
+from cspn_tf.models import checkpoints
 from cspn_tf.quiet import quiet_tensorflow
 from cspn_tf.result import STATUS_UNREADABLE, Result, results_of_outputs
 
@@ -21,26 +22,27 @@ def load(model=None, *, detector=None, keypoints=None) -> "Model":
 
     ::
 
+        model = cspn_tf.load()
         model = cspn_tf.load("models/cspn")
         model = cspn_tf.load("phone/cspn.tflite")
         model = cspn_tf.load(detector="runs/detector", keypoints="runs/keypoints")
 
     Args:
         model: a SavedModel's directory, one version or the folder of versions; a `.tflite` file; or a folder with the
-            two training runs `detector` and `keypoints` in it.
+            two training runs `detector` and `keypoints` in it. None is the pair that comes with the package.
         detector, keypoints: in place of `model`, the directories of two training runs.
 
     Raises:
         UserError: it is none of these, or cannot be loaded; the message is one line that names it.
-        ValueError: neither or both ways were used.
+        ValueError: both ways were used, or half a pair was given.
     """
     is_pair = detector is not None and keypoints is not None
-    if (model is None) != is_pair or (detector is None) != (keypoints is None):
-        raise ValueError("give either a model, or detector and keypoints")
+    if (model is not None and is_pair) or (detector is None) != (keypoints is None):
+        raise ValueError("give either a model, or detector and keypoints, or nothing")
     quiet_tensorflow()
     if is_pair:
         return Model(predictors.from_training(detector, keypoints))
-    path = Path(model)
+    path = checkpoints.SHIPPED_PAIR if model in (None, checkpoints.SHIPPED) else Path(model)
     if path.is_file():
         return Model(predictors.from_tflite(path))
     if (path / "detector").is_dir() and (path / "keypoints").is_dir():

@@ -5,19 +5,27 @@
     config.json       the whole `Config`
     network.json      which network this is, and what it was trained with
     best.weights.h5   the weights of the epoch that validated best
+
+The pair that comes with the package lies in `cspn_tf/weights`, in half precision, and is named `shipped` wherever such
+a directory is asked for. Its descriptions have the SHA-256 of the weights, which loading checks.
 """
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
 from cspn_tf import config as configs
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
-from cspn_tf.files import replaced_file
+from cspn_tf.files import replaced_file, staged_directory
 
 DETECTOR, KEYPOINTS = "detector", "keypoints"
 _CONFIG, _NETWORK, WEIGHTS = "config.json", "network.json", "best.weights.h5"
+
+SHIPPED = "shipped"
+SHIPPED_PAIR = Path(__file__).parents[1] / "weights" / "mobile"
+_SHA256 = "weights_sha256"
 
 
 def write_description(directory, network: str, config: Config, details: dict) -> None:
@@ -33,7 +41,7 @@ def read_description(directory, network: str) -> tuple[Config, dict]:
     Raises:
         UserError: if it is not one, or is another network's.
     """
-    directory = Path(directory)
+    directory = _located(directory, network)
     if not (directory / _NETWORK).is_file():
         raise UserError(f"{directory} is not a {network} checkpoint: it has no {_NETWORK}")
     try:
@@ -61,7 +69,9 @@ def load_detector(directory):
     from cspn_tf.models.faster_rcnn import build_detector
 
     config, _ = read_description(directory, DETECTOR)
-    return config, _with_weights(build_detector(config.detector), directory)
+    model = build_detector(config.detector)
+    load_weights(model, directory, DETECTOR)
+    return config, model
 
 
 def load_keypoints(directory):
@@ -69,7 +79,9 @@ def load_keypoints(directory):
     from cspn_tf.models.keypoint_networks import build_keypoint_network
 
     config, _ = read_description(directory, KEYPOINTS)
-    return config, _with_weights(build_keypoint_network(config.keypoints), directory)
+    model = build_keypoint_network(config.keypoints)
+    load_weights(model, directory, KEYPOINTS)
+    return config, model
 
 
 def joint_config(detector_config: Config, keypoint_config: Config) -> Config:
@@ -94,12 +106,63 @@ def write_json(path, content) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def _with_weights(model, directory):
-    path = Path(directory) / WEIGHTS
+def load_weights(model, directory, network: str) -> None:
+    """Give a network that has just been built the weights of a checkpoint directory.
+
+    Raises:
+        UserError: there are none yet, they do not fit the network, or they are not those that were shipped.
+    """
+    _, details = read_description(directory, network)
+    directory = _located(directory, network)
+    path = directory / WEIGHTS
     if not path.is_file():
         raise UserError(f"{directory} has no {WEIGHTS}: training has not finished an epoch")
+    if _SHA256 in details and hashlib.sha256(path.read_bytes()).hexdigest() != details[_SHA256]:
+        raise UserError(f"{path} is damaged: its SHA-256 is not the one in {directory / _NETWORK}")
     try:
         model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
-        raise UserError(f"{path} does not fit {Path(directory) / _CONFIG}: {error}") from error
-    return model
+        raise UserError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from error
+
+
+def write_shippable(directory, network: str, target) -> None:
+    """Write what is needed of a finished training into another directory: in half precision, without the optimizer.
+
+    Args:
+        directory: of the training.
+        network: which one it is.
+        target: directory to write; it is there whole or not at all.
+
+    Raises:
+        UserError: as `load_detector`; or there is something in `target`.
+    """
+    config, details = read_description(directory, network)
+    _, model = load_detector(directory) if network == DETECTOR else load_keypoints(directory)
+    with staged_directory(target) as folder:
+        model.save_weights(folder / WEIGHTS)
+        _halve(folder / WEIGHTS)
+        details = {name: value for name, value in details.items() if name not in ("data", _SHA256)}
+        sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        write_description(folder, network, config, {**details, _SHA256: sha256})
+
+
+def _halve(path):
+    """Store the numbers of a weights file in half precision, compressed."""
+    import h5py
+
+    with replaced_file(path) as temporary, h5py.File(path) as whole, h5py.File(temporary, "w") as halved:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Group):
+                halved.require_group(name)
+            else:
+                values = item[()]
+                is_number = values.dtype.kind == "f" and values.ndim
+                halved.create_dataset(name, data=values.astype("float16") if is_number else values)
+            halved[name].attrs.update(item.attrs)
+
+        whole.visititems(copy)
+
+
+def _located(directory, network) -> Path:
+    return SHIPPED_PAIR / network if str(directory) == SHIPPED else Path(directory)

@@ -8,6 +8,8 @@ they are; what is broken or too heavy is replaced here, each point named where i
 * its RPN head loses the static number of boxes              -> `RegionProposalHead`
 * clipping boxes to a dynamic image shape fails              -> clipping to the static input size
 * a garment that no anchor fits well has no anchor at all    -> `AnchorMatcher`
+* a photo without garments teaches the head on regions
+  nothing                                                    -> `_to_keras_cv`
 * sampling draws the same anchors and regions at every step  -> TensorFlow's random numbers
 * anchors and labels follow a mixed-precision policy, too
   coarse for coordinates, and then fail                      -> float32 for all that holds boxes
@@ -298,11 +300,18 @@ class AnchorMatcher(BoxMatcher):
 
 
 def _to_keras_cv(labels):
-    """Return boxes in KerasCV's frame and 0-based classes `(B, M, 1)`, both -1 where a row is padding."""
+    """Return boxes in KerasCV's frame and 0-based classes `(B, M, 1)`, both -1 where a row is padding.
+
+    The first row of a photo without garments is not padding but a box of no size in the corner. Nothing overlaps it,
+    so that all regions are background; KerasCV leaves them out where all rows are padding.
+    """
     real = labels["garment_types"] > 0
+    empty = tf.logical_not(tf.reduce_any(real, axis=1, keepdims=True))
+    first = tf.range(tf.shape(real)[1]) == 0
     boxes = geometry.swap_box_axes(labels["boxes_xyxy"]) + 0.5
     classes = tf.cast(labels["garment_types"] - 1, tf.float32)
-    return tf.where(real[..., tf.newaxis], boxes, -1.0), classes[..., tf.newaxis]
+    boxes = tf.where(real[..., tf.newaxis], boxes, -1.0)
+    return tf.where((empty & first)[..., tf.newaxis], 0.0, boxes), classes[..., tf.newaxis]
 
 
 def _from_keras_cv(boxes_yxyx):

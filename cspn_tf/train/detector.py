@@ -41,11 +41,14 @@ def prepare(run, steps):
         steps: batches an epoch.
     """
     from cspn_tf.data import pipeline
+    from cspn_tf.models import checkpoints
     from cspn_tf.models.faster_rcnn import build_detector
     from cspn_tf.train import fitting
 
     with fitting.scope(run):
-        model = build_detector(run.config.detector, pretrained=True)
+        model = build_detector(run.config.detector, pretrained=not run.init)
+        if run.init:
+            checkpoints.load_weights(model, run.init, checkpoints.DETECTOR)
         model.compile(fitting.build_optimizer(run.training, steps))
 
     def make_dataset(first_epoch):

@@ -39,6 +39,7 @@ class Run:
     resume: bool
     precision: str
     strategy: str
+    init: str | None = None  # the directory of a training to start from, or `shipped`; None starts from the backbone's
 
 
 def scope(run: Run):
@@ -162,6 +163,7 @@ def prepare_directory(run: Run) -> int:
 
     training = configs.to_dict(run.training)
     details = {"training": training, "seed": run.seed, "precision": run.precision, "data": str(run.data_dir)}
+    details |= {"init": run.init} if run.init else {}
     if (run.directory / "network.json").exists():
         config, found = checkpoints.read_description(run.directory, run.network)
         done = len(read_history(run.directory))
@@ -172,9 +174,9 @@ def prepare_directory(run: Run) -> int:
         there, asked = found.get("training", {}) | found, training | details
         different = configs.differences(config, run.config)
         different += [
-            f"{name}: {there.get(name)} != {asked[name]}"
-            for name in (*training, "seed", "precision")
-            if there.get(name) != asked[name]
+            f"{name}: {there.get(name)} != {asked.get(name)}"
+            for name in (*training, "seed", "precision", "init")
+            if there.get(name) != asked.get(name)
         ]
         if different:
             raise UserError(f"{run.directory} holds another run (there != asked): {'; '.join(different)}")

@@ -59,12 +59,15 @@ def prepare(run, steps):
     """
     from cspn_tf.data import pipeline
     from cspn_tf.losses import keypoint_losses
+    from cspn_tf.models import checkpoints
     from cspn_tf.models.keypoint_networks import build_keypoint_network
     from cspn_tf.train import fitting
 
     config = run.config.keypoints
     with fitting.scope(run):
-        model = build_keypoint_network(config, pretrained=True)
+        model = build_keypoint_network(config, pretrained=not run.init)
+        if run.init:
+            checkpoints.load_weights(model, run.init, checkpoints.KEYPOINTS)
         losses, weights = keypoint_losses(config, centres=pseudo_labels_of(run))
         model.compile(fitting.build_optimizer(run.training, steps), loss=losses, loss_weights=weights)
 

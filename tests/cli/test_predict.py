@@ -212,7 +212,8 @@ def test_a_picture_that_cannot_be_drawn_counts_as_failed(model_dir, folder, tmp_
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (["{photos}", "--out", "{out}"], 2, "give either --model, or --detector and --keypoints"),
+        (["{photos}", "--out", "{out}", "--cm-per-pixel", "1"], 2, "--cm-per-pixel is for --format csv"),
+        (["{photos}", "--out", "{out}", "--format", "csv", "--cm-per-pixel", "-1"], 2, "must be a number above 0"),
         (["{photos}", "--out", "{out}", "--detector", "x"], 2, "give either --model, or --detector and --keypoints"),
         (["{photos}", "--out", "{out}", "--model", "m", "--detector", "x", "--keypoints", "y"], 2, "give either"),
         (["{photos}", "--model", "{model}"], 2, "--out"),

@@ -162,9 +162,10 @@ def test_an_annotation_that_repeats_another_is_left_out_and_counted(tmp_path):
     assert result.notes == {REPEATED_ANNOTATION: 1} and result.rejected == []
 
 
-def test_photos_without_annotations_are_left_out_and_counted(tmp_path):
+def test_photos_without_annotations_are_background_and_counted(tmp_path):
     result = _read(tmp_path, make_labels(images=make_images("1.jpg", "2.jpg", "3.jpg")))
-    assert len(result.samples) == 1 and result.rejected == []
+    assert [len(sample.garments) for sample in result.samples] == [1, 0, 0] and result.rejected == []
+    assert [sample.photo for sample in result.samples] == ["1.jpg", "2.jpg", "3.jpg"]
     assert result.notes == {PHOTO_WITHOUT_GARMENT: 2}
 
 

@@ -134,10 +134,10 @@ def test_a_garment_with_landmarks_but_none_of_ours_is_not_counted(tmp_path):
     assert not result.samples[0].garments.visibility.any()
 
 
-def test_a_photo_without_garments_is_left_out_and_counted(tmp_path):
+def test_a_photo_without_garments_is_background_and_counted(tmp_path):
     _write(tmp_path, {1: _photo(_item()), 2: _photo()})
     result = read_deepfashion2(tmp_path)
-    assert len(result.samples) == 1 and result.rejected == []
+    assert [len(sample.garments) for sample in result.samples] == [1, 0] and result.rejected == []
     assert result.notes == {PHOTO_WITHOUT_GARMENT: 1}
 
 

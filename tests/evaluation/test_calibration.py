@@ -29,9 +29,9 @@ def test_auroc_by_hand(scores, positive, expected):
 
 def test_bins_by_hand():
     found = measure_calibration([0.05, 0.07, 0.95, 1.0, 0.55], [False, True, True, True, False])
-    assert (found["num_visible"], found["num_occluded"]) == (3, 2)
+    assert (found["num_positive"], found["num_negative"]) == (3, 2)
     assert [(b["low"], b["high"], b["count"]) for b in found["bins"]] == [(0.0, 0.1, 2), (0.5, 0.6, 1), (0.9, 1.0, 2)]
-    assert [b["share_visible"] for b in found["bins"]] == [0.5, 0.0, 1.0]
+    assert [b["share_positive"] for b in found["bins"]] == [0.5, 0.0, 1.0]
     assert [b["mean_score"] for b in found["bins"]] == pytest.approx([0.06, 0.55, 0.975])
     assert found["calibration_error"] == pytest.approx((2 * 0.44 + 0.55 + 2 * 0.025) / 5)
 

@@ -148,6 +148,8 @@ def test_a_missed_garment_fails_pck_and_auc_and_leaves_errors_alone():
     assert metrics.pck(garments).value == 0.5
     assert metrics.auc(garments).value == pytest.approx(0.5)
     assert metrics.pck(garments).count == 16
+    assert metrics.pck_of_found(garments).value == 1.0
+    assert metrics.pck_of_found(garments).count == 8
     for name in ("ne_garment", "ne_bbox", "ne_longside", "epe"):
         score = metrics.KEYPOINT_METRICS[name](garments)
         assert (score.value, score.count) == (0.0, 8)
@@ -167,7 +169,8 @@ def test_keypoints_without_coordinates_never_count(name, code):
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("ne_garment", 7), ("ne_bbox", 7), ("ne_longside", 7), ("epe", 8), ("pck_02", 8), ("auc", 8)]
+    ("name", "count"),
+    [("ne_garment", 7), ("ne_bbox", 7), ("ne_longside", 7), ("epe", 8), ("pck_02", 8), ("pck_02_found", 8), ("auc", 8)],
 )
 def test_occluded_keypoints_count_where_the_definition_says_labelled(name, count):
     assert metrics.KEYPOINT_METRICS[name](one_garment(visibility=[1, 2, 2, 2, 2, 2, 2, 2])).count == count

@@ -82,7 +82,9 @@ def test_missed_garments_false_positives_and_a_photo_that_failed():
 def test_nested_scores_have_every_slice_with_its_count():
     truths = [truth((1, 2), variations=[1, 3])]
     scores = evaluate(truths, [prediction((1, 2))])
-    assert set(scores["detected_boxes"]) == {"pck_02", "auc", "ne_bbox", "ne_garment", "ne_longside", "epe"}
+    assert set(scores["detected_boxes"]) == {
+        *("pck_02", "pck_02_found", "auc", "ne_bbox", "ne_garment", "ne_longside", "epe")
+    }
     for groups in scores["detected_boxes"].values():
         assert set(groups["garment_type"]) == {"upper-body", "lower-body", "full-body"}
         assert set(groups["visibility"]) == {"visible", "occluded"}
@@ -252,7 +254,7 @@ def test_scores_are_compared_with_visibility_where_a_garment_was_found():
     found.garments.keypoint_scores[0] = [0.9, 0.6, 0.2, 0.7, 0.99, 0.99, 0.8, 0.1]
     missed = prediction((1,))  # of another type: its scores are of nothing that is labelled
     scores = evaluate([labels, truth()], [found, missed])["visibility"]
-    assert (scores["num_visible"], scores["num_occluded"]) == (3, 3)
+    assert (scores["num_positive"], scores["num_negative"]) == (3, 3)
     # Visible 0.9, 0.8, 0.6 against occluded 0.7, 0.2, 0.1: one of nine pairs is the wrong way round.
     assert scores["auroc"] == pytest.approx(8 / 9)
 

@@ -124,7 +124,7 @@ def test_average_precision_of_boxes_and_keypoints_with_the_constant():
 def test_every_slice_is_there_with_its_count():
     report = make_report(scores_of(PHOTOS))
     assert "| PCK@0.2 | 0.7500 (4) | 0.7500 (4) | 0.6667 (3) |" in report
-    assert "| upper-body | 1.0000 (8) | 0.9750 (8) | - | - | - | 5.0000 (8) |" in report
+    assert "| upper-body | 1.0000 (8) | 1.0000 (8) | 0.9750 (8) | - | - | - | 5.0000 (8) |" in report
     assert "| occluded | 1.0000 (8) |" in report
     assert "| log width | 0.0000 | 0.0000 | 0.0000 | 0.0000 | 0.0000 |" in report
 

@@ -158,7 +158,7 @@ def test_refuses_weights_of_another_network(keypoints_dir, change):
     other = dataclasses.replace(TINY, keypoints=dataclasses.replace(TINY.keypoints, **change))
     configs.save(other, keypoints_dir / "config.json")
     message = refusal(checkpoints.load_keypoints, keypoints_dir)
-    assert message.startswith(f"{keypoints_dir / 'best.weights.h5'} does not fit {keypoints_dir / 'config.json'}: ")
+    assert message.startswith(f"{keypoints_dir / 'best.weights.h5'} does not fit the network: ")
 
 
 @pytest.mark.parametrize("damage", ["cut off", "text"])
@@ -167,6 +167,55 @@ def test_refuses_damaged_weights(keypoints_dir, damage):
     content = path.read_bytes()
     path.write_bytes({"cut off": content[: len(content) // 2], "text": b"weights"}[damage])
     assert refusal(checkpoints.load_keypoints, keypoints_dir).startswith(f"{path} does not fit ")
+
+
+# What ships ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shippable(keypoints_dir, tmp_path):
+    target = tmp_path / "shipped"
+    checkpoints.write_shippable(keypoints_dir, KEYPOINTS, target)
+    return target
+
+
+def test_what_ships_is_the_same_network_in_half_precision(cspn, keypoints_dir, shippable):
+    config, shipped = checkpoints.load_keypoints(shippable)
+    assert config == TINY
+    crops = tf.random.stateless_uniform([2, 32, 32, 3], [1, 2], 0, 255)
+    (before,), (after,) = cspn(crops).values(), shipped(crops).values()
+    spread = float(tf.math.reduce_std(before))
+    assert 0 < float(tf.reduce_max(tf.abs(after - before))) < 0.02 * spread
+    for variable, given in zip(shipped.variables, cspn.variables, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), given.numpy().astype("float16").astype("float32"))
+    assert all(variable.dtype == tf.float32 for variable in shipped.variables)
+    whole, half = (path.stat().st_size for path in (d / "best.weights.h5" for d in (keypoints_dir, shippable)))
+    assert half < 0.8 * whole
+
+
+def test_what_ships_says_nothing_of_the_machine_it_was_trained_on(keypoints_dir, tmp_path):
+    checkpoints.write_description(keypoints_dir, KEYPOINTS, TINY, {**DETAILS, "data": "/home/somebody/data"})
+    checkpoints.write_shippable(keypoints_dir, KEYPOINTS, tmp_path / "shipped")
+    written = json.loads((tmp_path / "shipped" / "network.json").read_text())
+    assert written.keys() == {"network", "seed", "training", "weights_sha256"}
+    assert written["seed"] == DETAILS["seed"]
+
+
+def test_refuses_shipped_weights_that_changed(shippable):
+    path = shippable / "best.weights.h5"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    message = refusal(checkpoints.load_keypoints, shippable)
+    assert message == f"{path} is damaged: its SHA-256 is not the one in {shippable / 'network.json'}"
+
+
+def test_the_name_shipped_is_the_package_s_own_pair(monkeypatch, shippable, tmp_path):
+    (tmp_path / "pair").mkdir()
+    shippable.rename(tmp_path / "pair" / "keypoints")
+    monkeypatch.setattr(checkpoints, "SHIPPED_PAIR", tmp_path / "pair")
+    config, _ = checkpoints.load_keypoints("shipped")
+    assert config == TINY
 
 
 # Two checkpoints in one pipeline -------------------------------------------------------------------------------------

@@ -46,20 +46,38 @@ ALL_STEPS = [
 ]
 
 
+def train_and_build(out):
+    demo.train(out)
+    demo.build(out, True)
+
+
 def test_second_run_leaves_out_what_stands(steps, tmp_path):
-    demo.build(tmp_path, "mobile")
+    train_and_build(tmp_path)
     assert steps == ALL_STEPS
-    demo.build(tmp_path, "mobile")
+    train_and_build(tmp_path)
     assert steps == ALL_STEPS
 
 
 def test_run_goes_on_in_the_middle_of_a_training(steps, tmp_path):
-    demo.build(tmp_path, "mobile")
+    train_and_build(tmp_path)
     steps.clear()
     (tmp_path / "keypoints" / "history.json").write_text(json.dumps([{"epoch": 1}]))
     (tmp_path / "keypoints").rename(tmp_path / "moved")
-    demo.build(tmp_path, "mobile")
+    train_and_build(tmp_path)
     assert steps == ["training.train_keypoints"]
+
+
+def test_without_a_training_it_exports_what_comes_with_the_package(steps, tmp_path):
+    demo.build(tmp_path, False)
+    assert steps == ["serving.export_saved_model", "serving.export_tflite"]
+
+
+def test_photos_are_drawn_once(tmp_path):
+    photos = demo.drawn_photos(tmp_path)
+    assert len(photos) == demo.NUM_PHOTOS_DRAWN
+    assert all(Image.open(photo).format == "JPEG" for photo in photos)
+    times = [photo.stat().st_mtime_ns for photo in photos]
+    assert [photo.stat().st_mtime_ns for photo in demo.drawn_photos(tmp_path)] == times
 
 
 def test_failing_step_is_named(tmp_path):
@@ -68,7 +86,7 @@ def test_failing_step_is_named(tmp_path):
 
 
 def test_photo_that_is_not_there_is_named_before_anything_is_done(tmp_path, capsys):
-    assert run(demo.main, ["--out", str(tmp_path / "demo"), "--photo", str(tmp_path / "no.jpg")]) == 1
+    assert run(demo.main, ["--out", str(tmp_path / "demo"), "--photos", str(tmp_path / "no.jpg")]) == 1
     assert capsys.readouterr().err == f"error: {tmp_path / 'no.jpg'}: no such photo\n"
     assert not (tmp_path / "demo").exists()
 

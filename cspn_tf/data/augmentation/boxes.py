@@ -26,7 +26,7 @@ LOG_SCALE = math.log(1.15)
 SHIFT = 0.04
 
 # The detector's window.
-WINDOW_SCALE = (0.7, 1.3)  # its side, of the canvas
+WINDOW_SCALE = (0.4, 1.3)  # its side, of the canvas: from the waist up to a person in the distance
 WINDOW_SHIFT = 0.05  # how far it may reach beyond where it must end, of the canvas
 KEPT_AREA = 0.3  # boxes of which it keeps less are no longer labelled
 
@@ -78,7 +78,7 @@ def move_window(example):
 def random_window(example, canvas_size):
     """Choose the part of a photo's canvas that the detector sees, and drop the garments it would hardly see.
 
-    If no garment would be left, the window becomes the whole canvas and all are kept.
+    If none of the garments would be left, the window becomes the whole canvas and all are kept.
 
     Needs:
         boxes_xyxy_canvas: float32 `(G, 4)`.
@@ -99,7 +99,7 @@ def random_window(example, canvas_size):
     low, high = window[:2] - window[2] / 2.0, window[:2] + window[2] / 2.0
     limits = (tf.concat([low, low], axis=0), tf.concat([high, high], axis=0))
     kept = _areas(tf.clip_by_value(boxes, *limits)) >= KEPT_AREA * tf.maximum(_areas(boxes), 1.0)
-    lost = tf.logical_not(tf.reduce_any(kept))
+    lost = (tf.size(kept) > 0) & tf.logical_not(tf.reduce_any(kept))
     return {**example, "window": tf.where(lost, whole, window), "kept": kept | lost}
 
 

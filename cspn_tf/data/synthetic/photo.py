@@ -122,4 +122,6 @@ def _label(number, plan, soup, buffer):
     keypoints_xy, visibility = label_keypoints(garment, soup, buffer, plan.camera, plan.flat)
     height, width = buffer.nearness.shape
     box_xyxy = silhouette_box(number + 1, soup, width, height)
+    if box_xyxy is None:  # all of it is outside the photo
+        return Garments.concatenate([])
     return Garments.label(garment.garment_type, box_xyxy, keypoints_xy, visibility, plan.layout.variation)

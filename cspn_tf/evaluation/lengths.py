@@ -1,0 +1,90 @@
+"""How well garments are measured: predicted against labelled lengths, as two instruments are compared."""
+
+import numpy as np
+
+from cspn_tf.garments import GARMENT_TYPE_NAMES, NUM_KEYPOINTS
+from cspn_tf.lengths import LENGTHS_OF_TYPE, lengths_of
+
+
+def measure_lengths(matched) -> dict:
+    """Compare the lengths of the garments that were found with those by their labels.
+
+    Args:
+        matched: a `cspn_tf.evaluation.matching.Matched`.
+
+    Returns:
+        A JSON-ready dict: garment type to length's name to a dict; a measure of nothing is None.
+            count: garments that were found and have the length both by label and by prediction
+            bias: mean of predicted minus labelled, over the labelled length
+            limits: low and high limit of agreement, bias -+ 1.96 standard deviations
+            median_error: median of the absolute difference, over the labelled length
+            within_sd, within_2sd: share of the differences within one and two predicted standard deviations; of a
+                normal error with the right one 0.68 and 0.95
+            num_labelled: garments that were found and have the length by label
+            not_measurable: share of these for which the prediction says so
+
+    Source: Bland and Altman 1986, limits of agreement.
+    """
+    found = np.flatnonzero(matched.found)
+    pairs = [(matched.labels[row], matched.predicted[row]) for row in found]
+    return {
+        type_name: {
+            name: _compare(
+                [
+                    (lengths_of(label)[name], lengths_of(predicted)[name])
+                    for label, predicted in pairs
+                    if label.types[0] == garment_type
+                ]
+            )
+            for name in LENGTHS_OF_TYPE[garment_type]
+        }
+        for garment_type, type_name in GARMENT_TYPE_NAMES.items()
+    }
+
+
+def _compare(pairs):
+    labelled = [(label, predicted) for label, predicted in pairs if label.measurable and label.pixels]
+    both = [(label.pixels, found.pixels, found.pixels_sd) for label, found in labelled if found.measurable]
+    truth, measured, sds = np.array(both, float).reshape(-1, 3).T
+    errors = (measured - truth) / truth
+    bias, spread = (float(errors.mean()), float(errors.std())) if len(errors) else (None, None)
+    return {
+        "count": len(errors),
+        "bias": bias,
+        "limits": None if bias is None else [bias - 1.96 * spread, bias + 1.96 * spread],
+        "median_error": float(np.median(np.abs(errors))) if len(errors) else None,
+        "within_sd": _share(np.abs(measured - truth) <= sds),
+        "within_2sd": _share(np.abs(measured - truth) <= 2 * sds),
+        "num_labelled": len(labelled),
+        "not_measurable": _share([not predicted.measurable for _, predicted in labelled]),
+    }
+
+
+def _share(hits):
+    return float(np.mean(hits)) if len(hits) else None
+
+
+def keypoint_sds(matched) -> dict:
+    """Return how far visible keypoints are off along one axis: what `cspn_tf.lengths.KEYPOINT_SDS` holds.
+
+    It is the standard deviation of a normal distribution with the same share within one of it: single gross errors,
+    which no standard deviation describes, do not swell it.
+
+    Args:
+        matched: a `Matched`.
+
+    Returns:
+        Garment type's name to 8 numbers by slot, shares of the long side of the labelled box; 0 where nothing counts.
+    """
+    labels = matched.labels
+    sides = labels.boxes_xyxy[:, 2:] - labels.boxes_xyxy[:, :2]
+    errors = np.abs(matched.predicted.keypoints_xy - labels.keypoints_xy) / sides.max(axis=1)[:, None, None]
+    counted = labels.visible & matched.found[:, np.newaxis]
+    return {
+        type_name: [
+            round(float(np.percentile(errors[rows, slot], 68.27)), 4) if rows.any() else 0.0
+            for slot in range(NUM_KEYPOINTS)
+            for rows in [counted[:, slot] & (labels.types == garment_type)]
+        ]
+        for garment_type, type_name in GARMENT_TYPE_NAMES.items()
+    }

@@ -1,0 +1,34 @@
+"""Put a finished pair of trainings into the package: `python -m training.ship --detector DIR --keypoints DIR`.
+
+Writes `cspn_tf/weights/mobile/detector` and `.../keypoints`: config, description, and the weights in half precision,
+without the optimizer, with their SHA-256. What was there is replaced.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from cspn_tf.console import Parser, run
+
+
+def main(argv=None):
+    """Write the pair, and print its size."""
+    parser = Parser(description="Put a finished pair of trainings into the package.")
+    for network in ("detector", "keypoints"):
+        parser.add_argument(f"--{network}", required=True, metavar="DIR", help=f"training of the {network}")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: the package's own weights)")
+    args = parser.parse_args(argv)
+    from cspn_tf.models import checkpoints
+
+    out = args.out or checkpoints.SHIPPED_PAIR
+    for network in (checkpoints.DETECTOR, checkpoints.KEYPOINTS):
+        target = out / network
+        checkpoints.write_shippable(getattr(args, network), network, target.with_name(f"{network}.new"))
+        shutil.rmtree(target, ignore_errors=True)
+        target.with_name(f"{network}.new").rename(target)
+    size = sum(path.stat().st_size for path in out.rglob("*.h5"))
+    print(f"written to {out}: {size / 1e6:.1f} MB of weights")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
