@@ -311,8 +311,8 @@ def test_random_window_keeps_what_it_mostly_shows():
     labelled = tf.constant([[10.0, 10.0, 50.0, 60.0], [90.0, 90.0, 100.0, 100.0]])
     example = {"boxes_xyxy_canvas": labelled, "draws": draws_of(scale=0.0, shift=0.0)}
     chosen = boxes.random_window(example, 100)
-    # Side 70, moved up and left by half of the 30 that are free and 5 more.
-    np.testing.assert_allclose(chosen["window"], [29.5, 29.5, 70.0], atol=1e-4)
+    # Side 40, moved up and left by half of the 60 that are free and 5 more.
+    np.testing.assert_allclose(chosen["window"], [14.5, 14.5, 40.0], atol=1e-4)
     assert chosen["kept"].numpy().tolist() == [True, False]
 
 
@@ -322,6 +322,13 @@ def test_random_window_becomes_the_whole_canvas_rather_than_lose_every_garment()
     chosen = boxes.random_window(example, 100)
     np.testing.assert_allclose(chosen["window"], geometry.whole_window(100))
     assert chosen["kept"].numpy().tolist() == [True]
+
+
+def test_random_window_of_a_photo_without_garments_is_random_too():
+    example = {"boxes_xyxy_canvas": tf.zeros([0, 4]), "draws": draws_of(scale=0.0, shift=0.0)}
+    chosen = boxes.random_window(example, 100)
+    assert float(chosen["window"][2]) == pytest.approx(100 * boxes.WINDOW_SCALE[0])
+    assert chosen["kept"].shape == (0,)
 
 
 def test_random_windows_never_lose_every_garment():

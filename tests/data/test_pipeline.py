@@ -311,6 +311,21 @@ def test_garments_without_keypoints_are_not_trained_on(crowded):
         pipeline.steps_per_epoch(crowded, "train", 23, what="garments")
 
 
+def test_a_photo_without_garments_is_one_to_the_detector_and_none_to_the_keypoint_network(tmp_path):
+    garments = [[], *([full_garment()] for _ in range(3))]
+    samples = [with_photo(tmp_path, index, labelled) for index, labelled in enumerate(garments)]
+    (tmp_path / "out").mkdir()
+    shards.write_dataset(tmp_path / "out", samples, about={"source": "test"})
+    assert pipeline.num_examples(tmp_path / "out", "train") == 4
+    ((images, labels),) = detector_batches(tmp_path / "out", 1, split="train", training=False)
+    assert (labels["garment_types"] > 0).sum(axis=1).tolist() == [0, 1, 1, 1]
+    assert not labels["boxes_xyxy"][0].any() and images[0].std() > 0
+    batches = keypoint_batches(tmp_path / "out", split="train", training=False)
+    assert joined(batches, "photo_names").tolist() == [b"photo-1.png", b"photo-2.png", b"photo-3.png"]
+    seen = [labels for _, labels in detector_batches(tmp_path / "out", 3)]
+    assert sorted((labels["garment_types"] > 0).any(axis=1).sum() for labels in seen) == [3, 3, 3]
+
+
 def test_garments_without_keypoints_are_evaluated_in_their_place(crowded):
     batches = keypoint_batches(crowded, split="train", training=False)
     names = joined(batches, "photo_names").tolist()

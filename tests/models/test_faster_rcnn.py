@@ -252,11 +252,43 @@ def test_every_step_samples_other_anchors_and_a_seed_repeats_them(untrained):
     assert first[0].sum() == second[0].sum() == 64
 
 
-def test_a_photo_without_garments_trains_the_proposals_only(untrained):
+def test_a_photo_without_garments_is_background_to_proposals_and_regions(untrained):
     loss, parts, gradients = loss_of(untrained, random_photos(), np.zeros((2, 3, 4)), np.zeros((2, 3)))
-    assert parts["box_loss"] == parts["rpn_box_loss"] == parts["classification_loss"] == 0.0
-    assert loss == pytest.approx(np.log(2), rel=0.01)  # untrained objectness, all of it to be none
+    assert parts["box_loss"] == parts["rpn_box_loss"] == 0.0
+    assert parts["rpn_classification_loss"] == pytest.approx(np.log(2), rel=0.01)  # untrained objectness: to be none
+    assert parts["classification_loss"] == pytest.approx(np.log(4), rel=0.05)  # untrained scores of three and none
+    assert loss == pytest.approx(parts["rpn_classification_loss"] + parts["classification_loss"], rel=1e-4)
     assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_all_regions_of_a_photo_without_garments_are_background(untrained):
+    proposals = tf.random.uniform([2, 64, 2], 0, 60, seed=1)
+    proposals = tf.concat([proposals, proposals + 40.0], axis=-1)
+    labels = as_labels([[[20, 30, 90, 110], [0, 0, 0, 0]], [[0, 0, 0, 0]] * 2], [[2, 0], [0, 0]])
+    *_, classes, weights = untrained.roi_sampler(proposals, *faster_rcnn._to_keras_cv(labels))
+    background = untrained.roi_sampler.background_class
+    assert (classes[1].numpy() == background).all()
+    assert weights[1].numpy().sum() == TINY.num_sampled_rois
+    assert (classes[0].numpy() == 1).any()
+
+
+def test_photos_without_garments_take_false_garments_away():
+    model = build()
+    images, boxes, garment_types = rectangles()
+    # Circles in a garment's colour: without a photo that says so, nothing tells that they are none.
+    y, x = np.mgrid[:SIZE, :SIZE]
+    circles = np.full((4, SIZE, SIZE, 3), 128, np.float32)
+    for row, (centre_x, centre_y) in enumerate([(40, 40), (80, 50), (60, 80), (50, 60)]):
+        circles[row][(x - centre_x) ** 2 + (y - centre_y) ** 2 < 24**2] = COLOURS[2]
+    every = (
+        np.concatenate([images, circles]),
+        as_labels(np.pad(boxes, [(0, 4), (0, 0), (0, 0)]), np.pad(garment_types, [(0, 4), (0, 0)])),
+    )
+    found = {}
+    for name, batch in (("without", (images, as_labels(boxes, garment_types))), ("with", every)):
+        model.fit(tf.data.Dataset.from_tensors(batch).repeat(), epochs=12, steps_per_epoch=10, verbose=0)
+        found[name] = float(tf.reduce_max(model.detect(tf.constant(circles))[2]))
+    assert found["without"] > 0.5 and found["with"] < 0.3
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,26 @@ def test_a_run_that_goes_on_with_data_from_elsewhere_says_so(tiny_data, tiny_key
     assert said in capsys.readouterr().out
 
 
+def test_a_training_starts_from_another_one_s_weights(tiny_data, tiny_keypoints, tmp_path, capsys):
+    call = ["--data", str(tiny_data), "--preset", "tiny", "--epochs", "1", "--learning-rate", "0", "--no-augment"]
+    out = tmp_path / "run"
+    assert run(train_keypoints.main, [*call, "--init", str(tiny_keypoints), "--out", str(out)]) == 0
+    started = fitting.read_history(out)[0]
+    finished = min(fitting.read_history(tiny_keypoints), key=lambda entry: entry["val_ne_bbox"])
+    # Batch normalisation goes on counting what it sees, whatever the learning rate.
+    assert started["val_ne_bbox"] == pytest.approx(finished["val_ne_bbox"], rel=0.3)
+    assert json.loads((out / "network.json").read_text())["init"] == str(tiny_keypoints)
+    assert run(train_keypoints.main, [*call, "--out", str(out), "--resume"]) == 1
+    assert f"(there != asked): init: {tiny_keypoints} != None" in capsys.readouterr().err
+
+
+def test_weights_to_start_from_must_fit(tiny_data, tiny_keypoints, tmp_path, capsys):
+    call = ["--data", str(tiny_data), "--preset", "tiny", "--init", str(tiny_keypoints), "--out", str(tmp_path / "run")]
+    assert run(train_keypoints.main, [*call, "--set", "keypoints.width=24"]) == 1
+    assert f"{tiny_keypoints / 'best.weights.h5'} does not fit the network" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_directory_of_something_else_is_left_alone(tiny_data, tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("mine")
     call = ["--data", str(tiny_data), "--out", str(tmp_path), "--preset", "tiny"]

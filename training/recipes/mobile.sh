@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Makes the pair of networks that comes with the package: every command and seed, from the photos to what ships.
+#
+#   training/recipes/mobile.sh [OUT]        default out/mobile; run from a checkout with its environment active
+#
+# Photos: two public collections, some 2 GB, see training/labels/README.md. Interrupted, it goes on where it was.
+set -euo pipefail
+OUT=${1:-out/mobile}
+PHOTOS="$OUT/photos"
+mkdir -p "$PHOTOS"
+
+# ---- Photos ----
+[ -d "$OUT/ccp" ] || git clone --depth 1 https://github.com/bearpaw/clothing-co-parsing "$OUT/ccp"
+[ -d "$OUT/clothing" ] || git clone --depth 1 https://github.com/alexeygrigorev/clothing-dataset "$OUT/clothing"
+ln -sfn ../ccp/photos "$PHOTOS/photos"
+ln -sfn ../clothing/images "$PHOTOS/images"
+
+# ---- Data: all labels, and 300 drawn photos among those to train on ----
+if [ ! -d "$PHOTOS/drawn" ]; then
+  python -m training.prepare --source synthetic --root "$PHOTOS/drawn" --out "$OUT/drawn" \
+    --num-train 1000 --num-val 1 --num-test 1 --max-garments 3 --seed 7
+fi
+python - "$PHOTOS" "$OUT/drawn.train.json" <<'PYTHON'
+import json, pathlib, sys
+labels = json.loads((pathlib.Path(sys.argv[1]) / "drawn/annotations/train.json").read_text())
+labels["images"] = [{**image, "file_name": "drawn/" + image["file_name"]} for image in labels["images"][:300]]
+kept = {image["id"] for image in labels["images"]}
+labels["annotations"] = [annotation for annotation in labels["annotations"] if annotation["image_id"] in kept]
+pathlib.Path(sys.argv[2]).write_text(json.dumps(labels))
+PYTHON
+[ -d "$OUT/data" ] || python -m training.prepare --source coco --root "$PHOTOS" \
+  --annotations training/labels/*.json "$OUT/drawn.train.json" --out "$OUT/data"
+for source in street flatlay background; do
+  [ -d "$OUT/test-$source" ] || python -m training.prepare --source coco --root "$PHOTOS" \
+    --annotations "training/labels/$source.test.json" --out "$OUT/test-$source"
+done
+
+# ---- Training ----
+python -m training.train_detector --data "$OUT/data" --out "$OUT/detector" --resume \
+  --epochs 30 --learning-rate 1e-3 --ema-momentum 0.999 --seed 1
+python -m training.train_keypoints --data "$OUT/data" --out "$OUT/keypoints" --resume \
+  --epochs 30 --learning-rate 2e-3 --ema-momentum 0.998 --seed 1
+
+# ---- What ships, exported and measured ----
+python -m training.ship --detector "$OUT/detector" --keypoints "$OUT/keypoints"
+python -m serving.export_saved_model --out "$OUT/models/cspn"
+python -m serving.export_tflite --out "$OUT/phone"
+for source in street flatlay background; do
+  python -m training.evaluate --data "$OUT/test-$source" --model "$OUT/models/cspn" --out "$OUT/report-$source"
+done
