@@ -304,8 +304,8 @@ def test_source_tells_where_the_model_came_from(models, tiny_model, tiny_detecto
 
 
 def test_load_takes_one_way_or_the_other():
-    for wrong in ({}, {"detector": "d"}, {"keypoints": "k"}, {"model": "m", "detector": "d", "keypoints": "k"}):
-        with pytest.raises(ValueError, match=r"^give either a model, or detector and keypoints$"):
+    for wrong in ({"detector": "d"}, {"keypoints": "k"}, {"model": "m", "detector": "d", "keypoints": "k"}):
+        with pytest.raises(ValueError, match=r"^give either a model, or detector and keypoints, or nothing$"):
             cspn_tf.load(**wrong)
 
 
