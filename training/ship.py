@@ -21,9 +21,13 @@ def main(argv=None):
     from cspn_tf.models import checkpoints
 
     out = args.out or checkpoints.SHIPPED_PAIR
-    for network in (checkpoints.DETECTOR, checkpoints.KEYPOINTS):
+    networks = (checkpoints.DETECTOR, checkpoints.KEYPOINTS)
+    config = checkpoints.joint_config(
+        *(checkpoints.read_description(getattr(args, name), name)[0] for name in networks)
+    )
+    for network in networks:
         target = out / network
-        checkpoints.write_shippable(getattr(args, network), network, target.with_name(f"{network}.new"))
+        checkpoints.write_shippable(getattr(args, network), network, target.with_name(f"{network}.new"), config)
         shutil.rmtree(target, ignore_errors=True)
         target.with_name(f"{network}.new").rename(target)
     size = sum(path.stat().st_size for path in out.rglob("*.h5"))

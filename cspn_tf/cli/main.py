@@ -13,6 +13,7 @@ COMMANDS = {
     "prepare": ("prepare", "turn a labelled dataset into TFRecords, and report what is wrong with it"),
     "train-detector": ("train_detector", "train the garment detector"),
     "train-keypoints": ("train_keypoints", "train the keypoint network"),
+    "calibrate": ("calibrate", "fit the scores of two trainings to what is right of them"),
     "evaluate": ("evaluate", "measure a model, or predictions in COCO's format, against labels"),
     "reproduce": ("reproduce", "train and measure what the paper's tables compare"),
     "export": ("export_saved_model", "write two trainings as one SavedModel, for TF Serving"),

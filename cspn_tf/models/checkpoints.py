@@ -125,25 +125,26 @@ def load_weights(model, directory, network: str) -> None:
         raise UserError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from error
 
 
-def write_shippable(directory, network: str, target) -> None:
+def write_shippable(directory, network: str, target, config: Config | None = None) -> None:
     """Write what is needed of a finished training into another directory: in half precision, without the optimizer.
 
     Args:
         directory: of the training.
         network: which one it is.
         target: directory to write; it is there whole or not at all.
+        config: what to write as its config, such as that of the pair it is part of; None for its own.
 
     Raises:
         UserError: as `load_detector`; or there is something in `target`.
     """
-    config, details = read_description(directory, network)
+    own_config, details = read_description(directory, network)
     _, model = load_detector(directory) if network == DETECTOR else load_keypoints(directory)
     with staged_directory(target) as folder:
         model.save_weights(folder / WEIGHTS)
         _halve(folder / WEIGHTS)
-        details = {name: value for name, value in details.items() if name not in ("data", _SHA256)}
+        details = {name: value for name, value in details.items() if name not in ("data", "init", _SHA256)}
         sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-        write_description(folder, network, config, {**details, _SHA256: sha256})
+        write_description(folder, network, config or own_config, {**details, _SHA256: sha256})
 
 
 def _halve(path):

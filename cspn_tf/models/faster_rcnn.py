@@ -151,21 +151,34 @@ class GarmentDetector(FasterRCNN):
             types: int32 `(B, N)`, `GarmentType` ids; 0 where padding.
             scores: float32 `(B, N)`, in [0, 1]; 0 where padding.
         """
+        boxes_xyxy, class_scores, valid = self.search(images, self.config.score_threshold)
+        # The last column is background.
+        types = tf.argmax(class_scores[..., :-1], axis=-1, output_type=tf.int32) + 1
+        return (
+            tf.where(valid[..., tf.newaxis], boxes_xyxy, 0.0),
+            tf.where(valid, types, 0),
+            tf.where(valid, tf.reduce_max(class_scores[..., :-1], axis=-1), 0.0),
+        )
+
+    def search(self, images, score_threshold):
+        """Find garments, as `detect`, and tell how likely each is of any type.
+
+        Args:
+            images: as of `detect`.
+            score_threshold: detections scored below are dropped.
+
+        Returns:
+            boxes_xyxy: float32 `(B, N, 4)`, input pixels, clipped to the input, best first; anything where padding.
+            class_scores: float32 `(B, N, 4)`, of the three types and of background; likewise.
+            valid: bool `(B, N)`, False where padding.
+        """
         config = self.config
         boxes_yxyx, class_scores = self(images, training=False)
         boxes_yxyx = self._clip(boxes_yxyx)
-        # The last column is background.
         scores = tf.reduce_max(class_scores[..., :-1], axis=-1)
-        types = tf.argmax(class_scores[..., :-1], axis=-1, output_type=tf.int32) + 1
-        indices, valid = non_max_suppression(
-            boxes_yxyx, scores, config.max_garments, config.nms_iou, config.score_threshold
-        )
+        indices, valid = non_max_suppression(boxes_yxyx, scores, config.max_garments, config.nms_iou, score_threshold)
         boxes_xyxy = _from_keras_cv(tf.gather(boxes_yxyx, indices, batch_dims=1))
-        return (
-            tf.where(valid[..., tf.newaxis], boxes_xyxy, 0.0),
-            tf.where(valid, tf.gather(types, indices, batch_dims=1), 0),
-            tf.where(valid, tf.gather(scores, indices, batch_dims=1), 0.0),
-        )
+        return boxes_xyxy, tf.gather(class_scores, indices, batch_dims=1), valid
 
     def call(self, images, training=None):
         """Return KerasCV's outputs: boxes `(B, R, 4)`, y, x, pixel edges, and class scores `(B, R, 4)`."""
@@ -331,10 +344,13 @@ def _small_weights():
 
 
 def _build_body(config, pretrained):
-    """Build backbone and pyramid: float32 `(B, D, D, 3)` to a dict of `"P<l>"`: `(B, D / 2**l, D / 2**l, width)`."""
+    """Build backbone and pyramid: float32 `(B, D, D, 3)` to a dict of `"P<l>"`: `(B, D / 2**l, D / 2**l, width)`.
+
+    The pyramid begins at the backbone's deepest level, also where only finer ones are looked at.
+    """
     # ---- Inputs ----
     width, separable = config.pyramid_width, config.separable
-    finest, coarsest = config.min_level, min(config.max_level, config.backbone_level)
+    finest, coarsest = config.min_level, config.backbone_level
     images = keras.Input((config.input_size, config.input_size, 3), name="images")
     levels = range(finest, coarsest + 1)
     features = build_backbone_of(config, config.input_size, levels, pretrained=pretrained)(images)
@@ -348,7 +364,8 @@ def _build_body(config, pretrained):
         maps[level] = keras.layers.MaxPool2D(name=f"p{level}_pool")(maps[level - 1])
 
     # ---- Named outputs ----
-    return keras.Model(images, {f"P{level}": map_ for level, map_ in maps.items()}, name="body")
+    looked_at = range(finest, config.max_level + 1)
+    return keras.Model(images, {f"P{level}": maps[level] for level in looked_at}, name="body")
 
 
 class RegionProposalHead(keras.layers.Layer):

@@ -41,6 +41,9 @@ python -m training.train_detector --data "$OUT/data" --out "$OUT/detector" --res
 python -m training.train_keypoints --data "$OUT/data" --out "$OUT/keypoints" --resume \
   --epochs 30 --learning-rate 2e-3 --ema-momentum 0.998 --seed 1
 
+[ -f "$OUT/calibrated" ] || python -m training.calibrate --data "$OUT/data" --detector "$OUT/detector" --keypoints "$OUT/keypoints"
+touch "$OUT/calibrated"
+
 # ---- What ships, exported and measured ----
 python -m training.ship --detector "$OUT/detector" --keypoints "$OUT/keypoints"
 python -m serving.export_saved_model --out "$OUT/models/cspn"

@@ -1,0 +1,74 @@
+"""Scores that are fitted to what is right of them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cspn_tf.cli import calibrate as command
+from cspn_tf.console import UserError, run
+from cspn_tf.models import checkpoints
+from cspn_tf.train import calibrate
+
+
+def sigmoid(logits):
+    return 1.0 / (1.0 + np.exp(-logits))
+
+
+def test_finds_the_scale_and_the_shift_that_scores_were_spoilt_with():
+    rng = np.random.default_rng(0)
+    true = rng.normal(0.0, 2.0, 20000)
+    positive = rng.random(20000) < sigmoid(true)
+    spoilt = (true - 0.7) / 0.4  # too sure, and of too few
+    found = calibrate._fit(lambda scale, shift: sigmoid(scale * spoilt + shift), positive, "here")
+    assert found["scale"] == pytest.approx(0.4, rel=0.05) and found["shift"] == pytest.approx(0.7, abs=0.05)
+    assert found["before"] > 0.1 and found["after"] < 0.015
+    assert found["count"] == 20000
+
+
+@pytest.mark.parametrize("positive", [np.ones(5, bool), np.zeros(5, bool), np.zeros(0, bool)])
+def test_refuses_what_is_all_right_or_all_wrong(positive):
+    with pytest.raises(UserError, match=r"^here: . scores, of which . are right: too few to fit$"):
+        calibrate._fit(lambda scale, shift: np.full(len(positive), 0.5), positive, "here")
+
+
+@pytest.fixture
+def pair(tiny_detector, tiny_keypoints, tmp_path):
+    """Copies of two trainings, of which the calibration may change the weights."""
+    for name, directory in (("detector", tiny_detector), ("keypoints", tiny_keypoints)):
+        shutil.copytree(directory, tmp_path / name)
+    return tmp_path
+
+
+def test_the_fit_of_a_detector_is_in_its_weights(pair, tiny_data, monkeypatch):
+    # Some detections right and some wrong, whatever two epochs have taught.
+    turns = iter(range(1000))
+    monkeypatch.setattr(
+        "cspn_tf.evaluation.matching.match_detections",
+        lambda boxes, *_: np.zeros(len(boxes), int) if next(turns) % 2 else np.full(len(boxes), -1),
+    )
+    images = tf.random.stateless_uniform([2, 128, 128, 3], [1, 2], 0, 255)
+    _, before = checkpoints.load_detector(pair / "detector")[1](images)
+    found = calibrate.calibrate_detector(pair / "detector", tiny_data)
+    _, after = checkpoints.load_detector(pair / "detector")[1](images)
+    expected = tf.nn.softmax(found["scale"] * np.log(before) + [0.0, 0.0, 0.0, found["shift"]])
+    np.testing.assert_allclose(after, expected, atol=1e-4)
+    assert (found["scale"], found["shift"]) != (1.0, 0.0)
+    assert json.loads((pair / "detector" / "network.json").read_text())["calibration"] == found
+    with pytest.raises(UserError, match=r"detector is calibrated already$"):
+        calibrate.calibrate_detector(pair / "detector", tiny_data)
+
+
+def test_a_network_without_visibilities_is_refused_in_one_line(pair, tiny_data, capsys):
+    assert run(command.main, ["--data", str(tiny_data), "--keypoints", str(pair / "keypoints")]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {pair / 'keypoints'} predicts no visibility: there is nothing to calibrate\n"
+    )
+
+
+def test_nothing_to_calibrate_is_a_wrong_call(tiny_data, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command.main(["--data", str(tiny_data)])
+    assert stop.value.code == 2 and "give --detector, --keypoints or both" in capsys.readouterr().err

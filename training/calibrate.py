@@ -1,0 +1,9 @@
+"""Fit the scores of two trainings to what is right of them: `python -m training.calibrate --help`."""
+
+import sys
+
+from cspn_tf.cli.calibrate import main
+from cspn_tf.console import run
+
+if __name__ == "__main__":
+    sys.exit(run(main))

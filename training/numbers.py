@@ -1,0 +1,86 @@
+"""Put the reports of `evaluate` side by side, as Markdown.
+
+    python -m training.numbers out/report-street out/report-flatlay
+
+A column a report, named by its folder; overall first, then by garment type and by keypoint. In brackets is the 95 %
+interval, after it the count.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from cspn_tf.console import Parser, UserError, run
+from cspn_tf.evaluation.report import make_table
+from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS
+
+_RATES = (
+    ("detection_recall_50", "found, IoU 0.5, same type"),
+    ("precision_50", "of the detections right"),
+    ("false_positives_per_photo", "false garments a photo"),
+)
+_KEYPOINTS = (
+    ("pck_02_found", "PCK@0.2 of the found"),
+    ("pck_02", "PCK@0.2, missed garments wrong"),
+    ("ne_longside", "error / long side, visible"),
+    ("ne_bbox", "error by box sides, visible"),
+)
+
+
+def main(argv=None):
+    """Print the tables."""
+    parser = Parser(any_names=("reports",), description="Put the reports of evaluate side by side.")
+    parser.add_argument("reports", nargs="+", type=Path, metavar="DIR", help="folder that evaluate wrote")
+    reports = [_read(path) for path in parser.parse_args(argv).reports]
+    print("\n\n".join(make_tables(reports)))
+
+
+def _read(path):
+    try:
+        return path.name.removeprefix("report-"), json.loads((path / "metrics.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path / 'metrics.json'}: no report of evaluate: {error}") from error
+
+
+def make_tables(reports) -> list[str]:
+    """Return the tables of pairs of a name and what `evaluate` wrote as metrics.json."""
+    names, scores = zip(*reports, strict=True)
+    counts = [f"{s['num_photos']} photos, {s['num_garments']} garments" for s in scores]
+    overall = [["photos, garments", *counts]]
+    overall += [[title, *(_cell(s[name]) for s in scores)] for name, title in (*_RATES, *_KEYPOINTS)]
+    for name, title in (("detection_calibration", "garments"), ("visibility", "visibility")):
+        overall.append(
+            [f"calibration error of scores, {title}", *(_number(s[name]["calibration_error"]) for s in scores)]
+        )
+    by_type = [
+        [f"{title}, {type_name}", *(_cell(of_type(s, type_name)) for s in scores)]
+        for type_name in GARMENT_TYPE_NAMES.values()
+        for title, of_type in (
+            ("found", lambda s, name: s["detection"]["recall_50"]["garment_type"][name]),
+            ("PCK@0.2 of the found", lambda s, name: s["detected_boxes"]["pck_02_found"]["garment_type"][name]),
+            ("error / long side", lambda s, name: s["detected_boxes"]["ne_longside"]["garment_type"][name]),
+        )
+    ]
+    by_keypoint = [
+        [keypoint, *(_cell(s["detected_boxes"]["ne_longside"]["overall"]["per_keypoint"][keypoint]) for s in scores)]
+        for keypoint in KEYPOINT_ABBREVIATIONS
+    ]
+    return [
+        make_table([title, *names], rows)
+        for title, rows in (("measure", overall), ("by type", by_type), ("error / long side, visible", by_keypoint))
+    ]
+
+
+def _cell(score):
+    if not score["count"] or score["value"] is None:
+        return "-"
+    low_high = f" ({' to '.join(_number(end) for end in score['interval'])})" if score["interval"] else ""
+    return f"{_number(score['value'])}{low_high}; {score['count']}"
+
+
+def _number(value):
+    return "-" if value is None else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
