@@ -69,7 +69,10 @@ class DetectorConfig:
     roi_op: str = "align"  # one of ROI_OPS; the paper pools
     roi_size: int = 7  # side of the map cut out for each proposal
     head_width: int = 256  # units of the head's two dense layers
-    nms_iou: float = 0.5  # detections of any type that overlap more than this are one garment
+    nms_sigma: float = (
+        0.2  # how much overlap a better detection costs the worse one, of Soft-NMS; 0 for hard suppression
+    )
+    nms_iou: float = 0.9  # detections of any type that overlap more than this are one garment
     score_threshold: float = 0.3  # detections scored below are dropped
     max_garments: int = 4  # rows of the served outputs, N
 
@@ -83,6 +86,7 @@ class DetectorConfig:
         _check_range("detector.backbone_level", self.backbone_level, self.min_level, 5)
         _check_multiple("detector.input_size", self.input_size, 2**self.max_level)
         _check_range("detector.nms_iou", self.nms_iou, 0.0, 1.0)
+        _check_range("detector.nms_sigma", self.nms_sigma, 0.0, None)
         _check_range("detector.score_threshold", self.score_threshold, 0.0, 1.0)
         _check_range("detector.num_proposals_train", self.num_proposals_train, 1, None)
         _check_range("detector.num_sampled_rois", self.num_sampled_rois, 1, self.num_proposals_train)

@@ -191,7 +191,7 @@ def test_limits_are_checked_and_named(cls, values, names):
         ('keypoints.backbone="resnet101"', "keypoints.backbone: efficientnet_lite0 != resnet101"),
         ("detector.separable=false", "detector.separable: True != False"),
         ("detector.anchor_scales=[2, 4]", f"detector.anchor_scales: {DetectorConfig.anchor_scales} != (2.0, 4.0)"),
-        ('detector={"nms_iou": 0.25}', "detector.nms_iou: 0.5 != 0.25"),
+        ('detector={"nms_iou": 0.25}', "detector.nms_iou: 0.9 != 0.25"),
         ("preset=mine=2", "preset: mobile != mine=2"),
     ],
 )

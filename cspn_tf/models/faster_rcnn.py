@@ -30,7 +30,7 @@ from cspn_tf.config import DetectorConfig
 from cspn_tf.garments import NUM_GARMENT_TYPES
 from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.blocks import BATCH_NORM_MOMENTUM, merge_down, normalised_conv
-from cspn_tf.models.nms import non_max_suppression
+from cspn_tf.models.nms import non_max_suppression, soft_non_max_suppression
 from cspn_tf.models.roi_features import pyramid_roi_features, roi_align, roi_pool
 from cspn_tf.quiet import quiet_keras_cv
 
@@ -151,13 +151,13 @@ class GarmentDetector(FasterRCNN):
             types: int32 `(B, N)`, `GarmentType` ids; 0 where padding.
             scores: float32 `(B, N)`, in [0, 1]; 0 where padding.
         """
-        boxes_xyxy, class_scores, valid = self.search(images, self.config.score_threshold)
+        boxes_xyxy, scores, class_scores, valid = self.search(images, self.config.score_threshold)
         # The last column is background.
         types = tf.argmax(class_scores[..., :-1], axis=-1, output_type=tf.int32) + 1
         return (
             tf.where(valid[..., tf.newaxis], boxes_xyxy, 0.0),
             tf.where(valid, types, 0),
-            tf.where(valid, tf.reduce_max(class_scores[..., :-1], axis=-1), 0.0),
+            scores,
         )
 
     def search(self, images, score_threshold):
@@ -169,16 +169,19 @@ class GarmentDetector(FasterRCNN):
 
         Returns:
             boxes_xyxy: float32 `(B, N, 4)`, input pixels, clipped to the input, best first; anything where padding.
-            class_scores: float32 `(B, N, 4)`, of the three types and of background; likewise.
+            scores: float32 `(B, N)`, of the likeliest type, lower for overlap with better ones; 0 where padding.
+            class_scores: float32 `(B, N, 4)`, of the three types and of background; anything where padding.
             valid: bool `(B, N)`, False where padding.
         """
         config = self.config
         boxes_yxyx, class_scores = self(images, training=False)
         boxes_yxyx = self._clip(boxes_yxyx)
         scores = tf.reduce_max(class_scores[..., :-1], axis=-1)
-        indices, valid = non_max_suppression(boxes_yxyx, scores, config.max_garments, config.nms_iou, score_threshold)
+        indices, scores, valid = soft_non_max_suppression(
+            boxes_yxyx, scores, config.max_garments, config.nms_iou, config.nms_sigma, score_threshold
+        )
         boxes_xyxy = _from_keras_cv(tf.gather(boxes_yxyx, indices, batch_dims=1))
-        return boxes_xyxy, tf.gather(class_scores, indices, batch_dims=1), valid
+        return boxes_xyxy, scores, tf.gather(class_scores, indices, batch_dims=1), valid
 
     def call(self, images, training=None):
         """Return KerasCV's outputs: boxes `(B, R, 4)`, y, x, pixel edges, and class scores `(B, R, 4)`."""

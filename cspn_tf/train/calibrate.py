@@ -37,23 +37,25 @@ def calibrate_detector(directory, data_dir, split="val") -> dict:
 
     config, model = _load(directory, checkpoints.DETECTOR)
     search = tf.function(lambda images: model.search(images, _LOWEST_SCORE), autograph=False, reduce_retracing=True)
-    logits, correct = [], []
+    logits, lowered, correct = [], [], []
     for images, labels in pipeline.detector_dataset(data_dir, split, config, _BATCH, training=False, seed=0):
-        boxes, class_scores, valid = (part.numpy() for part in search(images))
-        types, scores = class_scores[..., :-1].argmax(axis=-1) + 1, class_scores[..., :-1].max(axis=-1)
+        boxes, scores, class_scores, valid = (part.numpy() for part in search(images))
+        types, highest = class_scores[..., :-1].argmax(axis=-1) + 1, class_scores[..., :-1].max(axis=-1)
         for row in range(len(images)):
             real, rows = labels["garment_types"][row].numpy() > 0, valid[row]
             truth_boxes, truth_types = (labels[name][row].numpy()[real] for name in ("boxes_xyxy", "garment_types"))
             found = boxes[row][rows], types[row][rows], scores[row][rows]
             matches = match_detections(truth_boxes, truth_types, *found)
             logits.append(np.log(np.maximum(class_scores[row][rows], 1e-12)))
+            lowered.append(scores[row][rows] / highest[row][rows])
             correct.append(np.isin(np.arange(rows.sum()), matches))
-    logits, correct = np.concatenate(logits), np.concatenate(correct)
+    logits, lowered, correct = np.concatenate(logits), np.concatenate(lowered), np.concatenate(correct)
 
     def scores_of(scale, shift):
+        """Return the scores as they would be, with what overlap takes off as it was."""
         shifted = scale * logits + np.append(np.zeros(logits.shape[1] - 1), shift)
         exponents = np.exp(shifted - shifted.max(axis=1, keepdims=True))
-        return (exponents / exponents.sum(axis=1, keepdims=True))[:, :-1].max(axis=1)
+        return (exponents / exponents.sum(axis=1, keepdims=True))[:, :-1].max(axis=1) * lowered
 
     fitted = _fit(scores_of, correct, directory)
     layer = model.rcnn_head.get_layer("class_scores")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cspn_tf.models.nms import non_max_suppression
+from cspn_tf.models.nms import non_max_suppression, soft_non_max_suppression
 
 
 def iou(a, b):
@@ -50,14 +50,40 @@ def test_keeps_what_the_greedy_loop_keeps(seed, max_outputs, iou_threshold):
     assert_is_greedy(indices.numpy(), valid.numpy(), boxes, scores, max_outputs, iou_threshold)
 
 
-@pytest.mark.parametrize("score_threshold", [-1.0, 0.5, 100.0])
-def test_drops_what_is_scored_below_the_threshold(score_threshold):
-    boxes, scores = random_boxes(7)
-    indices, valid = non_max_suppression(tf.constant(boxes), tf.constant(scores), 20, 0.5, score_threshold)
-    assert_is_greedy(indices.numpy(), valid.numpy(), boxes, scores, 20, 0.5, score_threshold)
-    kept = scores[np.arange(3)[:, np.newaxis], indices.numpy()][valid.numpy()]
-    assert (kept > score_threshold).all()
-    assert (len(kept) == 0) == (score_threshold == 100.0)
+def soft_greedy(boxes, scores, max_outputs, iou_threshold, sigma, score_threshold):
+    """Return the indices and lowered scores of what is kept in one photo."""
+    scores, kept = scores.astype(float).copy(), []
+    while len(kept) < max_outputs and (scores > score_threshold).any():
+        best = int(scores.argmax())
+        kept.append((best, scores[best]))
+        for other in np.flatnonzero(scores > 0):
+            overlap = iou(boxes[best], boxes[other])
+            scores[other] *= 0.0 if overlap > iou_threshold else np.exp(-(overlap**2) / (2 * sigma))
+        scores[best] = -1.0
+    return kept
+
+
+@pytest.mark.parametrize("sigma, score_threshold", [(0.2, 0.3), (0.05, 0.1), (1.0, 0.9)])
+def test_soft_suppression_lowers_the_scores_of_a_greedy_loop(sigma, score_threshold):
+    boxes, _ = random_boxes(7)
+    scores = np.random.default_rng(1).uniform(0, 1, boxes.shape[:2]).astype("float32")
+    found = soft_non_max_suppression(tf.constant(boxes), tf.constant(scores), 8, 0.8, sigma, score_threshold)
+    indices, lowered, valid = (part.numpy() for part in found)
+    for photo in range(3):
+        kept = soft_greedy(boxes[photo], scores[photo], 8, 0.8, sigma, score_threshold)
+        assert valid[photo].tolist() == [True] * len(kept) + [False] * (8 - len(kept))
+        assert indices[photo][valid[photo]].tolist() == [index for index, _ in kept]
+        np.testing.assert_allclose(lowered[photo][valid[photo]], [score for _, score in kept], rtol=1e-4)
+        assert (lowered[photo][~valid[photo]] == 0).all() and (indices[photo][~valid[photo]] == 0).all()
+
+
+def test_without_a_sigma_soft_suppression_is_hard():
+    boxes, scores = random_boxes(8)
+    scores = np.abs(scores)
+    indices, lowered, valid = soft_non_max_suppression(tf.constant(boxes), tf.constant(scores), 60, 0.4, 0.0, 0.5)
+    assert_is_greedy(indices.numpy(), valid.numpy(), boxes, scores, 60, 0.4, 0.5)
+    unchanged = np.take_along_axis(scores, indices.numpy(), axis=1)
+    np.testing.assert_array_equal(lowered.numpy()[valid.numpy()], unchanged[valid.numpy()])
 
 
 def test_boxes_that_overlap_by_the_threshold_are_both_kept():
@@ -85,11 +111,11 @@ def test_fewer_boxes_than_rows_leave_padding():
 
 def test_an_unknown_batch_gives_the_same_as_a_known_one():
     boxes, scores = random_boxes(5)
-    wanted = non_max_suppression(tf.constant(boxes), tf.constant(scores), 12, 0.4, 0.1)
+    wanted = non_max_suppression(tf.constant(boxes), tf.constant(scores), 12, 0.4)
 
     @tf.function(input_signature=[tf.TensorSpec([None, 60, 4]), tf.TensorSpec([None, 60])])
     def suppress(boxes, scores):
-        indices, valid = non_max_suppression(boxes, scores, 12, 0.4, 0.1)
+        indices, valid = non_max_suppression(boxes, scores, 12, 0.4)
         assert indices.shape == valid.shape == (None, 12)
         return indices, valid
 
@@ -99,14 +125,26 @@ def test_an_unknown_batch_gives_the_same_as_a_known_one():
         np.testing.assert_array_equal(found[1], wanted[1][:num_photos])
 
 
-@pytest.mark.parametrize("score_threshold", [None, 0.5])
-def test_converts_to_tflite_builtins_with_the_same_result(run_tflite, score_threshold):
+def test_converts_to_tflite_builtins_with_the_same_result(run_tflite):
     boxes, scores = random_boxes(9, num_photos=1)
-    thresholds = (0.4,) if score_threshold is None else (0.4, score_threshold)
 
     def suppress(boxes, scores):
-        return tf.concat([tf.cast(part, tf.int32) for part in non_max_suppression(boxes, scores, 60, *thresholds)], 0)
+        return tf.concat([tf.cast(part, tf.int32) for part in non_max_suppression(boxes, scores, 60, 0.4)], 0)
 
     (found,) = run_tflite(suppress, boxes, scores)
-    assert_is_greedy(found[:1], found[1:].astype(bool), boxes, scores, 60, *thresholds)
+    assert_is_greedy(found[:1], found[1:].astype(bool), boxes, scores, 60, 0.4)
     assert 0 < found[1].sum() < 60
+
+
+def test_soft_suppression_converts_to_tflite_builtins_with_the_same_result(run_tflite):
+    boxes, scores = random_boxes(9, num_photos=1)
+    scores = np.abs(scores) / 10
+
+    def suppress(boxes, scores):
+        return tf.stack(
+            [tf.cast(part[0], tf.float32) for part in soft_non_max_suppression(boxes, scores, 8, 0.9, 0.2, 0.1)]
+        )
+
+    (found,) = run_tflite(suppress, boxes, scores)
+    np.testing.assert_allclose(found, suppress(tf.constant(boxes), tf.constant(scores)), rtol=1e-5)
+    assert found[2].sum() > 3
