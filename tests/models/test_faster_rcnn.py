@@ -69,7 +69,7 @@ def untrained():
 
 @pytest.fixture(scope="module")
 def trained():
-    """A detector fitted to `rectangles()`, and its loss at the first and the last step; of two that overlap one stays."""
+    """A detector fitted to `rectangles()`, its loss at the first and the last step; of overlapping boxes one stays."""
     model = build(nms_sigma=0.0, nms_iou=0.5)
     images, boxes, garment_types = rectangles()
     dataset = tf.data.Dataset.from_tensors((images, as_labels(boxes, garment_types))).repeat()
