@@ -69,9 +69,7 @@ class DetectorConfig:
     roi_op: str = "align"  # one of ROI_OPS; the paper pools
     roi_size: int = 7  # side of the map cut out for each proposal
     head_width: int = 256  # units of the head's two dense layers
-    nms_sigma: float = (
-        0.2  # how much overlap a better detection costs the worse one, of Soft-NMS; 0 for hard suppression
-    )
+    nms_sigma: float = 0.2  # of Soft-NMS: the larger, the less overlap costs the worse detection; 0 is hard suppression
     nms_iou: float = 0.9  # detections of any type that overlap more than this are one garment
     score_threshold: float = 0.3  # detections scored below are dropped
     max_garments: int = 4  # rows of the served outputs, N

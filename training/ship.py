@@ -4,7 +4,6 @@ Writes `cspn_tf/weights/mobile/detector` and `.../keypoints`: config, descriptio
 without the optimizer, with their SHA-256. What was there is replaced.
 """
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -26,10 +25,7 @@ def main(argv=None):
         *(checkpoints.read_description(getattr(args, name), name)[0] for name in networks)
     )
     for network in networks:
-        target = out / network
-        checkpoints.write_shippable(getattr(args, network), network, target.with_name(f"{network}.new"), config)
-        shutil.rmtree(target, ignore_errors=True)
-        target.with_name(f"{network}.new").rename(target)
+        checkpoints.write_shippable(getattr(args, network), network, out / network, config)
     size = sum(path.stat().st_size for path in out.rglob("*.h5"))
     print(f"written to {out}: {size / 1e6:.1f} MB of weights")
 

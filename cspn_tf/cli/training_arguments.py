@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cspn_tf import config as configs
 from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int
+from cspn_tf.models.checkpoints import SHIPPED
 from cspn_tf.train.fitting import Run
 
 # Arguments that replace what the preset says of the training.
@@ -16,7 +17,7 @@ def add_pair(parser) -> None:
     for name, network in (("detector", "detector"), ("keypoints", "keypoint network")):
         parser.add_argument(
             f"--{name}",
-            default="shipped",
+            default=SHIPPED,
             metavar="DIR",
             help=f"folder of the {network}'s training; `shipped` is the one that comes with the package",
         )

@@ -25,21 +25,15 @@ def measure_lengths(matched) -> dict:
 
     Source: Bland and Altman 1986, limits of agreement.
     """
-    found = np.flatnonzero(matched.found)
-    pairs = [(matched.labels[row], matched.predicted[row]) for row in found]
-    return {
-        type_name: {
-            name: _compare(
-                [
-                    (lengths_of(label)[name], lengths_of(predicted)[name])
-                    for label, predicted in pairs
-                    if label.types[0] == garment_type
-                ]
-            )
+    measured = {}
+    for garment_type, type_name in GARMENT_TYPE_NAMES.items():
+        rows = np.flatnonzero(matched.found & (matched.labels.types == garment_type))
+        pairs = [(lengths_of(matched.labels[row]), lengths_of(matched.predicted[row])) for row in rows]
+        measured[type_name] = {
+            name: _compare([(label[name], predicted[name]) for label, predicted in pairs])
             for name in LENGTHS_OF_TYPE[garment_type]
         }
-        for garment_type, type_name in GARMENT_TYPE_NAMES.items()
-    }
+    return measured
 
 
 def _compare(pairs):

@@ -131,15 +131,15 @@ def write_shippable(directory, network: str, target, config: Config | None = Non
     Args:
         directory: of the training.
         network: which one it is.
-        target: directory to write; it is there whole or not at all.
+        target: directory to write, or to replace; it is there whole or not at all.
         config: what to write as its config, such as that of the pair it is part of; None for its own.
 
     Raises:
-        UserError: as `load_detector`; or there is something in `target`.
+        UserError: as `load_detector`.
     """
     own_config, details = read_description(directory, network)
     _, model = load_detector(directory) if network == DETECTOR else load_keypoints(directory)
-    with staged_directory(target) as folder:
+    with staged_directory(target, overwrite=True) as folder:
         model.save_weights(folder / WEIGHTS)
         _halve(folder / WEIGHTS)
         details = {name: value for name, value in details.items() if name not in ("data", "init", _SHA256)}
