@@ -494,7 +494,6 @@ def error_of(capsys):
 @pytest.mark.parametrize(
     "arguments",
     [
-        (),
         ("--detector", "d"),
         ("--keypoints", "k"),
         ("--detector", "d", "--keypoints", "k", "--model", "m", "--tflite", "t"),
