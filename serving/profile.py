@@ -73,7 +73,7 @@ def profile(pipeline, photo: bytes, batch_size: int, repeats: int) -> dict:
     Raises:
         UserError: if the photo cannot be read.
     """
-    from cspn_tf.reproduction.costs import measure_in_turns
+    from cspn_tf.timing import measure_in_turns
 
     functions, flops, num_crops = _functions(pipeline, photo, batch_size)
     for _ in range(_WARMUP_RUNS):

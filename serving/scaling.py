@@ -22,7 +22,7 @@ SIDES = (256, 512, 1024, 2048, 4000)
 def main(argv=None):
     args = _parse(argv)
     from cspn_tf.inference.pipeline import load_pipeline
-    from cspn_tf.reproduction.costs import measure_in_turns
+    from cspn_tf.timing import measure_in_turns
     from serving.benchmark import read_photos
 
     set_threads(args.intra_threads, args.inter_threads)

@@ -22,6 +22,7 @@ TIERS = [
             "cspn_tf.console",
             "cspn_tf.progress",
             "cspn_tf.machine",
+            "cspn_tf.timing",
             "cspn_tf.config",
             "cspn_tf.contract",
             "cspn_tf.files",

@@ -97,7 +97,8 @@ def measure(kind, runs, repeats) -> list[dict]:
     from cspn_tf.inference.frozen import freeze
     from cspn_tf.models import checkpoints
     from cspn_tf.models.keypoint_networks import prediction_network
-    from cspn_tf.reproduction.costs import measure_in_turns, num_flops_of, num_parameters
+    from cspn_tf.reproduction.costs import num_flops_of, num_parameters
+    from cspn_tf.timing import measure_in_turns
 
     functions, rows = {}, []
     for run_ in runs:

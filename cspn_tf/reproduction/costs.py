@@ -1,13 +1,12 @@
 """What networks cost: parameters, operations, and milliseconds beside each other in one run."""
 
-import dataclasses
 import functools
 import gc
-import statistics
 import time
-from collections.abc import Callable
 
 import numpy as np
+
+from cspn_tf.timing import measure_in_turns
 
 # Steps of a training that are timed, after those in which TensorFlow still traces and allocates.
 _WARMUP_STEPS, _TIMED_STEPS = 3, 5
@@ -40,37 +39,6 @@ def num_flops_of(function, shape) -> int:
         with quiet_native_output():
             profile = model_analyzer.profile(graph, cmd="op", options=options.with_empty_output().build())
     return int(profile.total_float_ops)
-
-
-@dataclasses.dataclass
-class Latency:
-    """Milliseconds of repeated calls of one function."""
-
-    run: Callable
-    milliseconds: list = dataclasses.field(default_factory=list)
-
-    @property
-    def median(self) -> float:
-        """The middle of the repeats."""
-        return statistics.median(self.milliseconds)
-
-
-def measure_in_turns(functions: dict, repeats: int) -> dict[str, Latency]:
-    """Time functions in turns, so that whatever else the machine does falls on all of them.
-
-    Args:
-        functions: name to function without arguments, which is called once untimed.
-        repeats: timed calls of each.
-    """
-    latencies = {name: Latency(function) for name, function in functions.items()}
-    for latency in latencies.values():
-        latency.run()
-    for _ in range(repeats):
-        for latency in latencies.values():
-            start = time.perf_counter()
-            latency.run()
-            latency.milliseconds.append(1000.0 * (time.perf_counter() - start))
-    return latencies
 
 
 def training_seconds(config, training, data) -> float:
@@ -143,8 +111,8 @@ def measure(keypoints_dirs: dict, detector_dir, data) -> dict:
         alone[name] = functools.partial(_wait, call, crop)
         whole[name] = functools.partial(_wait, pipeline.serve, photo)
     for key, functions in (("network_ms", alone), ("photo_ms", whole)):
-        for name, latency in measure_in_turns(functions, NUM_REPEATS).items():
-            costs[name][key] = latency.median
+        for name, timing in measure_in_turns(functions, NUM_REPEATS).items():
+            costs[name][key] = timing.median
     return {"num_repeats": NUM_REPEATS, "networks": costs}
 
 

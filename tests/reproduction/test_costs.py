@@ -1,7 +1,6 @@
 """Costs of small networks, by hand."""
 
 import keras
-import pytest
 
 from cspn_tf.reproduction import costs
 
@@ -25,17 +24,6 @@ def test_parameters_are_weights_without_statistics():
     model = keras.Sequential([*convolution().layers, keras.layers.BatchNormalization()])
     model.build((None, 8, 8, 2))
     assert costs.num_parameters(model) == 9 * 2 * 5 + 5 + 2 * 5
-
-
-def test_functions_take_turns_after_one_call_that_is_not_timed():
-    calls = []
-    latencies = costs.measure_in_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
-    assert "".join(calls) == "ab" + "abab"
-    assert all(len(latency.milliseconds) == 2 and latency.median >= 0 for latency in latencies.values())
-
-
-def test_median_is_the_middle():
-    assert costs.Latency(None, [5.0, 1.0, 2.0]).median == pytest.approx(2.0)
 
 
 def test_a_garment_of_training_takes_some_time(tiny_data):
