@@ -1,0 +1,97 @@
+"""The learning curve's photos, its commands, and its table and picture."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cspn_tf.console import UserError
+from training import learning_curve
+
+LABELS = {
+    "images": [{"id": k, "file_name": f"{k}.jpg"} for k in range(20)],
+    "annotations": [{"id": k, "image_id": k % 20} for k in range(40)],
+    "categories": [{"id": 1}],
+}
+
+
+def splits_of(folder):
+    return [json.loads((folder / f"labels.{split}.json").read_text()) for split in ("train", "val")]
+
+
+def test_a_fifth_of_the_photos_validates_and_fewer_are_among_more(tmp_path):
+    for num in (5, 10):
+        learning_curve.write_splits(LABELS, num, 3, tmp_path / f"{num}")
+    names = {}
+    for num in (5, 10):
+        train, val = splits_of(tmp_path / f"{num}")
+        assert (len(train["images"]), len(val["images"])) == (num - num // 5, num // 5)
+        assert train["categories"] == val["categories"] == LABELS["categories"]
+        for part in (train, val):
+            ids = {image["id"] for image in part["images"]}
+            assert sorted(label["image_id"] for label in part["annotations"]) == sorted([*ids, *ids])
+        names[num] = {image["id"] for part in (train, val) for image in part["images"]}
+        assert len(names[num]) == num
+    assert names[5] < names[10]
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    return argparse.Namespace(
+        photos=Path("p"), out=tmp_path, start=["shipped", "imagenet", "runs/old"], num_photos=[20], seed=4
+    )
+
+
+def test_each_start_is_evaluated_without_and_with_training(arguments):
+    assert [name for _, _, name in learning_curve.points(arguments)] == [
+        *("0-shipped", "0-old", "20/shipped", "20/imagenet", "20/old")
+    ]
+    jobs = {job.title: [str(argument) for argument in job.arguments] for job in learning_curve.make_jobs(arguments)}
+    assert list(jobs)[:2] == ["test/data", "20/data"]
+    for network in ("detector", "keypoints"):
+        inits = [jobs[f"20/{start}/{network}"] for start in ("shipped", "imagenet", "old")]
+        assert inits[0][inits[0].index("--init") + 1] == "shipped"
+        assert "--init" not in inits[1]
+        assert inits[2][inits[2].index("--init") + 1] == str(Path("runs/old", network))
+        # Random heads learn faster than trained ones are let.
+        rates = [float(called[called.index("--learning-rate") + 1]) for called in inits]
+        assert rates[0] == rates[2] < rates[1]
+    # Without networks named, those that ship are evaluated.
+    assert "--detector" not in jobs["0-shipped/report"]
+    assert jobs["0-old/report"][jobs["0-old/report"].index("--keypoints") + 1] == "runs/old/keypoints"
+    out = str(arguments.out / "20/imagenet/detector")
+    assert jobs["20/imagenet/report"][jobs["20/imagenet/report"].index("--detector") + 1] == out
+
+
+def row(start, num, value):
+    score = {"value": value, "interval": None if value is None else [value - 0.1, value + 0.05]}
+    return {"start": start, "num_photos": num, **dict.fromkeys(learning_curve.MEASURES, score)}
+
+
+def test_the_table_and_the_picture_show_every_point(tmp_path):
+    rows = [row("shipped", 0, 0.5), row("shipped", 20, 0.75), row("imagenet", 20, None)]
+    table = learning_curve.make_table(rows).splitlines()
+    assert len(table) == 5
+    assert table[3].count("0.750 (0.650 to 0.800)") == 3 and table[3].startswith("| shipped | 20 |")
+    assert table[4].count("| - ") == 3
+    learning_curve.draw_curve(rows, tmp_path / "curve.png")
+    assert Image.open(tmp_path / "curve.png").size[0] > 800
+
+
+def test_more_photos_than_there_are_is_a_wrong_call(tmp_path):
+    (tmp_path / "labels.json").write_text(json.dumps(LABELS))
+    call = [
+        "--photos",
+        "p",
+        "--labels",
+        str(tmp_path / "labels.json"),
+        "--test",
+        "t.json",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    with pytest.raises(UserError, match=r"--num-photos: .*labels\.json has 20 photos"):
+        learning_curve.main([*call, "--num-photos", "21"])
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,178 @@
+"""How far few labelled photos of a new source take the networks: `python -m training.learning_curve`.
+
+    python -m training.learning_curve --photos DIR --labels NEW.json --test TEST.json --out DIR \\
+        --start shipped imagenet --num-photos 20 50 100 200
+
+For each number of photos, that many are drawn from --labels (COCO keypoints); a fifth of them chooses the epoch, the
+others train, from each start: a pair of trainings, given as DIR (with `detector/` and `keypoints/` in it) or
+`shipped`, or `imagenet`, backbones alone. Both networks are evaluated on --test, together, with detected boxes, as are
+the starts without any training. Writes `curve.md`, a table; `curve.png`; and a folder for each training. Interrupted,
+it goes on where it was.
+"""
+
+import json
+import random
+import sys
+from pathlib import Path
+
+from cspn_tf.console import Parser, UserError, run
+from cspn_tf.files import replaced_file
+
+MEASURES = {
+    "detection_recall_50": "garments found, same type",
+    "pck_02_found": "PCK@0.2 of the found",
+    "ne_longside": "error / long side, visible",
+}
+# An epoch of few photos is a few steps: as many epochs as take the largest number to a flat curve.
+_EPOCHS = {"detector": 30, "keypoints": 40}
+# Weights that know garments already would forget them at the rate that random ones need.
+_RATES = {"detector": {True: 1e-3, False: 3e-4}, "keypoints": {True: 2e-3, False: 7e-4}}
+IMAGENET = "imagenet"
+
+
+def main(argv=None):
+    """Train, evaluate, and write the table and the picture."""
+    parser = Parser(any_names=("start",), description="Fine-tune with few photos, and draw the learning curve.")
+    parser.add_argument("--photos", type=Path, required=True, metavar="DIR", help="what the file names are relative to")
+    parser.add_argument("--labels", type=Path, required=True, metavar="FILE", help="COCO keypoints of the new source")
+    parser.add_argument("--test", type=Path, required=True, metavar="FILE", help="COCO keypoints to test on")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
+    parser.add_argument(
+        "--start", nargs="+", default=["shipped", IMAGENET], metavar="DIR", help="weights to start from"
+    )
+    parser.add_argument("--num-photos", nargs="+", type=int, default=[20, 50, 100, 200], metavar="N")
+    parser.add_argument("--seed", type=int, default=1, help="of the photos and of the training (default: 1)")
+    args = parser.parse_args(argv)
+    from cspn_tf.models.checkpoints import write_json
+    from cspn_tf.reproduction.jobs import Progress, run_jobs
+
+    labels = _read(args.labels)
+    if max(args.num_photos) > len(labels["images"]):
+        raise UserError(f"--num-photos: {args.labels} has {len(labels['images'])} photos")
+    for num in args.num_photos:
+        write_splits(labels, num, args.seed, args.out / f"{num}")
+    (args.out / "test").mkdir(exist_ok=True)
+    write_json(args.out / "test" / "labels.test.json", _read(args.test))
+    jobs = make_jobs(args)
+    run_jobs(jobs, 1, Progress(jobs))
+    rows = [
+        {"start": Path(start).name, "num_photos": num, **_read(args.out / name / "report" / "metrics.json")}
+        for start, num, name in points(args)
+    ]
+    with replaced_file(args.out / "curve.md") as path:
+        path.write_text(make_table(rows) + "\n")
+    with replaced_file(args.out / "curve.png") as path:
+        draw_curve(rows, path)
+    print(make_table(rows))
+
+
+def make_jobs(args):
+    """Return the commands, in the order of what each needs."""
+    from cspn_tf.reproduction.jobs import Job
+    from cspn_tf.train.fitting import read_history
+
+    jobs = []
+
+    def add(module, name, *arguments, work, is_done=Path.exists):
+        folder, log = args.out / name, args.out / "logs" / f"{name.replace('/', '-')}.log"
+        arguments = (*arguments, "--out", folder)
+        jobs.append(Job(name, f"cspn_tf.cli.{module}", arguments, log, lambda: is_done(folder), work))
+
+    def prepare(folder, *files):
+        add("prepare", f"{folder}/data", "--source", "coco", "--root", args.photos, "--annotations", *files, work=20)
+
+    prepare("test", args.out / "test" / "labels.test.json")
+    for num in args.num_photos:
+        prepare(f"{num}", *(args.out / f"{num}" / f"labels.{split}.json" for split in ("train", "val")))
+    for start, num, name in points(args):
+        given = {network: start if start == "shipped" else Path(start, network) for network in _EPOCHS}
+        pair = {network: args.out / name / network for network in _EPOCHS} if num else given
+        for network, epochs in _EPOCHS.items() if num else ():
+            is_random = start == IMAGENET
+            arguments = ["--data", args.out / f"{num}" / "data", "--resume", "--seed", args.seed, "--epochs", epochs]
+            arguments += ["--learning-rate", _RATES[network][is_random]]
+            arguments += [] if is_random else ["--init", given[network]]
+            add(
+                f"train_{network}",
+                f"{name}/{network}",
+                *arguments,
+                work=epochs * (num + 20),
+                is_done=lambda folder, epochs=epochs: len(read_history(folder)) >= epochs,
+            )
+        networks = () if "shipped" in pair.values() else [x for key in pair for x in (f"--{key}", pair[key])]
+        add("evaluate", f"{name}/report", "--data", args.out / "test" / "data", *networks, work=200)
+    return jobs
+
+
+def points(args) -> list:
+    """Return start, number of photos and name of a folder of each point of the curves; 0 photos is the start itself."""
+    return [
+        (start, num, f"{num}/{Path(start).name}" if num else f"0-{Path(start).name}")
+        for num in (0, *args.num_photos)
+        for start in args.start
+        if num or start != IMAGENET
+    ]
+
+
+def write_splits(labels, num, seed, folder) -> None:
+    """Draw some photos of a COCO document, and write a fifth of them as `labels.val.json`, the others as train."""
+    from cspn_tf.models.checkpoints import write_json
+
+    images = random.Random(seed).sample(labels["images"], len(labels["images"]))[:num]
+    num_val = max(num // 5, 1)
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, chosen in (("val", images[:num_val]), ("train", images[num_val:])):
+        ids = {image["id"] for image in chosen}
+        annotations = [annotation for annotation in labels["annotations"] if annotation["image_id"] in ids]
+        write_json(folder / f"labels.{split}.json", {**labels, "images": chosen, "annotations": annotations})
+
+
+def make_table(rows) -> str:
+    """Return the scores of each start and number of photos as a Markdown table, 95 % intervals in brackets."""
+    from cspn_tf.evaluation.report import make_table as markdown
+
+    return markdown(
+        ["start", "photos", *MEASURES.values()],
+        [[row["start"], str(row["num_photos"]), *(_cell(row[name]) for name in MEASURES)] for row in rows],
+    )
+
+
+def _cell(score):
+    if score["value"] is None:
+        return "-"
+    return f"{score['value']:.3f} ({' to '.join(f'{end:.3f}' for end in score['interval'])})"
+
+
+def draw_curve(rows, path) -> None:
+    """Draw each measure against the number of photos, a line for each start, with 95 % intervals."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(MEASURES), figsize=(12, 3.4))
+    for axis, (name, title) in zip(axes, MEASURES.items(), strict=True):
+        for start in dict.fromkeys(row["start"] for row in rows):
+            scored = [row for row in rows if row["start"] == start and row[name]["value"] is not None]
+            values = [row[name]["value"] for row in scored]
+            ends = list(zip(*(row[name]["interval"] for row in scored), strict=True))
+            margins = [[abs(value - end) for value, end in zip(values, side, strict=True)] for side in ends]
+            numbers = [row["num_photos"] for row in scored]
+            axis.errorbar(numbers, values, yerr=margins or None, marker="o", capsize=3, label=f"from {start}")
+        axis.set(title=title, xlabel="labelled photos of the new source")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110, format="png")
+    pyplot.close(figure)
+
+
+def _read(path):
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
