@@ -27,10 +27,10 @@ $(INSTALLED): setup.py pyproject.toml requirements.lock
 	@touch $@
 
 demo: $(INSTALLED)
-	@$(RUN) -m serving.demo $(if $(PHOTO)$(PHOTOS),--photos $(if $(PHOTO),'$(PHOTO)') $(if $(PHOTOS),'$(PHOTOS)'))
+	@$(RUN) -m examples.demo $(if $(PHOTO)$(PHOTOS),--photos $(if $(PHOTO),'$(PHOTO)') $(if $(PHOTOS),'$(PHOTOS)'))
 
 demo-train: $(INSTALLED)
-	@$(RUN) -m serving.demo --train
+	@$(RUN) -m examples.demo --train
 
 test: $(INSTALLED)
 	@$(RUN) -m pytest -m 'not slow' -n 2 --dist loadfile
@@ -43,7 +43,7 @@ lint: $(INSTALLED)
 	@$(RUN) -m ruff format --check .
 
 # What others would use instead, in an environment of its own; it is measured against, and nothing else needs it.
-$(PEERS)/installed: serving/comparison/peers/requirements.txt
+$(PEERS)/installed: benchmarks/peers/requirements.txt
 	@rm -rf $(PEERS)
 	@$(or $(PYTHON),false) -m venv $(PEERS)
 	@echo "installing what is compared with into $(PEERS), several gigabytes"
@@ -56,7 +56,7 @@ TRAINED := --detector $(DEMO)/detector --keypoints $(DEMO)/keypoints
 photos_of = $$(awk '$$2 == "$(1)" {print "$(DEMO)/drawn/" $$1}' $(DEMO)/drawn/Eval/list_eval_partition.txt | head -n $(2))
 
 $(DEMO)/metrics.json: | $(INSTALLED)
-	@$(RUN) -m serving.demo --train
+	@$(RUN) -m examples.demo --train
 
 # What else is compared: the demo's networks in fewer bits, and `base`, which nobody has trained.
 $(COMPARED)/models: $(DEMO)/metrics.json
@@ -65,12 +65,12 @@ $(COMPARED)/models: $(DEMO)/metrics.json
 	@$(RUN) -m serving.export_tflite $(TRAINED) --precision int8 --photos $(call photos_of,train,100) --out $@.partial/int8
 	@$(RUN) -m training.evaluate --data $(DEMO)/data --model $@.partial/bfloat16 --out $@.partial/bfloat16-test
 	@$(RUN) -m training.evaluate --data $(DEMO)/data --tflite $@.partial/int8/cspn.tflite --out $@.partial/int8-test
-	@$(RUN) -m serving.untrained --preset base --out $@.partial/base
+	@$(RUN) -m benchmarks.untrained --preset base --out $@.partial/base
 	@$(RUN) -m serving.export_saved_model --detector $@.partial/base/detector --keypoints $@.partial/base/keypoints --out $@.partial/base/cspn
 	@mv $@.partial $@
 
 bench: $(INSTALLED) $(PEERS)/installed $(COMPARED)/models
-	@$(RUN) -m serving.compare --out $(COMPARED) --photos $(call photos_of,test,16) \
+	@$(RUN) -m benchmarks.compare --out $(COMPARED) --photos $(call photos_of,test,16) \
 		--ours mobile=$(DEMO)/models/cspn,$(DEMO)/phone/cspn.tflite --accuracy mobile=$(DEMO)/metrics.json \
 		--detector mobile=$(DEMO)/detector --keypoints mobile=$(DEMO)/keypoints \
 		--ours mobile-bfloat16=$(COMPARED)/models/bfloat16 --accuracy mobile-bfloat16=$(COMPARED)/models/bfloat16-test/metrics.json \
@@ -79,10 +79,10 @@ bench: $(INSTALLED) $(PEERS)/installed $(COMPARED)/models
 	@$(MAKE) --no-print-directory bench-ours
 
 bench-ours: $(INSTALLED) $(DEMO)/metrics.json
-	@$(RUN) -m serving.benchmark --model $(DEMO)/models/cspn --tflite $(DEMO)/phone/cspn.tflite
-	@$(RUN) -m serving.profile $(TRAINED) --photo $(call photos_of,test,1)
-	@$(RUN) -m training.benchmark_prepare --root $(DEMO)/drawn
-	@$(RUN) -m training.benchmark_data --data $(DEMO)/data
+	@$(RUN) -m benchmarks.served --model $(DEMO)/models/cspn --tflite $(DEMO)/phone/cspn.tflite
+	@$(RUN) -m benchmarks.profile $(TRAINED) --photo $(call photos_of,test,1)
+	@$(RUN) -m benchmarks.prepare --root $(DEMO)/drawn
+	@$(RUN) -m benchmarks.input_pipelines --data $(DEMO)/data
 
 clean:
 	rm -rf $(VENV) $(PEERS) out build *.egg-info .pytest_cache .ruff_cache .hypothesis

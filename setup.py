@@ -1,4 +1,4 @@
-"""Installs the library and the command `cspn-tf`; `training/` and `serving/` run from a checkout."""
+"""Installs the library and the command `cspn-tf`; all other folders are for a checkout."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a benchmark says of the machine it ran on."""
+"""The machine that this runs on: what it is called beside what was measured on it, and how much of it is used."""
 
 import os
 import platform
@@ -15,12 +15,17 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def set_threads(intra, inter) -> None:
-    """Set how many threads one of TensorFlow's operations has, and how many operations run side by side."""
+def set_threads(intra=0, inter=0) -> None:
+    """Set how many threads one of TensorFlow's operations has, and how many operations run side by side.
+
+    0 leaves it to TensorFlow. It is to be said before TensorFlow runs its first operation.
+    """
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(intra)
-    tf.config.threading.set_inter_op_parallelism_threads(inter)
+    if intra:
+        tf.config.threading.set_intra_op_parallelism_threads(intra)
+    if inter:
+        tf.config.threading.set_inter_op_parallelism_threads(inter)
 
 
 def _cpu_name():

@@ -117,6 +117,13 @@ def model_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def fake_tflite(made_once):
+    from tests.fake_model import export_fake_tflite
+
+    return made_once("fake.tflite", export_fake_tflite)
+
+
+@pytest.fixture(scope="session")
 def server(model_dir):
     from cspn_tf.serve.grpc_server import LocalServer
 

@@ -7,12 +7,14 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from cspn_tf.contract import CANVAS_OUTPUTS
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import KEYPOINTS_OF_TYPE
 
 NUM_ROWS = 2
 NUM_KEYPOINTS = 8
 MAX_PIXELS = 1_000_000
+CANVAS_SIZE = 40
 
 
 class FakeModel(tf.Module):
@@ -133,3 +135,29 @@ def _output_spec():
 def _empty_answer(status):
     answer = {name: tf.zeros(spec.shape, spec.dtype) for name, spec in _output_spec().items()}
     return answer | {"status": tf.constant(status)}
+
+
+def export_fake_tflite(path) -> None:
+    """Write a TFLite file that finds, on every canvas, one upper garment with a collar at 10, 20, and a padding row."""
+
+    class Model(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([1, CANVAS_SIZE, CANVAS_SIZE, 3], tf.uint8, name="image")])
+        def serve(self, image):
+            zero = tf.cast(image[0, 0, 0, 0], tf.float32) * 0.0
+            sizes = {"B": 1, "N": NUM_ROWS}
+            outputs = {}
+            for name, output in CANVAS_OUTPUTS.items():
+                answer = np.zeros([sizes.get(size, size) for size in output.shape], output.dtype)
+                answer[:1] = {"num_garments": 1}.get(name, 0)
+                if name in ("classes", "scores", "keypoint_scores"):
+                    answer[0, 0] = 1
+                if name == "boxes":
+                    answer[0, 0] = 0, 0, 30, 30
+                if name == "keypoints":
+                    answer[0, 0] = 10, 20
+                outputs[name] = tf.constant(answer) + tf.cast(zero, answer.dtype)
+            return outputs
+
+    model = Model()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([model.serve.get_concrete_function()], model)
+    Path(path).write_bytes(converter.convert())

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 from cspn_tf.console import Parser, positive_int, positive_seconds, require_extra, run
+from cspn_tf.machine import set_threads
 from cspn_tf.serve.local_server import READY_PREFIX, check_address_is_free
 from cspn_tf.serve.model_versions import latest_version
 
@@ -57,14 +58,9 @@ def _parse(argv):
 
 
 def _make_server(args, model_name):
-    import tensorflow as tf
-
     from cspn_tf.serve.grpc_server import LocalServer
 
-    if args.intra_op_threads:
-        tf.config.threading.set_intra_op_parallelism_threads(args.intra_op_threads)
-    if args.inter_op_threads:
-        tf.config.threading.set_inter_op_parallelism_threads(args.inter_op_threads)
+    set_threads(args.intra_op_threads, args.inter_op_threads)
     return LocalServer(
         args.model, model_name, host=args.host, port=args.port, num_workers=args.workers, poll_seconds=args.poll_seconds
     )

@@ -110,47 +110,18 @@ def from_saved_model(directory) -> Predictor:
     return Predictor(str(directory), predict, predict_pixels)
 
 
-def from_tflite(path) -> Predictor:
+def from_tflite(path, num_threads=None, make_interpreter=None) -> Predictor:
     """Make a predictor of an exported TFLite file, with the photo's reading and the way back to its pixels around it.
 
-    Raises:
-        UserError: if it is not a TFLite file of the contract.
-    """
-    import tensorflow as tf
-
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} is not a file")
-    try:
-        with quiet_native_output():
-            runner = tf.lite.Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner()
-        canvas_size = int(runner.get_input_details()[CANVAS_INPUT]["shape"][1])
-        known = set(runner.get_output_details()) >= set(CANVAS_OUTPUTS)
-    except (ValueError, KeyError):
-        known = False
-    if not known:
-        raise UserError(f"{path} must be a TFLite file from {CANVAS_INPUT} to {', '.join(CANVAS_OUTPUTS)}")
-    lock = threading.Lock()  # an interpreter holds one canvas at a time
-
-    def find(canvas):
-        with lock:
-            return runner(**{CANVAS_INPUT: canvas})
-
-    return around_canvas(str(path), find, canvas_size)
-
-
-def around_canvas(source, find, canvas_size) -> Predictor:
-    """Make a predictor of something that knows only canvases, one at a time.
-
-    Args:
-        source: where it came from, for people.
-        find: function of a canvas, uint8 `(1, S, S, 3)`, to the contract's `CANVAS_OUTPUTS`, a dict of arrays.
-        canvas_size: S.
+    Args, Raises:
+        As `tflite_function`.
     """
     import tensorflow as tf
 
     from cspn_tf.inference.photo_outputs import outputs_on_photos
     from cspn_tf.resampling import read_photo, take_photo
+
+    find, canvas_size = tflite_function(path, num_threads, make_interpreter)
 
     def predict_by(read):
         def predict_one(photo):
@@ -172,7 +143,48 @@ def around_canvas(source, find, canvas_size) -> Predictor:
         lambda photo: take_photo(photo, canvas_size), input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
     )
     write = tf.function(outputs_on_photos)
-    return Predictor(source, predict_by(read_file), predict_by(read_pixels))
+    return Predictor(str(path), predict_by(read_file), predict_by(read_pixels))
+
+
+def tflite_function(path, num_threads=None, make_interpreter=None):
+    """Load an exported TFLite file as what it is: a function of one canvas, such as a phone has made of its camera's.
+
+    Args:
+        path: the file.
+        num_threads: of the interpreter; None for as many as there are cores.
+        make_interpreter: the runtime's class: `tf.lite.Interpreter`, which None stands for, or that of
+            `ai_edge_litert.interpreter`.
+
+    Returns:
+        A function of a canvas, uint8 `(1, S, S, 3)`, to the contract's `CANVAS_OUTPUTS`, a dict of arrays, which may be
+        called from several threads; and S.
+
+    Raises:
+        UserError: if it is not a TFLite file of the contract.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} is not a file")
+    if make_interpreter is None:
+        import tensorflow as tf
+
+        make_interpreter = tf.lite.Interpreter
+    try:
+        with quiet_native_output():
+            runner = make_interpreter(str(path), num_threads=num_threads or os.cpu_count()).get_signature_runner()
+        canvas_size = int(runner.get_input_details()[CANVAS_INPUT]["shape"][1])
+        known = set(runner.get_output_details()) >= set(CANVAS_OUTPUTS)
+    except (ValueError, RuntimeError, KeyError):
+        known = False
+    if not known:
+        raise UserError(f"{path} must be a TFLite file from {CANVAS_INPUT} to {', '.join(CANVAS_OUTPUTS)}")
+    lock = threading.Lock()  # an interpreter holds one canvas at a time
+
+    def find(canvas):
+        with lock:
+            return runner(**{CANVAS_INPUT: canvas})
+
+    return find, canvas_size
 
 
 def _as_arrays(outputs):

@@ -1,0 +1,252 @@
+"""What a comparison found: figures with their spread over the rounds, as JSON, as a text and as a picture."""
+
+import numpy as np
+
+from benchmarks.commands import picture
+from benchmarks.comparison.runners import KEYPOINT_RCNN, YOLO_640
+from benchmarks.comparison.turns import BATCH_SIZE
+
+# What runners are compared with: the fastest of a model's runtimes in the same round, of any precision or of one.
+FASTEST_YOLO = "the fastest YOLO11n-pose 640"
+FASTEST_YOLO_FP32 = "the fastest YOLO11n-pose 640 in fp32"
+RCNN = "Keypoint R-CNN"
+_BASELINES = {
+    FASTEST_YOLO: (YOLO_640, None),
+    FASTEST_YOLO_FP32: (YOLO_640, "fp32"),
+    RCNN: (KEYPOINT_RCNN, None),
+}
+_COLUMNS = {FASTEST_YOLO: "/ YOLO 640", FASTEST_YOLO_FP32: "/ YOLO 640 fp32", RCNN: "/ Keypoint R-CNN"}
+
+
+# Figures -------------------------------------------------------------------------------------------------------------
+
+
+def figures_of(runners, turns, facts, accuracies) -> list[dict]:
+    """Return what was found of each runner, ready for JSON.
+
+    Args:
+        runners: list of `Runner`.
+        turns: name to `Turns`.
+        facts: name to what its worker reports: precision, threads, and where known parameters, flops and a note.
+        accuracies: model to NE by box.
+
+    Returns:
+        list of dicts, in the order of the runners:
+            name, model, runtime, is_ours
+            precision, threads, parameters, flops, note: None where unknown
+            median_ms, p95_ms, num_runs: of one photo, over all rounds
+            round_medians_ms: one a round
+            photos_per_second, batch_way, num_batches: of batches of `BATCH_SIZE`
+            peak_rss_mb, garments_per_photo
+            ne_bbox: None where unknown
+            ratios: baseline to median, least and most over the rounds
+            milliseconds, batch_milliseconds: a list a round
+    """
+    figures = []
+    for runner in runners:
+        mine, known = turns[runner.name], facts[runner.name]
+        one_ms, batch_ms = np.concatenate(mine.one_ms), np.concatenate(mine.batch_ms)
+        figures.append(
+            {
+                "name": runner.name,
+                "model": runner.model,
+                "runtime": runner.runtime,
+                "is_ours": runner.is_ours,
+                **{key: known.get(key) for key in ("precision", "threads", "parameters", "flops", "note")},
+                "median_ms": float(np.median(one_ms)),
+                "p95_ms": float(np.percentile(one_ms, 95)),
+                "num_runs": len(one_ms),
+                "round_medians_ms": [float(np.median(round_ms)) for round_ms in mine.one_ms],
+                "photos_per_second": float(1000.0 * BATCH_SIZE / np.median(batch_ms)),
+                "batch_way": mine.batch_way,
+                "num_batches": len(batch_ms),
+                "peak_rss_mb": mine.peak_rss_mb,
+                "garments_per_photo": float(np.mean(mine.garments)),
+                "ne_bbox": accuracies.get(runner.model),
+                "milliseconds": mine.one_ms,
+                "batch_milliseconds": mine.batch_ms,
+            }
+        )
+    for figure in figures:
+        figure["ratios"] = ratios_of(figure, figures)
+    return figures
+
+
+def ratios_of(figure, figures) -> dict:
+    """Return a runner's ratios to each baseline that was measured: above 1 it is slower.
+
+    Returns:
+        baseline to a dict of median, min and max, over the rounds, of the runner's median over that of the fastest of
+        the baseline's runners in the same round.
+    """
+    ratios = {}
+    for baseline, (model, precision) in _BASELINES.items():
+        others = [f for f in figures if f["model"] == model and precision in (None, f["precision"])]
+        if others:
+            fastest = np.min([other["round_medians_ms"] for other in others], axis=0)
+            found = np.array(figure["round_medians_ms"]) / fastest
+            ratios[baseline] = {
+                "median": float(np.median(found)),
+                "min": float(found.min()),
+                "max": float(found.max()),
+            }
+    return ratios
+
+
+# Text ----------------------------------------------------------------------------------------------------------------
+
+
+def to_markdown(figures, setting) -> str:
+    """Return the report.
+
+    Args:
+        figures: what `figures_of` gives.
+        setting: machine (cpu, cores), threads, load, photos (a text), rounds, repeats, seconds, garments, notes
+            (list of texts).
+    """
+    has_peers = not all(figure["is_ours"] for figure in figures)
+    lines = ["# From a photo's bytes to keypoints in its pixels", "", *_how_it_was_measured(setting, has_peers), ""]
+    lines += [*_latency_table(figures), "", *_throughput_table(figures), "", *_facts_table(figures), ""]
+    return "\n".join(lines)
+
+
+def _how_it_was_measured(setting, has_peers):
+    machine = setting["machine"]
+    lines = [
+        f"{machine['cpu']}, {machine['cores']} cores; {setting['threads']} threads for each runner. Load average "
+        f"before the start: {setting['load']:.2f}. Photos: {setting['photos']}.",
+        "",
+        f"Each runner is a process of its own, kept to {setting['threads']} cores. {setting['rounds']} rounds: in "
+        "each, every runner has a turn, in an order that is drawn anew, and all others are stopped meanwhile. A turn "
+        f"is up to {setting['repeats']} timed calls of one photo, then a third as many of {BATCH_SIZE} photos, after "
+        f"calls that do not count. Either part ends after {setting['seconds']:g} s, with one call at least; who takes "
+        "longer for a batch runs one in the first round only.",
+        "",
+        "Ratios are of medians in the same round: the median over the rounds (least to most). Above 1 is slower. Where "
+        "the interval holds 1, nothing is won or lost.",
+    ]
+    if has_peers:
+        lines += [
+            "",
+            "The peers have random weights, with normalisation statistics from the photos: this says what they take, "
+            "nothing of what they find. The number of garments that pass their confidence threshold is fixed: 4 "
+            f"candidates for YOLO and Keypoint R-CNN, {setting['garments']} for the two-stage runners.",
+        ]
+    for note in setting["notes"]:
+        lines += ["", note]
+    return lines
+
+
+def _latency_table(figures):
+    baselines = [name for name in _BASELINES if name in figures[0]["ratios"]]
+    with_accuracy = any(figure["ne_bbox"] is not None for figure in figures)
+    header = ["one photo", "precision", "median", "p95", "least to most median of a round", "runs"]
+    header += [_COLUMNS[name] for name in baselines] + (["ne_bbox"] if with_accuracy else [])
+    rows = []
+    for figure in sorted(figures, key=lambda figure: figure["median_ms"]):
+        rounds = figure["round_medians_ms"]
+        row = [_title(figure), figure["precision"] or "", f"{figure['median_ms']:.1f} ms", f"{figure['p95_ms']:.1f} ms"]
+        row += [f"{min(rounds):.1f} to {max(rounds):.1f} ms", str(figure["num_runs"])]
+        row += [_spread(figure["ratios"][name]) for name in baselines]
+        if with_accuracy:
+            row.append("" if figure["ne_bbox"] is None else f"{figure['ne_bbox']:.4f}")
+        rows.append(row)
+    return _table(header, rows)
+
+
+def _throughput_table(figures):
+    header = [f"{BATCH_SIZE} photos", "photos/s", "the fastest way of those tried", "batches"]
+    ordered = sorted(figures, key=lambda figure: -figure["photos_per_second"])
+    rows = [[_title(f), f"{f['photos_per_second']:.1f}", f["batch_way"], str(f["num_batches"])] for f in ordered]
+    return _table(header, rows)
+
+
+def _facts_table(figures):
+    header = ["runner", "threads", "peak memory", "parameters", "GFLOP a photo", "garments found", ""]
+    rows = []
+    for f in figures:
+        parameters = "" if f["parameters"] is None else f"{f['parameters'] / 1e6:.2f} M"
+        flops = "" if f["flops"] is None else f"{f['flops'] / 1e9:.2f}"
+        memory, garments = f"{f['peak_rss_mb']:.0f} MB", f"{f['garments_per_photo']:.1f}"
+        rows.append([_title(f), f["threads"] or "", memory, parameters, flops, garments, f["note"] or ""])
+    notes = [
+        "",
+        "Peak memory is that of the first round's calls of one photo, with the server's for gRPC. GFLOP counts a "
+        "multiplication with its addition as two; for ours it is of one garment a photo.",
+    ]
+    return _table(header, rows) + notes
+
+
+def _title(figure):
+    return f"**{figure['name']}**" if figure["is_ours"] else figure["name"]
+
+
+def _spread(ratio):
+    digits = 2 if ratio["median"] >= 0.1 else 3
+    return f"{ratio['median']:.{digits}f} ({ratio['min']:.{digits}f} to {ratio['max']:.{digits}f})"
+
+
+def _table(header, rows):
+    return [f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows]]
+
+
+# Picture -------------------------------------------------------------------------------------------------------------
+
+
+def draw(figures, path) -> None:
+    """Write the picture: latency against accuracy where one is known, else a bar a runner.
+
+    Args:
+        figures: what `figures_of` gives.
+        path: PNG file.
+    """
+    has_accuracy = any(figure["ne_bbox"] is not None for figure in figures)
+    with picture(path, size=(9, 5 if has_accuracy else 1.2 + 0.32 * len(figures))) as axes:
+        (_draw_against_accuracy if has_accuracy else _draw_bars)(axes, figures)
+        axes.set_xscale("log")
+        axes.set_xlabel("one photo, milliseconds; the line goes from the least to the most median of a round")
+        axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_bars(axes, figures):
+    ordered = sorted(figures, key=lambda figure: -figure["median_ms"])
+    for row, figure in enumerate(ordered):
+        axes.barh(row, figure["median_ms"], color=_colour(figure), height=0.7)
+        rounds = figure["round_medians_ms"]
+        axes.plot([min(rounds), max(rounds)], [row, row], color="black", linewidth=1.5)
+        axes.text(1.05 * max(rounds), row, f"{figure['median_ms']:.1f}", va="center", fontsize=8)
+    axes.set_yticks(range(len(ordered)), [figure["name"] for figure in ordered], fontsize=8)
+    axes.set_xlim(left=0.5 * ordered[-1]["median_ms"], right=1.6 * max(ordered[0]["round_medians_ms"]))
+
+
+def _draw_against_accuracy(axes, figures):
+    """Draw the fastest runner of each model; all of them would hide each other."""
+    fastest = {}
+    for figure in sorted(figures, key=lambda figure: figure["median_ms"]):
+        fastest.setdefault(figure["model"], figure)
+    known = [figure for figure in fastest.values() if figure["ne_bbox"] is not None]
+    for place, figure in enumerate(known):
+        rounds = figure["round_medians_ms"]
+        axes.plot([min(rounds), max(rounds)], [figure["ne_bbox"]] * 2, color=_colour(figure), linewidth=1)
+        axes.plot(figure["median_ms"], figure["ne_bbox"], "o", color=_colour(figure))
+        axes.annotate(
+            f"{figure['name']}: {figure['median_ms']:.1f} ms, {figure['ne_bbox']:.4f}",
+            (figure["median_ms"], figure["ne_bbox"]),
+            (0.12, 0.95 - 0.06 * place),
+            textcoords="axes fraction",
+            fontsize=8,
+            arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.7},
+        )
+    # What was timed and not trained has a place on one axis only.
+    for figure in fastest.values():
+        if figure["ne_bbox"] is None:
+            axes.axvline(figure["median_ms"], color=_colour(figure), linewidth=0.8, linestyle=":")
+            place = (figure["median_ms"], 0.02)
+            axes.text(*place, figure["name"], transform=axes.get_xaxis_transform(), rotation=90, fontsize=7, ha="right")
+    axes.set_ylim(0, 1.8 * max(figure["ne_bbox"] for figure in known))
+    axes.set_ylabel("NE by box (ne_bbox), lower is better; dotted: not known")
+    axes.set_title("The fastest way of running each model", fontsize=10, loc="left")
+
+
+def _colour(figure):
+    return "tab:blue" if figure["is_ours"] else "tab:gray"

@@ -1,0 +1,130 @@
+"""Which runners a comparison has: ours, and what else people would use."""
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+OURS = ROOT / "benchmarks" / "workers" / "ours.py"
+PEERS = ROOT / "benchmarks" / "peers"
+
+YOLO_640 = "YOLO11n-pose 640"
+YOLO_320 = "YOLO11n-pose 320"
+KEYPOINT_RCNN = "Keypoint R-CNN R50-FPN 800"
+HRNET = "MobileNetV3 detector + HRNet-w48"
+SIMPLE_BASELINE = "MobileNetV3 detector + SimpleBaseline-R50"
+# What the YOLO models are called in options and in file names.
+_YOLO_SIZES = {YOLO_640: 640, YOLO_320: 320}
+
+
+@dataclasses.dataclass(frozen=True)
+class Runner:
+    """One model in one runtime.
+
+    Attributes:
+        model: the model's name, by which an accuracy is found.
+        runtime: what runs it.
+        script: what its worker runs.
+        options: what the script's `load` is told, ready for JSON.
+    """
+
+    model: str
+    runtime: str
+    script: Path
+    options: dict
+
+    @property
+    def name(self) -> str:
+        """How reports and `--only` call it."""
+        return f"{self.model}, {self.runtime}"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this project's, run by its interpreter."""
+        return self.script == OURS
+
+
+def our_runners(name, version_dir, tflite, threads, intra_threads) -> list[Runner]:
+    """Return the runners of one of our models.
+
+    Args:
+        name: what to call the model.
+        version_dir: the SavedModel, a version's directory in the model's, or None.
+        tflite: the TFLite file, or None.
+        threads: threads of each.
+        intra_threads: for TensorFlow, numbers of threads within an operation: a runner each.
+    """
+    runners, paths = [], {}
+    if version_dir:
+        version_dir = Path(version_dir).resolve()
+        paths = {"saved_model": version_dir, "grpc": version_dir.parent}
+    for runtime, path in paths.items():
+        title = "SavedModel over gRPC" if runtime == "grpc" else "SavedModel in process"
+        for intra in intra_threads:
+            options = {"runtime": runtime, "model": str(path), "intra_threads": intra}
+            runners.append(Runner(name, f"{title}, {intra} intra-op", OURS, {**options, "threads": threads}))
+    if tflite:
+        options = {"runtime": "tflite", "tflite": str(Path(tflite).resolve()), "intra_threads": 1, "threads": threads}
+        runners.append(Runner(name, "TFLite, ai-edge-litert", OURS, options))
+    return runners
+
+
+def peer_runners(work_dir, threads, garments) -> list[Runner]:
+    """Return the runners of others' models.
+
+    Args:
+        work_dir: where `export_for_runtimes` has put the exported models.
+        threads: threads of each.
+        garments: how many garments a photo the two-stage runners cut out.
+    """
+    shared = {"work_dir": str(work_dir), "threads": threads, "garments": garments}
+    runners = []
+    for model, size in _YOLO_SIZES.items():
+        for runtime, title in (
+            ("torch", "PyTorch"),
+            ("onnxruntime", "ONNX Runtime"),
+            ("openvino_fp32", "OpenVINO fp32"),
+            ("openvino", "OpenVINO, its own choice"),
+        ):
+            script = PEERS / ("yolo_torch.py" if runtime == "torch" else "yolo_exported.py")
+            runners.append(Runner(model, title, script, {"runtime": runtime, "size": size, **shared}))
+    runners.append(Runner(KEYPOINT_RCNN, "PyTorch", PEERS / "keypoint_rcnn.py", {"size": 800, **shared}))
+    for model, network in ((HRNET, "hrnet_w48"), (SIMPLE_BASELINE, "simple_baseline_r50")):
+        runners.append(Runner(model, "PyTorch", PEERS / "two_stage.py", {"network": network, **shared}))
+    return runners
+
+
+def export_runner(runners, work_dir, threads) -> Runner | None:
+    """Return what builds and exports the YOLO models of the runners, which is loaded and not run; None if none is."""
+    sizes = sorted({runner.options["size"] for runner in runners if runner.model in _YOLO_SIZES})
+    if not sizes:
+        return None
+    options = {"work_dir": str(work_dir), "threads": threads, "sizes": sizes}
+    return Runner("YOLO11n-pose", "export", PEERS / "yolo_export.py", options)
+
+
+def costs_runner(name, detector_dir, keypoints_dir, threads) -> Runner:
+    """Return what counts our model's parameters and operations, which is loaded and not run."""
+    directories = {"detector": str(Path(detector_dir).resolve()), "keypoints": str(Path(keypoints_dir).resolve())}
+    return Runner(name, "costs", OURS, {"runtime": "costs", "threads": threads, **directories})
+
+
+def command_of(runner, peers_python) -> dict:
+    """Return the arguments of `WorkerProcess` that run it, all but the name."""
+    threads = str(runner.options["threads"])
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    environment |= {f"{library}_NUM_THREADS": threads for library in ("OMP", "MKL", "OPENBLAS")}
+    if runner.is_ours:
+        environment["PYTHONPATH"] = str(ROOT)
+        return {"python": sys.executable, "script": runner.script, "environment": environment, "folder": ROOT}
+    environment.pop("PYTHONPATH", None)
+    environment |= {"YOLO_OFFLINE": "True", "YOLO_AUTOINSTALL": "False", "YOLO_VERBOSE": "False"}
+    folder = runner.options["work_dir"]
+    return {
+        # Not resolved: what a virtual environment's interpreter links to knows nothing of its packages.
+        "python": os.path.abspath(peers_python),
+        "script": runner.script,
+        "environment": {**environment, "YOLO_CONFIG_DIR": folder},
+        "folder": folder,
+    }

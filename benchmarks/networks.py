@@ -1,0 +1,47 @@
+"""One trained network by itself: what inference calls of it, and what it costs beside time."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A trained network, ready for inference.
+
+    Attributes:
+        call: function of images, float32 `(B, S, S, 3)`, to what inference reads of it.
+        size: S.
+        parameters: number of weights that inference needs.
+        flops: of one image; a multiplication with its addition counts as two.
+    """
+
+    call: Callable
+    size: int
+    parameters: int
+    flops: int
+
+
+def load_network(kind, directory) -> Network:
+    """Load a training directory.
+
+    Args:
+        kind: "detector" or "keypoints".
+        directory: where the training wrote.
+
+    Raises:
+        UserError: if it is no finished training of that kind.
+    """
+    from cspn_tf.models import checkpoints
+    from cspn_tf.models.keypoint_networks import prediction_network
+    from cspn_tf.reproduction.costs import num_flops_of, num_parameters
+
+    if kind == checkpoints.DETECTOR:
+        config, network = checkpoints.load_detector(directory)
+        size = config.detector.input_size
+    else:
+        config, trained = checkpoints.load_keypoints(directory)
+        network, size = prediction_network(trained, config.keypoints), config.keypoints.crop_size
+    inference = functools.partial(network, training=False)
+    call = network.detect if kind == checkpoints.DETECTOR else inference
+    return Network(call, size, num_parameters(network), num_flops_of(inference, [1, size, size, 3]))

@@ -1,0 +1,53 @@
+"""The photos that are measured on: given ones, or one that is made up."""
+
+import io
+
+import numpy as np
+
+SYNTHETIC_SIZE = 512
+
+
+def read_photos(paths) -> list[bytes]:
+    """Return photo files' bytes; without any, one synthesised photo's.
+
+    Raises:
+        UserError: if one cannot be read, or a model cannot use it.
+    """
+    from cspn_tf.decoding import read_photo_files
+
+    return read_photo_files(paths) if paths else [synthesise_photo(SYNTHETIC_SIZE)]
+
+
+def photo_sizes(photos) -> list[tuple]:
+    """Return width and height in pixels, as displayed, of photo files' bytes; each size once, sorted."""
+    from cspn_tf.decoding import pixels_as_displayed
+
+    return sorted({pixels_as_displayed(photo).shape[1::-1] for photo in photos})
+
+
+def resized(photo, width, height) -> bytes:
+    """Return a photo file as a JPEG of another size, as displayed."""
+    from PIL import Image
+
+    from cspn_tf.decoding import pixels_as_displayed
+
+    image = Image.fromarray(pixels_as_displayed(photo))
+    return _jpeg(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def synthesise_photo(size, seed=0) -> bytes:
+    """Return a square JPEG with smooth areas, edges and grain, whose file is about as large as a photo's."""
+    from PIL import Image
+
+    y, x = np.mgrid[:size, :size] / size
+    pixels = np.stack([200 * x, 200 * y, 200 * (1 - x)], axis=-1)
+    garment = (abs(x - 0.5) < 0.25) & (abs(y - 0.5) < 0.35)
+    pixels[garment] = (60, 90, 160)
+    pixels += np.random.default_rng(seed).normal(0, 12, pixels.shape)
+    return _jpeg(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)))
+
+
+def _jpeg(image):
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=90)
+    return file.getvalue()

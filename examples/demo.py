@@ -1,0 +1,244 @@
+"""The whole path, small: a model, exported, served and called, and the pictures that come back.
+
+    python -m examples.demo [--photos FILE_OR_FOLDER...]     the pair that comes with the package
+    python -m examples.demo --train                          a pair of its own, trained on drawn clothes first
+
+Every step is one of the project's own commands, printed as it is run. A step whose result stands is left out, so an
+interrupted demo goes on where it was, and a second one only serves and calls.
+
+::
+
+    drawn/               photos to send, where none are given; with --train the dataset, laid out as DeepFashion FLD
+    models/cspn/1/       the SavedModel
+    phone/cspn.tflite    the TensorFlow Lite file
+    pictures/            overlays and contact_sheet.jpg
+    predictions.jsonl
+
+and with --train
+
+::
+
+    data/                the dataset as TFRecords
+    detector/, keypoints/    training runs
+    evaluation/          report of the test split, through the SavedModel; its metrics.json is copied up
+    metrics.json
+"""
+
+import functools
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cspn_tf.cli.predict import find_photos
+from cspn_tf.console import Parser, UserError, run
+from cspn_tf.files import replaced_file
+from cspn_tf.garments import KEYPOINT_ABBREVIATIONS, KEYPOINT_NAMES
+from cspn_tf.models import checkpoints
+
+# Sizes at which the whole demo takes less than a quarter of an hour on two cores and reaches the accuracy it prints.
+NUM_TRAIN, NUM_VAL, NUM_TEST, SEED = 1600, 80, 200, 1
+DETECTOR_EPOCHS, KEYPOINT_EPOCHS = 3, 4
+# Fewer of the hard photos than FLD has: so few photos and epochs do not go further.
+VARIATIONS = "normal-pose=5,medium-pose=4,large-pose=1,medium-zoom-in=2,large-zoom-in=0.5"
+NUM_PHOTOS_SENT, NUM_PHOTOS_DRAWN = 24, 12
+CONTACT_SHEET = "contact_sheet.jpg"
+
+_ABBREVIATIONS = dict(zip(KEYPOINT_NAMES, KEYPOINT_ABBREVIATIONS, strict=True))
+
+
+def main(argv=None):
+    """Run the demo and say where everything is."""
+    parser = Parser(any_names=("photos",), description="Export, serve and call a model: the whole path, small.")
+    parser.add_argument("--out", metavar="DIR", help="where everything goes (default: out/demo, or out/demo-train)")
+    parser.add_argument(
+        "--photos", nargs="+", default=[], metavar="FILE_OR_FOLDER", help="send these, not photos that are drawn"
+    )
+    parser.add_argument("--train", action="store_true", help="train a pair on drawn clothes, and send its test photos")
+    arguments = parser.parse_args(argv)
+    out = Path(arguments.out or ("out/demo-train" if arguments.train else "out/demo"))
+    photos, failed = find_photos(arguments.photos, out / "pictures")
+    missing = [photo for photo in photos if not Path(photo).is_file()]
+    if missing or failed:
+        raise UserError(f"{(missing or failed)[0]}: no such photo")
+    start = time.monotonic()
+    out.mkdir(parents=True, exist_ok=True)
+    if arguments.train:
+        train(out)
+    build(out, arguments.train)
+    show(out, [Path(photo) for photo in photos] or drawn_photos(out))
+    print(f"\ndone in {(time.monotonic() - start) / 60:.1f} minutes")
+
+
+def train(out: Path) -> None:
+    """Make what is not there yet of a trained pair: the dataset and the two trainings."""
+    data = out / "data"
+    if not (data / "dataset.json").exists():
+        _step(
+            "Draw photos of clothes, labelled as DeepFashion FLD is, and prepare TFRecords",
+            *("training.prepare", "--source", "synthetic", "--root", out / "drawn", "--out", data),
+            *("--num-train", NUM_TRAIN, "--num-val", NUM_VAL, "--num-test", NUM_TEST, "--seed", SEED),
+            *("--variations", VARIATIONS),
+        )
+    for name, title, epochs in (
+        ("detector", "detector", DETECTOR_EPOCHS),
+        ("keypoints", "keypoint network", KEYPOINT_EPOCHS),
+    ):
+        if _epochs_done(out / name) < epochs:
+            _step(
+                f"Train the {title}",
+                *(f"training.train_{name}", "--data", data, "--preset", "mobile", "--out", out / name),
+                *("--epochs", epochs, "--seed", SEED, "--resume"),
+            )
+
+
+def build(out: Path, trained: bool) -> None:
+    """Make what is not there yet of the exports, and of a trained pair's evaluation."""
+    model, phone, evaluation = out / "models" / "cspn", out / "phone", out / "evaluation"
+    networks = ("--detector", out / "detector", "--keypoints", out / "keypoints") if trained else ()
+    if not (model / "1").exists():
+        _step("Export one SavedModel", "serving.export_saved_model", *networks, "--out", model, "--version", 1)
+    if not (phone / "cspn.tflite").exists():
+        _step("Export one TensorFlow Lite file", "serving.export_tflite", *networks, "--out", phone)
+    if trained and not (out / "metrics.json").exists():
+        _step(
+            "Evaluate the SavedModel on the test split",
+            *("training.evaluate", "--data", out / "data", "--split", "test", "--model", model, "--out", evaluation),
+        )
+        _copy(evaluation / "metrics.json", out / "metrics.json")
+
+
+def show(out: Path, photos: list[Path]) -> None:
+    """Serve the model, send it photos, and print and draw what comes back."""
+    from cspn_tf.serve.local_server import running_server
+
+    pictures, predictions = out / "pictures", out / "predictions.jsonl"
+    print("\n== Serve it over gRPC and send photos with the client", flush=True)
+    with running_server(out / "models" / "cspn") as address:
+        command = ["serving.client", "--server", address, "--out", str(pictures), "--draw", *map(str, photos)]
+        print(f"   python -m {shlex.join(command[:6])} {len(photos)} photos", flush=True)
+        answered = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL, check=False)
+    (pictures / predictions.name).replace(predictions)
+    answers = [json.loads(line) for line in predictions.read_text().splitlines()]
+    print(garment_table(answers))
+    write_contact_sheet(pictures, answers)
+    time_on_phone_runtime(out, [Path(answer["photo"]) for answer in answers if answer["status"]["code"] == 0])
+    trained = (out / "metrics.json").exists()
+    if trained:
+        print(metrics_table(json.loads((out / "metrics.json").read_text())))
+    print(f"\npictures     {pictures}/, all on one: {pictures / CONTACT_SHEET}")
+    print(f"predictions  {predictions}")
+    if trained:
+        print(f"metrics      {out / 'metrics.json'}, in all slices: {out / 'evaluation' / 'report.md'}")
+    else:
+        print(f"how good     {checkpoints.SHIPPED_PAIR.parent / 'MODEL_CARD.md'}")
+    print(f"model        {out / 'models' / 'cspn' / '1'}, for phones: {out / 'phone' / 'cspn.tflite'}")
+    if answered.returncode:
+        raise UserError("not every photo was answered, see above")
+
+
+def drawn_photos(out: Path) -> list[Path]:
+    """Return photos of drawn clothes, drawn first if there are none: those of a training's test split, or a few."""
+    drawn = out / "drawn"
+    if not drawn.exists():
+        from cspn_tf.data.synthetic import write_fld_dataset
+
+        write_fld_dataset(drawn, num_train=0, num_val=0, num_test=NUM_PHOTOS_DRAWN, seed=SEED)
+    rows = (drawn / "Eval" / "list_eval_partition.txt").read_text().splitlines()[2:]
+    names = [row.split()[0] for row in rows if row.split()[1] == "test"]
+    return [drawn / name for name in names[:NUM_PHOTOS_SENT]]
+
+
+def _step(title, module, *arguments):
+    """Run one command of the project, printed as it would be typed; raise `UserError` if it fails."""
+    arguments = [str(argument) for argument in arguments]
+    print(f"\n== {title}\n   python -m {shlex.join([module, *arguments])}", flush=True)
+    start = time.monotonic()
+    result = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
+    if result.returncode:
+        raise UserError(f"python -m {module} ended with exit code {result.returncode}; the demo goes on from there")
+    print(f"   {time.monotonic() - start:.0f} s", flush=True)
+
+
+def _epochs_done(directory):
+    from cspn_tf.train.fitting import read_history
+
+    return len(read_history(directory))
+
+
+def _copy(source, target):
+    with replaced_file(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def garment_table(answers: list[dict]) -> str:
+    """Return a readable table of the client's answers, a row a garment."""
+    rows = [f"{'photo':24} {'garment':11} {'score':>5}  {'box':22} keypoints"]
+    for answer in answers:
+        name = Path(answer["photo"]).name[:24]
+        if not answer["garments"]:
+            rows.append(f"{name:24} none ({answer['status']['meaning']})")
+        for garment in answer["garments"]:
+            box = " ".join(f"{side:.0f}" for side in garment["box_xyxy"])
+            points = "  ".join(
+                f"{_ABBREVIATIONS[name]} {point['x']:.0f},{point['y']:.0f}"
+                for name, point in garment["keypoints"].items()
+            )
+            rows.append(f"{name:24} {garment['type']:11} {garment['score']:5.2f}  {box:22} {points}")
+    return "\n".join(rows)
+
+
+def metrics_table(metrics: dict) -> str:
+    """Return the measures of the test split, each with its 95 % interval and the count behind it."""
+    from cspn_tf.evaluation.report import with_interval
+
+    lines = [f"\ntest split, synthetic data, detected boxes, {metrics['num_photos']} photos through the SavedModel"]
+    for title, name, of in (
+        ("detection recall at IoU 0.5", "detection_recall_50", "garments"),
+        ("PCK@0.2", "pck_02", "labelled keypoints, misses count as wrong"),
+        ("NE, by box (ne_bbox)", "ne_bbox", "visible keypoints of the garments that were found"),
+    ):
+        lines.append(f"  {title:28} {with_interval(metrics[name])}   {metrics[name]['count']} {of}")
+    return "\n".join(lines)
+
+
+def write_contact_sheet(pictures: Path, answers: list[dict]) -> None:
+    """Put the pictures of all answered photos on one."""
+    from PIL import Image
+
+    from cspn_tf.drawing import contact_sheet
+
+    drawn = [(pictures / f"{Path(answer['photo']).stem}.keypoints.jpg", answer) for answer in answers]
+    drawn = [(path, answer) for path, answer in drawn if path.exists()]
+    if drawn:
+        captions = [Path(answer["photo"]).name for _, answer in drawn]
+        sheet = contact_sheet([Image.open(path) for path, _ in drawn], 6, 320, captions)
+        sheet.save(pictures / CONTACT_SHEET, quality=90)
+
+
+def time_on_phone_runtime(out: Path, photos: list[Path]) -> None:
+    """Run the TensorFlow Lite file on a photo's canvas, in both of its runtimes, and print what that takes."""
+    import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
+
+    from cspn_tf.config import Config
+    from cspn_tf.inference.predictors import tflite_function
+    from cspn_tf.resampling import read_photo
+    from cspn_tf.timing import measure_in_turns
+
+    if not photos:
+        return
+    runners = {}
+    for name, runtime in (("tf.lite", tf.lite.Interpreter), ("ai-edge-litert", Interpreter)):
+        find, canvas_size = tflite_function(out / "phone" / "cspn.tflite", make_interpreter=runtime)
+        canvas = read_photo(photos[0].read_bytes(), canvas_size, Config.max_pixels)[0].numpy()
+        runners[name] = functools.partial(find, canvas[None])
+    for name, timing in measure_in_turns(runners, repeats=15, num_warmup=3).items():
+        print(f"TFLite file in {name}: {timing.median:.1f} ms a photo, median", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,1 +1,0 @@
-"""The machinery of `serving.compare`: runners in processes of their own, measured in turns, and the report."""

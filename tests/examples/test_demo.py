@@ -1,0 +1,156 @@
+import json
+
+import pytest
+from PIL import Image
+
+from cspn_tf.console import UserError, run
+from examples import demo
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """The commands that the demo runs, which here only leave what the next one looks for."""
+    taken = []
+
+    def step(title, module, *arguments):
+        taken.append(module)
+        options = dict(zip(arguments[::2], arguments[1::2], strict=False))
+        out = options["--out"]
+        if module == "training.prepare":
+            out.mkdir(parents=True)
+            (out / "dataset.json").write_text("{}")
+        elif module.startswith("training.train_"):
+            out.mkdir(parents=True)
+            history = [{"epoch": epoch + 1} for epoch in range(options["--epochs"])]
+            (out / "history.json").write_text(json.dumps(history))
+        elif module == "serving.export_saved_model":
+            (out / "1").mkdir(parents=True)
+        elif module == "serving.export_tflite":
+            out.mkdir(parents=True)
+            (out / "cspn.tflite").write_bytes(b"")
+        else:
+            out.mkdir(parents=True)
+            (out / "metrics.json").write_text("{}")
+
+    monkeypatch.setattr(demo, "_step", step)
+    return taken
+
+
+ALL_STEPS = [
+    "training.prepare",
+    "training.train_detector",
+    "training.train_keypoints",
+    "serving.export_saved_model",
+    "serving.export_tflite",
+    "training.evaluate",
+]
+
+
+def train_and_build(out):
+    demo.train(out)
+    demo.build(out, True)
+
+
+def test_second_run_leaves_out_what_stands(steps, tmp_path):
+    train_and_build(tmp_path)
+    assert steps == ALL_STEPS
+    train_and_build(tmp_path)
+    assert steps == ALL_STEPS
+
+
+def test_run_goes_on_in_the_middle_of_a_training(steps, tmp_path):
+    train_and_build(tmp_path)
+    steps.clear()
+    (tmp_path / "keypoints" / "history.json").write_text(json.dumps([{"epoch": 1}]))
+    (tmp_path / "keypoints").rename(tmp_path / "moved")
+    train_and_build(tmp_path)
+    assert steps == ["training.train_keypoints"]
+
+
+def test_without_a_training_it_exports_what_comes_with_the_package(steps, tmp_path):
+    demo.build(tmp_path, False)
+    assert steps == ["serving.export_saved_model", "serving.export_tflite"]
+
+
+def test_photos_are_drawn_once(tmp_path):
+    photos = demo.drawn_photos(tmp_path)
+    assert len(photos) == demo.NUM_PHOTOS_DRAWN
+    assert all(Image.open(photo).format == "JPEG" for photo in photos)
+    times = [photo.stat().st_mtime_ns for photo in photos]
+    assert [photo.stat().st_mtime_ns for photo in demo.drawn_photos(tmp_path)] == times
+
+
+def test_failing_step_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"python -m training\.prepare ended with exit code 2"):
+        demo._step("Prepare", "training.prepare", "--no-such-flag")
+
+
+def test_photo_that_is_not_there_is_named_before_anything_is_done(tmp_path, capsys):
+    assert run(demo.main, ["--out", str(tmp_path / "demo"), "--photos", str(tmp_path / "no.jpg")]) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path / 'no.jpg'}: no such photo\n"
+    assert not (tmp_path / "demo").exists()
+
+
+ANSWERS = [
+    {
+        "photo": "a/one.jpg",
+        "status": {"code": 0, "meaning": "ok"},
+        "image_size": {"height": 40, "width": 30},
+        "garments": [
+            {
+                "type": "lower-body",
+                "class_id": 2,
+                "score": 0.913,
+                "box_xyxy": [1.2, 2.0, 20.6, 38.0],
+                "keypoints": {
+                    "left_waistline": {"x": 3.4, "y": 2.6, "score": 0.9},
+                    "right_hem": {"x": 19.0, "y": 37.0, "score": 0.8},
+                },
+            }
+        ],
+    },
+    {"photo": "b/two.png", "status": {"code": 1, "meaning": "not a JPEG or PNG"}, "garments": []},
+]
+
+
+def test_table_has_a_row_a_garment_and_says_why_there_is_none():
+    _, garment, nothing = demo.garment_table(ANSWERS).splitlines()
+    assert garment.split() == ["one.jpg", "lower-body", "0.91", "1", "2", "21", "38", "LW", "3,3", "RH", "19,37"]
+    assert nothing.split(maxsplit=1) == ["two.png", "none (not a JPEG or PNG)"]
+
+
+def test_contact_sheet_holds_the_pictures_there_are(tmp_path):
+    Image.new("RGB", (30, 40), (200, 30, 30)).save(tmp_path / "one.keypoints.jpg")
+    demo.write_contact_sheet(tmp_path, ANSWERS)
+    colours = Image.open(tmp_path / demo.CONTACT_SHEET).convert("RGB").getcolors(2**20)
+    assert max(count for count, (red, green, _) in colours if red > 150 and green < 80) > 100
+
+
+def test_metrics_are_printed_with_their_counts():
+    metrics = {
+        "num_photos": 200,
+        "detection_recall_50": {"value": 0.9512, "count": 201, "interval": [0.91, 0.98]},
+        "pck_02": {"value": 0.97, "count": 1234, "skipped": 0, "interval": [0.95, 0.99]},
+        "ne_bbox": {"value": 0.0211, "count": 1100, "skipped": 0, "interval": [0.02, 0.03]},
+    }
+    table = demo.metrics_table(metrics)
+    for part in (
+        "synthetic",
+        "200 photos",
+        "0.9512 [0.9100, 0.9800]   201 garments",
+        "0.9700 [0.9500, 0.9900]   1234 labelled",
+        "0.0211 [0.0200, 0.0300]   1100 visible",
+    ):
+        assert part in table
+
+
+def test_the_phone_file_is_timed_in_both_of_its_runtimes(fake_tflite, fake_photos, tmp_path, capfd):
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "phone" / "cspn.tflite").symlink_to(fake_tflite)
+    (tmp_path / "photo.png").write_bytes(fake_photos[0])
+    capfd.readouterr()  # the converter has its say
+    demo.time_on_phone_runtime(tmp_path, [])
+    demo.time_on_phone_runtime(tmp_path, [tmp_path / "photo.png"])
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["TFLite file in tf.lite", "TFLite file in ai-edge-litert"]
+    assert all(line.endswith(" ms a photo, median") for line in lines)
