@@ -159,18 +159,6 @@ class GarmentPipeline(tf.Module):
         network = self._keypoint_network
         return self._run("keypoints", network, lambda crops: network(crops, training=False), crops)
 
-    def detector_prefixes(self) -> dict:
-        """Return the detector cut off after each of its parts, see `GarmentDetector.prefixes`."""
-        return self._detector.prefixes()
-
-    def keypoint_prefixes(self) -> dict:
-        """Return the keypoint network cut off after its backbone, and whole: name to function of crops."""
-        backbone = self._keypoint_network.get_layer(self.config.keypoints.backbone)
-        return {
-            "backbone": lambda crops: backbone(crops, training=False),
-            "stages": lambda crops: self._keypoint_network(crops, training=False),
-        }
-
     def _is_made_constant(self, network):
         num_bytes = 4 * sum(variable.shape.num_elements() for variable in network.variables)
         return bool(self._examples) or num_bytes <= _MOST_CONSTANT_BYTES

@@ -223,28 +223,6 @@ class GarmentDetector(FasterRCNN):
         rois = tf.gather(boxes, tf.where(valid, indices, indices[:, :1]), batch_dims=1)
         return rois, features, deltas, logits
 
-    def prefixes(self) -> dict:
-        """Return inference cut off after each of its parts, in their order, for measuring what each costs.
-
-        Returns:
-            Name of the part to a function of images, as `detect` takes them, to tensors.
-        """
-        body = self.feature_extractor
-        backbone = body.get_layer(self.config.backbone)
-
-        def propose(images):
-            return self._call_rpn(images, self._anchors, False, self.config.num_proposals)[:2]
-
-        return {
-            "backbone": lambda images: backbone(images, training=False),
-            "pyramid": lambda images: body(images, training=False),
-            "RPN": lambda images: self.rpn_head(body(images, training=False), training=False),
-            "proposals": lambda images: propose(images)[0],
-            "RoI": lambda images: self._region_features(*propose(images)),
-            "head": lambda images: self(images, training=False),
-            "NMS": self.detect,
-        }
-
     def _call_rcnn(self, rois, feature_map, training=None):
         return self.rcnn_head(self._region_features(rois, feature_map), training=training)
 
