@@ -28,7 +28,6 @@ Sources: https://cocodataset.org/#format-data, and for MMPose's files
 https://mmpose.readthedocs.io/en/latest/dataset_zoo/2d_fashion_landmark.html
 """
 
-import collections
 import json
 import re
 import shutil
@@ -38,6 +37,7 @@ from pathlib import Path
 from cspn_tf.console import UserError
 from cspn_tf.data import fields
 from cspn_tf.data.coco_file import CocoFile, CocoPhoto
+from cspn_tf.data.fields import RowFault
 from cspn_tf.data.samples import ReadResult, Sample
 from cspn_tf.files import replaced_file
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, SKELETON
@@ -64,28 +64,27 @@ def read_coco(root, annotation_files=None, categories=None) -> ReadResult:
 
     Returns:
         The photos in the order of the files and their images, and one `Rejected` for every photo that cannot be
-        used, then for every annotation that belongs to no photo. Photos have not been looked at.
+        used, then of the same file for every annotation that belongs to no photo, which may come of a fault of its
+        image. Photos have not been looked at.
 
     Raises:
         UserError: a file is missing or not COCO keypoints, a category that is used has other keypoints than ours or
             does not tell its garment type, or `categories` names one that no file has.
     """
     root = Path(root)
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder")
     given_types = dict(categories or {})
-    photos, rejected, names, notes = {}, [], set(), collections.Counter()
+    photos, names, result = {}, set(), ReadResult("COCO keypoints")
     for path in _distinct(map(Path, annotation_files) if annotation_files else _found_files(root)):
         file = CocoFile(path, given_types)
         names |= file.category_names
-        rejected += file.read_into(photos, split_of_file(path))[1]
-        notes += file.notes
+        file.read_into(photos, split_of_file(path))
+        for words, count in file.notes.items():
+            result.note(words, count)
     for name in given_types:
         if name not in names:
             raise UserError(f"{root}: no category {fields.shown(name)}, found {', '.join(sorted(map(ascii, names)))}")
-    samples, faults = _to_samples(list(photos.values()), root, notes)
-    # An annotation of no photo may come of a fault of its image.
-    return ReadResult(samples, [*faults, *rejected], "COCO keypoints", {words: n for words, n in notes.items() if n})
+    _add_samples(result, list(photos.values()), root)
+    return result
 
 
 def read_labelled_images(annotation_files) -> dict[int | str, CocoPhoto]:
@@ -107,10 +106,9 @@ def read_labelled_images(annotation_files) -> dict[int | str, CocoPhoto]:
     """
     photos, photo_of_id, id_of_name = {}, {}, {}
     for path in _distinct(map(Path, annotation_files)):
-        found, rejected = CocoFile(path, {}).read_into(photos, split=None)
-        faults = [*(photo.fault for photo in photos.values() if photo.fault), *rejected]
-        if faults:
-            raise UserError(f"{faults[0].where}: {faults[0].reason}")
+        found = CocoFile(path, {}).read_into(photos, split=None)
+        for fault in (photo.fault for photo in photos.values() if photo.fault):
+            raise UserError(f"{fault.where}: {fault}")
         for image_id, photo in found.items():
             image = f"{path}: image {fields.shown(image_id)}"
             first = photo_of_id.setdefault(image_id, photo)
@@ -147,9 +145,7 @@ def split_path(path, split) -> Path:
 # Photos, over all files ----------------------------------------------------------------------------------------------
 
 
-def _to_samples(photos, root, notes):
-    """Return the samples and a list of `Rejected`; adds to the notes of a `ReadResult`."""
-    notes[PHOTO_WITHOUT_GARMENT] += sum(not (photo.annotations or photo.fault) for photo in photos)
+def _add_samples(result, photos, root):
     folders = {split: _photo_folders(root, split) for split in {photo.split for photo in photos}}
     paths = [fields.photo_paths(folders[photo.split], photo.name) for photo in photos]
     first_of_path = {}
@@ -157,17 +153,19 @@ def _to_samples(photos, root, notes):
         # What one labels would be background to the other.
         first = first_of_path.setdefault(path, photo)
         if first is not photo:
-            first.add_fault(first.where, f"the same photo is labelled apart from it in {photo.where}")
-            photo.add_fault(photo.where, f"the same photo is labelled apart from it in {first.where}")
+            for one, other in ((first, photo), (photo, first)):
+                with one.keeping_fault(one.where):
+                    raise RowFault(f"the same photo is labelled apart from it in {other.where}")
 
-    samples = []
     for photo, (path, *others) in zip(photos, paths, strict=True):
-        if not photo.fault:
+        with result.rejecting(photo.name, photo.where):
+            if photo.fault:
+                raise photo.fault
             garments = photo.garments
-            notes[REPEATED_ANNOTATION] += len(photo.annotations) - len(garments)
+            result.note(PHOTO_WITHOUT_GARMENT, not photo.annotations)
+            result.note(REPEATED_ANNOTATION, len(photo.annotations) - len(garments))
             said = photo.where, path, photo.group, photo.labelled_size
-            samples.append(Sample(photo.name, photo.split, garments, *said, tuple(others)))
-    return samples, [photo.fault for photo in photos if photo.fault]
+            result.samples.append(Sample(photo.name, photo.split, garments, *said, tuple(others)))
 
 
 def _photo_folders(root, split):

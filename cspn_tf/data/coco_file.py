@@ -4,13 +4,12 @@
 """
 
 import collections
+import contextlib
 import dataclasses
 import re
 
-from cspn_tf.console import UserError
 from cspn_tf.data import fields
-from cspn_tf.data.fields import FieldFault
-from cspn_tf.data.samples import Rejected
+from cspn_tf.data.fields import RowFault, refusing, shown
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, KEYPOINT_SLOTS, NUM_KEYPOINTS, GarmentType, Variation
 
@@ -45,7 +44,7 @@ class CocoPhoto:
         group: see `Sample`.
         labelled_size: see `Sample`.
         annotations: those of its garments, as `Garments.from_coco_annotations` takes them.
-        fault: the first thing wrong with it, or None.
+        fault: the first thing wrong with it, with its place, or None.
     """
 
     name: str
@@ -54,11 +53,15 @@ class CocoPhoto:
     group: str | None = None
     labelled_size: tuple[int, int] | None = None
     annotations: list[dict] = dataclasses.field(default_factory=list)
-    fault: Rejected | None = None
+    fault: RowFault | None = None
 
-    def add_fault(self, where, reason):
-        """Remember what is wrong, unless something is already."""
-        self.fault = self.fault or Rejected(self.name, where, reason)
+    @contextlib.contextmanager
+    def keeping_fault(self, where):
+        """Keep a `RowFault` of the body and its place, unless something is wrong already."""
+        try:
+            yield
+        except RowFault as fault:
+            self.fault = self.fault or RowFault(fault.reason, where)
 
     @property
     def garments(self) -> Garments:
@@ -87,53 +90,49 @@ class CocoFile:
         """
         self.path = path
         self.notes = collections.Counter()
-        try:
+        with refusing(path):
             labels = fields.read_json(path)
-        except FieldFault as fault:
-            raise UserError(f"{path}: {fault}")
-        try:
+        with refusing(f"{path}: not a file of COCO keypoints that can be read"):
+            fields.json_object(labels, "it")
             self._images, self._annotations, categories = (
-                fields.json_list(fields.member(fields.json_object(labels, "it"), key, "it"), key)
-                for key in ("images", "annotations", "categories")
+                fields.member(labels, key, "it", fields.json_list) for key in ("images", "annotations", "categories")
             )
             used_ids = {_reference(annotation, "category_id") for annotation in self._annotations} - {None}
             read = [_read_category(category, f"categories[{n}]") for n, category in enumerate(categories)]
             self._categories = _usable_categories(read, used_ids, given_types)
-        except FieldFault as fault:
-            raise UserError(f"{path}: not a file of COCO keypoints that can be read: {fault}")
         self.category_names = {category.name for category in read} - {None}
         self.notes[UNUSED_CATEGORY] = len(read) - len(self._categories)
 
-    def read_into(self, photos, split) -> tuple[dict[int | str, CocoPhoto], list[Rejected]]:
+    def read_into(self, photos, split) -> dict[int | str, CocoPhoto]:
         """Add what the file says to the photos.
 
         Args:
-            photos: dict of (name, split) → `CocoPhoto`, or of another key for an image without a name.
+            photos: dict of (name, split) → `CocoPhoto`. An image without a name that can be used, and an annotation
+                that belongs to no photo, is one without a name, with its fault, under another key.
             split: the file's split, or None.
 
         Returns:
-            image id → `CocoPhoto`, which is in `photos` too; and the annotations that belong to no photo.
+            image id → `CocoPhoto`, which is in `photos` too.
         """
-        rejected = []
         photo_of_id = self._read_images(photos, split)
         num_of_id = collections.Counter(_reference(annotation, "id") for annotation in self._annotations)
         for index, annotation in enumerate(self._annotations):
             label_id = _reference(annotation, "id")
+            where = self._where("annotation", index, label_id)
             photo = photo_of_id.get(_reference(annotation, "image_id"))
-            try:
-                if photo is None:
-                    raise FieldFault(_why_of_no_photo(annotation))
+            has_photo = photo is not None
+            if not has_photo:
+                photo = photos[where, index] = CocoPhoto("", split, where)
+            with photo.keeping_fault(where):
+                fields.json_object(annotation, "the annotation")
+                if not has_photo:
+                    image_id = fields.member(annotation, "image_id", "the annotation", fields.identifier)
+                    raise RowFault(f"image_id {shown(image_id)} is no image's id")
                 garment = _read_annotation(annotation, self._categories, self.notes)
                 if _is_usable(label_id) and num_of_id[label_id] > 1:
-                    raise FieldFault(f"annotation id {fields.shown(label_id)} is there more than once")
+                    raise RowFault(f"annotation id {shown(label_id)} is there more than once")
                 photo.annotations.append(garment)
-            except FieldFault as fault:
-                where = self._where("annotation", index, label_id)
-                if photo is None:
-                    rejected.append(Rejected("", where, str(fault)))
-                else:
-                    photo.add_fault(where, str(fault))
-        return photo_of_id, rejected
+        return photo_of_id
 
     def _read_images(self, photos, split):
         photo_of_id = {}
@@ -143,28 +142,25 @@ class CocoFile:
         for index, (image, name) in enumerate(zip(self._images, names, strict=True)):
             image_id = _reference(image, "id")
             where = self._where("image", index, image_id)
-            key = (where,) if name is None else (name, split)
             new = CocoPhoto(name or "", split, where)
-            photo = photos.setdefault(key, new)
-            try:
+            photo = photos.setdefault((where, index) if name is None else (name, split), new)
+            with photo.keeping_fault(where):
                 group, size = _read_image(image, self.notes)
                 if num_of_id[image_id] > 1:
-                    raise FieldFault(f"image id {fields.shown(image_id)} is there more than once")
+                    raise RowFault(f"image id {shown(image_id)} is there more than once")
                 if num_of_name[name] > 1:
-                    raise FieldFault(f"file_name {fields.shown(name)} is there more than once")
+                    raise RowFault(f"file_name {shown(name)} is there more than once")
                 photo.labelled_size = photo.labelled_size or size
                 if photo is new:
                     photo.group = group
                 elif photo.group != group:
-                    raise FieldFault(f"split_group {fields.shown(group)}, in {photo.where} {fields.shown(photo.group)}")
-            except FieldFault as fault:
-                photo.add_fault(where, str(fault))
+                    raise RowFault(f"split_group {shown(group)}, in {photo.where} {shown(photo.group)}")
             if image_id is not None:
                 photo_of_id.setdefault(image_id, photo)
         return photo_of_id
 
     def _where(self, what, index, entry_id):
-        return f"{self.path}: {what}" + (f" {fields.shown(entry_id)}" if _is_usable(entry_id) else f"s[{index}]")
+        return f"{self.path}: {what}" + (f" {shown(entry_id)}" if _is_usable(entry_id) else f"s[{index}]")
 
 
 def _reference(entry, key):
@@ -177,8 +173,8 @@ def _reference(entry, key):
         return None
     try:
         return fields.identifier(value, key)
-    except FieldFault:
-        return (fields.shown(value),)
+    except RowFault:
+        return (shown(value),)
 
 
 def _is_usable(reference):
@@ -191,7 +187,7 @@ def _is_usable(reference):
 def _name(image):
     try:
         return fields.photo_name(image.get("file_name"), "file_name") if isinstance(image, dict) else None
-    except FieldFault:
+    except RowFault:
         return None
 
 
@@ -200,10 +196,9 @@ def _read_image(image, notes):
 
     The notes, a counter, are told what is odd and of no consequence.
     """
-    what = "the image"
-    fields.json_object(image, what)
-    fields.identifier(fields.member(image, "id", what), "id")
-    fields.photo_name(fields.member(image, "file_name", what), "file_name")
+    fields.json_object(image, "the image")
+    fields.member(image, "id", "the image", fields.identifier)
+    fields.member(image, "file_name", "the image", fields.photo_name)
     group = image.get("split_group")
     is_text = isinstance(group, str)
     notes[FOREIGN_GROUP] += not (is_text or group is None)
@@ -213,7 +208,7 @@ def _read_image(image, notes):
 def _size(image):
     try:
         size = tuple(fields.whole_number(image.get(key), key) for key in ("height", "width"))
-    except FieldFault:
+    except RowFault:
         return None
     return size if all(size) else None
 
@@ -229,7 +224,7 @@ class _Category:
     name: str | None = None
     slots: tuple[int, ...] | None = None  # of its keypoints, in their order
     garment_type: GarmentType | None = None
-    fault: FieldFault | None = None
+    fault: RowFault | None = None
 
 
 def _read_category(category, what) -> _Category:
@@ -238,12 +233,9 @@ def _read_category(category, what) -> _Category:
     try:
         fields.json_object(category, what)
         read.category_id = fields.identifier(fields.member(category, "id", what), f"id of {what}")
-        name = fields.member(category, "name", what)
-        if not isinstance(name, str):
-            raise FieldFault(f"name of {what} is {fields.shown(name)}, required text")
-        read.name = name
-        read.slots = _read_slots(category, f"category {fields.shown(name)}")
-    except FieldFault as fault:
+        read.name = fields.text(fields.member(category, "name", what), f"name of {what}")
+        read.slots = _read_slots(category, f"category {shown(read.name)}")
+    except RowFault as fault:
         read.fault = fault
     return read
 
@@ -253,10 +245,10 @@ def _read_slots(category, what):
     for name in fields.json_list(fields.member(category, "keypoints", what), f"keypoints of {what}"):
         normalised = _normalised(name) if isinstance(name, str) else ""
         if normalised not in KEYPOINT_NAMES:
-            raise FieldFault(f"{what} has the keypoint {fields.shown(name)}, known are {', '.join(KEYPOINT_NAMES)}")
+            raise RowFault(f"{what} has the keypoint {shown(name)}, known are {', '.join(KEYPOINT_NAMES)}")
         slots.append(KEYPOINT_NAMES.index(normalised))
     if len(set(slots)) < len(slots):
-        raise FieldFault(f"{what} has a keypoint more than once")
+        raise RowFault(f"{what} has a keypoint more than once")
     return tuple(slots)
 
 
@@ -272,7 +264,7 @@ def _usable_categories(categories, used_ids, given_types) -> dict:
         dict of category id → `_Category`.
 
     Raises:
-        FieldFault: that of a category that is used, or whose id cannot be read while an annotation's is not there.
+        RowFault: that of a category that is used, or whose id cannot be read while an annotation's is not there.
     """
     has_strangers = bool(used_ids - {category.category_id for category in categories})
     num_of_id = collections.Counter(category.category_id for category in categories)
@@ -285,12 +277,10 @@ def _usable_categories(categories, used_ids, given_types) -> dict:
             if category.fault:
                 raise category.fault
             if num_of_id[category_id] > 1 or num_of_name[name] > 1:
-                raise FieldFault(
-                    f"category {fields.shown(name)} or its id {fields.shown(category_id)} is there more than once"
-                )
+                raise RowFault(f"category {shown(name)} or its id {shown(category_id)} is there more than once")
             category.garment_type = given_types.get(name) or _type_of_category(name, category.slots, is_only_one)
             usable[category_id] = category
-        except FieldFault:
+        except RowFault:
             if category_id in used_ids or (category_id is None and has_strangers):
                 raise
     return usable
@@ -301,8 +291,8 @@ def _type_of_category(name, slots, is_only_one):
     if garment_type == GarmentType.FULL_BODY:
         garment_type = _TYPE_OF_NAME.get(_normalised(name), GarmentType.FULL_BODY if is_only_one else None)
     if garment_type is None:
-        raise FieldFault(
-            f"category {fields.shown(name)} does not tell its garment type, neither by its name nor by its "
+        raise RowFault(
+            f"category {shown(name)} does not tell its garment type, neither by its name nor by its "
             f"{len(slots)} keypoints: name the type"
         )
     return garment_type
@@ -315,40 +305,30 @@ def _normalised(name):
 # Annotations ---------------------------------------------------------------------------------------------------------
 
 
-def _why_of_no_photo(annotation) -> str:
-    what = "the annotation"
-    try:
-        image_id = fields.identifier(fields.member(fields.json_object(annotation, what), "image_id", what), "image_id")
-    except FieldFault as fault:
-        return str(fault)
-    return f"image_id {fields.shown(image_id)} is no image's id"
-
-
 def _read_annotation(annotation, categories, notes) -> dict:
     """Return an annotation as `Garments.from_coco_annotations` takes it: of our types, with all keypoints in our order.
 
     Args:
-        annotation: as in the file. What may be missing may be null too.
+        annotation: an object as in the file. What may be missing may be null too.
         categories: dict of id → `_Category`.
         notes: counter; told what is odd and of no consequence.
     """
     what = "the annotation"
-    fields.json_object(annotation, what)
     if _is_crowd(annotation.get("iscrowd")):
-        raise FieldFault("iscrowd is 1: garments of a crowd are not labelled one by one")
-    category_id = fields.identifier(fields.member(annotation, "category_id", what), "category_id")
+        raise RowFault("iscrowd is 1: garments of a crowd are not labelled one by one")
+    category_id = fields.member(annotation, "category_id", what, fields.identifier)
     if category_id not in categories:
-        raise FieldFault(f"category_id {fields.shown(category_id)} is no category's id")
+        raise RowFault(f"category_id {shown(category_id)} is no category's id")
     category = categories[category_id]
 
-    bbox = fields.json_list(fields.member(annotation, "bbox", what), "bbox", 4)
+    bbox = fields.member(annotation, "bbox", what, fields.json_list, 4)
     x, y, width, height = (fields.number(value, "bbox") for value in bbox)
     fields.box(x, y, x + width, y + height)
     keypoints, num_labelled = _read_keypoints(annotation.get("keypoints"), category)
     variation = annotation.get("variation")
     try:
-        variation = Variation.UNKNOWN if variation is None else fields.code(variation, "variation", _VARIATIONS)
-    except FieldFault:
+        variation = Variation.UNKNOWN if variation is None else fields.one_of(variation, "variation", _VARIATIONS)
+    except RowFault:
         variation = Variation.UNKNOWN
         notes[FOREIGN_VARIATION] += 1
     read = {
@@ -363,7 +343,7 @@ def _read_annotation(annotation, categories, notes) -> dict:
 
 
 def _is_crowd(value):
-    return bool(value if value is None or isinstance(value, bool) else fields.code(value, "iscrowd", (0, 1)))
+    return bool(value if value is None or isinstance(value, bool) else fields.one_of(value, "iscrowd", (0, 1)))
 
 
 def _read_keypoints(values, category):
@@ -386,12 +366,12 @@ def _read_keypoints(values, category):
         if all(value in _NOTHING or value != value for value in (x, y, v)):
             continue
         what_x, what_y, what_v = _NUMBERS[slot]
-        v = fields.code(v, what_v, _VISIBILITY_CODES)
+        v = fields.one_of(v, what_v, _VISIBILITY_CODES)
         if not v:
             continue  # whatever its coordinates are
         if slot not in slots_of_type:
             name = KEYPOINT_NAMES[slot]
-            raise FieldFault(f"{name} is labelled, which {GARMENT_TYPE_NAMES[category.garment_type]} does not have")
+            raise RowFault(f"{name} is labelled, which {GARMENT_TYPE_NAMES[category.garment_type]} does not have")
         read[3 * slot : 3 * slot + 3] = fields.number(x, what_x), fields.number(y, what_y), v
         num_labelled += 1
     return read, num_labelled

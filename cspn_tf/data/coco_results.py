@@ -22,9 +22,8 @@ Source: https://cocodataset.org/#format-results
 
 import sys
 
-from cspn_tf.console import UserError
 from cspn_tf.data import fields
-from cspn_tf.data.fields import FieldFault
+from cspn_tf.data.fields import RowFault, refusing, shown
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import KEYPOINT_NAMES, KEYPOINT_SLOTS, NUM_KEYPOINTS, GarmentType
 
@@ -46,20 +45,16 @@ def read_coco_results(path, photos) -> tuple[dict[int | str, Garments], int]:
         UserError: the file cannot be read or is neither a list nor a document, or an entry is not as it must be; the
             message names the first such entry.
     """
-    try:
+    with refusing(path):
         content = fields.read_json(path)
         if isinstance(content, dict):
             entries, image_ids = _read_document(content, {photo.name: image_id for image_id, photo in photos.items()})
         else:
             entries, image_ids = fields.json_list(content, "it"), {image_id: image_id for image_id in photos}
-    except FieldFault as fault:
-        raise UserError(f"{path}: {fault}")
     results_of_image, num_boxes_from_keypoints = {}, 0
     for index, entry in enumerate(entries):
-        try:
+        with refusing(f"{path}: entry {index}"):
             result = _read_entry(entry, image_ids)
-        except FieldFault as fault:
-            raise UserError(f"{path}: entry {index}: {fault}")
         if result["bbox"] is None:
             result["bbox"] = _extent(result)
             num_boxes_from_keypoints += 1
@@ -71,15 +66,13 @@ def read_coco_results(path, photos) -> tuple[dict[int | str, Garments], int]:
 def _read_document(document, id_of_name):
     """Return a document's annotations, and the image id here to that of the photo with the same name."""
     fields.json_object(document, "it")
-    images, annotations = (
-        fields.json_list(fields.member(document, key, "it"), key) for key in ("images", "annotations")
-    )
+    images, annotations = (fields.member(document, key, "it", fields.json_list) for key in ("images", "annotations"))
     image_ids = {}
     for index, image in enumerate(images):
         what = f"images[{index}]"
-        name = fields.photo_name(fields.member(fields.json_object(image, what), "file_name", what), "file_name")
+        name = fields.member(fields.json_object(image, what), "file_name", what, fields.photo_name)
         if name in id_of_name:
-            image_ids[fields.identifier(fields.member(image, "id", what), "id")] = id_of_name[name]
+            image_ids[fields.member(image, "id", what, fields.identifier)] = id_of_name[name]
     return annotations, image_ids
 
 
@@ -87,12 +80,12 @@ def _read_entry(entry, image_ids):
     """Check an entry and return it as `Garments.from_coco_results` takes it, with None for a missing box."""
     what = "the entry"
     fields.json_object(entry, what)
-    image_id = fields.identifier(fields.member(entry, "image_id", what), "image_id")
+    image_id = fields.member(entry, "image_id", what, fields.identifier)
     if image_id not in image_ids:
-        raise FieldFault(f"image_id {fields.shown(image_id)} is no labelled image's")
-    garment_type = fields.code(fields.member(entry, "category_id", what), "category_id", tuple(GarmentType))
-    score = _confidence(fields.member(entry, "score", what), "score")
-    values = fields.json_list(fields.member(entry, "keypoints", what), "keypoints", 3 * NUM_KEYPOINTS)
+        raise RowFault(f"image_id {shown(image_id)} is no labelled image's")
+    garment_type = fields.member(entry, "category_id", what, fields.one_of, tuple(GarmentType))
+    score = fields.member(entry, "score", what, _confidence)
+    values = fields.member(entry, "keypoints", what, fields.json_list, 3 * NUM_KEYPOINTS)
     if entry.get("keypoint_scores") is not None:
         values = list(values)
         values[2::3] = fields.json_list(entry["keypoint_scores"], "keypoint_scores", NUM_KEYPOINTS)
@@ -112,7 +105,7 @@ def _read_keypoint(values, slot, garment_type):
             fields.number(y, f"y of {name}"),
             _confidence(score, f"score of {name}"),
         )
-    except FieldFault:
+    except RowFault:
         if slot in KEYPOINT_SLOTS[garment_type]:
             raise
         return 0.0, 0.0, 0.0
@@ -121,14 +114,14 @@ def _read_keypoint(values, slot, garment_type):
 def _confidence(value, what):
     """Return a finite number."""
     if not (type(value) in fields.NUMBERS and abs(value) <= sys.float_info.max):  # so that NaN fails too
-        raise FieldFault(f"{what} is {fields.shown(value)}, required a finite number")
+        raise RowFault(f"{what} is {shown(value)}, required a finite number")
     return float(value)
 
 
 def _read_box(bbox):
     x, y, width, height = (fields.number(value, "bbox") for value in fields.json_list(bbox, "bbox", 4))
     if width < 0 or height < 0:
-        raise FieldFault(f"bbox has the width {width:g} and the height {height:g}, required none below 0")
+        raise RowFault(f"bbox has the width {width:g} and the height {height:g}, required none below 0")
     return x, y, width, height
 
 

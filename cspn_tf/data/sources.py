@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cspn_tf.console import UserError
 from cspn_tf.data.samples import ReadResult
 
 # The four of DeepFashion are one text format whose header lines tell the variant, whichever of these names is given.
@@ -23,8 +24,10 @@ def read_source(source, root, *, own_splits=True, annotation_files=None, categor
         What was found; photos have not been looked at.
 
     Raises:
-        UserError: as the reader of the source says.
+        UserError: there is no such folder; or as the reader of the source says.
     """
+    if not Path(root).is_dir():
+        raise UserError(f"{root}: no such folder")
     if source == "synthetic":
         # Drawn with one garment a photo it is laid out as FLD, with several as COCO.
         drawn = sorted((Path(root) / "annotations").glob("*.json"))

@@ -17,7 +17,6 @@ from tests.data.coco_labels import (
     UPPER_NAMES,
     make_annotation,
     make_category,
-    make_images,
     make_labels,
     write_labels,
 )
@@ -244,11 +243,9 @@ def test_what_is_optional_may_be_missing_or_null(tmp_path, is_null):
         ({"variation": ""}, {FOREIGN_VARIATION: 1}),
         ({"variation": "red"}, {FOREIGN_VARIATION: 1}),
         ({"variation": 6}, {FOREIGN_VARIATION: 1}),
-        ({"category_id": "1"}, {}),
         ({"category_id": 1.0}, {}),
         ({"id": "a7f3"}, {}),
         ({"id": -1}, {}),
-        ({"num_keypoints": "8"}, {}),
         ({"num_keypoints": 8.0}, {}),
         ({"num_keypoints": 6}, {OTHER_NUM_KEYPOINTS: 1}),
         ({"num_keypoints": "many"}, {OTHER_NUM_KEYPOINTS: 1}),
@@ -311,20 +308,14 @@ def test_an_annotation_without_keypoints_is_a_box(tmp_path, changes):
         ({"keypoints": FULL[:-1]}, "keypoints has 23 values, required 24"),
         ({"keypoints": {}}, "keypoints is an object, required a list"),
         ({"keypoints": [*FULL[:-1], 3]}, "visibility of right_hem is 3, required 2, 1, 0"),
-        ({"keypoints": [*FULL[:-1], True]}, "visibility of right_hem is true"),
-        ({"keypoints": [*FULL[:-1], None]}, "visibility of right_hem is null"),
-        ({"keypoints": [*FULL[:-1], 1.5]}, "visibility of right_hem is 1.5"),
         ({"keypoints": [*FULL[:-2], [1], 2]}, "y of right_hem is a list of 1"),
         ({"keypoints": [NAN, *FULL[1:]]}, "x of left_collar NaN is not a number of pixels"),
-        ({"keypoints": [None, *FULL[1:]]}, "x of left_collar is null, required a number"),
         ({"iscrowd": 1}, "iscrowd is 1"),
         ({"iscrowd": True}, "iscrowd is 1"),
-        ({"iscrowd": "1"}, "iscrowd is 1"),
         ({"iscrowd": 2}, "iscrowd is 2, required 0, 1"),
         ({"category_id": 2}, "category_id 2 is no category's id"),
         ({"category_id": "fashion"}, "category_id 'fashion' is no category's id"),
         ({"category_id": True}, "category_id is true, required a whole number or text"),
-        ({"category_id": None}, "category_id is null, required a whole number or text"),
         ({"id": 3}, "annotation id 3 is there more than once"),
         ({"id": "3"}, "annotation id 3 is there more than once"),
     ],
@@ -361,10 +352,7 @@ def test_a_labelled_keypoint_the_type_does_not_have_costs_the_photo(tmp_path):
     [
         (9, "image_id 9 is no image's id"),
         ("x", "image_id 'x' is no image's id"),
-        (1.5, "image_id is 1.5, required a whole number or text"),
-        (True, "image_id is true, required a whole number or text"),
         (None, "image_id is null, required a whole number or text"),
-        ([1], "image_id is a list of 1, required a whole number or text"),
     ],
 )
 def test_an_annotation_of_no_photo_is_rejected(tmp_path, image_id, words):
@@ -426,7 +414,6 @@ def test_the_size_that_was_labelled(tmp_path, size, labelled_size):
         ({"id": None}, "id is null, required a whole number or text"),
         ({"file_name": None}, "file_name is null, required text"),
         ({"file_name": "../2.jpg"}, "file_name '../2.jpg' is not a path inside the dataset"),
-        ({"file_name": "2\0.jpg"}, "file_name '2\\x00.jpg' has control characters"),
     ],
 )
 def test_a_fault_of_an_image_costs_the_photo_and_comes_first(tmp_path, changes, words):
@@ -441,12 +428,6 @@ def test_a_group_that_is_no_text_is_none(tmp_path, group):
     labels["images"][0]["split_group"] = group
     result = _read(tmp_path, labels)
     assert [sample.group for sample in result.samples] == [None] and result.notes == {FOREIGN_GROUP: 1}
-
-
-def test_names_that_people_have_are_read(tmp_path):
-    names = ["Screenshot at 9.41.00\u202fAM.png", "a\u00a0b\u3000c.jpg", "👩\u200d👧.jpg", "a\\b.jpg"]
-    labels = make_labels(num_photos=4, images=make_images(*names))
-    assert [sample.photo for sample in _read(tmp_path, labels).samples] == names
 
 
 @pytest.mark.parametrize("bad_id", [1.5, True, -1, [1], ""])
@@ -479,11 +460,8 @@ def test_a_longer_spelling_of_a_photo_is_the_same_photo(tmp_path):
 @pytest.mark.parametrize(
     "labels, words",
     [
-        ("", "is not JSON"),
-        ("[]", "it is a list of 0, required an object"),
         ('{"images": []}', "it has no 'annotations'"),
         ('{"images": {}}', "images is an object, required a list"),
-        ('{"images": [], "images": []}', "it has the key 'images' more than once"),
         (json.dumps(make_labels())[:-30], "is not JSON"),
     ],
 )
@@ -492,104 +470,73 @@ def test_a_file_that_is_not_coco_keypoints_is_refused(tmp_path, labels, words):
     assert message.startswith(f"{tmp_path / 'labels.json'}: ") and words in message
 
 
-def test_a_file_that_is_not_utf8_is_refused(tmp_path):
-    (tmp_path / "labels.json").write_bytes(b"\xff\xfe{\0}\0")
-    with pytest.raises(UserError, match=r"labels.json: is not UTF-8: byte 0"):
-        read_coco(tmp_path)
-
-
 # What tools write ----------------------------------------------------------------------------------------------------
 
 SNAKE_NAMES = [name.replace(" ", "_") for name in FULL_NAMES]
-SKELETON = [[1, 2], [1, 3], [2, 4], [5, 6], [7, 8]]
+DRESS = {"id": 1, "name": "dress", "supercategory": "", "keypoints": SNAKE_NAMES, "skeleton": [[1, 2], [1, 3], [2, 4]]}
+# What it is → its categories, what it writes besides of an image and of an annotation, and the notes.
 WRITTEN = {
-    # A grouping category, of the same name; ids from 0; extra keys of images.
-    "Roboflow": {
-        "categories": [
-            {"id": 0, "name": "full-body", "supercategory": "none"},
-            {
-                "id": 1,
-                "name": "full-body",
-                "supercategory": "full-body",
-                "keypoints": SNAKE_NAMES,
-                "skeleton": SKELETON,
-            },
-        ],
-        "image": {"id": 0, "license": 1, "height": 640, "width": 640, "extra": {"name": "a.jpg"}},
-        "annotation": {"id": 0, "image_id": 0, "category_id": 1, "segmentation": []},
-        "notes": {UNUSED_CATEGORY: 1},
-    },
-    # Other labels of the task are categories without keypoints; what is outside the picture keeps its place.
-    "CVAT": {
-        "categories": [
-            {"id": 1, "name": "dress", "supercategory": "", "keypoints": SNAKE_NAMES, "skeleton": SKELETON},
-            {"id": 2, "name": "shoe", "supercategory": "", "keypoints": [], "skeleton": []},
-        ],
-        "image": {"id": 1, "height": 300, "width": 200, "license": 0, "flickr_url": "", "date_captured": 0},
-        "annotation": {"attributes": {"occluded": False}, "keypoints": [-12.5, 11, 0, *FULL[3:]], "num_keypoints": 7},
-        "notes": {UNUSED_CATEGORY: 1},
-    },
-    # Booleans; a category without keypoints.
-    "COCO Annotator": {
-        "categories": [
-            {"id": 4, "name": "shoe", "supercategory": "", "color": "#0f0", "metadata": {}},
-            {"id": 1, "name": "dress", "color": "#f00", "keypoints": FULL_NAMES, "skeleton": SKELETON},
-        ],
-        "image": {"id": 1, "dataset_id": 3, "path": "/datasets/d/1.jpg", "annotated": False, "category_ids": [1]},
-        "annotation": {"iscrowd": False, "isbbox": False, "creator": "me", "width": 200, "height": 300, "events": []},
-        "notes": {UNUSED_CATEGORY: 1},
-    },
-    "points that are not there as NaN, and counted": {
-        "categories": [{"id": 1, "name": "dress", "supercategory": None, "keypoints": SNAKE_NAMES}],
-        "image": {"id": 1, "height": 300, "width": 200, "license": None, "coco_url": None},
-        "annotation": {"iscrowd": 0, "keypoints": [NAN, NAN, 0, *FULL[3:]], "num_keypoints": 8},
-        "notes": {OTHER_NUM_KEYPOINTS: 1},
-    },
-    "ids as text": {
-        "categories": [{"id": 1, "name": "dress", "supercategory": "garment", "keypoints": SNAKE_NAMES}],
-        "image": {"id": "0", "width": 0, "height": 0, "license": 0, "coco_url": ""},
-        "annotation": {"id": "0", "image_id": "0", "category_id": "1", "segmentation": [[1, 2, 3, 4]]},
-        "notes": {},
-    },
-    "tables of floats": {
-        "categories": [{"id": 1.0, "name": "dress", "keypoints": FULL_NAMES}],
-        "image": {"id": 1.0, "height": 300.0, "width": 200.0},
-        "annotation": {
-            "id": 1.0,
-            "image_id": 1.0,
-            "category_id": 1.0,
-            "iscrowd": 0.0,
-            "num_keypoints": NAN,
+    "Roboflow: a grouping category of the same name, ids from 0, extra keys of images": (
+        [{"id": 0, "name": "full-body", "supercategory": "none"}, {**DRESS, "name": "full-body"}],
+        {"id": 0, "license": 1, "height": 640, "width": 640, "extra": {"name": "a.jpg"}},
+        {"id": 0, "image_id": 0, "category_id": 1, "segmentation": []},
+        {UNUSED_CATEGORY: 1},
+    ),
+    "CVAT: other labels as categories without keypoints, what is outside the picture in its place": (
+        [DRESS, {"id": 2, "name": "shoe", "supercategory": "", "keypoints": [], "skeleton": []}],
+        {"id": 1, "height": 300, "width": 200, "license": 0, "flickr_url": "", "date_captured": 0},
+        {"attributes": {"occluded": False}, "keypoints": [-12.5, 11, 0, *FULL[3:]], "num_keypoints": 7},
+        {UNUSED_CATEGORY: 1},
+    ),
+    "COCO Annotator: booleans, a category without keypoints": (
+        [{"id": 4, "name": "shoe", "color": "#0f0", "metadata": {}}, {**DRESS, "keypoints": FULL_NAMES}],
+        {"id": 1, "dataset_id": 3, "path": "/datasets/d/1.jpg", "annotated": False, "category_ids": [1]},
+        {"iscrowd": False, "isbbox": False, "creator": "me", "width": 200, "height": 300, "events": []},
+        {UNUSED_CATEGORY: 1},
+    ),
+    "points that are not there as NaN, and counted": (
+        [{**DRESS, "supercategory": None}],
+        {"id": 1, "height": 300, "width": 200, "license": None, "coco_url": None},
+        {"iscrowd": 0, "keypoints": [NAN, NAN, 0, *FULL[3:]], "num_keypoints": 8},
+        {OTHER_NUM_KEYPOINTS: 1},
+    ),
+    "ids as text": (
+        [DRESS],
+        {"id": "0", "width": 0, "height": 0, "license": 0, "coco_url": ""},
+        {"id": "0", "image_id": "0", "category_id": "1", "segmentation": [[1, 2, 3, 4]]},
+        {},
+    ),
+    "tables of floats": (
+        [{"id": 1.0, "name": "dress", "keypoints": FULL_NAMES}],
+        {"id": 1.0, "height": 300.0, "width": 200.0},
+        {
+            **{"id": 1.0, "image_id": 1.0, "category_id": 1.0, "iscrowd": 0.0, "num_keypoints": NAN},
             "keypoints": [NAN, NAN, 0.0, *map(float, FULL[3:])],
         },
-        "notes": {OTHER_NUM_KEYPOINTS: 1},
-    },
-    "hashes as ids": {
-        "categories": [{"id": 2754128733, "name": "dress", "supercategory": "all", "keypoints": FULL_NAMES}],
-        "image": {"id": 1, "height": 300, "width": 200, "license": None, "flickr_url": None},
-        "annotation": {"id": "cku0x", "category_id": 2754128733, "iscrowd": False, "num_keypoints": None},
-        "notes": {},
-    },
-    "null for what is not known": {
-        "categories": [{"id": 1, "name": "dress", "supercategory": "dress", "keypoints": FULL_NAMES, "skeleton": None}],
-        "image": {"id": 1, "license": "None", "url": "None", "width": 200, "height": 300, "date_captured": ""},
-        "annotation": {"id": None, "iscrowd": None, "num_keypoints": None, "segmentation": None},
-        "notes": {},
-    },
+        {OTHER_NUM_KEYPOINTS: 1},
+    ),
+    "hashes as ids": (
+        [{**DRESS, "id": 2754128733}],
+        {"id": 1, "height": 300, "width": 200, "license": None, "flickr_url": None},
+        {"id": "cku0x", "category_id": 2754128733, "iscrowd": False, "num_keypoints": None},
+        {},
+    ),
+    "null for what is not known": (
+        [{**DRESS, "skeleton": None}],
+        {"id": 1, "license": "None", "url": "None", "width": 200, "height": 300, "date_captured": ""},
+        {"id": None, "iscrowd": None, "num_keypoints": None, "segmentation": None},
+        {},
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", WRITTEN)
 def test_files_as_tools_write_them_are_read(tmp_path, kind):
-    written = WRITTEN[kind]
-    annotation = {**make_annotation(1, 1, FULL), **written["annotation"]}
-    labels = {
-        "categories": written["categories"],
-        "images": [{"file_name": "1.jpg", **written["image"]}],
-        "annotations": [annotation],
-    }
-    result = _read(tmp_path, labels)
-    assert result.rejected == [] and result.notes == written["notes"]
+    categories, image, annotation, notes = WRITTEN[kind]
+    annotation = {**make_annotation(1, 1, FULL), **annotation}
+    images = [{"file_name": "1.jpg", **image}]
+    result = _read(tmp_path, {"categories": categories, "images": images, "annotations": [annotation]})
+    assert result.rejected == [] and result.notes == notes
     wanted = np.reshape(FULL, (8, 3))
     if annotation["keypoints"][2] == 0:
         wanted[0] = 0

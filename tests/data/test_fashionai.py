@@ -3,14 +3,10 @@ import pytest
 
 from cspn_tf.console import UserError
 from cspn_tf.data.fashionai import DERIVED_BOX, PHOTO_WITHOUT_LABELS, read_fashionai
-from cspn_tf.garments import GarmentType, Variation, Visibility
+from cspn_tf.garments import GarmentType, Variation
+from tests.data.test_landmark_maps import FASHIONAI_HEADER
 
-HEADER = (
-    "image_id,image_category,neckline_left,neckline_right,center_front,shoulder_left,shoulder_right,armpit_left,"
-    "armpit_right,waistline_left,waistline_right,cuff_left_in,cuff_left_out,cuff_right_in,cuff_right_out,top_hem_left,"
-    "top_hem_right,waistband_left,waistband_right,hemline_left,hemline_right,crotch,bottom_left_in,bottom_left_out,"
-    "bottom_right_in,bottom_right_out"
-)
+HEADER = f"image_id,image_category,{FASHIONAI_HEADER}"
 COLUMNS = HEADER.split(",")
 
 BLOUSE = {
@@ -54,7 +50,7 @@ DRESS = {
 }
 
 
-def _line(photo, category, cells, columns=COLUMNS):
+def make_line(photo, category, cells, columns=COLUMNS):
     values = {"image_id": photo, "image_category": category, **cells}
     return ",".join(values.get(column, "-1_-1_-1") for column in columns)
 
@@ -70,14 +66,14 @@ def _read(root, *lines):
 
 
 def _read_one(root, category, cells):
-    result = _read(root, _line(f"Images/{category}/1.jpg", category, cells))
+    result = _read(root, make_line(f"Images/{category}/1.jpg", category, cells))
     assert result.rejected == []
     return result.samples[0].garments
 
 
 def _reject(root, line):
     """Read a row that has a fault between two that have none."""
-    good = [_line(f"Images/skirt/{n}.jpg", "skirt", SKIRT) for n in (1, 3)]
+    good = [make_line(f"Images/skirt/{n}.jpg", "skirt", SKIRT) for n in (1, 3)]
     result = _read(root, good[0], line, good[1])
     assert [sample.photo for sample in result.samples] == ["Images/skirt/1.jpg", "Images/skirt/3.jpg"]
     (rejected,) = result.rejected
@@ -86,30 +82,23 @@ def _reject(root, line):
     return rejected
 
 
-def test_a_blouse_is_read(tmp_path):
-    result = _read(tmp_path, _line("Images/blouse/1.jpg", "blouse", BLOUSE))
-    (sample,) = result.samples
+def test_a_photo_is_a_sample(tmp_path):
+    (sample,) = _read(tmp_path, make_line("Images/blouse/1.jpg", "blouse", BLOUSE)).samples
     assert (sample.photo, sample.split, sample.group) == ("Images/blouse/1.jpg", None, None)
     assert sample.path == str(tmp_path / "Images/blouse/1.jpg")
     assert sample.where == f"{tmp_path / 'Annotations' / 'train.csv'}:2"
-    (garment,) = sample.garments
-    assert garment.types == GarmentType.UPPER_BODY
-    assert garment.variations == Variation.UNKNOWN
-    wanted_xy = [[212, 100], [300, 98], [120, 290], [0, 0], [0, 0], [0, 0], [190, 400], [320, 402]]
-    np.testing.assert_array_equal(garment.keypoints_xy[0], np.array(wanted_xy, np.float32))
-    np.testing.assert_array_equal(garment.visibility[0], [2, 1, 2, 0, 0, 0, 2, 2])
-    assert garment.keypoints_xy.dtype == np.float32 and garment.visibility.dtype == np.int32
+    assert sample.garments.variations.tolist() == [Variation.UNKNOWN]
 
 
 @pytest.mark.parametrize(
     "category, cells, garment_type, keypoints_xy, visibility",
     [
         (
-            "skirt",
-            SKIRT,
-            GarmentType.LOWER_BODY,
-            [[0, 0], [0, 0], [0, 0], [0, 0], [200, 50], [300, 50], [180, 250], [320, 240]],
-            [0, 0, 0, 0, 2, 1, 2, 2],
+            "blouse",
+            BLOUSE,
+            GarmentType.UPPER_BODY,
+            [[212, 100], [300, 98], [120, 290], [0, 0], [0, 0], [0, 0], [190, 400], [320, 402]],
+            [2, 1, 2, 0, 0, 0, 2, 2],
         ),
         (
             "trousers",
@@ -141,12 +130,6 @@ def test_columns_come_to_their_slots(tmp_path, category, cells, garment_type, ke
     np.testing.assert_array_equal(garment.visibility[0], visibility)
 
 
-@pytest.mark.parametrize("code, seen", [("1", Visibility.VISIBLE), ("0", Visibility.OCCLUDED)])
-def test_visibility_codes(tmp_path, code, seen):
-    garment = _read_one(tmp_path, "skirt", {**SKIRT, "waistband_left": f"200_50_{code}"})
-    assert garment.visibility[0, 4] == seen
-
-
 def test_the_box_is_derived_from_all_points_with_a_margin(tmp_path):
     # Bounds of the labelled points, mapped or not: 64 to 335 and 68 to 312; 5 % of 271 are 14 pixels.
     assert _read_one(tmp_path, "trousers", TROUSERS).boxes_xyxy.tolist() == [[50.0, 54.0, 349.0, 326.0]]
@@ -163,7 +146,7 @@ def test_the_box_holds_a_point_outside_the_photo(tmp_path):
 
 
 def test_derived_boxes_are_counted(tmp_path):
-    result = _read(tmp_path, *(_line(f"Images/skirt/{n}.jpg", "skirt", SKIRT) for n in range(3)), "broken")
+    result = _read(tmp_path, *(make_line(f"Images/skirt/{n}.jpg", "skirt", SKIRT) for n in range(3)), "broken")
     assert result.notes == {DERIVED_BOX: 3}
     assert "FashionAI" in result.variant and "no boxes" in result.variant
 
@@ -177,17 +160,17 @@ def test_derived_boxes_are_counted(tmp_path):
     ],
 )
 def test_without_enough_points_there_is_no_box(tmp_path, cells, words):
-    assert words in _reject(tmp_path, _line("Images/skirt/2.jpg", "skirt", cells)).reason
+    assert words in _reject(tmp_path, make_line("Images/skirt/2.jpg", "skirt", cells)).reason
 
 
 @pytest.mark.parametrize("name", ["train.csv", "Annotations/annotations.csv", "test_a_answer.csv"])
 def test_labels_are_found_under_any_name(tmp_path, name):
-    _write(tmp_path / name, _line("Images/skirt/1.jpg", "skirt", SKIRT))
+    _write(tmp_path / name, make_line("Images/skirt/1.jpg", "skirt", SKIRT))
     assert len(read_fashionai(str(tmp_path)).samples) == 1
 
 
 def test_photos_are_looked_for_in_the_root_and_beside_the_file(tmp_path):
-    lines = [_line(f"Images/skirt/{n}.jpg", "skirt", SKIRT) for n in (1, 2, 3)]
+    lines = [make_line(f"Images/skirt/{n}.jpg", "skirt", SKIRT) for n in (1, 2, 3)]
     for path in ("Images/skirt/1.jpg", "Annotations/Images/skirt/1.jpg", "Annotations/Images/skirt/2.jpg"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"a photo")
@@ -200,9 +183,9 @@ def test_photos_are_looked_for_in_the_root_and_beside_the_file(tmp_path):
 
 
 def test_several_files_come_together(tmp_path):
-    _write(tmp_path / "Annotations/b.csv", _line("Images/skirt/2.jpg", "skirt", SKIRT))
-    _write(tmp_path / "Annotations/a.csv", _line("Images/skirt/3.jpg", "skirt", SKIRT))
-    _write(tmp_path / "c.csv", _line("Images/skirt/1.jpg", "skirt", SKIRT))
+    _write(tmp_path / "Annotations/b.csv", make_line("Images/skirt/2.jpg", "skirt", SKIRT))
+    _write(tmp_path / "Annotations/a.csv", make_line("Images/skirt/3.jpg", "skirt", SKIRT))
+    _write(tmp_path / "c.csv", make_line("Images/skirt/1.jpg", "skirt", SKIRT))
     assert [sample.photo[-5] for sample in read_fashionai(tmp_path).samples] == ["1", "3", "2"]
 
 
@@ -210,29 +193,22 @@ def test_a_list_of_photos_without_labels_is_left_out_and_counted(tmp_path):
     _write(
         tmp_path / "test.csv", "Images/skirt/8.jpg,skirt", "Images/skirt/9.jpg,skirt", header="image_id,image_category"
     )
-    result = _read(tmp_path, _line("Images/skirt/1.jpg", "skirt", SKIRT))
+    result = _read(tmp_path, make_line("Images/skirt/1.jpg", "skirt", SKIRT))
     assert [sample.photo for sample in result.samples] == ["Images/skirt/1.jpg"]
     assert result.notes == {DERIVED_BOX: 1, PHOTO_WITHOUT_LABELS: 2}
 
 
 def test_shuffled_columns_are_read_by_the_header(tmp_path):
     columns = COLUMNS[::-1]
-    lines = [_line("Images/trousers/1.jpg", "trousers", TROUSERS, columns)]
+    lines = [make_line("Images/trousers/1.jpg", "trousers", TROUSERS, columns)]
     _write(tmp_path / "a" / "train.csv", *lines, header=",".join(columns))
-    _write(tmp_path / "b" / "train.csv", _line("Images/trousers/1.jpg", "trousers", TROUSERS))
+    _write(tmp_path / "b" / "train.csv", make_line("Images/trousers/1.jpg", "trousers", TROUSERS))
     shuffled, straight = (read_fashionai(tmp_path / folder).samples[0].garments for folder in "ab")
     assert shuffled == straight
 
 
-@pytest.mark.parametrize("newline", ["\r\n", "\n\n", "\r\n\r\n"])
-def test_line_ends_do_not_matter(tmp_path, newline):
-    _write(tmp_path / "train.csv", _line("Images/skirt/1.jpg", "skirt", SKIRT), newline=newline)
-    result = read_fashionai(tmp_path)
-    assert len(result.samples) == 1 and result.rejected == []
-
-
 def test_quotes_spaces_and_a_byte_order_mark_do_no_harm(tmp_path):
-    line = '"' + _line("Images/skirt/1.jpg", "skirt", SKIRT).replace(",", '", "') + '"'
+    line = '"' + make_line("Images/skirt/1.jpg", "skirt", SKIRT).replace(",", '", "') + '"'
     line = line.replace(', "', ',"').replace("skirt/1.jpg", "skirt/1, 2.jpg")
     _write(tmp_path / "train.csv", line, header="\ufeff" + HEADER.replace(",", " ,"))
     assert [sample.photo for sample in read_fashionai(tmp_path).samples] == ["Images/skirt/1, 2.jpg"]
@@ -249,57 +225,34 @@ def test_quotes_spaces_and_a_byte_order_mark_do_no_harm(tmp_path):
         ({"hemline_left": "1_2"}, "hemline_left '1_2' is not x_y_v"),
         ({"hemline_left": "1_2_2"}, "hemline_left '1_2_2' is not x_y_v with v 1, 0 or -1"),
         ({"hemline_left": "1_2_1_1"}, "is not x_y_v"),
-        ({"hemline_left": "a_2_1"}, "is not x_y_v"),
-        ({"hemline_left": "nan_2_1"}, "is not x_y_v"),
-        ({"hemline_left": "1e3_2_1"}, "is not x_y_v"),
         ({"hemline_left": ""}, "hemline_left '' is not x_y_v"),
-        ({"hemline_left": "1234567_2_1"}, "is not x_y_v"),
         ({"hemline_left": "3_4_-1"}, "absent is -1_-1_-1"),
         ({"hemline_left": "-1_-1_1"}, "absent is -1_-1_-1, and -1_-1 is nothing else"),
         ({"hemline_left": "-1_-1_0"}, "absent is -1_-1_-1, and -1_-1 is nothing else"),
         ({"hemline_left": "x" * 1000}, "is not x_y_v"),
         ({"image_id": ""}, "image_id '' is not a path inside the dataset"),
-        ({"image_id": "../x.jpg"}, "image_id '../x.jpg' is not a path inside the dataset"),
-        ({"image_id": "/etc/x.jpg"}, "is not a path inside the dataset"),
-        ({"image_id": "a\0b.jpg"}, "has control characters"),
-        ({"image_id": "a,b.jpg"}, "27 cells, required 26"),
+        ({"image_id": "a,b.jpg"}, "27 fields, required 26: 'image_id image_category"),
         ({"hemline_left": '"1_2_1'}, "the line is not CSV"),
     ],
 )
 def test_a_fault_of_a_row_costs_the_photo(tmp_path, changes, words):
-    assert words in _reject(tmp_path, _line("Images/skirt/2.jpg", "skirt", {**SKIRT, **changes})).reason
+    assert words in _reject(tmp_path, make_line("Images/skirt/2.jpg", "skirt", {**SKIRT, **changes})).reason
 
 
 def test_a_row_with_a_fault_names_its_photo(tmp_path):
-    line = _line("Images/skirt/2.jpg", "skirt", SKIRT)
+    line = make_line("Images/skirt/2.jpg", "skirt", SKIRT)
     assert _reject(tmp_path / "a", line.replace("skirt,", "hat,", 1)).photo == "Images/skirt/2.jpg"
     assert _reject(tmp_path / "b", line[:-9]).photo == "Images/skirt/2.jpg"
 
 
-def test_a_line_that_is_not_utf8_costs_the_photo(tmp_path):
-    path = tmp_path / "Annotations" / "train.csv"
-    _write(path, _line("Images/skirt/1.jpg", "skirt", SKIRT), _line("Images/skirt/\xff.jpg", "skirt", SKIRT))
-    path.write_bytes(path.read_bytes().replace("\xff".encode(), b"\xff"))
-    result = read_fashionai(tmp_path)
-    assert len(result.samples) == 1
-    assert result.rejected[0].reason == "the line is not UTF-8"
-    assert result.rejected[0].photo == "Images/skirt/\\xff.jpg"
-
-
-def test_a_repeated_row_costs_only_itself(tmp_path):
-    line = _line("Images/skirt/1.jpg", "skirt", SKIRT)
-    result = _read(tmp_path, line, line)
-    assert len(result.samples) == 1
-    (rejected,) = result.rejected
-    assert rejected.where.endswith(":3") and "is in " in rejected.reason and rejected.reason.endswith(":2 already")
-
-
 def test_rows_that_contradict_each_other_cost_the_photo(tmp_path):
-    lines = [_line("Images/skirt/1.jpg", "skirt", {**SKIRT, "hemline_left": f"{x}_2_1"}) for x in (1, 2)]
-    result = _read(tmp_path, *lines, _line("Images/skirt/2.jpg", "skirt", SKIRT))
+    lines = [make_line("Images/skirt/1.jpg", "skirt", {**SKIRT, "hemline_left": f"{x}_2_1"}) for x in (1, 2)]
+    result = _read(tmp_path, *lines, make_line("Images/skirt/2.jpg", "skirt", SKIRT))
     assert [sample.photo for sample in result.samples] == ["Images/skirt/2.jpg"]
     (rejected,) = result.rejected
-    assert rejected.photo == "Images/skirt/1.jpg" and "already, with other values" in rejected.reason
+    assert rejected.photo == "Images/skirt/1.jpg" and rejected.reason.endswith(
+        ":2 with other values: '1_2_1', here '2_2_1'"
+    )
 
 
 @pytest.mark.parametrize(
@@ -320,11 +273,6 @@ def test_another_header_is_refused(tmp_path, header):
     with pytest.raises(UserError) as error:
         read_fashionai(tmp_path)
     assert str(error.value).startswith(f"{tmp_path / 'train.csv'}:1: ") and str(error.value).isprintable()
-
-
-def test_a_missing_root_is_named(tmp_path):
-    with pytest.raises(UserError, match="nowhere: no such folder"):
-        read_fashionai(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("header", [None, "image_id,image_category"])

@@ -41,29 +41,17 @@ DEEPFASHION2_MIRRORED = {
     13: {2: 6, 7: 19, 12: 14},
 }
 
+_TOP = {
+    0: "neckline_left",
+    1: "neckline_right",
+    2: "cuff_left_out",
+    3: "cuff_right_out",
+    6: "top_hem_left",
+    7: "top_hem_right",
+}
 FASHIONAI_WANTED = {
-    "blouse": (
-        "upper",
-        {
-            0: "neckline_left",
-            1: "neckline_right",
-            2: "cuff_left_out",
-            3: "cuff_right_out",
-            6: "top_hem_left",
-            7: "top_hem_right",
-        },
-    ),
-    "outwear": (
-        "upper",
-        {
-            0: "neckline_left",
-            1: "neckline_right",
-            2: "cuff_left_out",
-            3: "cuff_right_out",
-            6: "top_hem_left",
-            7: "top_hem_right",
-        },
-    ),
+    "blouse": ("upper", _TOP),
+    "outwear": ("upper", _TOP),
     "dress": (
         "full",
         {

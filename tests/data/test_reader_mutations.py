@@ -16,7 +16,6 @@ import re
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +23,8 @@ from cspn_tf.console import UserError
 from cspn_tf.data.coco import read_coco
 from cspn_tf.data.deepfashion2 import read_deepfashion2
 from cspn_tf.data.fashionai import read_fashionai
+from tests.data import mutations
+from tests.data.mutations import MARK, Wrong, need, one_of, photo_name, pixels
 from tests.data.test_landmark_maps import (
     DEEPFASHION2_WANTED,
     FASHIONAI_COLUMNS_WANTED,
@@ -104,7 +105,7 @@ def _mutate_bytes(draw, content):
     """Change the bytes of a file, or leave them."""
     action = draw(st.sampled_from(["keep"] * 15 + ["truncate", "insert", "mark", "lines", "digit"]))
     if action == "mark":
-        return b"\xef\xbb\xbf" + content
+        return MARK + content
     if action == "lines":
         return content.replace(b"\n", b"\r\n")
     if action == "keep" or not content:
@@ -157,15 +158,6 @@ def _changed_everywhere(document):
 # What the oracles share ----------------------------------------------------------------------------------------------
 
 
-class _Wrong(Exception):
-    """The oracle finds a fault."""
-
-
-def _need(condition):
-    if not condition:
-        raise _Wrong
-
-
 def _load(content):
     def unique(pairs):
         counts = collections.Counter(key for key, _ in pairs)
@@ -174,76 +166,26 @@ def _load(content):
     try:
         return json.loads(content.decode("utf-8-sig"), object_pairs_hook=unique)
     except (ValueError, RecursionError):
-        raise _Wrong
+        raise Wrong
 
 
 def _dict(value):
-    _need(type(value) is dict and "\0" not in value)
+    need(type(value) is dict and "\0" not in value)
     return value
 
 
 def _get(value, key, wanted_type):
-    _need(key in value and type(value[key]) is wanted_type)
+    need(key in value and type(value[key]) is wanted_type)
     return value[key]
-
-
-def _pixels(value):
-    if type(value) is str:
-        _need(re.fullmatch(r"-?[0-9]+([.][0-9]+)?", value) and len(value) < 300)
-        value = float(value)
-    _need(type(value) in (int, float) and -1e6 <= value <= 1e6)
-    return float(value)
-
-
-def _whole(value):
-    """A whole number from 0, of one of the three spellings."""
-    if type(value) is str:
-        _need(re.fullmatch(r"[0-9]+(\.0+)?", value) and len(value) < 1000)
-        value = float(value)
-    _need(type(value) in (int, float) and value >= 0 and value % 1 == 0)
-    _need(type(value) is int or value < 2**53)
-    return int(value)
-
-
-def _one_of(value, known):
-    _need(_whole(value) in known)
-    return _whole(value)
 
 
 def _identity(value):
     """An id: a whole number, or another text."""
     try:
-        return _whole(value)
-    except _Wrong:
-        _need(type(value) is str and value)
+        return mutations.whole(value)
+    except Wrong:
+        need(type(value) is str and value)
         return value
-
-
-def _corners(x_min, y_min, x_max, y_max):
-    _need(x_min < x_max and y_min < y_max)
-    return tuple(_pixels(value) for value in (x_min, y_min, x_max, y_max))
-
-
-def _name(value):
-    _need(type(value) is str and not value.startswith("/"))
-    _need(not re.search("[\0-\x1f\x7f-\x9f\ud800-\udfff]", value))
-    parts = [part for part in value.split("/") if part not in ("", ".")]
-    _need(parts and ".." not in parts)
-    return "/".join(parts)
-
-
-def _plain(garment_type, box_xyxy, keypoints, variation=0):
-    """A garment as plain values; keypoints as slot → (x, y, code)."""
-    codes = [keypoints.get(slot, (0, 0, 0))[2] for slot in range(8)]
-    keypoints_xy = [list(keypoints[slot][:2]) if codes[slot] else [0.0, 0.0] for slot in range(8)]
-    box_xyxy, keypoints_xy = (np.array(values, np.float32).tolist() for values in (box_xyxy, keypoints_xy))
-    return int(garment_type), box_xyxy, keypoints_xy, codes, variation
-
-
-def _plain_garments(sample):
-    garments = sample.garments
-    columns = (garments.types, garments.boxes_xyxy, garments.keypoints_xy, garments.visibility, garments.variations)
-    return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def _check_rejected(rejected, path):
@@ -290,30 +232,30 @@ _DEEPFASHION2_NAMES = {name: category_id for category_id, (name, *_) in DEEPFASH
 def _deepfashion2_oracle(content):
     """Return the group and the garments of one file."""
     document = _dict(_load(content))
-    _need("pair_id" in document)
-    group = _whole(document["pair_id"])
+    need("pair_id" in document)
+    group = mutations.whole(document["pair_id"])
     numbers = []
     for key in document:
         if key not in ("source", "pair_id"):
-            _need(re.fullmatch("item[1-9][0-9]{0,5}", key))
+            need(re.fullmatch("item[1-9][0-9]{0,5}", key))
             numbers.append(int(key[4:]))
     garments = []
     for number in sorted(numbers):
         item = _dict(document[f"item{number}"])
-        _need("category_id" in item)
-        category_id = _one_of(item["category_id"], range(1, 14))
+        need("category_id" in item)
+        category_id = one_of(item["category_id"], range(1, 14))
         name = item.get("category_name")
-        _need(type(name) is not str or _DEEPFASHION2_NAMES.get(name, category_id) == category_id)
+        need(type(name) is not str or _DEEPFASHION2_NAMES.get(name, category_id) == category_id)
         _, num_landmarks, garment_type, landmark_of_slot = DEEPFASHION2_WANTED[category_id]
         box = _get(item, "bounding_box", list)
         landmarks = _get(item, "landmarks", list)
-        _need(len(box) == 4 and len(landmarks) == 3 * num_landmarks)
+        need(len(box) == 4 and len(landmarks) == 3 * num_landmarks)
         points = [
-            (_pixels(landmarks[i]), _pixels(landmarks[i + 1]), _one_of(landmarks[i + 2], (0, 1, 2)))
+            (pixels(landmarks[i]), pixels(landmarks[i + 1]), one_of(landmarks[i + 2], (0, 1, 2)))
             for i in range(0, len(landmarks), 3)
         ]
         keypoints = {slot: points[number - 1] for slot, number in enumerate(landmark_of_slot) if number}
-        garments.append(_plain(TYPES[garment_type], _corners(*map(_pixels, box)), keypoints))
+        garments.append(mutations.plain(TYPES[garment_type], mutations.corners(*map(pixels, box)), keypoints))
     return str(group), garments
 
 
@@ -325,11 +267,11 @@ def _check_deepfashion2(content):
         result = read_deepfashion2(root)
         bad_path = root / "train/annos/000002.json"
 
-    found = {sample.photo: (sample.group, _plain_garments(sample)) for sample in result.samples}
+    found = {sample.photo: (sample.group, mutations.plain_garments(sample)) for sample in result.samples}
     wanted = {f"train/image/00000{number}.jpg": _deepfashion2_oracle(good) for number in (1, 3)}
     try:
         group, garments = _deepfashion2_oracle(content)
-    except _Wrong:
+    except Wrong:
         (fault,) = result.rejected
         assert fault.photo == "train/image/000002.jpg"
         _check_rejected(result.rejected, bad_path)
@@ -358,42 +300,17 @@ def test_deepfashion2_accepts_only_what_the_file_says_with_one_change_anywhere()
 # FashionAI -----------------------------------------------------------------------------------------------------------
 
 _FASHIONAI_COLUMNS = ["image_id", "image_category", *FASHIONAI_HEADER.split(",")]
-_FASHIONAI_CELLS = [
-    *(
-        "",
-        "x",
-        "1_2",
-        "1_2_3",
-        "1_2_1_",
-        "-1_-1_1",
-        "-1_-1_0",
-        "-1_-1_-1",
-        "1_2_-1",
-        "nan_1_1",
-        "inf_1_1",
-        "1e999_1_1",
-    ),
-    *(
-        "10_20_1",
-        " 10_20_0 ",
-        "5.5_6.25_0",
-        "007_8_1",
-        "-3_4_1",
-        "1000000_1_1",
-        "999999_1_1",
-        "١_2_1",
-        "True",
-        "None",
-    ),
-    *("[1]", '"10_20_1"', '"10_20_1', '10"20', "1_2_1\r", "\0", "é", "skirt", "blouse", "trousers"),
-    *("Images/skirt/b.jpg", "../a.jpg", "/a.jpg", "a/../b.jpg", "./Images/skirt/b.jpg", ".", "9" * 200_000),
-]
+_FASHIONAI_CELLS = ["", "x", "1_2", "1_2_3", "1_2_1_", "-1_-1_1", "-1_-1_0", "-1_-1_-1", "1_2_-1", "nan_1_1", "inf_1_1"]
+_FASHIONAI_CELLS += ["1e999_1_1", "10_20_1", " 10_20_0 ", "5.5_6.25_0", "007_8_1", "-3_4_1", "1000001_1_1"]
+_FASHIONAI_CELLS += ["999999_1_1", "١_2_1", "True", "None", "[1]", '"10_20_1"', '"10_20_1', '10"20', "1_2_1\r", "\0"]
+_FASHIONAI_CELLS += ["é", "skirt", "blouse", "trousers", "Images/skirt/b.jpg", "./Images/skirt/b.jpg", "../a.jpg"]
+_FASHIONAI_CELLS += ["/a.jpg", "a/../b.jpg", ".", "9" * 200_000]
 
 
 def _fashionai_rows():
     rows = [list(_FASHIONAI_COLUMNS)]
     for number, (name, letter) in enumerate(
-        zip(("blouse", "skirt", "trousers", "dress"), "abcd", strict=True), start=1
+        [("blouse", "a"), ("skirt", "b"), ("trousers", "c"), ("dress", "d")], start=1
     ):
         cells = dict.fromkeys(_FASHIONAI_COLUMNS, "-1_-1_-1")
         cells.update(image_id=f"Images/{name}/{letter}.jpg", image_category=name)
@@ -407,38 +324,19 @@ def _csv(rows):
     return "".join(",".join(row) + "\n" for row in rows).encode()
 
 
+_DAMAGE = mutations.table_damage(st.sampled_from([cell.encode() for cell in _FASHIONAI_CELLS]))
+
+
 @st.composite
 def _csv_files(draw):
     rows = _fashionai_rows()
     if draw(st.booleans()):
         order = draw(st.permutations(range(len(_FASHIONAI_COLUMNS))))
         rows = [[row[index] for index in order] for row in rows]
-    for _ in range(draw(st.integers(0, 3))):
-        row = draw(st.integers(0, len(rows) - 1) if draw(st.integers(0, 3)) == 0 else st.integers(1, len(rows) - 1))
-        action = draw(
-            st.sampled_from(["replace"] * 4 + ["near"] * 4 + ["remove", "insert", "swap", "row", "row again", "no row"])
-        )
-        column = draw(st.integers(0, len(rows[row]) - 1))
-        if action == "replace":
-            rows[row][column] = draw(st.sampled_from(_FASHIONAI_CELLS))
-        elif action == "near":
-            rows.append(
-                [cell.replace("_1", "_0", 1) if index == column else cell for index, cell in enumerate(rows[row])]
-            )
-        elif action == "remove" and len(rows[row]) > 1:
-            del rows[row][column]
-        elif action == "insert":
-            rows[row].insert(column, draw(st.sampled_from(_FASHIONAI_CELLS)))
-        elif action == "swap":
-            other = draw(st.integers(0, len(rows[row]) - 1))
-            rows[row][column], rows[row][other] = rows[row][other], rows[row][column]
-        elif action == "row":
-            rows[row] = [draw(st.sampled_from(_FASHIONAI_CELLS)) for _ in range(draw(st.integers(1, 3)))]
-        elif action == "row again":
-            rows.append(list(rows[row]))
-        elif action == "no row" and len(rows) > 2:
-            del rows[row]
-    return _mutate_bytes(draw, _csv(rows))
+    line = st.sampled_from([*range(1, 5)] * 4 + [0])  # mostly a row
+    edits = draw(st.lists(st.tuples(line, st.integers(0, 25), _DAMAGE), max_size=3))
+    lines = mutations.damaged(_csv(rows).splitlines(), edits)
+    return _mutate_bytes(draw, b"".join(line + b"\n" for line in lines))
 
 
 def _fashionai_cells(line):
@@ -446,51 +344,49 @@ def _fashionai_cells(line):
     try:
         cells = next(csv.reader([line.decode()], strict=True), [])
     except (UnicodeDecodeError, csv.Error):
-        raise _Wrong
+        raise Wrong
     return [cell.strip() for cell in cells]
 
 
 def _fashionai_garment(cells):
-    _need(cells["image_category"] in FASHIONAI_WANTED)
+    need(cells["image_category"] in FASHIONAI_WANTED)
     garment_type, column_of_slot = FASHIONAI_WANTED[cells["image_category"]]
     points = {}
     for column in FASHIONAI_HEADER.split(","):
         parts = cells[column].split("_")
-        _need(len(parts) == 3 and parts[2] in ("1", "0", "-1"))
-        for part in parts[:2]:
-            _need(re.fullmatch(r"-?\d{1,6}(\.\d{1,6})?", part, re.ASCII))
-        x, y = float(parts[0]), float(parts[1])
+        need(len(parts) == 3 and parts[2] in ("1", "0", "-1"))
+        x, y = pixels(parts[0]), pixels(parts[1])
         if parts[2] == "-1":
-            _need((x, y) == (-1, -1))
+            need((x, y) == (-1, -1))
         else:
-            _need((x, y) != (-1, -1) and column in FASHIONAI_COLUMNS_WANTED[cells["image_category"]].split())
+            need((x, y) != (-1, -1) and column in FASHIONAI_COLUMNS_WANTED[cells["image_category"]].split())
             points[column] = x, y, {"1": 2, "0": 1}[parts[2]]
-    _need(len(points) >= 3)
+    need(len(points) >= 3)
     xs, ys = sorted(x for x, _, _ in points.values()), sorted(y for _, y, _ in points.values())
-    _need(xs[0] < xs[-1] and ys[0] < ys[-1])
+    need(xs[0] < xs[-1] and ys[0] < ys[-1])
     margin = round(0.05 * max(xs[-1] - xs[0], ys[-1] - ys[0]))
     low = [bound if bound < 0 else max(bound - margin, 0.0) for bound in (xs[0], ys[0])]
     keypoints = {slot: points[column] for slot, column in column_of_slot.items() if column in points}
-    return _plain(TYPES[garment_type], (*low, xs[-1] + margin, ys[-1] + margin), keypoints)
+    return mutations.plain(TYPES[garment_type], (*low, xs[-1] + margin, ys[-1] + margin), keypoints)
 
 
 def _fashionai_oracle(content):
     """Return photo → its garment, or None where there is a fault."""
     lines = [line.removesuffix(b"\r") for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
     columns = _fashionai_cells(lines[0])
-    _need(sorted(columns) == sorted(_FASHIONAI_COLUMNS))
+    need(sorted(columns) == sorted(_FASHIONAI_COLUMNS))
     rows = {}
     for line in lines[1:]:
-        with contextlib.suppress(_Wrong):
+        with contextlib.suppress(Wrong):
             cells = _fashionai_cells(line)
-            _need(len(cells) == len(columns))
+            need(len(cells) == len(columns))
             cells = dict(zip(columns, cells, strict=True))
-            rows.setdefault(_name(cells["image_id"]), []).append(cells)
+            rows.setdefault(photo_name(cells["image_id"]), []).append(cells)
     garments = {}
     for photo, same in rows.items():
         garments[photo] = None
-        with contextlib.suppress(_Wrong):
-            _need(all(cells == same[0] for cells in same))
+        with contextlib.suppress(Wrong):
+            need(all(cells == same[0] for cells in same))
             garments[photo] = _fashionai_garment(same[0])
     return garments
 
@@ -506,12 +402,12 @@ def _check_fashionai(content):
             result = None
     try:
         wanted = _fashionai_oracle(content)
-    except _Wrong:
+    except Wrong:
         assert result is None
         return
     assert result is not None
     _check_rejected(result.rejected, path)
-    found = {sample.photo: _plain_garments(sample) for sample in result.samples}
+    found = {sample.photo: mutations.plain_garments(sample) for sample in result.samples}
     assert found == {photo: [garment] for photo, garment in wanted.items() if garment}
     assert {photo for photo, garment in wanted.items() if not garment} <= {fault.photo for fault in result.rejected}
 
@@ -548,7 +444,7 @@ def test_fashionai_columns_are_read_by_the_header_in_any_order(order):
         for content in (straight, shuffled):
             (root / "train.csv").write_bytes(content)
             result = read_fashionai(root)
-            found.append([(sample.photo, _plain_garments(sample)) for sample in result.samples])
+            found.append([(sample.photo, mutations.plain_garments(sample)) for sample in result.samples])
     assert len(found[0]) == 4 and found[0] == found[1]
 
 
@@ -608,21 +504,21 @@ def _coco_slots(category):
     """Return the slots of a category's keypoints in the order of the names."""
     slots = []
     for name in _get(category, "keypoints", list):
-        _need(type(name) is str)
+        need(type(name) is str)
         normalised = " ".join(re.split(r"[\s._-]+", name.strip().lower()))
-        _need(normalised in _SLOT_OF_NAME)
+        need(normalised in _SLOT_OF_NAME)
         slots.append(_SLOT_OF_NAME[normalised])
-    _need(len(set(slots)) == len(slots))
+    need(len(set(slots)) == len(slots))
     return slots
 
 
 def _coco_type(category, slots, is_only_one):
     types = [garment_type for garment_type, of_type in _SLOTS_OF_TYPE.items() if of_type == set(slots)]
-    _need(types)
+    need(types)
     if types == [3]:
         first = re.split(r"[\s._-]+", category["name"].strip().lower())
         named = {"upper": 1, "lower": 2, "full": 3}.get(first[0]) if first[1:] in ([], ["body"]) else None
-        _need(named or is_only_one)
+        need(named or is_only_one)
         types = [named or 3]
     return types[0]
 
@@ -634,7 +530,7 @@ def _reference(entry, key):
         return None
     try:
         return _identity(value)
-    except _Wrong:
+    except Wrong:
         return f"\0{type(value)} {len(value) if type(value) is list else value if type(value) is not dict else ''}"
 
 
@@ -644,12 +540,12 @@ def _coco_categories(categories, used):
     def attempt(function, *args):
         try:
             return function(*args)
-        except _Wrong:
+        except Wrong:
             return None
 
     def parts(category):
         _dict(category)
-        _need("id" in category)
+        need("id" in category)
         category_id = _identity(category["id"])
         name = category.get("name") if type(category.get("name")) is str else None
         return category_id, name, attempt(_coco_slots, category) if name is not None else None
@@ -659,46 +555,46 @@ def _coco_categories(categories, used):
     types = {}
     for (category_id, name, slots), category in zip(read, categories, strict=True):
         if category_id is None:
-            _need(used <= {other for other, _, _ in read})
+            need(used <= {other for other, _, _ in read})
             continue
         try:
-            _need(slots is not None)
-            _need(sum(other == category_id for other, _, _ in read) == 1)
-            _need(category_id not in used or sum(n == name for other, n, _ in read if other in used) == 1)
+            need(slots is not None)
+            need(sum(other == category_id for other, _, _ in read) == 1)
+            need(category_id not in used or sum(n == name for other, n, _ in read if other in used) == 1)
             types[category_id] = _coco_type(category, slots, is_only_one), slots
-        except _Wrong:
-            _need(category_id not in used)
+        except Wrong:
+            need(category_id not in used)
     return types
 
 
 def _coco_garment(annotation, categories, num_of_id):
     label_id = _reference(annotation, "id")
-    _need(label_id is None or str(label_id).startswith("\0") or num_of_id[label_id] == 1)
-    _need(annotation.get("iscrowd") in (None, False) or _whole(annotation["iscrowd"]) == 0)
-    _need("category_id" in annotation)
+    need(label_id is None or str(label_id).startswith("\0") or num_of_id[label_id] == 1)
+    need(annotation.get("iscrowd") in (None, False) or mutations.whole(annotation["iscrowd"]) == 0)
+    need("category_id" in annotation)
     category_id = _identity(annotation["category_id"])
-    _need(category_id in categories)
+    need(category_id in categories)
     garment_type, slots = categories[category_id]
     bbox = _get(annotation, "bbox", list)
-    _need(len(bbox) == 4)
-    x, y, width, height = map(_pixels, bbox)
+    need(len(bbox) == 4)
+    x, y, width, height = map(pixels, bbox)
     values = annotation.get("keypoints")
-    _need(values is None or type(values) is list)
+    need(values is None or type(values) is list)
     values = values or [0] * 3 * len(slots)
-    _need(len(values) == 3 * len(slots))
+    need(len(values) == 3 * len(slots))
     keypoints = {}
     for index, slot in enumerate(slots):
         triple = values[3 * index : 3 * index + 3]
         is_nothing = all(type(value) not in (list, dict) and (not value or value != value) for value in triple)
-        code = 0 if is_nothing else _one_of(triple[2], (0, 1, 2))
+        code = 0 if is_nothing else one_of(triple[2], (0, 1, 2))
         if code:
-            keypoints[slot] = _pixels(values[3 * index]), _pixels(values[3 * index + 1]), code
-            _need(slot in _SLOTS_OF_TYPE[garment_type])
+            keypoints[slot] = pixels(values[3 * index]), pixels(values[3 * index + 1]), code
+            need(slot in _SLOTS_OF_TYPE[garment_type])
     try:
-        variation = _one_of(annotation.get("variation"), range(6))
-    except _Wrong:
+        variation = one_of(annotation.get("variation"), range(6))
+    except Wrong:
         variation = 0
-    return _plain(garment_type, _corners(x, y, x + width, y + height), keypoints, variation)
+    return mutations.plain(garment_type, mutations.corners(x, y, x + width, y + height), keypoints, variation)
 
 
 def _coco_oracle(content):
@@ -715,8 +611,8 @@ def _coco_oracle(content):
             continue
         image_id, group = _reference(image, "id"), image.get("split_group")
         try:
-            name = _name(image.get("file_name"))
-        except _Wrong:
+            name = photo_name(image.get("file_name"))
+        except Wrong:
             name = None
         if image_id is not None:
             photo_of_id.setdefault(image_id, name)
@@ -731,7 +627,7 @@ def _coco_oracle(content):
             continue
         try:
             garment = _coco_garment(_dict(annotation), types, num_of_label)
-        except _Wrong:
+        except Wrong:
             photos[name] = None
         else:
             if garment not in photos[name][1]:
@@ -750,12 +646,12 @@ def _check_coco(content):
             result = None
     try:
         wanted = _coco_oracle(content)
-    except _Wrong:
+    except Wrong:
         assert result is None
         return
     assert result is not None
     _check_rejected(result.rejected, path)
-    found = {sample.photo: (sample.group, _plain_garments(sample)) for sample in result.samples}
+    found = {sample.photo: (sample.group, mutations.plain_garments(sample)) for sample in result.samples}
     assert found == {photo: labels for photo, labels in wanted.items() if labels}
     assert {sample.split for sample in result.samples} <= {"train"}
     bad = {photo for photo, labels in wanted.items() if labels is None}

@@ -1,0 +1,114 @@
+"""Annotation files that are text tables, a line a row, and which of its rows speaks for a photo.
+
+Two rows of one photo that say the same cost the second one alone. Where they differ nobody knows which is right, and
+the photo is rejected.
+"""
+
+import dataclasses
+import itertools
+
+from cspn_tf.console import UserError
+from cspn_tf.data.fields import RowFault, shown
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Table:
+    """One file.
+
+    Attributes:
+        path: of the file.
+        header: list of its first lines, bytes; there may be fewer than were asked for.
+        rows: list of a `Row` for every other line that is not blank.
+    """
+
+    def __init__(self, path, num_header_lines):
+        """Read the file.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        self.path = path
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror or error}")
+        lines = content.removeprefix(_BYTE_ORDER_MARK).split(b"\n")
+        self.header = lines[:num_header_lines]
+        rows = enumerate(lines[num_header_lines:], start=num_header_lines + 1)
+        self.rows = [Row(self, number, line) for number, line in rows if line.strip()]
+
+    def split(self, line) -> list[str]:
+        """Return the fields of a line, bytes; of the format. May raise `RowFault`."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Row:
+    """One line, split into fields only when it is read: the fields of a large dataset take much memory."""
+
+    table: Table
+    number: int
+    line: bytes
+
+    @property
+    def where(self) -> str:
+        return f"{self.table.path}:{self.number}"
+
+    def fields(self) -> list[str]:
+        return self.table.split(self.line)
+
+
+def by_column(columns, fields) -> dict[str, str]:
+    """Return the fields by the names of their columns.
+
+    Raises:
+        RowFault: there are more or fewer than columns.
+    """
+    if len(fields) != len(columns):
+        raise RowFault(f"{len(fields)} fields, required {len(columns)}: {shown(' '.join(columns), 80)}")
+    return dict(zip(columns, fields, strict=True))
+
+
+class PhotoRows:
+    """The rows of a table or of several by the photo they are about.
+
+    Attributes:
+        first: photo → its first row.
+    """
+
+    def __init__(self, result, of_pairs=False):
+        """Start without rows.
+
+        Args:
+            result: `ReadResult`, to which rows that repeat another are added as rejected.
+            of_pairs: whether a row names two photos, its first two fields, and is added for both. A photo may then be
+                in many pairs, a pair that is there again is no fault, and only what follows the names must agree.
+        """
+        self._result, self._of_pairs = result, of_pairs
+        self.first = {}
+        self._contradicted = {}
+
+    def add(self, photo, row):
+        """Add a row of a photo."""
+        first = self.first.setdefault(photo, row)
+        if first is row:
+            return
+        there, here = (each.fields()[2 * self._of_pairs :] for each in (first, row))
+        if there != here:
+            pairs = itertools.zip_longest(there, here, fillvalue="")
+            there, here = next((shown(there), shown(here)) for there, here in pairs if there != here)
+            reason = f"photo {shown(photo)} is in {first.where} with other values: {there}, here {here}"
+            self._contradicted.setdefault(photo, RowFault(reason, row.where))
+        elif not self._of_pairs:
+            self._result.reject(photo, row.where, f"duplicate row: photo {shown(photo)} is in {first.where} already")
+
+    def row(self, photo) -> Row:
+        """Return the row that speaks for a photo.
+
+        Raises:
+            RowFault: two of its rows differ.
+        """
+        if photo in self._contradicted:
+            raise self._contradicted[photo]
+        return self.first[photo]
