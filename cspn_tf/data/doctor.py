@@ -9,22 +9,11 @@ import dataclasses
 
 import numpy as np
 
-from cspn_tf.data.labelled_sizes import (
-    CONTRADICTED,
-    LABELS_IN_A_PART,
-    RESHAPED,
-    SCALED,
-    TURNED,
-    size_fault,
-    unreached_part,
-)
-from cspn_tf.data.photo_checks import OUTSIDE_TOLERANCE
+from cspn_tf.data import labelled_sizes
+from cspn_tf.data.labelled_sizes import LABELS_IN_A_PART
+from cspn_tf.data.photo_checks import OUTSIDE_TOLERANCE, beyond_edges
 from cspn_tf.data.samples import SPLITS, Sample
-from cspn_tf.garments import (
-    KEYPOINT_NAMES,
-    MIN_NORMALISER_DISTANCE,
-    NORMALISER_SLOTS,
-)
+from cspn_tf.garments import KEYPOINT_NAMES, MIN_NORMALISER_DISTANCE, NORMALISER_SLOTS
 
 # How far outside its garment's box a keypoint may lie, of the box's long side.
 BOX_SLACK = 0.1
@@ -41,10 +30,7 @@ KINDS_OF_DATASETS = {
 # What may be found of anything, with what it means.
 KINDS = {
     **KINDS_OF_DATASETS,
-    TURNED: "labelled as stored and displayed turned, so that labels lie beside the garments; or the size is wrong",
-    SCALED: "the photo was resized since, so that labels lie beside the garments; or the size is wrong",
-    RESHAPED: "the photo was stretched or cropped since, so that labels lie beside the garments; or the size is wrong",
-    CONTRADICTED: "labels reach beyond it and fit the photo: it is the size that is wrong",
+    **labelled_sizes.KINDS,
     "box reaches outside the photo": "by more than a pixel; training and evaluation use the box as it is",
     "keypoint outside the photo": "by no more than a pixel; further out, the photo is rejected",
     "keypoint far outside its box": f"by more than {BOX_SLACK:.0%} of the box's long side",
@@ -107,7 +93,7 @@ def examine(sample: Sample, height, width) -> list[Finding]:
     Returns:
         list of `Finding`: of the photo, then garment by garment in the order of `KINDS`.
     """
-    fault = size_fault(sample, (height, width))
+    fault = labelled_sizes.size_fault(sample, (height, width))
     found = [fault] if fault else []
     for garment in sample.garments:  # one row each
         found += [*_outside(garment, height, width), *_reversed_pairs(garment), *_normaliser_faults(garment)]
@@ -124,7 +110,9 @@ def examine_dataset(photos) -> list[Finding]:
         list of `Finding` in the order of `KINDS_OF_DATASETS`.
     """
     found = []
-    if part := unreached_part((photo.sample, (photo.facts.height, photo.facts.width)) for photo in photos):
+    if part := labelled_sizes.unreached_part(
+        (photo.sample, (photo.facts.height, photo.facts.width)) for photo in photos
+    ):
         found.append((LABELS_IN_A_PART, "all", photos[0].sample, part))
     found += _splits_without_visible([photo.sample for photo in photos])
     return [Finding(kind, sample.photo, split, sample.where, detail) for kind, split, sample, detail in found]
@@ -144,18 +132,17 @@ def _splits_without_visible(samples):
 
 def _outside(garment, height, width):
     x_min, y_min, x_max, y_max = garment.boxes_xyxy[0].tolist()
-    beyond = max(-0.5 - min(x_min, y_min), x_max - (width - 0.5), y_max - (height - 0.5))
-    if beyond > OUTSIDE_TOLERANCE:
-        box = f"box {x_min:g} {y_min:g} {x_max:g} {y_max:g}"
-        yield "box reaches outside the photo", f"{box}, photo {width} x {height}"
+    box, photo = f"box {x_min:g} {y_min:g} {x_max:g} {y_max:g}", f"photo {width} x {height}"
+    if beyond_edges(garment.boxes_xyxy.reshape(2, 2), height, width).max() > OUTSIDE_TOLERANCE:
+        yield "box reaches outside the photo", f"{box}, {photo}"
     slack = BOX_SLACK * max(x_max - x_min, y_max - y_min)
     for slot in np.flatnonzero(garment.labelled[0]):
         x, y = garment.keypoints_xy[0, slot].tolist()
         text = f"{KEYPOINT_NAMES[slot]} {x:g} {y:g}"
-        if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
-            yield "keypoint outside the photo", f"{text}, photo {width} x {height}"
+        if beyond_edges(garment.keypoints_xy[0, slot], height, width) > 0:
+            yield "keypoint outside the photo", f"{text}, {photo}"
         if not (x_min - slack <= x <= x_max + slack and y_min - slack <= y <= y_max + slack):
-            yield "keypoint far outside its box", f"{text}, box {x_min:g} {y_min:g} {x_max:g} {y_max:g}"
+            yield "keypoint far outside its box", f"{text}, {box}"
 
 
 def _reversed_pairs(garment):

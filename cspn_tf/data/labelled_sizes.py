@@ -11,15 +11,18 @@ import collections
 import numpy as np
 
 from cspn_tf.console import UserError
-from cspn_tf.data.photo_checks import OUTSIDE_TOLERANCE
+from cspn_tf.data.photo_checks import OUTSIDE_TOLERANCE, beyond_edges
 from cspn_tf.data.samples import Sample
 
-TURNED, SCALED, RESHAPED, CONTRADICTED = (
-    "labelled size turned",
-    "labelled size scaled",
-    "labelled size of another shape",
-    "labelled size contradicted",
-)
+TURNED, SCALED = "labelled size turned", "labelled size scaled"
+RESHAPED, CONTRADICTED = "labelled size of another shape", "labelled size contradicted"
+# What may be between the size that was labelled and the photo's, with what it means.
+KINDS = {
+    TURNED: "labelled as stored and displayed turned, so that labels lie beside the garments; or the size is wrong",
+    SCALED: "the photo was resized since, so that labels lie beside the garments; or the size is wrong",
+    RESHAPED: "the photo was stretched or cropped since, so that labels lie beside the garments; or the size is wrong",
+    CONTRADICTED: "labels reach beyond it and fit the photo: it is the size that is wrong",
+}
 LABELS_IN_A_PART = "labels in a part of the photos"
 
 # Sizes that differ by no more than this are the same, and a scale may be rounded by as much: pixels.
@@ -135,4 +138,4 @@ def _reach(points_xy):
 
 
 def _fits(reach, size):
-    return bool((reach <= np.array(size) - 0.5 + OUTSIDE_TOLERANCE).all())
+    return bool(beyond_edges(reach[::-1], *size) <= OUTSIDE_TOLERANCE)

@@ -81,47 +81,25 @@ DEEPFASHION2 = {
     13: DeepFashion2Category("sling dress", 19, _FULL, _by_slot(collar=(2, 6), sleeve=(7, 19), hem=(12, 14))),
 }
 
-# Every keypoint column, in the order of the dataset's own files.
-FASHIONAI_COLUMNS = (
-    "neckline_left",
-    "neckline_right",
-    "center_front",
-    "shoulder_left",
-    "shoulder_right",
-    "armpit_left",
-    "armpit_right",
-    "waistline_left",
-    "waistline_right",
-    "cuff_left_in",
-    "cuff_left_out",
-    "cuff_right_in",
-    "cuff_right_out",
-    "top_hem_left",
-    "top_hem_right",
-    "waistband_left",
-    "waistband_right",
-    "hemline_left",
-    "hemline_right",
-    "crotch",
-    "bottom_left_in",
-    "bottom_left_out",
-    "bottom_right_in",
-    "bottom_right_out",
-)
-
-# Columns by what they mark.
+# Columns by what they mark, left before right.
 _NECKLINE = ("neckline_left", "neckline_right")
 _SHOULDER = ("shoulder_left", "shoulder_right")
 _ARMPIT = ("armpit_left", "armpit_right")
 _WAISTLINE = ("waistline_left", "waistline_right")
-_CUFF_IN = ("cuff_left_in", "cuff_right_in")
 _CUFF_OUT = ("cuff_left_out", "cuff_right_out")
 _TOP_HEM = ("top_hem_left", "top_hem_right")
 _WAISTBAND = ("waistband_left", "waistband_right")
 _HEMLINE = ("hemline_left", "hemline_right")
-_BOTTOM_IN = ("bottom_left_in", "bottom_right_in")
 _BOTTOM_OUT = ("bottom_left_out", "bottom_right_out")
-_TOP = (*_NECKLINE, *_SHOULDER, *_ARMPIT, *_CUFF_IN, *_CUFF_OUT)
+_CUFFS = ("cuff_left_in", "cuff_left_out", "cuff_right_in", "cuff_right_out")
+_BOTTOMS = ("bottom_left_in", "bottom_left_out", "bottom_right_in", "bottom_right_out")
+_TOP = (*_NECKLINE, *_SHOULDER, *_ARMPIT, *_CUFFS)
+
+# Every keypoint column, in the order of the dataset's own files.
+FASHIONAI_COLUMNS = (
+    *(*_NECKLINE, "center_front", *_SHOULDER, *_ARMPIT, *_WAISTLINE, *_CUFFS),
+    *(*_TOP_HEM, *_WAISTBAND, *_HEMLINE, "crotch", *_BOTTOMS),
+)
 
 # By `image_category`. Source: the terminology of the FashionAI Global Challenge 2018, "Key Points Detection of
 # Apparel", https://tianchi.aliyun.com/competition/entrance/231648/information
@@ -140,7 +118,7 @@ FASHIONAI = {
     "skirt": FashionAICategory(_LOWER, (*_WAISTBAND, *_HEMLINE), _by_slot(waistline=_WAISTBAND, hem=_HEMLINE)),
     "trousers": FashionAICategory(
         _LOWER,
-        (*_WAISTBAND, "crotch", *_BOTTOM_IN, *_BOTTOM_OUT),
+        (*_WAISTBAND, "crotch", *_BOTTOMS),
         _by_slot(waistline=_WAISTBAND, hem=_BOTTOM_OUT),
     ),
 }

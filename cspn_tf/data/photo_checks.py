@@ -20,7 +20,7 @@ OUTSIDE_TOLERANCE = 1.0
 
 # A JPEG of twice this size or more is decoded at a fraction of it: all of its data is read, in half the time.
 _LEAST_SIDE = 64
-# Side of the grid of brightness steps by which photos are compared.
+# Side of the grid of brightness steps of the perceptual hash.
 _LOOK_SIZE = 16
 # A photo with fewer steps up, or down, than this shows too little to be compared.
 _MIN_STEPS = 24
@@ -37,8 +37,8 @@ class PhotoFacts:
     Attributes:
         height, width: pixels, as displayed.
         digest: of the file's bytes, hexadecimal: the same for copies of a file.
-        look: of what it shows, hexadecimal: the same for a photo that was only saved anew or resized; None where it
-            shows too little to tell.
+        look: perceptual hash of what it shows, hexadecimal: the same for a photo that was only saved anew or
+            resized; None where it shows too little to tell.
     """
 
     height: int
@@ -60,22 +60,19 @@ def photo_facts(photo_bytes) -> PhotoFacts:
 
     photo, image_size, status = decode_photo(photo_bytes, Config.max_pixels, _LEAST_SIDE)
     if int(status) != STATUS_OK:
-        raise PhotoError(_faults()[int(status)])
+        faults = {
+            STATUS_NOT_A_PHOTO: "is not a JPEG or PNG",
+            STATUS_TOO_LARGE: f"has more pixels than the {Config.max_pixels} that are allowed",
+            STATUS_UNDECODABLE: "cannot be decoded: its picture data are broken or cut short",
+        }
+        raise PhotoError(faults[int(status)])
     height, width = image_size.numpy().tolist()
     digest = hashlib.blake2b(photo_bytes, digest_size=16).hexdigest()
     return PhotoFacts(height, width, digest, _look(photo.numpy()))
 
 
-def _faults():
-    return {
-        STATUS_NOT_A_PHOTO: "is not a JPEG or PNG",
-        STATUS_TOO_LARGE: f"has more pixels than the {Config.max_pixels} that are allowed",
-        STATUS_UNDECODABLE: "cannot be decoded: its picture data are broken or cut short",
-    }
-
-
 def _look(photo) -> str | None:
-    """Return the signs of the brightness steps from left to right over a coarse grid (a "difference hash")."""
+    """Return a perceptual hash: the signs of the brightness steps from left to right over a coarse grid."""
     from PIL import Image
 
     grid = Image.fromarray(photo).convert("L").resize((_LOOK_SIZE + 1, _LOOK_SIZE))
@@ -83,6 +80,14 @@ def _look(photo) -> str | None:
     if not _MIN_STEPS <= steps.sum() <= steps.size - _MIN_STEPS:
         return None
     return np.packbits(steps).tobytes().hex()
+
+
+def beyond_edges(points_xy, height, width) -> np.ndarray:
+    """Return how far outside the photo points `(..., 2)` lie, pixels `(...)`; negative for those inside.
+
+    A photo ends half a pixel beyond the centres of its outermost pixels.
+    """
+    return np.maximum(-0.5 - points_xy, points_xy - np.array([width - 0.5, height - 0.5])).max(axis=-1)
 
 
 def label_fault(garments, height, width) -> str | None:
@@ -96,11 +101,9 @@ def label_fault(garments, height, width) -> str | None:
         What is wrong, one line, or None: a box that does not touch the photo, or a keypoint with coordinates more
         than `OUTSIDE_TOLERANCE` outside it.
     """
-    far_xy = np.array([width - 0.5, height - 0.5])
     boxes, keypoints_xy = garments.boxes_xyxy, garments.keypoints_xy
-    box_is_outside = ((boxes[:, :2] >= far_xy) | (boxes[:, 2:] <= -0.5)).any(axis=1)
-    beyond = np.maximum(-0.5 - keypoints_xy, keypoints_xy - far_xy).max(axis=2)
-    is_outside = garments.labelled & (beyond > OUTSIDE_TOLERANCE)
+    box_is_outside = ((boxes[:, :2] >= np.array([width - 0.5, height - 0.5])) | (boxes[:, 2:] <= -0.5)).any(axis=1)
+    is_outside = garments.labelled & (beyond_edges(keypoints_xy, height, width) > OUTSIDE_TOLERANCE)
     faulty = np.flatnonzero(box_is_outside | is_outside.any(axis=1))
     if not len(faulty):
         return None
