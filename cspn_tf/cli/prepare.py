@@ -218,7 +218,7 @@ def _check_rejected(rejected, num_rows, max_fraction):
         return
     from cspn_tf.data.report import describe_rejected
 
-    print("\n".join(describe_rejected(rejected, len(rejected))))
+    print("\n".join(describe_rejected(rejected)))
     first = rejected[0]
     raise UserError(
         f"{first.where}: {first.reason}; {len(rejected)} of {num_rows} rows rejected, "

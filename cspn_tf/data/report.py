@@ -154,7 +154,7 @@ def describe_report(report, rejected) -> str:
     lines += [f"{label:<18}" + "".join(f"{value:>10}" for value in values) for label, values in rows]
     lines += [f"note: {what}: {count}" for what, count in report["notes"].items()]
     lines += _describe_findings(report)
-    lines += describe_rejected(rejected, report["num_rejected"])
+    lines += describe_rejected(rejected)
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -187,11 +187,11 @@ def _describe_findings(report):
                 yield f"  {group['kind']}: {names}"
 
 
-def describe_rejected(rejected, num_rejected) -> list[str]:
+def describe_rejected(rejected) -> list[str]:
     """Name the first rejected rows, with their file and line."""
     kinds = collections.Counter(fault.kind for fault in rejected)
     counts = ", ".join(f"{kinds[kind]} {kind}" for kind in REJECTION_KINDS if kinds[kind])
-    lines = [f"rejected rows     {num_rejected:>10}" + (f"   {counts}" if counts else "")]
+    lines = [f"rejected rows     {len(rejected):>10}" + (f"   {counts}" if counts else "")]
     lines += [f"  {fault.where}: {fault.reason}" for fault in rejected[:MAX_LISTED]]
     if len(rejected) > MAX_LISTED:
         lines.append(f"  and {len(rejected) - MAX_LISTED} more")
@@ -211,16 +211,15 @@ def write_contact_sheets(folder, photos, rejected, root, seed) -> None:
         root: folder of the source.
         seed: chooses.
     """
-    from cspn_tf.drawing import contact_sheet
-
     rng = random.Random(seed)
     chosen = rng.sample(photos, min(NUM_SHOWN, len(photos)))
-    chosen.sort(key=lambda photo: SPLITS.index(photo.sample.split))
-    drawn = ((_draw(photo.sample.path, photo.sample.garments), _caption(photo.sample)) for photo in chosen)
-    _save_sheet(folder / CONTACT_SHEET, drawn, contact_sheet)
+    samples = sorted((photo.sample for photo in chosen), key=lambda sample: SPLITS.index(sample.split))
+    drawn = ((_draw(sample.path, sample.garments), _caption(sample)) for sample in samples)
+    _save_sheet(folder / CONTACT_SHEET, drawn)
     mixed = rng.sample(rejected, len(rejected))
-    drawn = ((_picture_of(fault, root), _caption_of_rejected(fault)) for fault in mixed)
-    _save_sheet(folder / REJECTED_SHEET, drawn, contact_sheet)
+    _save_sheet(
+        folder / REJECTED_SHEET, ((_draw_rejected(fault, root), _caption_of_rejected(fault)) for fault in mixed)
+    )
 
 
 def _caption(sample) -> str:
@@ -246,21 +245,21 @@ def _draw(path, garments):
     return draw_garments(photo, garments)
 
 
-def _picture_of(fault, root):
+def _draw_rejected(fault, root):
     """Return the photo of a rejected row, with its labels if they could be read; None if it cannot be shown."""
-    path, garments = (
-        (fault.sample.path, fault.sample.garments) if fault.sample else (root / fault.photo, Garments.concatenate([]))
-    )
     try:
-        if fault.sample is None and not path.resolve().is_relative_to(root.resolve()):
-            return None
-        return _draw(path, garments)
+        if fault.sample:
+            return _draw(fault.sample.path, fault.sample.garments)
+        path = (root / fault.photo).resolve()
+        return _draw(path, Garments.concatenate([])) if path.is_relative_to(root.resolve()) else None
     except Exception:  # whatever is wrong with a photo that was rejected
         return None
 
 
-def _save_sheet(path, drawn, contact_sheet):
+def _save_sheet(path, drawn):
     """Write a sheet of the first pictures that can be shown, of an iterable of pictures or None and captions."""
+    from cspn_tf.drawing import contact_sheet
+
     shown = list(itertools.islice((one for one in drawn if one[0] is not None), NUM_SHOWN))
     if not shown:
         return

@@ -21,16 +21,23 @@ MANIFEST = "dataset.json"
 FORMAT = "cspn-tf dataset"
 FORMAT_VERSION = 1
 
+# Of the garments: the name in an example → that in a record, the type there, and the shape of one garment's.
+_GARMENT_FEATURES = {
+    "garment_types": ("garments/type", tf.int64, []),
+    "variations": ("garments/variation", tf.int64, []),
+    "boxes_xyxy_photo": ("garments/box_xyxy", tf.float32, [4]),
+    "keypoints_xy_photo": ("garments/keypoints_xy", tf.float32, [NUM_KEYPOINTS, 2]),
+    "visibility": ("garments/visibility", tf.int64, [NUM_KEYPOINTS]),
+}
 _FEATURES = {
     "photo/bytes": tf.io.FixedLenFeature([], tf.string),
     "photo/name": tf.io.FixedLenFeature([], tf.string),
     "photo/height": tf.io.FixedLenFeature([], tf.int64),
     "photo/width": tf.io.FixedLenFeature([], tf.int64),
-    "garments/type": tf.io.FixedLenSequenceFeature([], tf.int64, allow_missing=True),
-    "garments/variation": tf.io.FixedLenSequenceFeature([], tf.int64, allow_missing=True),
-    "garments/box_xyxy": tf.io.FixedLenSequenceFeature([4], tf.float32, allow_missing=True),
-    "garments/keypoints_xy": tf.io.FixedLenSequenceFeature([NUM_KEYPOINTS, 2], tf.float32, allow_missing=True),
-    "garments/visibility": tf.io.FixedLenSequenceFeature([NUM_KEYPOINTS], tf.int64, allow_missing=True),
+    **{
+        name: tf.io.FixedLenSequenceFeature(shape, dtype, allow_missing=True)
+        for name, dtype, shape in _GARMENT_FEATURES.values()
+    },
 }
 
 
@@ -48,19 +55,24 @@ def encode_example(sample, photo_bytes, height, width) -> bytes:
     Returns:
         A serialized `tf.train.Example`, as `parse_example` reads it.
     """
-    labels = {name: values.ravel().tolist() for name, values in sample.garments.to_example().items()}
     feature = {
-        "photo/bytes": _bytes_feature(photo_bytes),
-        "photo/name": _bytes_feature(sample.photo.encode()),
-        "photo/height": _int64_feature([height]),
-        "photo/width": _int64_feature([width]),
-        "garments/type": _int64_feature(labels["garment_types"]),
-        "garments/variation": _int64_feature(labels["variations"]),
-        "garments/box_xyxy": _float_feature(labels["boxes_xyxy_photo"]),
-        "garments/keypoints_xy": _float_feature(labels["keypoints_xy_photo"]),
-        "garments/visibility": _int64_feature(labels["visibility"]),
+        "photo/bytes": _feature(tf.string, [photo_bytes]),
+        "photo/name": _feature(tf.string, [sample.photo.encode()]),
+        "photo/height": _feature(tf.int64, [height]),
+        "photo/width": _feature(tf.int64, [width]),
     }
+    for key, values in sample.garments.to_example().items():
+        name, dtype, _ = _GARMENT_FEATURES[key]
+        feature[name] = _feature(dtype, values.ravel().tolist())
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def _feature(dtype, values):
+    if dtype == tf.string:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+    if dtype == tf.int64:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
 
 
 def parse_example(serialized) -> dict:
@@ -80,28 +92,13 @@ def parse_example(serialized) -> dict:
         visibility: int32 `(G, 8)`, `Visibility`.
     """
     features = tf.io.parse_single_example(serialized, _FEATURES)
+    garments = {key: features[name] for key, (name, _, _) in _GARMENT_FEATURES.items()}
     return {
         "photo_bytes": features["photo/bytes"],
         "photo_name": features["photo/name"],
         "photo_size": tf.cast(tf.stack([features["photo/height"], features["photo/width"]]), tf.int32),
-        "garment_types": tf.cast(features["garments/type"], tf.int32),
-        "variations": tf.cast(features["garments/variation"], tf.int32),
-        "boxes_xyxy_photo": features["garments/box_xyxy"],
-        "keypoints_xy_photo": features["garments/keypoints_xy"],
-        "visibility": tf.cast(features["garments/visibility"], tf.int32),
+        **{key: tf.cast(v, tf.int32) if v.dtype == tf.int64 else v for key, v in garments.items()},
     }
-
-
-def _bytes_feature(value):
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _int64_feature(values):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-
-
-def _float_feature(values):
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
 
 
 # The manifest --------------------------------------------------------------------------------------------------------

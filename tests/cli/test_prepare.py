@@ -162,7 +162,7 @@ def test_a_few_rejected_rows_are_reported_when_allowed(root, tmp_path, capsys):
         {
             "photo": "img/img_00000004.jpg",
             "where": f"{root / LANDMARKS}:7",
-            "reason": "x of left_collar 'x' is not a number",
+            "reason": "x of left_collar is 'x', required a number",
             "kind": "malformed row",
         },
         {
@@ -191,7 +191,7 @@ def test_a_few_rejected_rows_are_reported_when_allowed(root, tmp_path, capsys):
         "val": 1,
         "test": 2,
     }
-    assert "list_landmarks.txt:7: x of left_collar 'x' is not a number" in capsys.readouterr().out
+    assert "list_landmarks.txt:7: x of left_collar is 'x', required a number" in capsys.readouterr().out
 
 
 def test_findings_are_counted_shown_and_listed(root, photos, tmp_path, capsys):
@@ -281,7 +281,7 @@ def test_a_malformed_number_is_named_with_its_line_and_nothing_is_left(root, tmp
     assert _prepare(root) == 1
     printed = capsys.readouterr()
     assert printed.err == (
-        f"error: {root}/Anno/list_landmarks.txt:7: x of left_collar '14four' is not a number; "
+        f"error: {root}/Anno/list_landmarks.txt:7: x of left_collar is '14four', required a number; "
         "1 of 12 rows rejected, --max-rejected 0.01 allows 0\n"
     )
     assert "list_landmarks.txt:7: x of left_collar '14four'" in printed.out

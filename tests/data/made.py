@@ -20,6 +20,12 @@ def photo_bytes(seed=0, width=60, height=80, kind="JPEG", **options):
     return buffer.getvalue()
 
 
+def damaged(content):
+    """A file with one bit changed in the middle."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
 UPPER = Garments.label(
     GarmentType.UPPER_BODY,
     (1.5, 2.0, 40.0, 50.25),

@@ -65,7 +65,7 @@ def test_duplicates_across_splits_are_named(tmp_path):
 def test_rejected_rows_are_counted_by_kind_and_the_first_are_named():
     rejected = [Rejected("a", f"list.txt:{n}", "is odd") for n in range(12)]
     rejected.append(Rejected("b", "list.txt:20", "is gone", "missing photo"))
-    title, *lines = describe_rejected(rejected, 13)
+    title, *lines = describe_rejected(rejected)
     assert title.endswith("13   12 malformed row, 1 missing photo")
     assert lines[0] == "  list.txt:0: is odd"
     assert (len(lines), lines[-1]) == (11, "  and 3 more")

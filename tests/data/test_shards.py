@@ -11,7 +11,7 @@ from cspn_tf.console import UserError
 from cspn_tf.data.tfrecords import encode_example, parse_example, read_manifest, shard_paths
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GarmentType
-from tests.data.made import BOTH, LOWER, UPPER, make_dataset, make_samples, photo_bytes
+from tests.data.made import BOTH, LOWER, UPPER, damaged, make_dataset, make_samples, photo_bytes
 
 
 def _read(out, split):
@@ -85,24 +85,17 @@ def test_the_bytes_written_do_not_depend_on_the_threads(tmp_path, num_threads):
     assert (out / "train-00000-of-00001.tfrecord").read_bytes() == (tmp_path / "wanted").read_bytes()
 
 
-def _damaged(photo):
-    middle = len(photo) // 2
-    return photo[:middle] + bytes([photo[middle] ^ 1]) + photo[middle + 1 :]
-
-
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (None, "photo 'img/1.jpg' is missing: no file "),
         (b"", "photo 'img/1.jpg' is not a JPEG or PNG"),
-        (photo_bytes(kind="GIF"), "photo 'img/1.jpg' is not a JPEG or PNG"),
         (photo_bytes()[:-500], "photo 'img/1.jpg' cannot be decoded: its picture data are broken"),
-        (photo_bytes(kind="PNG")[:-500], "photo 'img/1.jpg' cannot be decoded: "),
-        (_damaged(photo_bytes(kind="PNG")), "photo 'img/1.jpg' cannot be decoded: "),
+        (damaged(photo_bytes(kind="PNG")), "photo 'img/1.jpg' cannot be decoded: "),
         (photo_bytes(width=9), "right_hem 20 20 lies outside the photo of 9 x 80 pixels"),
         (photo_bytes(width=81), "photo 'img/1.jpg' has more pixels than the 6400 that are allowed"),
     ],
-    ids=["missing", "empty", "gif", "jpeg cut short", "png cut short", "png damaged", "too small", "too large"],
+    ids=["missing", "empty", "jpeg cut short", "png damaged", "too small", "too large"],
 )
 def test_a_bad_photo_is_rejected_and_its_neighbours_written(tmp_path, monkeypatch, content, reason):
     monkeypatch.setattr(Config, "max_pixels", 6400)

@@ -8,7 +8,7 @@ from cspn_tf.console import UserError
 from cspn_tf.data import tfrecords
 from cspn_tf.data.samples import Sample
 from cspn_tf.data.tfrecords import encode_example, parse_example, read_manifest, shard_paths, verify
-from tests.data.made import BOTH, make_dataset, make_samples
+from tests.data.made import BOTH, damaged, make_dataset, make_samples
 
 KEYS = {
     "photo_bytes": (tf.string, []),
@@ -20,11 +20,6 @@ KEYS = {
     "keypoints_xy_photo": (tf.float32, [None, 8, 2]),
     "visibility": (tf.int32, [None, 8]),
 }
-
-
-def _damaged(photo):
-    middle = len(photo) // 2
-    return photo[:middle] + bytes([photo[middle] ^ 1]) + photo[middle + 1 :]
 
 
 # Records -------------------------------------------------------------------------------------------------------------
@@ -89,7 +84,7 @@ def test_a_shard_of_another_size_is_named(tmp_path):
 def test_a_changed_byte_is_found_by_the_full_check(tmp_path):
     out, _, _ = make_dataset(tmp_path)
     shard = out / "train-00000-of-00001.tfrecord"
-    shard.write_bytes(_damaged(shard.read_bytes()))
+    shard.write_bytes(damaged(shard.read_bytes()))
     assert len(shard_paths(out, "train")) == 1
     with pytest.raises(UserError, match=r"train-00000-of-00001.tfrecord has sha256 "):
         verify(out)
