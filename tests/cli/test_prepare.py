@@ -284,7 +284,7 @@ def test_a_malformed_number_is_named_with_its_line_and_nothing_is_left(root, tmp
         f"error: {root}/Anno/list_landmarks.txt:7: x of left_collar is '14four', required a number; "
         "1 of 12 rows rejected, --max-rejected 0.01 allows 0\n"
     )
-    assert "list_landmarks.txt:7: x of left_collar '14four'" in printed.out
+    assert "list_landmarks.txt:7: x of left_collar is '14four'" in printed.out
     assert [path.name for path in tmp_path.iterdir()] == ["fld"]
 
 
