@@ -171,7 +171,9 @@ def tflite_function(path, num_threads=None, make_interpreter=None):
         make_interpreter = tf.lite.Interpreter
     try:
         with quiet_native_output():
-            runner = make_interpreter(str(path), num_threads=num_threads or os.cpu_count()).get_signature_runner()
+            interpreter = make_interpreter(str(path), num_threads=num_threads or os.cpu_count())
+            interpreter.allocate_tensors()  # which has its say about the processor
+            runner = interpreter.get_signature_runner()
         canvas_size = int(runner.get_input_details()[CANVAS_INPUT]["shape"][1])
         known = set(runner.get_output_details()) >= set(CANVAS_OUTPUTS)
     except (ValueError, RuntimeError, KeyError):
