@@ -46,9 +46,9 @@ MIN_VISIBLE = 0.5
 # and slot. Measured by `cspn-tf evaluate`, which writes it under "keypoint_sds" of metrics.json, with the shipped pair
 # on the street and the flat-lay test photos of `training/labels`; means of both.
 KEYPOINT_SDS = {
-    GarmentType.UPPER_BODY: (0.017, 0.015, 0.021, 0.016, 0.0, 0.0, 0.012, 0.018),
-    GarmentType.LOWER_BODY: (0.0, 0.0, 0.0, 0.0, 0.012, 0.011, 0.011, 0.009),
-    GarmentType.FULL_BODY: (0.013, 0.012, 0.015, 0.014, 0.021, 0.022, 0.016, 0.011),
+    GarmentType.UPPER_BODY: (0.015, 0.016, 0.016, 0.016, 0.0, 0.0, 0.011, 0.015),
+    GarmentType.LOWER_BODY: (0.0, 0.0, 0.0, 0.0, 0.012, 0.009, 0.010, 0.008),
+    GarmentType.FULL_BODY: (0.013, 0.013, 0.019, 0.013, 0.019, 0.017, 0.015, 0.011),
 }
 
 
