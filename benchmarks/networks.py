@@ -32,8 +32,8 @@ def load_network(kind, directory) -> Network:
     Raises:
         UserError: if it is no finished training of that kind.
     """
+    from cspn_tf.methods import method_of
     from cspn_tf.models import checkpoints
-    from cspn_tf.models.keypoint_networks import prediction_network
     from cspn_tf.reproduction.costs import num_flops_of, num_parameters
 
     if kind == checkpoints.DETECTOR:
@@ -41,7 +41,7 @@ def load_network(kind, directory) -> Network:
         size = config.detector.input_size
     else:
         config, trained = checkpoints.load_keypoints(directory)
-        network, size = prediction_network(trained, config.keypoints), config.keypoints.crop_size
+        network, size = method_of(config.keypoints).prediction_network(trained), config.keypoints.crop_size
     inference = functools.partial(network, training=False)
     call = network.detect if kind == checkpoints.DETECTOR else inference
     return Network(call, size, num_parameters(network), num_flops_of(inference, [1, size, size, 3]))

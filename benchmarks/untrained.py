@@ -40,9 +40,9 @@ def write(config, out_dir) -> None:
     """
     import keras
 
+    from cspn_tf.methods import method_of
     from cspn_tf.models import checkpoints
     from cspn_tf.models.faster_rcnn import build_detector
-    from cspn_tf.models.keypoint_networks import build_keypoint_network
 
     directories = {name: Path(out_dir) / name for name in (checkpoints.DETECTOR, checkpoints.KEYPOINTS)}
     for directory in directories.values():
@@ -51,7 +51,7 @@ def write(config, out_dir) -> None:
     keras.utils.set_random_seed(1)
     networks = (
         (checkpoints.DETECTOR, build_detector(config.detector), config.detector.input_size),
-        (checkpoints.KEYPOINTS, build_keypoint_network(config.keypoints), config.keypoints.crop_size),
+        (checkpoints.KEYPOINTS, method_of(config.keypoints).build(), config.keypoints.crop_size),
     )
     for name, network, side in networks:
         directory = directories[name]

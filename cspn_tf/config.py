@@ -17,7 +17,7 @@ from cspn_tf.files import replaced_file
 BACKBONES = ("vgg16", "resnet50", "resnet101", "efficientnet_lite0", "mobilenet_v3_small")
 WEIGHTS = ("none", "imagenet")
 ROI_OPS = ("align", "pool")
-METHODS = ("cspn", "fashionnet", "dfa", "dlan", "bcrnn")
+METHODS = ("cspn", "fashionnet", "dfa", "dlan", "bcrnn")  # files of `cspn_tf/methods/`
 REGIONS = ("garment", "photo")
 SUBPIXELS = ("none", "parabola", "dark")
 UPSAMPLINGS = ("bilinear", "nearest")
@@ -71,7 +71,7 @@ class DetectorConfig:
     head_width: int = 256  # units of the head's two dense layers
     nms_sigma: float = 0.2  # of Soft-NMS: the larger, the less overlap costs the worse detection; 0 is hard suppression
     nms_iou: float = 0.9  # detections of any type that overlap more than this are one garment
-    score_threshold: float = 0.3  # detections scored below are dropped
+    score_threshold: float = 0.25  # detections scored below are dropped
     max_garments: int = 4  # rows of the served outputs, N
 
     def __post_init__(self):

@@ -34,6 +34,8 @@ TIERS = [
     [{"cspn_tf.decoding"}, {"cspn_tf.heatmaps"}],
     [{"cspn_tf.resampling"}, {"cspn_tf.drawing", "cspn_tf.result"}, {"cspn_tf.pillow_photos"}],
     [{"cspn_tf.data"}, {"cspn_tf.models"}, {"cspn_tf.losses"}],
+    [{"cspn_tf.methods"}],
+    [{"cspn_tf.models.checkpoints"}],  # which builds what it loads
     [{"cspn_tf.evaluation"}],
     [{"cspn_tf.inference"}],
     [{"cspn_tf"}],  # the front door
@@ -167,9 +169,12 @@ def test_imports_are_read(name, is_package, source, found):
         ("cspn_tf.config", "cspn_tf.geometry"),
         ("cspn_tf.geometry", "cspn_tf.heatmaps"),
         ("cspn_tf.losses", "cspn_tf.data.pipeline"),
-        ("cspn_tf.models.cspn", "cspn_tf.data"),
-        ("cspn_tf.data.fld", "cspn_tf.models.cspn"),
-        ("cspn_tf.models.cspn", "cspn_tf.losses"),
+        ("cspn_tf.models.blocks", "cspn_tf.data"),
+        ("cspn_tf.data.fld", "cspn_tf.methods.cspn"),
+        ("cspn_tf.models.blocks", "cspn_tf.losses"),
+        ("cspn_tf.models.blocks", "cspn_tf.methods"),
+        ("cspn_tf.models.blocks", "cspn_tf.models.checkpoints"),
+        ("cspn_tf.methods.cspn", "cspn_tf.models.checkpoints"),
         ("cspn_tf.data.coco", "cspn_tf.evaluation.matching"),
         ("cspn_tf.evaluation.measures", "cspn_tf.inference.pipeline"),
         ("cspn_tf.inference.pipeline", "cspn_tf.train.fitting"),
@@ -190,7 +195,10 @@ def test_a_backward_arrow_is_found(name, imported):
     [
         ("cspn_tf.config", "cspn_tf.console"),
         ("cspn_tf.data.pipeline", "cspn_tf.data.tfrecords"),
-        ("cspn_tf.inference.pipeline", "cspn_tf.models.cspn"),
+        ("cspn_tf.inference.pipeline", "cspn_tf.methods"),
+        ("cspn_tf.methods.cspn", "cspn_tf.models.blocks"),
+        ("cspn_tf.models.checkpoints", "cspn_tf.methods"),
+        ("cspn_tf.models.checkpoints", "cspn_tf.models.faster_rcnn"),
         ("cspn_tf.evaluation.measures", "cspn_tf.garments"),
         ("cspn_tf.resampling", "cspn_tf.decoding"),
         ("benchmarks.served", "cspn_tf"),
@@ -212,15 +220,17 @@ def test_a_module_without_a_room_is_found():
 
 def test_imports_go_left_to_right():
     imports = all_imports()
-    assert {"cspn_tf.garments", "cspn_tf.models.cspn", "cspn_tf.data.synthetic.photo", "serving.client"} <= set(imports)
+    assert {"cspn_tf.garments", "cspn_tf.methods.cspn", "cspn_tf.data.synthetic.photo", "serving.client"} <= set(
+        imports
+    )
     # The relative imports are read too.
     assert "cspn_tf.garment_set" in imports["cspn_tf.data.synthetic.photo"]
     assert backward_arrows(imports) == []
 
 
-def test_models_and_losses_know_no_dataset():
+def test_models_losses_and_methods_know_no_dataset():
     for name, imported in all_imports().items():
-        if name == "cspn_tf.losses" or name.startswith("cspn_tf.models"):
+        if name.startswith(("cspn_tf.losses", "cspn_tf.models", "cspn_tf.methods")):
             assert not [other for other in imported if other.startswith("cspn_tf.data")], name
 
 

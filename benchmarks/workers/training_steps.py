@@ -53,11 +53,11 @@ def prepare(work: Work):
     from cspn_tf.train import detector, keypoints
 
     set_threads(work.intra_op_threads, work.inter_op_threads)
-    trainer = detector if work.network == "detector" else keypoints
-    model, make_dataset = trainer.prepare(run, trainer.steps_of(run))
+    task = detector.DetectorTask() if work.network == "detector" else keypoints.KeypointTask()
+    model = task.compiled_model(run, task.num_steps(run))
     # As Keras makes it, but for the batch, which is fetched outside, so that the wait for it can be timed.
     step = tf.function(model.train_step, autograph=False, reduce_retracing=True, jit_compile=work.xla or None)
-    return step, iter(make_dataset(0)), run.training.batch_size
+    return step, iter(task.batches(run, model)), run.training.batch_size
 
 
 def parse(work: Work):

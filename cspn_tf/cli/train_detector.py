@@ -22,7 +22,7 @@ def main(argv=None):
 def parse(argv=None):
     """Return the `cspn_tf.train.fitting.Run` that the arguments describe."""
     arguments = build_parser("Train the garment detector, a Faster R-CNN.", "detector").parse_args(argv)
-    return parse_run("detector", arguments, DETECTOR_TRAINING)
+    return parse_run(arguments, DETECTOR_TRAINING)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def parse(argv=None):
     arguments = parser.parse_args(argv)
     chosen = {name: getattr(arguments, name) for name in ("method", "backbone")}
     arguments.set = [f"keypoints.{name}={value}" for name, value in chosen.items() if value] + arguments.set
-    return parse_run("keypoints", arguments, KEYPOINT_TRAINING)
+    return parse_run(arguments, KEYPOINT_TRAINING)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def build_parser(description: str, network: str) -> Parser:
     return parser
 
 
-def parse_run(network: str, arguments, training_presets) -> Run:
+def parse_run(arguments, training_presets) -> Run:
     """Return the run that parsed arguments describe; raise `CallError` where they do not fit together."""
     try:
         config = configs.override(configs.preset(arguments.preset), arguments.set)
@@ -75,7 +75,6 @@ def parse_run(network: str, arguments, training_presets) -> Run:
     except (UserError, ValueError) as error:
         raise CallError(str(error)) from error
     return Run(
-        network=network,
         data_dir=arguments.data,
         directory=Path(arguments.out),
         config=config,

@@ -27,8 +27,8 @@ from cspn_tf.inference.photo_outputs import (
     mask_absent,
     outputs_on_photos,
 )
+from cspn_tf.methods import method_of
 from cspn_tf.models import checkpoints
-from cspn_tf.models.keypoint_networks import decode_prediction, prediction_network
 from cspn_tf.resampling import CanvasPyramid
 
 # A network with more weights keeps them as variables: each graph that is made of a constant holds it once more, and
@@ -72,7 +72,7 @@ class GarmentPipeline(tf.Module):
     Args:
         config: a `Config`.
         detector: what `build_detector(config.detector)` gives, trained; later training does not reach the pipeline.
-        keypoint_network: what `build_keypoint_network(config.keypoints)` gives, trained; likewise.
+        keypoint_network: what `method_of(config.keypoints).build()` gives, trained; likewise.
         precision: what the two were built to compute in, one of `PRECISIONS`, or int8, for the record.
         examples: for 8 bits, the inputs to round the networks' activations by, `detector` and `keypoints`, as
             `quantized` collects them; empty for networks that are not rounded.
@@ -83,7 +83,8 @@ class GarmentPipeline(tf.Module):
         self.config, self.precision = config, precision
         self._detector = detector
         self._trained_keypoint_network = keypoint_network
-        self._keypoint_network = prediction_network(keypoint_network, config.keypoints)
+        self._method = method_of(config.keypoints)
+        self._keypoint_network = self._method.prediction_network(keypoint_network)
         self._examples = dict(examples)
         self._frozen = {}
         # Spelled out here and not as decorators, because they belong to the served contract.
@@ -154,7 +155,7 @@ class GarmentPipeline(tf.Module):
             crops: float32 `(M, C, C, 3)`, 0 to 255.
 
         Returns:
-            What `decode_prediction` reads.
+            What `KeypointMethod.decode` reads.
         """
         network = self._keypoint_network
         return self._run("keypoints", network, lambda crops: network(crops, training=False), crops)
@@ -358,7 +359,7 @@ class GarmentPipeline(tf.Module):
         return tf.while_loop(lambda row, *_: row < num_found, find_next, first)[1:]
 
     def _keypoints_of_crops(self, crops, windows):
-        keypoints_xy_crop, scores = decode_prediction(self.predict(crops), self.config.keypoints)
+        keypoints_xy_crop, scores = self._method.decode(self.predict(crops))
         return keypoints_on_canvases(keypoints_xy_crop, windows, self.config), scores
 
 

@@ -1,8 +1,8 @@
-"""The losses of the cascade, on heatmaps.
+"""The loss of heatmaps.
 
-The loss of one keypoint is the mean squared error over its heatmap. Stage 1 averages it over the labelled
-keypoints (equation 1); the later stages average only the K labelled keypoints with the largest loss, online
-hard-keypoint mining (equation 2). Absent and cut-off keypoints, and those outside the crop, carry none; occluded
+The loss of one keypoint is the mean squared error over its heatmap. It is averaged over the labelled keypoints, as in
+the CSPN's first stage (equation 1), or over the K labelled keypoints with the largest loss alone, as in its later ones:
+online hard-keypoint mining (equation 2). Absent and cut-off keypoints, and those outside the crop, carry none; occluded
 ones count as visible ones do.
 
 Targets are keypoints, not pictures, see `cspn_tf.losses`. The loss draws the heatmaps itself, with the codec.
@@ -50,7 +50,7 @@ def mean_over_hardest(errors, weights, num_hard):
 
 
 class HeatmapLoss(keras.losses.Loss):
-    """Loss of one stage.
+    """Loss of one output's heatmaps.
 
     Args:
         crop_size, stride, sigma: as `cspn_tf.heatmaps.encode` takes them.

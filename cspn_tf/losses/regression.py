@@ -6,6 +6,10 @@ import tensorflow as tf
 from cspn_tf import geometry
 from cspn_tf.losses.heatmap import mean_over_labelled
 
+# Squared distances are some thousandths, a cross-entropy is some tenths: so weighted, the coordinates lead.
+COORDINATE_WEIGHT = 10.0
+VISIBILITY_WEIGHT = 0.1
+
 
 def coordinate_errors(keypoints_xy_crop, points_xy_unit, crop_size):
     """Return each keypoint's squared distance, in shares of the crop's side.

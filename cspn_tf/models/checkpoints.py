@@ -19,6 +19,7 @@ from cspn_tf import config as configs
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
 from cspn_tf.files import replaced_file, staged_directory
+from cspn_tf.methods import method_of
 
 DETECTOR, KEYPOINTS = "detector", "keypoints"
 _CONFIG, _NETWORK, WEIGHTS = "config.json", "network.json", "best.weights.h5"
@@ -76,10 +77,8 @@ def load_detector(directory):
 
 def load_keypoints(directory):
     """Return the `Config` and the trained keypoint network of a directory; raises as `load_detector` does."""
-    from cspn_tf.models.keypoint_networks import build_keypoint_network
-
     config, _ = read_description(directory, KEYPOINTS)
-    model = build_keypoint_network(config.keypoints)
+    model = method_of(config.keypoints).build()
     load_weights(model, directory, KEYPOINTS)
     return config, model
 

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from cspn_tf.methods import method_of
 from cspn_tf.timing import measure_in_turns
 
 # Steps of a training that are timed, after those in which TensorFlow still traces and allocates.
@@ -51,20 +52,12 @@ def training_seconds(config, training, data) -> float:
     """
     import keras
 
-    from cspn_tf.data import pipeline
-    from cspn_tf.garments import NUM_KEYPOINTS
-    from cspn_tf.losses import keypoint_losses
-    from cspn_tf.models.dfa import NUM_PSEUDO_LABELS
-    from cspn_tf.models.keypoint_networks import build_keypoint_network
-    from cspn_tf.train import fitting
-    from cspn_tf.train.keypoints import to_fit
+    from cspn_tf.train.fitting import Run
+    from cspn_tf.train.keypoints import KeypointTask
 
-    model = build_keypoint_network(config.keypoints)
-    centres = np.zeros((2, NUM_PSEUDO_LABELS, NUM_KEYPOINTS, 2))
-    losses, weights = keypoint_losses(config.keypoints, centres=centres)
-    model.compile(fitting.build_optimizer(training, steps=1000), loss=losses, loss_weights=weights)
-    batches = pipeline.keypoint_dataset(data, "train", config, training.batch_size, training=True, seed=0)
-    batches = iter(batches.map(functools.partial(to_fit, names=list(losses))))
+    task, run = KeypointTask(), Run(data, config, training)
+    model = task.compiled_model(run, num_steps=1000)
+    batches = iter(task.batches(run, model))
     model.fit(batches, steps_per_epoch=_WARMUP_STEPS, verbose=0)
     start = time.perf_counter()
     model.fit(batches, steps_per_epoch=_TIMED_STEPS, verbose=0)
@@ -95,14 +88,13 @@ def measure(keypoints_dirs: dict, detector_dir, data) -> dict:
     from cspn_tf.evaluation.inputs import Photos
     from cspn_tf.inference.pipeline import GarmentPipeline
     from cspn_tf.models import checkpoints
-    from cspn_tf.models.keypoint_networks import prediction_network
 
     detector_config, detector = checkpoints.load_detector(detector_dir)
     costs, alone, whole = {}, {}, {}
     photo = None
     for name, directory in keypoints_dirs.items():
         config, trained = checkpoints.load_keypoints(directory)
-        network = prediction_network(trained, config.keypoints)
+        network = method_of(config.keypoints).prediction_network(trained)
         costs[name] = {"parameters": num_parameters(network), "flops": num_flops(network)}
         pipeline = GarmentPipeline(checkpoints.joint_config(detector_config, config), detector, trained)
         photo = photo if photo is not None else _photo_with_garment(pipeline, Photos(data, "test"))

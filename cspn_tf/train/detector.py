@@ -5,56 +5,38 @@ import numpy as np
 from cspn_tf.contract import STATUS_OK
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import NUM_KEYPOINTS
+from cspn_tf.train import fitting
+from cspn_tf.train.task import Task
 
-# Validation photos in the overlays, and how many a batch of validation has.
+# Validation photos in the overlays.
 _NUM_OVERLAYS = 8
-_VALIDATION_BATCH = 16
 
 
 def train(run) -> None:
     """Train the detector of a `cspn_tf.train.fitting.Run`."""
-    from cspn_tf.data import pipeline
-    from cspn_tf.train import fitting
-
-    fitting.verify_data(run)
-    steps = steps_of(run)
-    validation = pipeline.detector_dataset(
-        run.data_dir, "val", run.config, _VALIDATION_BATCH, training=False, seed=run.seed
-    )
-    model, make_dataset = prepare(run, steps)
-    validator = DetectorValidator(model, validation)
-    fitting.fit(run, model, make_dataset, steps, validator.measure, "ap_50", validator.overlays)
+    fitting.fit(run, DetectorTask())
 
 
-def steps_of(run) -> int:
-    """Return how many batches an epoch of a run has."""
-    from cspn_tf.data import pipeline
+class DetectorTask(Task):
+    """The training of the detector, which has its own losses."""
 
-    return pipeline.steps_per_epoch(run.data_dir, "train", run.training.batch_size, what="photos")
+    network = "detector"
+    unit = "photos"
+    monitor = "ap_50"
+    validation_batch = 16
 
+    def build(self, config, *, pretrained):
+        from cspn_tf.models.faster_rcnn import build_detector
 
-def prepare(run, steps):
-    """Return a run's compiled model, and the function of the first epoch's number that gives its batches.
+        return build_detector(config.detector, pretrained=pretrained)
 
-    Args:
-        run: a `cspn_tf.train.fitting.Run`.
-        steps: batches an epoch.
-    """
-    from cspn_tf.data import pipeline
-    from cspn_tf.models import checkpoints
-    from cspn_tf.models.faster_rcnn import build_detector
-    from cspn_tf.train import fitting
+    def dataset(self, *args, **options):
+        from cspn_tf.data import pipeline
 
-    with fitting.scope(run):
-        model = build_detector(run.config.detector, pretrained=not run.init)
-        if run.init:
-            checkpoints.load_weights(model, run.init, checkpoints.DETECTOR)
-        model.compile(fitting.build_optimizer(run.training, steps))
+        return pipeline.detector_dataset(*args, **options)
 
-    def make_dataset(first_epoch):
-        return fitting.training_batches(run, pipeline.detector_dataset, first_epoch)
-
-    return model, make_dataset
+    def validator(self, model, dataset, config):
+        return DetectorValidator(model, dataset)
 
 
 class DetectorValidator:

@@ -30,15 +30,14 @@ _HISTORY = "history.json"
 class Run:
     """One training run, as the command line gives it."""
 
-    network: str
     data_dir: str
-    directory: Path
     config: configs.Config
     training: configs.TrainingConfig
-    seed: int
-    resume: bool
-    precision: str
-    strategy: str
+    directory: Path | None = None  # None where nothing is kept, as where steps are timed
+    seed: int = 1
+    resume: bool = False
+    precision: str = "float32"
+    strategy: str = "none"
     init: str | None = None  # the directory of a training to start from, or `shipped`; None starts from the backbone's
 
 
@@ -66,26 +65,6 @@ def verify_data(run: Run) -> None:
     tfrecords.verify(run.data_dir, ("train", "val"))
 
 
-def training_batches(run: Run, build_dataset, first_epoch: int):
-    """Return the endless batches of a run's training split from an epoch on.
-
-    Args:
-        run: the run.
-        build_dataset: `pipeline.detector_dataset` or `pipeline.keypoint_dataset`.
-        first_epoch: how many epochs are finished.
-    """
-    return build_dataset(
-        run.data_dir,
-        "train",
-        run.config,
-        run.training.batch_size,
-        training=True,
-        seed=run.seed,
-        augment=run.training.augment,
-        first_epoch=first_epoch,
-    )
-
-
 def build_optimizer(training: configs.TrainingConfig, steps: int):
     """Return AdamW with a linear warm-up and a cosine to zero over the whole run."""
     import keras
@@ -109,51 +88,51 @@ def build_optimizer(training: configs.TrainingConfig, steps: int):
     return optimizer
 
 
-def fit(run: Run, model, make_dataset, steps: int, validate, monitor: str, draw_overlays) -> None:
-    """Train a compiled model, keeping its directory in order.
+def fit(run: Run, task) -> None:
+    """Train a network, keeping its directory in order.
 
     Args:
         run: the run.
-        model: compiled Keras model with its weights made.
-        make_dataset: function of the first epoch's number, giving an endless `tf.data.Dataset` from there on.
-        steps: batches an epoch.
-        validate: function giving a dict of validation metrics, name to number.
-        monitor: the metric that decides which epoch was best; higher is better unless it begins with "ne_".
-        draw_overlays: function giving validation photos with predictions, uint8 `(n, H, W, 3)`.
+        task: the `cspn_tf.train.task.Task` of the network.
 
     Raises:
-        UserError: if the directory holds another run, or a loss is not finite.
-        CallError: if another process is writing it.
+        UserError: if the data or the weights to start from are not what they should be, the directory holds another
+            run, or a loss is not finite.
+        CallError: if another process is writing the directory.
     """
-    done = prepare_directory(run)
+    verify_data(run)
+    num_steps, validation = task.num_steps(run), task.validation(run)
+    model = task.compiled_model(run, num_steps)
+    validator = task.validator(model, validation, run.config)
+    done = prepare_directory(run, task.network)
     with locked(run.directory / "lock", run.directory):
-        _fit(run, model, make_dataset, steps, validate, monitor, draw_overlays, done)
+        _fit(run, task, model, num_steps, validator, done)
 
 
-def _fit(run, model, make_dataset, steps, validate, monitor, draw_overlays, done):
+def _fit(run, task, model, num_steps, validator, done):
     import keras
 
     state = TrainingState(run.directory / "state", model)
     if done:
         state.restore(done)
-        print(f"resuming {run.network} after epoch {done} of {run.training.epochs}", flush=True)
+        print(f"resuming {task.network} after epoch {done} of {run.training.epochs}", flush=True)
     if done >= run.training.epochs:
         print(f"{run.directory} is complete: {done} epochs", flush=True)
         return
-    recorder = _recorder(run, state, validate, monitor, draw_overlays, read_history(run.directory)[:done])
+    recorder = _recorder(run, task, state, validator, read_history(run.directory)[:done])
     model.fit(
-        make_dataset(done),
+        task.batches(run, model, done),
         epochs=run.training.epochs,
         initial_epoch=done,
-        steps_per_epoch=steps,
+        steps_per_epoch=num_steps,
         callbacks=[recorder, keras.callbacks.TensorBoard(run.directory / "logs", write_graph=False, profile_batch=0)],
         verbose=1 if sys.stderr.isatty() and sys.stdout.isatty() else 2,
     )
-    if all(entry.get(f"val_{monitor}") is None for entry in read_history(run.directory)):
-        print(f"no epoch has a value of {monitor}: the weights kept are the last epoch's", flush=True)
+    if all(entry.get(f"val_{task.monitor}") is None for entry in read_history(run.directory)):
+        print(f"no epoch has a value of {task.monitor}: the weights kept are the last epoch's", flush=True)
 
 
-def prepare_directory(run: Run) -> int:
+def prepare_directory(run: Run, network: str) -> int:
     """Make the run's directory, or check the one that stands; return how many epochs are finished.
 
     Raises:
@@ -165,7 +144,7 @@ def prepare_directory(run: Run) -> int:
     details = {"training": training, "seed": run.seed, "precision": run.precision, "data": str(run.data_dir)}
     details |= {"init": run.init} if run.init else {}
     if (run.directory / "network.json").exists():
-        config, found = checkpoints.read_description(run.directory, run.network)
+        config, found = checkpoints.read_description(run.directory, network)
         done = len(read_history(run.directory))
         if not run.resume:
             raise UserError(
@@ -187,7 +166,7 @@ def prepare_directory(run: Run) -> int:
     if run.directory.exists() and not (run.directory.is_dir() and _is_barely_begun(run.directory)):
         raise UserError(f"{run.directory} exists and is not a training run")
     run.directory.mkdir(parents=True, exist_ok=True)
-    checkpoints.write_description(run.directory, run.network, run.config, details)
+    checkpoints.write_description(run.directory, network, run.config, details)
     return 0
 
 
@@ -246,14 +225,14 @@ class TrainingState:
             raise UserError(f"{self._directory / name}: cannot resume from this state: {reason}") from error
 
 
-def _recorder(run, state, validate, monitor, draw_overlays, history):
+def _recorder(run, task, state, validator, history):
     """Return the callback that validates, saves and draws at the end of every epoch."""
     import keras
     import tensorflow as tf
 
     from cspn_tf.models import checkpoints
 
-    lower_is_better = monitor.startswith("ne_")
+    lower_is_better = task.monitor.startswith("ne_")
 
     class Recorder(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
@@ -266,7 +245,7 @@ def _recorder(run, state, validate, monitor, draw_overlays, history):
             bad = [f"{name} is {value}" for name, value in (logs or {}).items() if not math.isfinite(value)]
             if bad:
                 raise UserError(
-                    f"{run.network} training stopped at epoch {self._epoch + 1}, step {batch + 1}: {', '.join(bad)}; "
+                    f"{task.network} training stopped at epoch {self._epoch + 1}, step {batch + 1}: {', '.join(bad)}; "
                     f"the last finished epoch is kept in {run.directory}. A smaller --learning-rate usually helps"
                 )
 
@@ -279,7 +258,7 @@ def _recorder(run, state, validate, monitor, draw_overlays, history):
             draw_curves(history, run.directory / "curves.png")
 
         def _validate_and_save(self, epoch, logs):
-            metrics = {name: _number(value) for name, value in validate().items()}
+            metrics = {name: _number(value) for name, value in validator.measure().items()}
             validated = {f"val_{name}": value for name, value in metrics.items()}
             history.append({"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}, **validated})
             # For the progress line and TensorBoard, which know no missing values.
@@ -289,8 +268,8 @@ def _recorder(run, state, validate, monitor, draw_overlays, history):
                 for name, value in metrics.items():
                     if value is not None:
                         tf.summary.scalar(name, value, step=epoch)
-                tf.summary.image("validation photos", draw_overlays(), step=epoch, max_outputs=8)
-            if best_epoch(history, f"val_{monitor}", lower_is_better) == epoch + 1:
+                tf.summary.image("validation photos", validator.overlays(), step=epoch, max_outputs=8)
+            if best_epoch(history, f"val_{task.monitor}", lower_is_better) == epoch + 1:
                 checkpoints.save_weights(self.model, run.directory)
 
     return Recorder()

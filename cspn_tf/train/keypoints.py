@@ -8,86 +8,63 @@ import numpy as np
 
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import Visibility
+from cspn_tf.methods import method_of
+from cspn_tf.train import fitting
+from cspn_tf.train.task import Task
 
-# Validation crops in the overlays, and how many a batch of validation has.
+# Validation crops in the overlays.
 _NUM_OVERLAYS = 8
-_VALIDATION_BATCH = 32
 
 
 def train(run) -> None:
     """Train the keypoint network of a `cspn_tf.train.fitting.Run`."""
-    from cspn_tf.data import pipeline
-    from cspn_tf.models.keypoint_networks import prediction_network
-    from cspn_tf.train import fitting
-
-    config = run.config.keypoints
-    fitting.verify_data(run)
-    if config.visibility_head and nothing_is_visible(run.data_dir):
+    if run.config.keypoints.visibility_head and nothing_is_visible(run.data_dir):
         print("not one keypoint to train on is labelled as visible: the network learns that nothing is", flush=True)
-    steps = steps_of(run)
-    validation = pipeline.keypoint_dataset(
-        run.data_dir, "val", run.config, _VALIDATION_BATCH, training=False, seed=run.seed
-    )
-    model, make_dataset = prepare(run, steps)
-    validator = KeypointValidator(prediction_network(model, config), validation, run.config)
-    fitting.fit(run, model, make_dataset, steps, validator.measure, "ne_bbox", validator.overlays)
+    fitting.fit(run, KeypointTask())
 
 
 def nothing_is_visible(data_dir) -> bool:
     """Return whether `prepare` counted labelled keypoints in the training split, and no visible ones."""
     try:
         report = json.loads(Path(data_dir, "report.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:  # a dataset that was written by other means
+    except OSError:  # a dataset that was written by other means, or none, which the training says
         return False
     counts = report["splits"]["train"]["visibility"]
     return counts["occluded"] > 0 and not counts["visible"]
 
 
-def steps_of(run) -> int:
-    """Return how many batches an epoch of a run has."""
-    from cspn_tf.data import pipeline
+class KeypointTask(Task):
+    """The training of the keypoint network, by the config's method."""
 
-    return pipeline.steps_per_epoch(run.data_dir, "train", run.training.batch_size, what="garments")
+    network = "keypoints"
+    unit = "garments"
+    monitor = "ne_bbox"
+    validation_batch = 32
 
+    def build(self, config, *, pretrained):
+        return method_of(config.keypoints).build(pretrained=pretrained)
 
-def prepare(run, steps):
-    """Return a run's compiled model, and the function of the first epoch's number that gives its batches.
+    def losses(self, run):
+        from cspn_tf.data import pipeline
 
-    Args:
-        run: a `cspn_tf.train.fitting.Run`.
-        steps: batches an epoch.
-    """
-    from cspn_tf.data import pipeline
-    from cspn_tf.losses import keypoint_losses
-    from cspn_tf.models import checkpoints
-    from cspn_tf.models.keypoint_networks import build_keypoint_network
-    from cspn_tf.train import fitting
+        method = method_of(run.config.keypoints)
+        read_labels = functools.partial(pipeline.label_configurations, run.data_dir, "train", run.config)
+        losses = method.losses(method.label_statistics(read_labels, run.seed))
+        return {
+            "loss": {name: loss for name, (loss, _) in losses.items()},
+            "loss_weights": {name: weight for name, (_, weight) in losses.items()},
+        }
 
-    config = run.config.keypoints
-    with fitting.scope(run):
-        model = build_keypoint_network(config, pretrained=not run.init)
-        if run.init:
-            checkpoints.load_weights(model, run.init, checkpoints.KEYPOINTS)
-        losses, weights = keypoint_losses(config, centres=pseudo_labels_of(run))
-        model.compile(fitting.build_optimizer(run.training, steps), loss=losses, loss_weights=weights)
+    def dataset(self, *args, **options):
+        from cspn_tf.data import pipeline
 
-    def make_dataset(first_epoch):
-        batches = fitting.training_batches(run, pipeline.keypoint_dataset, first_epoch)
-        return batches.map(functools.partial(to_fit, names=list(losses)))
+        return pipeline.keypoint_dataset(*args, **options)
 
-    return model, make_dataset
+    def batches(self, run, model, first_epoch=0):
+        return super().batches(run, model, first_epoch).map(functools.partial(to_fit, names=list(model.output)))
 
-
-def pseudo_labels_of(run):
-    """Return the cluster centres that the method's losses need, found in the training split's labels, or None."""
-    if run.config.keypoints.method != "dfa":
-        return None
-    from cspn_tf.data import pipeline
-    from cspn_tf.losses import pseudo_label_centres
-    from cspn_tf.models.dfa import NUM_PSEUDO_LABELS
-
-    labels = pipeline.label_configurations(run.data_dir, "train", run.config)
-    return pseudo_label_centres(*labels, NUM_PSEUDO_LABELS, seed=run.seed)
+    def validator(self, model, dataset, config):
+        return KeypointValidator(method_of(config.keypoints).prediction_network(model), dataset, config)
 
 
 def to_fit(batch, names):
@@ -113,7 +90,7 @@ class KeypointValidator:
     would serve them for the same boxes.
 
     Args:
-        network: what `prediction_network` gives.
+        network: what `KeypointMethod.prediction_network` gives.
         dataset: the validation data.
         config: a `Config`.
     """
@@ -122,10 +99,11 @@ class KeypointValidator:
         import tensorflow as tf
 
         from cspn_tf.inference.photo_outputs import keypoints_on_canvases, keypoints_on_photos
-        from cspn_tf.models.keypoint_networks import decode_prediction
+
+        method = method_of(config.keypoints)
 
         def predict(batch):
-            keypoints_xy_crop, scores = decode_prediction(network(batch["crops"], training=False), config.keypoints)
+            keypoints_xy_crop, scores = method.decode(network(batch["crops"], training=False))
             on_canvas = keypoints_on_canvases(keypoints_xy_crop, batch["windows"], config)
             of_photo = (batch[name] for name in ("transforms", "image_sizes", "garment_types"))
             return keypoints_xy_crop, scores, keypoints_on_photos(on_canvas, scores, *of_photo)[0]

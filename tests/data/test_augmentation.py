@@ -595,11 +595,11 @@ def test_inference_imports_no_augmentation():
 
 def test_the_served_graph_is_not_random_and_holds_no_augmentation():
     from cspn_tf.inference.pipeline import GarmentPipeline
-    from cspn_tf.models.cspn import build_cspn
+    from cspn_tf.methods import method_of
     from cspn_tf.models.faster_rcnn import build_detector
 
     config = preset("tiny")
-    served = GarmentPipeline(config, build_detector(config.detector), build_cspn(config.keypoints)).serve
+    served = GarmentPipeline(config, build_detector(config.detector), method_of(config.keypoints).build()).serve
     graph = served.get_concrete_function().graph.as_graph_def()
     ops = {node.op for nodes in (graph.node, *(f.node_def for f in graph.library.function)) for node in nodes}
     assert {"Conv2D", "DecodeJpeg"} & ops

@@ -16,8 +16,8 @@ from cspn_tf.export import saved_model
 from cspn_tf.garment_set import Garments
 from cspn_tf.inference.model import load
 from cspn_tf.inference.pipeline import GarmentPipeline
+from cspn_tf.methods import method_of
 from cspn_tf.models import checkpoints
-from cspn_tf.models.keypoint_networks import build_keypoint_network, prediction_network
 from cspn_tf.train.keypoints import KeypointValidator
 from tests import photos
 
@@ -66,7 +66,7 @@ def boxes_xyxy_canvas():
 @pytest.fixture(scope="module")
 def exported(boxes_xyxy_canvas, tmp_path_factory):
     """The version's directory of a SavedModel that finds garments in these boxes."""
-    network = build_keypoint_network(CONFIG.keypoints)
+    network = method_of(CONFIG.keypoints).build()
     return export(CONFIG, boxes_xyxy_canvas, network, tmp_path_factory.mktemp("models") / "cspn")
 
 
@@ -136,7 +136,7 @@ def test_validation_in_training_finds_the_keypoints_of_the_exported_model(tiny_k
     assert not rejected
 
     dataset = data_pipeline.keypoint_dataset(tmp_path / "data", "val", config, 3, training=False, seed=1)
-    validator = KeypointValidator(prediction_network(network, config.keypoints), dataset, config)
+    validator = KeypointValidator(method_of(config.keypoints).prediction_network(network), dataset, config)
     validated = np.concatenate([validator.predict(batch)[2] for batch in dataset])
     exported = np.concatenate([sample.garments.keypoints_xy for sample in samples])
     assert np.ptp(exported, axis=(0, 1)).min() > 50

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cspn_tf import config, heatmaps, losses
-from cspn_tf.losses import HeatmapLoss, mean_over_hardest, mean_over_labelled
+from cspn_tf import heatmaps
+from cspn_tf.losses.heatmap import HeatmapLoss, heatmap_errors, mean_over_hardest, mean_over_labelled
 
 CROP, STRIDE, SIGMA, SIZE = 32, 4, 1.5, 8
 ALL = np.ones((1, 8), np.float32)
@@ -41,7 +41,7 @@ def test_error_of_a_keypoint_is_the_mean_over_its_map():
     pred[0, :, :, 0] = [[1, 2], [0, 0]]
     pred[0, 0, 0, 1] = -4
     # (1 + 4) / 4 and 16 / 4.
-    np.testing.assert_allclose(losses.heatmap_errors(true, pred), [[1.25, 4.0]])
+    np.testing.assert_allclose(heatmap_errors(true, pred), [[1.25, 4.0]])
 
 
 def test_mean_over_labelled_by_hand():
@@ -200,23 +200,8 @@ def test_loss_survives_its_config(num_hard):
     assert float(after(y_true, pred)) == float(before(y_true, pred)) > 0
 
 
-def small_config():
-    stages = {"num_stages": 3, "num_hard_keypoints": 3, "visibility_head": False}
-    return config.KeypointConfig(crop_size=CROP, heatmap_sigma=SIGMA, **stages)
-
-
-def test_first_stage_has_equation_1_and_the_others_equation_2():
-    by_stage, weights = losses.keypoint_losses(small_config())
-    assert list(by_stage) == ["stage_1", "stage_2", "stage_3"]
-    assert [loss.num_hard for loss in by_stage.values()] == [None, 3, 3]
-    for loss in by_stage.values():
-        assert (loss.crop_size, loss.stride, loss.sigma) == (CROP, STRIDE, (SIGMA,) * 8)
-    # Unweighted, as the paper's sum of the stages' losses.
-    assert weights == dict.fromkeys(by_stage, 1.0)
-
-
 def test_losses_are_the_same_in_fit():
-    by_stage, _ = losses.keypoint_losses(small_config())
+    by_stage = {"stage_1": loss_of(), "stage_2": loss_of(3), "stage_3": loss_of(3)}
     y_true = targets(np.random.default_rng(3).integers(0, 2, (6, 8)))
     pred = np.random.default_rng(4).uniform(0, 1, (6, SIZE, SIZE, 8)).astype(np.float32)
     maps = keras.Input((SIZE, SIZE, 8))

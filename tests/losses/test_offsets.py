@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cspn_tf.losses import OffsetLoss
+from cspn_tf.losses.offsets import OffsetLoss
 
 CROP, STRIDE, SIZE = 32, 4, 8
 

@@ -5,10 +5,7 @@ import pytest
 import tensorflow as tf
 
 from cspn_tf import geometry
-from cspn_tf.config import KeypointConfig
-from cspn_tf.losses.fashionnet import fashionnet_losses
 from cspn_tf.losses.regression import CoordinateLoss, coordinate_errors
-from cspn_tf.losses.visibility import VisibilityLoss
 
 CROP = 64
 
@@ -80,13 +77,3 @@ def test_loss_survives_its_config():
     after = CoordinateLoss.from_config(before.get_config())
     assert after.get_config() == before.get_config()
     assert (after.crop_size, after.name) == (CROP, "points")
-
-
-def test_fashionnet_has_a_loss_for_each_output():
-    losses = fashionnet_losses(KeypointConfig(method="fashionnet", crop_size=CROP))
-    assert {name: type(loss) for name, (loss, _) in losses.items()} == {
-        "coordinates": CoordinateLoss,
-        "visibility": VisibilityLoss,
-    }
-    assert losses["coordinates"][0].crop_size == CROP
-    assert losses["coordinates"][1] > losses["visibility"][1] > 0

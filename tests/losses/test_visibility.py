@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from cspn_tf.garments import Visibility
-from cspn_tf.losses import VisibilityLoss
+from cspn_tf.losses.visibility import VisibilityLoss
 
 
 def targets(*rows):

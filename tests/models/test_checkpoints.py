@@ -11,9 +11,9 @@ import tensorflow as tf
 from cspn_tf import config as configs
 from cspn_tf.config import preset
 from cspn_tf.console import UserError
+from cspn_tf.methods import method_of
 from cspn_tf.models import checkpoints
 from cspn_tf.models.checkpoints import DETECTOR, KEYPOINTS
-from cspn_tf.models.cspn import build_cspn
 from cspn_tf.models.faster_rcnn import build_detector
 
 TINY = dataclasses.replace(
@@ -43,7 +43,7 @@ def refusal(load, *arguments):
 @pytest.fixture(scope="module")
 def cspn():
     keras.utils.set_random_seed(5)
-    return build_cspn(TINY.keypoints)
+    return method_of(TINY.keypoints).build()
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import pytest
 
 from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.fused_features import LEVELS, fused_features
-from tests.models import keypoint_methods as methods
+from tests.methods import checks
 
 
 @pytest.mark.parametrize("separable", [True, False])
 def test_has_stride_8_and_the_width(separable):
-    config = methods.tiny_config("dlan", separable=separable, crop_size=96)
+    config = checks.tiny_config("dlan", separable=separable, crop_size=96)
     features = {f"P{level}": keras.Input((96 // 2**level,) * 2 + (5,)) for level in LEVELS}
     model = keras.Model(features, fused_features(features, config))
     assert model.output_shape == (None, 12, 12, 8)
@@ -19,7 +19,7 @@ def test_has_stride_8_and_the_width(separable):
 
 
 def test_every_level_has_a_say():
-    config = methods.tiny_config("dlan")
+    config = checks.tiny_config("dlan")
     features = {f"P{level}": keras.Input((64 // 2**level,) * 2 + (5,)) for level in LEVELS}
     model = keras.Model(features, fused_features(features, config))
     random = np.random.default_rng(0)
@@ -31,6 +31,6 @@ def test_every_level_has_a_say():
 
 @pytest.mark.parametrize("backbone", ["vgg16", "efficientnet_lite0"])
 def test_the_literal_backbone_and_the_default_one_will_do(backbone):
-    config = methods.tiny_config("dlan", backbone=backbone)
+    config = checks.tiny_config("dlan", backbone=backbone)
     crops = keras.Input((64, 64, 3))
     assert fused_features(build_backbone_of(config, 64, LEVELS, pretrained=False)(crops), config).shape[1:] == (8, 8, 8)

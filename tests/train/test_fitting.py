@@ -17,7 +17,7 @@ def parse(*arguments):
     )
     presets = {"mobile": TrainingConfig(epochs=30, batch_size=32, learning_rate=1e-3)}
     presets["tiny"] = TrainingConfig(epochs=5, batch_size=4, learning_rate=1e-2)
-    return training_arguments.parse_run("keypoints", parsed, presets)
+    return training_arguments.parse_run(parsed, presets)
 
 
 def test_preset_is_the_start_and_arguments_override_it():

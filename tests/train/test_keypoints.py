@@ -8,6 +8,7 @@ from cspn_tf import heatmaps
 from cspn_tf.cli import train_keypoints
 from cspn_tf.data import pipeline
 from cspn_tf.models import checkpoints
+from cspn_tf.train import fitting
 from cspn_tf.train import keypoints as keypoints_module
 
 
@@ -91,16 +92,15 @@ def test_every_output_learns_the_same_targets():
     np.testing.assert_array_equal(by_output["a"][0, :, 3], [2, 1, 0, -1, 2, 2, 1, 0])
 
 
-def test_only_pseudo_labels_look_at_the_labels_before_training(tiny_data):
-    from types import SimpleNamespace
-
-    for method, wanted in (("dfa", (2, 20, 8, 2)), ("cspn", None)):
-        config = configs.override(configs.preset("tiny"), [f"keypoints.method={method}"])
-        run = SimpleNamespace(config=config, data_dir=tiny_data, seed=1)
-        centres = keypoints_module.pseudo_labels_of(run)
-        assert (None if centres is None else centres.shape) == wanted
-    run.config = configs.override(configs.preset("tiny"), ["keypoints.method=dfa"])
-    np.testing.assert_array_equal(keypoints_module.pseudo_labels_of(run), keypoints_module.pseudo_labels_of(run))
+def test_pseudo_labels_are_those_of_the_training_split_and_the_same_every_time(tiny_data):
+    config = configs.override(configs.preset("tiny"), ["keypoints.method=dfa"])
+    run = fitting.Run(tiny_data, config, configs.KEYPOINT_TRAINING["tiny"])
+    first, second = (keypoints_module.KeypointTask().losses(run)["loss"] for _ in range(2))
+    for name in ("stage_1_pseudo_labels", "stage_2_pseudo_labels"):
+        assert first[name].centres.shape == (20, 8, 2)
+        np.testing.assert_array_equal(first[name].centres, second[name].centres)
+    # The keypoints of crops, in shares of their sides.
+    assert 0 < first["stage_1_pseudo_labels"].centres.min() < first["stage_1_pseudo_labels"].centres.max() < 1
 
 
 def test_method_and_backbone_are_short_for_fields_of_the_config(tiny_data, tmp_path, monkeypatch):

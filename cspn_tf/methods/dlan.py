@@ -31,9 +31,8 @@ Letters in shapes: B crops, C side of a crop, h = C / 8, H = C / 4, 8 keypoint s
 import keras
 import tensorflow as tf
 
-from cspn_tf import heatmaps
-from cspn_tf.config import KeypointConfig
 from cspn_tf.garments import NUM_KEYPOINTS
+from cspn_tf.methods.base import RefinedHeatmaps
 from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.blocks import BATCH_NORM_MOMENTUM, normalised_conv
 from cspn_tf.models.fused_features import LEVELS, fused_features
@@ -82,58 +81,45 @@ class SelectiveDilatedConv(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def build_dlan(config: KeypointConfig, *, pretrained: bool = False) -> keras.Model:
-    """Build the network.
+class Method(RefinedHeatmaps):
+    """The network with the views."""
 
-    Args:
-        config: its `KeypointConfig`.
-        pretrained: as `cspn_tf.models.cspn.build_cspn` takes it.
+    name = "dlan"
+    first_heatmaps = "garment_heatmaps"
 
-    Returns:
-        keras.Model: float32 `(B, C, C, 3)`, 0 to 255, to a dict of `"garment_heatmaps"`, those of the garment's view
-        alone, and `"heatmaps"`, both float32 `(B, H, H, 8)` in the crop's frame.
-    """
-    # ---- Inputs ----
-    crops = keras.Input((config.crop_size, config.crop_size, 3), name="crops")
-    features = build_backbone_of(config, config.crop_size, LEVELS, pretrained=pretrained)(crops)
+    def build(self, *, pretrained: bool = False) -> keras.Model:
+        """Build the network; as `KeypointMethod.build`.
 
-    # ---- Body ----
-    x = _selective(fused_features(features, config), config)
-    side = x.shape[1]
-    garment_windows = _whole_windows(x)
-    look = _Look(side, config.width, 1, "garment_look")
-    for index in range(_ROUNDS):
-        view = WindowSampling(side, name=f"garment_view_{index}")([x, garment_windows])
-        garment_windows = compose(garment_windows, look(view)[:, 0])
-    view = WindowSampling(side, name="garment_view")([x, garment_windows])
-    view = normalised_conv(view, config.width, 3, "garment_smooth", separable=config.separable)
-    garment_maps = _back(_small_maps(view, NUM_KEYPOINTS, "garment_maps"), garment_windows, config, "garment_back")
+        Returns:
+            keras.Model: to a dict of `"garment_heatmaps"`, those of the garment's view alone, and `"heatmaps"`, both
+            float32 `(B, H, H, 8)` in the crop's frame.
+        """
+        config = self.config
+        # ---- Inputs ----
+        crops = keras.Input((config.crop_size, config.crop_size, 3), name="crops")
+        features = build_backbone_of(config, config.crop_size, LEVELS, pretrained=pretrained)(crops)
 
-    windows, maps = _keypoint_maps(view, garment_windows, config)
-    keypoint_maps = _back(maps, windows, config, "keypoint_back")
-    keypoint_maps = _keypoints_last(keypoint_maps)
+        # ---- Body ----
+        x = _selective(fused_features(features, config), config)
+        side = x.shape[1]
+        garment_windows = _whole_windows(x)
+        look = _Look(side, config.width, 1, "garment_look")
+        for index in range(_ROUNDS):
+            view = WindowSampling(side, name=f"garment_view_{index}")([x, garment_windows])
+            garment_windows = compose(garment_windows, look(view)[:, 0])
+        view = WindowSampling(side, name="garment_view")([x, garment_windows])
+        view = normalised_conv(view, config.width, 3, "garment_smooth", separable=config.separable)
+        garment_maps = _back(_small_maps(view, NUM_KEYPOINTS, "garment_maps"), garment_windows, config, "garment_back")
 
-    # ---- Named outputs ----
-    outputs = {
-        "garment_heatmaps": keras.layers.Activation("linear", dtype="float32", name="garment_heatmaps")(garment_maps),
-        "heatmaps": keras.layers.Add(dtype="float32", name="heatmaps")([garment_maps, keypoint_maps]),
-    }
-    return keras.Model(crops, outputs, name="dlan")
+        windows, maps = _keypoint_maps(view, garment_windows, config)
+        keypoint_maps = _back(maps, windows, config, "keypoint_back")
+        keypoint_maps = _keypoints_last(keypoint_maps)
 
-
-def prediction_names(config: KeypointConfig) -> tuple[str, ...]:
-    """Return the names of the outputs that inference reads; the others only train."""
-    return ("heatmaps",)
-
-
-def decode_outputs(outputs: dict, config: KeypointConfig):
-    """Turn the outputs that `prediction_names` names into keypoints.
-
-    Returns:
-        keypoints_xy_crop: float32 `(B, 8, 2)`, crop pixels.
-        scores: float32 `(B, 8)`, in [0, 1].
-    """
-    return heatmaps.decode(outputs["heatmaps"], config.heatmap_stride, subpixel=config.subpixel)
+        # ---- Named outputs ----
+        named = keras.layers.Activation("linear", dtype="float32", name="garment_heatmaps")
+        added = keras.layers.Add(dtype="float32", name="heatmaps")
+        outputs = {"garment_heatmaps": named(garment_maps), "heatmaps": added([garment_maps, keypoint_maps])}
+        return keras.Model(crops, outputs, name=self.name)
 
 
 def _selective(x, config):

@@ -1,6 +1,7 @@
 """The cascade: outputs, what each stage reads, and the network without training's heads."""
 
 import dataclasses
+import itertools
 
 import keras
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 import tensorflow as tf
 
 from cspn_tf.config import preset
-from cspn_tf.models.cspn import build_cspn
-from cspn_tf.models.keypoint_networks import decode_prediction, prediction_network
+from cspn_tf.losses.heatmap import HeatmapLoss
+from cspn_tf.losses.offsets import OffsetLoss
+from cspn_tf.losses.visibility import VisibilityLoss
+from cspn_tf.methods.cspn import Method
 
 TINY = dataclasses.replace(preset("tiny").keypoints, crop_size=64, width=8)
 
@@ -17,7 +20,7 @@ TINY = dataclasses.replace(preset("tiny").keypoints, crop_size=64, width=8)
 @pytest.fixture(scope="module")
 def four_stages():
     keras.utils.set_random_seed(3)
-    return build_cspn(TINY)
+    return Method(TINY).build()
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def maps_of(stage):
 @pytest.mark.parametrize("name, crop, heatmap", [("tiny", 96, 24), ("mobile", 192, 48), ("base", 256, 64)])
 def test_presets_have_four_stages_of_heatmaps(name, crop, heatmap):
     config = preset(name).keypoints
-    model = build_cspn(config)
+    model = Method(config).build()
     assert model.input_shape == (None, crop, crop, 3)
     shapes = {key: tuple(map_.shape) for key, map_ in model.output.items()}
     assert shapes.pop("visibility", None) == ((None, 8) if name in ("mobile", "base") else None)
@@ -61,7 +64,7 @@ def test_presets_have_four_stages_of_heatmaps(name, crop, heatmap):
 
 
 def test_paper_preset_has_the_paper_s_maps():
-    model = build_cspn(preset("paper").keypoints)
+    model = Method(preset("paper").keypoints).build()
     assert model.input_shape == (None, 1024, 1024, 3)
     assert {tuple(map_.shape) for map_ in model.output.values()} == {(None, 256, 256, 8)}
     (backbone,) = [layer for layer in model.layers if isinstance(layer, keras.Model)]
@@ -76,7 +79,7 @@ def test_paper_preset_has_the_paper_s_maps():
 
 @pytest.mark.parametrize("num_stages", [1, 3])
 def test_number_of_stages_follows_the_config(num_stages):
-    model = build_cspn(dataclasses.replace(TINY, num_stages=num_stages))
+    model = Method(dataclasses.replace(TINY, num_stages=num_stages)).build()
     assert list(model.output) == [f"stage_{stage}" for stage in range(1, num_stages + 1)]
     stages = {layer.name.split("_")[1] for layer in model.layers if layer.name.startswith("stage_")}
     assert stages == {str(stage) for stage in range(1, num_stages + 1)}
@@ -94,7 +97,7 @@ def test_calls_give_float32_heatmaps_of_the_crop(four_stages, crops):
 def test_heatmaps_stay_float32_in_mixed_precision(crops):
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        model = build_cspn(dataclasses.replace(TINY, num_stages=1))
+        model = Method(dataclasses.replace(TINY, num_stages=1)).build()
     finally:
         keras.mixed_precision.set_global_policy("float32")
     assert model.get_layer("stage_1_p2_smooth_conv").compute_dtype == "bfloat16"
@@ -105,7 +108,7 @@ def test_heatmaps_stay_float32_in_mixed_precision(crops):
 
 
 def test_stages_read_the_stage_before_and_odd_ones_conv5():
-    model = build_cspn(dataclasses.replace(TINY, num_stages=5))
+    model = Method(dataclasses.replace(TINY, num_stages=5)).build()
     assert list(model.output) == [f"stage_{stage}" for stage in (1, 2, 3, 4, 5)]
     assert inputs_of_stage(model, 1) == {"C2", "C3", "C4", "C5"}
     assert inputs_of_stage(model, 2) == maps_of(1)
@@ -131,7 +134,7 @@ def test_every_stage_learns_from_the_last_loss(four_stages, crops):
 
 
 def test_prediction_is_the_last_output_without_the_other_heads(four_stages, crops):
-    prediction = prediction_network(four_stages, TINY)
+    prediction = Method(TINY).prediction_network(four_stages)
     outputs = prediction(crops)
     assert list(outputs) == ["stage_4"]
     np.testing.assert_array_equal(outputs["stage_4"], four_stages(crops)["stage_4"])
@@ -156,7 +159,7 @@ def test_weights_and_description_survive_a_file(four_stages, crops, tmp_path):
 
 def test_offset_and_visibility_heads_are_there_only_when_asked_for(crops):
     config = dataclasses.replace(TINY, num_stages=2, offset_head=True, visibility_head=True)
-    model = build_cspn(config)
+    model = Method(config).build()
     shapes = {name: tuple(output.shape) for name, output in model.output.items()}
     maps = (None, 16, 16)
     assert shapes == {
@@ -165,23 +168,23 @@ def test_offset_and_visibility_heads_are_there_only_when_asked_for(crops):
         "offsets": (*maps, 16),
         "visibility": (None, 8),
     }
-    assert list(prediction_network(model, config).output) == ["stage_2", "offsets", "visibility"]
+    assert list(Method(config).prediction_network(model).output) == ["stage_2", "offsets", "visibility"]
     outputs = model(crops)
-    keypoints, scores = decode_prediction(outputs, config)
+    keypoints, scores = Method(config).decode(outputs)
     assert keypoints.shape == (2, 8, 2)
     np.testing.assert_allclose(scores, tf.sigmoid(outputs["visibility"]), rtol=1e-6)
 
 
 def test_scores_without_a_visibility_head_are_heights_of_peaks(four_stages, crops):
     outputs = four_stages(crops)
-    _, scores = decode_prediction(outputs, TINY)
+    _, scores = Method(TINY).decode(outputs)
     peaks = tf.clip_by_value(tf.reduce_max(outputs["stage_4"], axis=[1, 2]), 0.0, 1.0)
     np.testing.assert_allclose(scores, peaks, rtol=1e-6)
 
 
 @pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
 def test_upsampling_follows_the_config(upsampling):
-    model = build_cspn(dataclasses.replace(TINY, num_stages=1, upsampling=upsampling))
+    model = Method(dataclasses.replace(TINY, num_stages=1, upsampling=upsampling)).build()
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.UpSampling2D)]
     assert len(layers) == 3 and {layer.interpolation for layer in layers} == {upsampling}
 
@@ -189,7 +192,38 @@ def test_upsampling_follows_the_config(upsampling):
 def test_frozen_layers_are_kept_only_if_they_are_pretrained():
     for weights, frozen in (("imagenet", True), ("none", False)):
         config = dataclasses.replace(TINY, backbone="efficientnet_lite0", weights=weights, frozen_level=3)
-        (backbone,) = [layer for layer in build_cspn(config).layers if isinstance(layer, keras.Model)]
+        (backbone,) = [layer for layer in Method(config).build().layers if isinstance(layer, keras.Model)]
         (network,) = [layer for layer in backbone.layers if isinstance(layer, keras.Model)]
         assert network.get_layer("stem_conv").trainable is not frozen
         assert network.get_layer("block7a_project_bn").trainable
+
+
+# Losses --------------------------------------------------------------------------------------------------------------
+
+
+def test_first_stage_has_equation_1_and_the_others_equation_2():
+    config = dataclasses.replace(TINY, num_stages=3, num_hard_keypoints=3, heatmap_sigma=1.5)
+    losses = Method(config).losses()
+    assert list(losses) == ["stage_1", "stage_2", "stage_3"]
+    assert [loss.num_hard for loss, _ in losses.values()] == [None, 3, 3]
+    for loss, weight in losses.values():
+        assert isinstance(loss, HeatmapLoss)
+        assert (loss.crop_size, loss.stride, loss.sigma) == (64, 4, (1.5,) * 8)
+        # Unweighted, as the paper's sum of the stages' losses.
+        assert weight == 1.0
+
+
+def test_later_stages_may_weigh_more_and_the_sum_stays():
+    config = dataclasses.replace(TINY, stage_weight_growth=2.0)
+    losses = Method(config).losses()
+    weights = [losses[name][1] for name in config.stage_names]
+    assert sum(weights) == pytest.approx(4.0)
+    assert [b / a for a, b in itertools.pairwise(weights)] == pytest.approx([2.0, 2.0, 2.0])
+
+
+def test_more_heads_have_losses_of_their_own():
+    losses = Method(dataclasses.replace(TINY, offset_head=True, visibility_head=True)).losses()
+    assert set(losses) == {*TINY.stage_names, "offsets", "visibility"}
+    (offsets, _), (visibility, _) = losses["offsets"], losses["visibility"]
+    assert isinstance(offsets, OffsetLoss) and isinstance(visibility, VisibilityLoss)
+    assert offsets.crop_size == TINY.crop_size

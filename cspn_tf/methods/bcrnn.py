@@ -28,9 +28,8 @@ Letters in shapes: B crops, C side of a crop, h = C / 8, H = C / 4, 8 keypoint s
 import keras
 import tensorflow as tf
 
-from cspn_tf import heatmaps
-from cspn_tf.config import KeypointConfig
 from cspn_tf.garments import NUM_KEYPOINTS
+from cspn_tf.methods.base import RefinedHeatmaps
 from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.blocks import normalised_conv
 from cspn_tf.models.fused_features import LEVELS, fused_features
@@ -43,51 +42,39 @@ GRAMMARS = {
 }
 
 
-def build_bcrnn(config: KeypointConfig, *, pretrained: bool = False) -> keras.Model:
-    """Build the network.
+class Method(RefinedHeatmaps):
+    """The network with the grammar."""
 
-    Args:
-        config: its `KeypointConfig`.
-        pretrained: as `cspn_tf.models.cspn.build_cspn` takes it.
+    name = "bcrnn"
+    first_heatmaps = "first_heatmaps"
 
-    Returns:
-        keras.Model: float32 `(B, C, C, 3)`, 0 to 255, to a dict of `"first_heatmaps"`, before the messages, and
-        `"heatmaps"`, both float32 `(B, H, H, 8)`.
-    """
-    # ---- Inputs ----
-    crops = keras.Input((config.crop_size, config.crop_size, 3), name="crops")
-    features = build_backbone_of(config, config.crop_size, LEVELS, pretrained=pretrained)(crops)
+    def build(self, *, pretrained: bool = False) -> keras.Model:
+        """Build the network; as `KeypointMethod.build`.
 
-    # ---- Body ----
-    group = max(config.width // 4, 4)
-    x = normalised_conv(fused_features(features, config), NUM_KEYPOINTS * group, 1, "keypoints")
-    nodes = tf.split(x, NUM_KEYPOINTS, axis=-1)
-    first = _heatmaps(nodes, group, config, "first_heatmaps")
+        Returns:
+            keras.Model: to a dict of `"first_heatmaps"`, before the messages, and `"heatmaps"`, both float32
+            `(B, H, H, 8)`.
+        """
+        config = self.config
+        # ---- Inputs ----
+        crops = keras.Input((config.crop_size, config.crop_size, 3), name="crops")
+        features = build_backbone_of(config, config.crop_size, LEVELS, pretrained=pretrained)(crops)
 
-    messages = [[] for _ in nodes]
-    for name, chains in GRAMMARS.items():
-        for slot, message in _messages(nodes, chains, group, name):
-            messages[slot].append(message)
-    nodes = [node + sum(got) / len(got) for node, got in zip(nodes, messages, strict=True)]
+        # ---- Body ----
+        group = max(config.width // 4, 4)
+        x = normalised_conv(fused_features(features, config), NUM_KEYPOINTS * group, 1, "keypoints")
+        nodes = tf.split(x, NUM_KEYPOINTS, axis=-1)
+        first = _heatmaps(nodes, group, config, "first_heatmaps")
 
-    # ---- Named outputs ----
-    outputs = {"first_heatmaps": first, "heatmaps": _heatmaps(nodes, group, config, "heatmaps")}
-    return keras.Model(crops, outputs, name="bcrnn")
+        messages = [[] for _ in nodes]
+        for name, chains in GRAMMARS.items():
+            for slot, message in _messages(nodes, chains, group, name):
+                messages[slot].append(message)
+        nodes = [node + sum(got) / len(got) for node, got in zip(nodes, messages, strict=True)]
 
-
-def prediction_names(config: KeypointConfig) -> tuple[str, ...]:
-    """Return the names of the outputs that inference reads; the others only train."""
-    return ("heatmaps",)
-
-
-def decode_outputs(outputs: dict, config: KeypointConfig):
-    """Turn the outputs that `prediction_names` names into keypoints.
-
-    Returns:
-        keypoints_xy_crop: float32 `(B, 8, 2)`, crop pixels.
-        scores: float32 `(B, 8)`, in [0, 1].
-    """
-    return heatmaps.decode(outputs["heatmaps"], config.heatmap_stride, subpixel=config.subpixel)
+        # ---- Named outputs ----
+        outputs = {"first_heatmaps": first, "heatmaps": _heatmaps(nodes, group, config, "heatmaps")}
+        return keras.Model(crops, outputs, name=self.name)
 
 
 def _messages(nodes, chains, group, name):

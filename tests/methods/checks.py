@@ -1,4 +1,4 @@
-"""What the tests of the methods that the CSPN is compared with share: a small network of each, and its training."""
+"""What the tests of the methods share: a small network of each, and its training."""
 
 import dataclasses
 
@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from cspn_tf.config import preset
+from cspn_tf.losses.heatmap import HeatmapLoss
+from cspn_tf.methods import method_of
 
 TINY = dataclasses.replace(preset("tiny").keypoints, crop_size=64, width=8)
 
@@ -36,17 +38,17 @@ class Trained:
     unreached: list  # names of weights that no gradient reached after the training
 
 
-def train(build, config, losses, steps=30):
-    """Build a network and train it.
+def train(config, label_statistics=None, steps=30):
+    """Build the network of a config's method and train it.
 
     Args:
-        build: the function that builds it.
-        config: its config.
-        losses: output name to loss and weight.
+        config: the config.
+        label_statistics: what the method's losses take.
         steps: how many.
     """
     keras.utils.set_random_seed(1)
-    model = build(config)
+    method = method_of(config)
+    model, losses = method.build(), method.losses(label_statistics)
     assert set(losses) == set(model.output)
     crops, targets = crops_and_targets()
     untrained = {name: value.numpy() for name, value in model(crops).items()}
@@ -70,22 +72,22 @@ def train(build, config, losses, steps=30):
     return Trained(model, config, untrained, values, unreached)
 
 
-def outputs_in_mixed_precision(build, config):
+def outputs_in_mixed_precision(config):
     """Return a network's outputs on the 4 crops, and what its layers computed in."""
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        model = build(config)
+        model = method_of(config).build()
         return model(crops_and_targets()[0]), {layer.compute_dtype for layer in model.layers}
     finally:
         keras.mixed_precision.set_global_policy("float32")
 
 
-def check_weights_survive_a_file(trained, build, path):
+def check_weights_survive_a_file(trained, path):
     """Save a trained network's weights, load them into a fresh one, and compare what the two give."""
     crops, _ = crops_and_targets()
     trained.model.save_weights(path)
     keras.utils.set_random_seed(4)
-    other = build(trained.config)
+    other = method_of(trained.config).build()
     before = {name: value.numpy() for name, value in other(crops).items()}
     other.load_weights(path)
     after = other(crops)
@@ -94,17 +96,17 @@ def check_weights_survive_a_file(trained, build, path):
     assert any(np.abs(after[name] - before[name]).max() > 1e-3 for name in before)
 
 
-def predict(module, model, config):
+def predict(trained):
     """Return a function of crops that gives keypoints and scores, through what inference reads alone."""
-    names = module.prediction_names(config)
-    network = keras.Model(model.input, {name: model.output[name] for name in names})
-    return lambda crops: module.decode_outputs(network(crops, training=False), config)
+    method = method_of(trained.config)
+    network = method.prediction_network(trained.model)
+    return lambda crops: method.decode(network(crops, training=False))
 
 
-def check_tflite_agrees(module, trained, run_tflite):
+def check_tflite_agrees(trained, run_tflite):
     """Compare a network and its decoding with what TensorFlow Lite's builtin ops make of them."""
     crop = crops_and_targets()[0][:1]
-    function = predict(module, trained.model, trained.config)
+    function = predict(trained)
     converted = {value.shape: value for value in run_tflite(function, crop)}
     for value in function(crop):
         # Half a hundredth of a pixel, and of a score.
@@ -115,15 +117,10 @@ class Checks:
     """Tests that each method's own class inherits; it needs the fixture `trained` of its file.
 
     Attributes:
-        module: the method's module.
         falls_to: the loss that learning 4 crops by heart must reach, over the first one.
     """
 
-    module = None
     falls_to = 0.1
-
-    def build(self, config):
-        return getattr(self.module, f"build_{config.method}")(config)
 
     def test_learns_four_crops_by_heart(self, trained):
         assert trained.losses[-1] < self.falls_to * trained.losses[0]
@@ -132,29 +129,38 @@ class Checks:
         assert trained.unreached == []
 
     def test_outputs_stay_float32_in_mixed_precision(self, trained):
-        outputs, computed_in = outputs_in_mixed_precision(self.build, trained.config)
+        outputs, computed_in = outputs_in_mixed_precision(trained.config)
         assert "bfloat16" in computed_in
         assert {value.dtype for value in outputs.values()} == {tf.float32}
 
     def test_weights_survive_a_file(self, trained, tmp_path):
-        check_weights_survive_a_file(trained, self.build, tmp_path / "a.weights.h5")
+        check_weights_survive_a_file(trained, tmp_path / "a.weights.h5")
 
     def test_tflite_gives_the_same_keypoints(self, trained, run_tflite):
-        check_tflite_agrees(self.module, trained, run_tflite)
+        check_tflite_agrees(trained, run_tflite)
 
 
 class HeatmapChecks(Checks):
-    """The same for a method whose prediction is one output of heatmaps."""
+    """The same for a `RefinedHeatmaps`."""
 
     falls_to = 0.4
+
+    def test_each_heatmap_is_compared_with_the_codecs(self, trained):
+        changes = {"crop_size": 96, "heatmap_sigma": 2.0, "sigma_factors": (1.0,) * 7 + (1.5,)}
+        losses = method_of(dataclasses.replace(trained.config, **changes)).losses()
+        assert set(losses) == set(trained.model.output)
+        for loss, weight in losses.values():
+            assert isinstance(loss, HeatmapLoss) and weight == 1.0
+            assert (loss.crop_size, loss.stride, loss.num_hard) == (96, 4, None)
+            assert tuple(loss.sigma) == (2.0,) * 7 + (3.0,)
 
     def test_decodes_a_heatmap_by_hand(self, trained):
         maps = np.zeros((1, 16, 16, 8), np.float32)
         maps[0, 3, 5, 2], maps[0, 3, 6, 2] = 0.75, 0.5
         none = dataclasses.replace(trained.config, subpixel="none")
-        keypoints, scores = self.module.decode_outputs({"heatmaps": tf.constant(maps)}, none)
+        keypoints, scores = method_of(none).decode({"heatmaps": tf.constant(maps)})
         # Column 5 and row 3 at stride 4: (5 + 0.5) * 4 - 0.5 and (3 + 0.5) * 4 - 0.5.
         np.testing.assert_allclose(keypoints[0, 2], [21.5, 13.5], atol=1e-5)
         np.testing.assert_allclose(scores[0], [0, 0, 0.75, 0, 0, 0, 0, 0])
-        refined, _ = self.module.decode_outputs({"heatmaps": tf.constant(maps)}, trained.config)
+        refined, _ = method_of(trained.config).decode({"heatmaps": tf.constant(maps)})
         assert refined[0, 2, 0] > 22

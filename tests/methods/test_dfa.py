@@ -4,19 +4,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cspn_tf.losses.dfa import dfa_losses, pseudo_label_centres
-from cspn_tf.models import dfa
-from cspn_tf.models.dfa import NUM_PSEUDO_LABELS, build_dfa, decode_outputs, prediction_names
-from tests.models import keypoint_methods as methods
+from cspn_tf.methods.dfa import NUM_PSEUDO_LABELS, Method, pseudo_label_centres
+from tests.methods import checks
 
-CONFIG = methods.tiny_config("dfa")
+CONFIG = checks.tiny_config("dfa")
 
 
 @pytest.fixture(scope="module")
 def trained():
     random = np.random.default_rng(2)
     centres = pseudo_label_centres(random.uniform(0, 1, (100, 8, 2)), np.ones((100, 8)), NUM_PSEUDO_LABELS, seed=1)
-    return methods.train(build_dfa, CONFIG, dfa_losses(CONFIG, centres))
+    return checks.train(CONFIG, centres)
 
 
 def test_gives_each_stages_positions_and_pseudo_labels(trained):
@@ -32,11 +30,11 @@ def test_gives_each_stages_positions_and_pseudo_labels(trained):
         "stage_3_hard_pseudo_labels": (None, 20 + 16),
         "visibility": (None, 8),
     }
-    assert prediction_names(CONFIG) == ("stage_3_easy", "stage_3_hard", "visibility")
+    assert Method(CONFIG).prediction_outputs == ("stage_3_easy", "stage_3_hard", "visibility")
 
 
 def test_points_at_the_crops_centre_before_training(trained):
-    keypoints, scores = decode_outputs(trained.untrained_outputs, CONFIG)
+    keypoints, scores = Method(CONFIG).decode(trained.untrained_outputs)
     np.testing.assert_allclose(keypoints, np.full((4, 8, 2), 31.5), atol=1.5)
     np.testing.assert_allclose(scores, np.full((4, 8), 0.5), atol=0.05)
 
@@ -45,14 +43,14 @@ def test_decodes_the_mean_of_the_branches_by_hand():
     easy, hard = np.zeros((1, 8, 4), np.float32), np.zeros((1, 8, 4), np.float32)
     easy[0, 1], hard[0, 1] = [0.25, 0.5, 9, 9], [0.75, 1.0, 9, 9]
     outputs = {"stage_3_easy": tf.constant(easy), "stage_3_hard": tf.constant(hard), "visibility": tf.zeros((1, 8))}
-    keypoints, scores = decode_outputs(outputs, CONFIG)
+    keypoints, scores = Method(CONFIG).decode(outputs)
     # (0.25 + 0.75) / 2 and (0.5 + 1) / 2 of 64 pixels; what stands behind the positions is for the loss.
     np.testing.assert_allclose(keypoints[0, :2], [[-0.5, -0.5], [31.5, 47.5]], atol=1e-5)
     np.testing.assert_allclose(scores, np.full((1, 8), 0.5))
 
 
 def test_outputs_carry_the_positions_that_the_stage_corrects(trained):
-    outputs = trained.model(methods.crops_and_targets()[0])
+    outputs = trained.model(checks.crops_and_targets()[0])
     flat = {name: np.reshape(value, (4, -1)) for name, value in outputs.items()}
     np.testing.assert_array_equal(flat["stage_2_pseudo_labels"][:, 20:], flat["stage_1"])
     for branch in ("easy", "hard"):
@@ -63,7 +61,7 @@ def test_outputs_carry_the_positions_that_the_stage_corrects(trained):
 def reached_layers(model, name):
     """Return the first words of the names of the layers with fully connected weights that an output teaches."""
     with tf.GradientTape() as tape:
-        value = tf.reduce_sum(tf.square(model(methods.crops_and_targets()[0], training=True)[name]))
+        value = tf.reduce_sum(tf.square(model(checks.crops_and_targets()[0], training=True)[name]))
     weights = model.trainable_weights
     gradients = tape.gradient(value, weights)
     reached = {w.name.split("/")[0] for w, g in zip(weights, gradients, strict=True) if g is not None}
@@ -96,5 +94,5 @@ def test_a_stage_reads_the_positions_and_pseudo_labels_before_it(trained):
     assert trained.model.get_layer("stage_2_before_hidden").units == 2 * CONFIG.width
 
 
-class TestDfa(methods.Checks):
-    module = dfa
+class TestDfa(checks.Checks):
+    pass

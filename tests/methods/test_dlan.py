@@ -3,17 +3,16 @@
 import numpy as np
 import pytest
 
-from cspn_tf.losses.dlan import dlan_losses
-from cspn_tf.models import dlan
-from cspn_tf.models.dlan import SelectiveDilatedConv, build_dlan, prediction_names
-from tests.models import keypoint_methods as methods
+from cspn_tf.methods import dlan
+from cspn_tf.methods.dlan import Method, SelectiveDilatedConv
+from tests.methods import checks
 
-CONFIG = methods.tiny_config("dlan")
+CONFIG = checks.tiny_config("dlan")
 
 
 @pytest.fixture(scope="module")
 def trained():
-    return methods.train(build_dlan, CONFIG, dlan_losses(CONFIG))
+    return checks.train(CONFIG)
 
 
 # Selective dilated convolution ---------------------------------------------------------------------------------------
@@ -53,14 +52,14 @@ def test_selective_convolution_survives_its_config():
 def test_gives_the_garments_heatmaps_and_the_prediction(trained):
     shapes = {name: tuple(value.shape) for name, value in trained.model.output.items()}
     assert shapes == {"garment_heatmaps": (None, 16, 16, 8), "heatmaps": (None, 16, 16, 8)}
-    assert prediction_names(CONFIG) == ("heatmaps",)
+    assert Method(CONFIG).prediction_outputs == ("heatmaps",)
     assert max(np.abs(value).max() for value in trained.untrained_outputs.values()) < 0.5
 
 
 def test_convolutions_are_separable_only_where_the_config_says_so(trained):
     (selective,) = [layer for layer in trained.model.layers if isinstance(layer, SelectiveDilatedConv)]
     assert selective.separable and "selective_mix_conv" in {layer.name for layer in trained.model.layers}
-    full = build_dlan(methods.tiny_config("dlan", separable=False))
+    full = Method(checks.tiny_config("dlan", separable=False)).build()
     assert not full.get_layer("selective").separable
     assert not [layer.name for layer in full.layers if "depthwise" in layer.name]
     assert full.output["heatmaps"].shape == (None, 16, 16, 8)
@@ -74,8 +73,8 @@ def windows_seen(model, crops):
 
 
 def test_every_window_shows_everything_before_training():
-    crops, _ = methods.crops_and_targets()
-    seen = windows_seen(build_dlan(CONFIG), crops)
+    crops, _ = checks.crops_and_targets()
+    seen = windows_seen(Method(CONFIG).build(), crops)
     views = {"garment_view_0", "garment_view_1", "garment_view", "keypoint_view"}
     assert set(seen) == views | {"garment_back", "keypoint_back"}
     for name, windows in seen.items():
@@ -84,7 +83,7 @@ def test_every_window_shows_everything_before_training():
 
 
 def test_training_moves_the_windows_and_maps_back_through_their_inverse(trained):
-    crops, _ = methods.crops_and_targets()
+    crops, _ = checks.crops_and_targets()
     seen = windows_seen(trained.model, crops)
     for name in ("garment_view", "keypoint_view"):
         assert np.abs(seen[name] - dlan.WHOLE).max() > 1e-3
@@ -103,6 +102,5 @@ def test_a_look_halves_or_doubles_and_moves_by_half_a_side_at_most():
     np.testing.assert_allclose(model(values)[0, 0], [1.0, 0.0, 2.0, 0.5], atol=1e-6)
 
 
-class TestDlan(methods.HeatmapChecks):
-    module = dlan
+class TestDlan(checks.HeatmapChecks):
     falls_to = 0.6

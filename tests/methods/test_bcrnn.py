@@ -7,17 +7,16 @@ import numpy as np
 import pytest
 
 from cspn_tf.garments import FLIP_SLOTS, KEYPOINT_ABBREVIATIONS
-from cspn_tf.losses.bcrnn import bcrnn_losses
-from cspn_tf.models import bcrnn
-from cspn_tf.models.bcrnn import GRAMMARS, build_bcrnn, prediction_names
-from tests.models import keypoint_methods as methods
+from cspn_tf.methods import bcrnn
+from cspn_tf.methods.bcrnn import GRAMMARS, Method
+from tests.methods import checks
 
-CONFIG = methods.tiny_config("bcrnn")
+CONFIG = checks.tiny_config("bcrnn")
 
 
 @pytest.fixture(scope="module")
 def trained():
-    return methods.train(build_bcrnn, CONFIG, bcrnn_losses(CONFIG))
+    return checks.train(CONFIG)
 
 
 # The grammar ---------------------------------------------------------------------------------------------------------
@@ -98,13 +97,13 @@ def test_states_by_hand():
 def test_gives_heatmaps_before_and_after_the_messages(trained):
     shapes = {name: tuple(value.shape) for name, value in trained.model.output.items()}
     assert shapes == {"first_heatmaps": (None, 16, 16, 8), "heatmaps": (None, 16, 16, 8)}
-    assert prediction_names(CONFIG) == ("heatmaps",)
+    assert Method(CONFIG).prediction_outputs == ("heatmaps",)
     assert max(np.abs(value).max() for value in trained.untrained_outputs.values()) < 0.5
 
 
 def test_the_prediction_is_there_without_the_first_heatmaps_head(trained):
-    predict = methods.predict(bcrnn, trained.model, CONFIG)
-    crops, _ = methods.crops_and_targets()
+    predict = checks.predict(trained)
+    crops, _ = checks.crops_and_targets()
     keypoints, scores = predict(crops)
     assert keypoints.shape == (4, 8, 2) and scores.shape == (4, 8)
     network = keras.Model(trained.model.input, trained.model.output["heatmaps"])
@@ -113,10 +112,10 @@ def test_the_prediction_is_there_without_the_first_heatmaps_head(trained):
 
 def test_convolutions_are_separable_only_where_the_config_says_so(trained):
     assert [layer.name for layer in trained.model.layers if "depthwise" in layer.name]
-    full = build_bcrnn(methods.tiny_config("bcrnn", separable=False))
+    full = Method(checks.tiny_config("bcrnn", separable=False)).build()
     assert not [layer.name for layer in full.layers if "depthwise" in layer.name]
     assert full.output["heatmaps"].shape == (None, 16, 16, 8)
 
 
-class TestBcrnn(methods.HeatmapChecks):
-    module = bcrnn
+class TestBcrnn(checks.HeatmapChecks):
+    pass

@@ -6,11 +6,13 @@ import tensorflow as tf
 
 from cspn_tf import geometry
 from cspn_tf.config import KeypointConfig
-from cspn_tf.losses import dfa
-from cspn_tf.losses.dfa import (
+from cspn_tf.losses.regression import CoordinateLoss
+from cspn_tf.losses.visibility import VisibilityLoss
+from cspn_tf.methods import dfa
+from cspn_tf.methods.dfa import (
+    Method,
     PseudoLabelLoss,
     RoutedCoordinateLoss,
-    dfa_losses,
     masked_distances,
     masked_k_means,
     pseudo_label_centres,
@@ -18,8 +20,6 @@ from cspn_tf.losses.dfa import (
     soft_assignments,
     unit_patterns,
 )
-from cspn_tf.losses.regression import CoordinateLoss
-from cspn_tf.losses.visibility import VisibilityLoss
 
 CROP = 64
 ALL = np.ones((1, 8), np.float32)
@@ -295,7 +295,7 @@ def test_losses_survive_their_configs(loss, output):
 def test_each_output_has_its_loss():
     random = np.random.default_rng(0)
     centres = random.uniform(0, 1, (2, 5, 8, 2)).astype(np.float32)
-    losses = dfa_losses(KeypointConfig(method="dfa", crop_size=CROP), centres)
+    losses = Method(KeypointConfig(method="dfa", crop_size=CROP)).losses(centres)
     assert {name: type(loss) for name, (loss, _) in losses.items()} == {
         "stage_1": CoordinateLoss,
         "stage_1_pseudo_labels": PseudoLabelLoss,
@@ -316,5 +316,5 @@ def test_each_output_has_its_loss():
 
 
 def test_losses_want_centres():
-    with pytest.raises(ValueError, match=r"centres must be those of .*; received None"):
-        dfa_losses(KeypointConfig(method="dfa"), None)
+    with pytest.raises(ValueError, match=r"must be the centres of .*; received None"):
+        Method(KeypointConfig(method="dfa")).losses()

@@ -1,0 +1,135 @@
+"""The cascaded stacked pyramid network: a crop of one garment in, eight heatmaps per stage out.
+
+Source: the CSPN paper, "Detection KeyPoint". Level l has stride 2**l; C5 stands for the backbone's last map.
+
+::
+
+    stage 1   C5 -> P4 -> P3 -> P2       upsample by 2, add the backbone's C4, C3, C2
+    stage 2         P4 -> P3 -> P2       the same over the three maps of stage 1
+    stage 3   C5 -> P4 -> P3 -> P2       as stage 1, over C5 and the maps of stage 2
+    stage 4         P4 -> P3 -> P2       as stage 2, over the maps of stage 3
+
+Every stage has a supervised head on its P2; the last one is the prediction. What the paper leaves open (width, 1x1
+laterals, 3x3 smoothing, batch normalisation, bilinear upsampling, the heads) is settled here and in the config.
+
+Beyond the paper, and off unless the config says so, the last stage may have two more heads: offsets from each heatmap
+pixel to the keypoint, and which keypoints are visible.
+"""
+
+import keras
+
+from cspn_tf import heatmaps
+from cspn_tf.garments import NUM_KEYPOINTS
+from cspn_tf.losses.heatmap import HeatmapLoss
+from cspn_tf.losses.offsets import OffsetLoss
+from cspn_tf.losses.visibility import VisibilityLoss
+from cspn_tf.methods.base import KeypointMethod
+from cspn_tf.models.backbones import build_backbone_of
+from cspn_tf.models.blocks import merge_down, normalised_conv
+
+# Beside heatmap losses of some thousandths: heads that must not bend the features to their own ends.
+OFFSET_WEIGHT = 0.002
+VISIBILITY_WEIGHT = 0.002
+
+
+class Method(KeypointMethod):
+    """The cascade."""
+
+    name = "cspn"
+
+    def build(self, *, pretrained: bool = False) -> keras.Model:
+        """Build the network; as `KeypointMethod.build`.
+
+        Returns:
+            keras.Model: to a dict of `"stage_1"` ... `"stage_<num_stages>"`, each float32 `(B, C / 4, C / 4, 8)`; with
+            `offset_head` also `"offsets"`, `(B, C / 4, C / 4, 16)`, see `cspn_tf.heatmaps.decode`; with
+            `visibility_head` also `"visibility"`, logits `(B, 8)`.
+        """
+        config = self.config
+        # ---- Inputs ----
+        crops = keras.Input((config.crop_size, config.crop_size, 3), name="crops")
+        features = build_backbone_of(config, config.crop_size, (2, 3, 4, 5), pretrained=pretrained)(crops)
+
+        # ---- Body ----
+        maps = {level: features[f"P{level}"] for level in (2, 3, 4)}
+        outputs = {}
+        for index, name in enumerate(config.stage_names):
+            conv5 = features["P5"] if index % 2 == 0 else None
+            maps = _stage(conv5, maps, config, name)
+            outputs[name] = _head(maps[2], NUM_KEYPOINTS, name)
+        if config.offset_head:
+            outputs["offsets"] = _head(maps[2], 2 * NUM_KEYPOINTS, "offsets")
+        if config.visibility_head:
+            outputs["visibility"] = _visibility_head(maps, outputs[config.stage_names[-1]])
+
+        # ---- Named outputs ----
+        return keras.Model(crops, outputs, name=self.name)
+
+    def losses(self, label_statistics=None) -> dict:
+        """Return the losses: equation 1 for the first stage, equation 2 for the others.
+
+        With `stage_weight_growth` 1 the stages weigh the same, as in the paper; otherwise each weighs so many times
+        what the one before it does, and the weights sum to the number of stages all the same.
+        """
+        config = self.config
+        growth = [config.stage_weight_growth**index for index in range(config.num_stages)]
+        losses = {}
+        for index, name in enumerate(config.stage_names):
+            num_hard = None if index == 0 else config.num_hard_keypoints
+            loss = HeatmapLoss(config.crop_size, config.heatmap_stride, config.sigmas, num_hard=num_hard)
+            losses[name] = (loss, config.num_stages * growth[index] / sum(growth))
+        if config.offset_head:
+            losses["offsets"] = (OffsetLoss(config.crop_size, config.heatmap_stride), OFFSET_WEIGHT)
+        if config.visibility_head:
+            losses["visibility"] = (VisibilityLoss(), VISIBILITY_WEIGHT)
+        return losses
+
+    @property
+    def prediction_outputs(self):
+        """The last stage's heatmaps, and the heads beyond the paper."""
+        extras = (("offsets", self.config.offset_head), ("visibility", self.config.visibility_head))
+        return (self.config.stage_names[-1], *(name for name, there in extras if there))
+
+    def decode(self, outputs: dict):
+        """Return keypoints by the peaks of the last stage, and scores by the peaks' height or the visibility."""
+        keypoints_xy_crop, scores = heatmaps.decode(
+            outputs[self.config.stage_names[-1]],
+            self.config.heatmap_stride,
+            subpixel=self.config.subpixel,
+            offsets=outputs.get("offsets"),
+        )
+        if self.config.visibility_head:
+            scores = keras.activations.sigmoid(outputs["visibility"])
+        return keypoints_xy_crop, scores
+
+
+def _stage(conv5, maps, config, name):
+    """Return the maps of one stage, `{4: ..., 3: ..., 2: ...}`, of those before it and, if given, of conv5."""
+    width, separable = config.width, config.separable
+    how = {"separable": separable, "upsampling": config.upsampling}
+    if conv5 is None:
+        top = normalised_conv(maps[4], width, 1, f"{name}_p4_lateral", activation=None)
+        merged = {4: normalised_conv(top, width, 3, f"{name}_p4_smooth", separable=separable)}
+    else:
+        deepest = normalised_conv(conv5, width, 1, f"{name}_p5_lateral")
+        merged = {4: merge_down(deepest, maps[4], width, f"{name}_p4", **how)}
+    for level in (3, 2):
+        merged[level] = merge_down(merged[level + 1], maps[level], width, f"{name}_p{level}", **how)
+    return merged
+
+
+def _head(features, channels, name):
+    """Return one head's maps, in float32 whatever the network computes in."""
+    maps = keras.layers.Conv2D(
+        channels, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.001), name=f"{name}_heatmaps"
+    )(features)
+    return keras.layers.Activation("linear", dtype="float32", name=name)(maps)
+
+
+def _visibility_head(maps, heatmaps_of_stage):
+    """Return logits of visibility, from the last stage's coarsest map and the height of each heatmap."""
+    context = keras.layers.GlobalAveragePooling2D(name="visibility_context")(maps[4])
+    peaks = keras.layers.GlobalMaxPooling2D(name="visibility_peaks")(heatmaps_of_stage)
+    seen = keras.layers.Concatenate(name="visibility_input")([context, peaks])
+    hidden = keras.layers.Dense(4 * NUM_KEYPOINTS, activation="relu", name="visibility_hidden")(seen)
+    return keras.layers.Dense(NUM_KEYPOINTS, dtype="float32", name="visibility")(hidden)
