@@ -33,7 +33,7 @@ demo-train: $(INSTALLED)
 	@$(RUN) -m examples.demo --train
 
 test: $(INSTALLED)
-	@$(RUN) -m pytest -m 'not slow' -n 2 --dist loadfile
+	@$(RUN) -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(INSTALLED)
 	@$(RUN) -m pytest -m slow

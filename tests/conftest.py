@@ -15,6 +15,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# Files of minutes. They come first, so that at the end no process waits for another one's last file.
+LONGEST = ("test_fitting.py", "test_reproduce.py", "test_faster_rcnn.py", "test_detector.py", "test_model.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the tests of the longest files first; `make test` lets xdist keep the order."""
+    order = {name: index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory):
     """A function of a name and of what makes a folder: its path, the same for all processes that run tests."""
