@@ -5,14 +5,15 @@ Read are files whose categories have our keypoints by name, in any order and spe
 - one category with all eight, or one for each garment type;
 - the form in which MMPose ships DeepFashion's FLD: `annotations/fld_upper_train.json`, `fld_lower_train.json` and
   `fld_full_train.json`, and so for `val` and `test`, each with one category of 6, 4 or 8 keypoints, photos in `img/`;
-- what `write_coco` writes.
+- what `write_coco` writes, what CVAT exports as "COCO Keypoints 1.0", and what Label Studio exports as COCO: there a
+  photo's rectangles are annotations, and all its keypoints are one more, so that it can hold one garment.
 
 A keypoint is x, y, v with v 2 visible, 1 occluded, 0 not labelled, whatever x and y then are: the reverse of FLD's text
 files. A box is [x, y, w, h] with w = x_max - x_min.
 
 The garment type is the category's, never guessed from values: 6 keypoints without waistline are upper-body, 4 without
-collars and sleeves lower-body. Of a category with all eight, its name tells ("upper", "upper-body" and so on); if it is
-the file's only one with keypoints of ours, it is full-body, the type that has them all.
+collars and sleeves lower-body. Of a category with all eight, or with boxes alone, its name tells ("upper", "upper-
+body" and so on); if it is the file's only one with keypoints of ours, it is full-body, the type that has them all.
 
 A fault of a file or of the categories it uses ends the reading; a fault of an image or an annotation costs that photo
 alone, and all of it: a detector must not learn that a garment with a faulty label is background. No fault is what

@@ -98,8 +98,13 @@ class CocoFile:
                 fields.member(labels, key, "it", fields.json_list) for key in ("images", "annotations", "categories")
             )
             used_ids = {_reference(annotation, "category_id") for annotation in self._annotations} - {None}
+            keypoint_ids = {
+                _reference(annotation, "category_id")
+                for annotation in self._annotations
+                if isinstance(annotation, dict) and annotation.get("keypoints")
+            }
             read = [_read_category(category, f"categories[{n}]") for n, category in enumerate(categories)]
-            self._categories = _usable_categories(read, used_ids, given_types)
+            self._categories = _usable_categories(read, used_ids, keypoint_ids, given_types)
         self.category_names = {category.name for category in read} - {None}
         self.notes[UNUSED_CATEGORY] = len(read) - len(self._categories)
 
@@ -132,6 +137,9 @@ class CocoFile:
                 if _is_usable(label_id) and num_of_id[label_id] > 1:
                     raise RowFault(f"annotation id {shown(label_id)} is there more than once")
                 photo.annotations.append(garment)
+        for photo in photo_of_id.values():
+            with photo.keeping_fault(photo.where):
+                photo.annotations = _joined(photo.annotations)
         return photo_of_id
 
     def _read_images(self, photos, split):
@@ -223,7 +231,7 @@ class _Category:
     category_id: int | str | None = None
     name: str | None = None
     slots: tuple[int, ...] | None = None  # of its keypoints, in their order
-    garment_type: GarmentType | None = None
+    garment_type: GarmentType | None = None  # also None for keypoints of a garment whose box is another annotation
     fault: RowFault | None = None
 
 
@@ -241,6 +249,8 @@ def _read_category(category, what) -> _Category:
 
 
 def _read_slots(category, what):
+    if category.get("keypoints") is None:
+        return ()  # a category of boxes
     slots = []
     for name in fields.json_list(fields.member(category, "keypoints", what), f"keypoints of {what}"):
         normalised = _normalised(name) if isinstance(name, str) else ""
@@ -252,12 +262,13 @@ def _read_slots(category, what):
     return tuple(slots)
 
 
-def _usable_categories(categories, used_ids, given_types) -> dict:
+def _usable_categories(categories, used_ids, keypoint_ids, given_types) -> dict:
     """Tell the garment types of the categories, and leave out those with a fault that no annotation uses.
 
     Args:
         categories: list of `_Category` as they were read.
         used_ids: set of the annotations' category ids.
+        keypoint_ids: those of annotations with keypoints.
         given_types: dict of name → `GarmentType` that goes before what the categories say.
 
     Returns:
@@ -270,15 +281,25 @@ def _usable_categories(categories, used_ids, given_types) -> dict:
     num_of_id = collections.Counter(category.category_id for category in categories)
     num_of_name = collections.Counter(category.name for category in categories if category.category_id in used_ids)
     is_only_one = sum(bool(category.slots) for category in categories) == 1
+    has_boxes_apart = is_only_one and any(
+        category.slots == () and category.category_id in used_ids for category in categories
+    )
     usable = {}
     for category in categories:
         category_id, name = category.category_id, category.name
+        if category.slots == () and category_id not in used_ids:
+            continue  # a grouping, or what else is labelled
         try:
             if category.fault:
                 raise category.fault
+            if not category.slots and category_id in keypoint_ids:
+                raise RowFault(f"category {shown(name)} has no 'keypoints', and an annotation of it has some")
             if num_of_id[category_id] > 1 or num_of_name[name] > 1:
                 raise RowFault(f"category {shown(name)} or its id {shown(category_id)} is there more than once")
-            category.garment_type = given_types.get(name) or _type_of_category(name, category.slots, is_only_one)
+            category.garment_type = given_types.get(name)
+            is_box_apart = has_boxes_apart and category.slots and _normalised(name) not in _TYPE_OF_NAME
+            if not category.garment_type and not is_box_apart:
+                category.garment_type = _type_of_category(name, category.slots, is_only_one)
             usable[category_id] = category
         except RowFault:
             if category_id in used_ids or (category_id is None and has_strangers):
@@ -288,8 +309,8 @@ def _usable_categories(categories, used_ids, given_types) -> dict:
 
 def _type_of_category(name, slots, is_only_one):
     garment_type = _TYPE_OF_SLOTS.get(frozenset(slots))
-    if garment_type == GarmentType.FULL_BODY:
-        garment_type = _TYPE_OF_NAME.get(_normalised(name), GarmentType.FULL_BODY if is_only_one else None)
+    if garment_type == GarmentType.FULL_BODY or not slots:
+        garment_type = _TYPE_OF_NAME.get(_normalised(name), garment_type if is_only_one else None)
     if garment_type is None:
         raise RowFault(
             f"category {shown(name)} does not tell its garment type, neither by its name nor by its "
@@ -323,7 +344,8 @@ def _read_annotation(annotation, categories, notes) -> dict:
 
     bbox = fields.member(annotation, "bbox", what, fields.json_list, 4)
     x, y, width, height = (fields.number(value, "bbox") for value in bbox)
-    fields.box(x, y, x + width, y + height)
+    if category.garment_type:  # else the box is another annotation's
+        fields.box(x, y, x + width, y + height)
     keypoints, num_labelled = _read_keypoints(annotation.get("keypoints"), category)
     variation = annotation.get("variation")
     try:
@@ -360,7 +382,7 @@ def _read_keypoints(values, category):
     if values is None or values == []:
         return read, 0
     fields.json_list(values, "keypoints", 3 * len(category.slots))
-    num_labelled, slots_of_type = 0, KEYPOINT_SLOTS[category.garment_type]
+    num_labelled = 0
     for index, slot in enumerate(category.slots):
         x, y, v = values[3 * index : 3 * index + 3]
         if all(value in _NOTHING or value != value for value in (x, y, v)):
@@ -369,9 +391,41 @@ def _read_keypoints(values, category):
         v = fields.one_of(v, what_v, _VISIBILITY_CODES)
         if not v:
             continue  # whatever its coordinates are
-        if slot not in slots_of_type:
-            name = KEYPOINT_NAMES[slot]
-            raise RowFault(f"{name} is labelled, which {GARMENT_TYPE_NAMES[category.garment_type]} does not have")
+        if category.garment_type:
+            _check_slot(slot, category.garment_type)
         read[3 * slot : 3 * slot + 3] = fields.number(x, what_x), fields.number(y, what_y), v
         num_labelled += 1
     return read, num_labelled
+
+
+def _check_slot(slot, garment_type):
+    if slot not in KEYPOINT_SLOTS[garment_type]:
+        raise RowFault(f"{KEYPOINT_NAMES[slot]} is labelled, which {GARMENT_TYPE_NAMES[garment_type]} does not have")
+
+
+def _joined(annotations) -> list[dict]:
+    """Join keypoints and the box they belong to where a tool writes them as two annotations.
+
+    Label Studio does: a photo's rectangles are annotations of their labels' categories, and all of its keypoints are
+    one more, of a category "default". Which keypoint belongs to which of several boxes is not in its file.
+
+    Args:
+        annotations: a photo's, as `_read_annotation` returns them; those without a garment type are such keypoints.
+
+    Raises:
+        RowFault: the photo has not just one box for them, or a keypoint that the type of its garment does not have.
+    """
+    apart = [annotation for annotation in annotations if not annotation["category_id"]]
+    if not apart:
+        return annotations
+    boxes = [annotation for annotation in annotations if annotation["category_id"]]
+    if len(boxes) != 1 or len(apart) != 1:
+        raise RowFault(
+            f"keypoints that do not say which of {len(boxes)} boxes they belong to: Label Studio exports one garment "
+            f"a photo"
+        )
+    keypoints = apart[0]["keypoints"]
+    for slot, visibility in enumerate(keypoints[2::3]):
+        if visibility:
+            _check_slot(slot, boxes[0]["category_id"])
+    return [{**boxes[0], "keypoints": keypoints}]

@@ -189,7 +189,7 @@ def test_a_category_that_no_annotation_uses_may_be_anything(tmp_path, category):
         ({"names": [*FULL_NAMES, 3]}, "category 'fashion' has the keypoint 3"),
         ({"names": [*FULL_NAMES, "Left-Hem"]}, "category 'fashion' has a keypoint more than once"),
         ({"names": FULL_NAMES[1:]}, "category 'fashion' does not tell its garment type"),
-        ({"names": []}, "category 'fashion' does not tell its garment type"),
+        ({"names": []}, "category 'fashion' has no 'keypoints'"),
         ({"categories": [make_category(LOWER_NAMES), make_category(UPPER_NAMES, 1, "x")]}, "is there more than once"),
     ],
 )
@@ -547,3 +547,73 @@ def test_files_as_tools_write_them_are_read(tmp_path, kind):
     np.testing.assert_array_equal(garments.visibility[0], wanted[:, 2])
     (image,) = read_labelled_images([tmp_path / "labels.json"]).values()
     assert image.garments == garments
+
+
+# Label Studio --------------------------------------------------------------------------------------------------------
+
+
+def _label_studio(*annotations, categories=("lower-body", "Upper body"), names=FULL_NAMES):
+    """A file as its converter writes it: rectangles by their labels, and one category for all keypoint labels."""
+    return {
+        "images": [{"width": 200, "height": 300, "id": 0, "file_name": "images/1.jpg"}],
+        "categories": [
+            *({"id": number, "name": name} for number, name in enumerate(categories)),
+            {"id": 5, "name": "default", "supercategory": "default", "keypoints": names, "skeleton": []},
+        ],
+        "annotations": [{"id": n, "image_id": 0, "iscrowd": 0, **given} for n, given in enumerate(annotations)],
+        "info": {"contributor": "Label Studio"},
+    }
+
+
+SLEEVES = [0, 0, 0] * 2 + [31, 33, 2, 35, 33, 2] + [0, 0, 0] * 4
+RECTANGLE = {"category_id": 1, "bbox": [5.5, 6.25, 100, 200], "segmentation": [], "ignore": 0, "area": 2e4}
+HULL = {"category_id": 5, "bbox": [31, 33, 4, 0], "keypoints": SLEEVES, "num_keypoints": 2}
+
+
+def test_keypoints_of_label_studio_are_those_of_the_photos_one_rectangle(tmp_path):
+    garments = _read_one(tmp_path, _label_studio(RECTANGLE, HULL))
+    assert garments.types.tolist() == [GarmentType.UPPER_BODY]
+    assert garments.boxes_xyxy.tolist() == [[5.5, 6.25, 105.5, 206.25]]
+    assert garments.visibility.tolist() == [[0, 0, 2, 2, 0, 0, 0, 0]]
+    assert garments.keypoints_xy[0, 2:4].tolist() == [[31, 33], [35, 33]]
+
+
+def test_rectangles_of_label_studio_without_keypoints_are_boxes(tmp_path):
+    result = _read(tmp_path, _label_studio(RECTANGLE, {**RECTANGLE, "category_id": 0}))
+    assert result.samples[0].garments.types.tolist() == [GarmentType.UPPER_BODY, GarmentType.LOWER_BODY]
+    assert not result.samples[0].garments.visibility.any() and result.notes[NO_KEYPOINTS] == 2
+
+
+@pytest.mark.parametrize(
+    "annotations, words",
+    [
+        ([RECTANGLE, {**RECTANGLE, "category_id": 0}, HULL], "which of 2 boxes they belong to"),
+        ([HULL], "which of 0 boxes they belong to"),
+        ([{**RECTANGLE, "category_id": 0}, HULL], "left_sleeve is labelled, which lower-body does not"),
+    ],
+)
+def test_keypoints_of_label_studio_that_no_rectangle_can_have_cost_the_photo(tmp_path, annotations, words):
+    unused = {**RECTANGLE, "image_id": 1}
+    labels = _label_studio(*annotations, unused)
+    labels["images"].append({"id": 1, "file_name": "images/2.jpg"})
+    result = _read(tmp_path, labels)
+    assert [sample.photo for sample in result.samples] == ["images/2.jpg"]
+    (rejected,) = result.rejected
+    assert words in rejected.reason and rejected.where == f"{tmp_path / 'labels.json'}: image 0"
+
+
+def test_a_type_given_for_label_studios_keypoints_goes_before(tmp_path):
+    labels = _label_studio({**HULL, "bbox": [5, 6, 100, 200]}, {**RECTANGLE, "image_id": 1})
+    labels["images"].append({"id": 1, "file_name": "images/2.jpg"})
+    result = _read(tmp_path, labels, categories={"default": GarmentType.UPPER_BODY})
+    assert [sample.garments.types.tolist() for sample in result.samples] == [[1], [1]]
+    assert result.samples[0].garments.visibility[0].tolist() == [0, 0, 2, 2, 0, 0, 0, 0]
+
+
+def test_boxes_alone_are_read_by_the_names_of_their_categories(tmp_path):
+    labels = make_labels(keypoints=[])
+    labels["categories"] = [{"id": 1, "name": "shirt", "supercategory": "none"}]
+    with pytest.raises(UserError, match="'shirt' does not tell its garment type"):
+        _read(tmp_path, labels)
+    garments = _read_one(tmp_path, labels, categories={"shirt": GarmentType.UPPER_BODY})
+    assert garments.types.tolist() == [GarmentType.UPPER_BODY] and not garments.visibility.any()
