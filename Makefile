@@ -15,7 +15,7 @@ PHOTOS ?=
 
 setup: $(INSTALLED)
 
-$(INSTALLED): setup.py pyproject.toml requirements.lock
+$(INSTALLED): pyproject.toml requirements.lock
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null \
 		|| { echo "error: Python 3.10 or 3.11 is needed, found $$($(or $(PYTHON),echo no python) --version 2>&1 | tail -n 1): install one and run make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@rm -rf $(VENV)
@@ -33,7 +33,7 @@ demo-train: $(INSTALLED)
 	@$(RUN) -m examples.demo --train
 
 test: $(INSTALLED)
-	@$(RUN) -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder
+	@$(RUN) -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 test-slow: $(INSTALLED)
 	@$(RUN) -m pytest -m slow

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cspn_tf.inference.model import Model, load
     from cspn_tf.result import Result
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Garments", "Model", "Result", "UserError", "draw", "load"]
 
 # Name here → module and name there.

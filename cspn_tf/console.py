@@ -13,7 +13,7 @@ import sys
 from cspn_tf.quiet import quiet_tensorflow
 
 # Modules that come with an extra of the installation, and that the commands which need the extra cannot do without.
-_EXTRAS = {"training": ("matplotlib", "pycocotools"), "serving": ("tensorflow_serving", "grpc_health")}
+_EXTRAS = {"training": ("matplotlib", "pycocotools", "scipy"), "serving": ("tensorflow_serving", "grpc_health")}
 
 # What a usage line calls the command, where it is not the module that is run.
 _prog = None
@@ -76,7 +76,7 @@ def require_extra(extra: str) -> None:
     """Check that an extra of the installation is there, before work is put into what needs it.
 
     Args:
-        extra: "training" or "serving", as `setup.py` names them.
+        extra: "training" or "serving", as `pyproject.toml` names them.
 
     Raises:
         UserError: it is not.

@@ -42,6 +42,7 @@ def test_wheel_holds_the_library_and_its_licence_and_nothing_else(wheel):
         (license_name,) = (name for name in names if name.endswith("/LICENSE"))
         assert content.read(license_name) == (ROOT / "LICENSE").read_bytes()
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "cspn_tf").rglob("*.py")}
+    ours |= {str(path.relative_to(ROOT)) for path in (ROOT / "cspn_tf/weights").rglob("*") if path.is_file()}
     assert {name for name in names if ".dist-info/" not in name} == ours
     assert _metadata_of(wheel)["License-Expression"] == "Apache-2.0"
 
@@ -148,7 +149,7 @@ def test_without_the_extras_it_predicts_and_exports_and_says_what_the_others_nee
     installed.run("cspn-tf", "export", *trained, "--out", "models/mine")
     installed.run("cspn-tf", "export-tflite", *trained, "--out", "phone")
     error = installed.run("cspn-tf", "train-detector", "--data", "data", "--out", "other", code=1)
-    assert error == "error: matplotlib and pycocotools not installed, needed here: pip install 'cspn-tf[training]'\n"
+    assert error == "error: matplotlib and pycocotools and scipy not installed, needed here: pip install 'cspn-tf[training]'\n"
     error = installed.run("cspn-tf", "serve", "--model", "models/mine", code=1)
     assert "pip install 'cspn-tf[serving]'" in error and error.count("\n") == 1
 

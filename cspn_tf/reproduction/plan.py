@@ -11,8 +11,6 @@ from cspn_tf.models.checkpoints import write_json
 from cspn_tf.reproduction.experiments import BEYOND, CSPN, OWN_FIELDS, SCALES, paper_experiments
 
 _PLAN = "plan.json"
-# The table of Student's t ends there.
-MAX_SEEDS = 10
 # Work of training the detector, in that of keypoints: a photo of the one for a garment of the other.
 DETECTOR_WORK = 5.0
 # Part of a budget that training may take; the rest is for validation and evaluation.

@@ -26,9 +26,6 @@ PAPER_TABLE_1 = {
 # What else has been published on FLD, by the sides of the box.
 PUBLISHED_NE_BBOX = {"fashionnet": 0.0859, "dfa": 0.0680, "dlan": 0.0672, "bcrnn": 0.0583}
 
-# 97.5 % points of Student's t by degrees of freedom.
-_STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-
 
 def summarise(plan, evaluations, costs, manifest) -> dict:
     """Return all that the report says.
@@ -166,12 +163,14 @@ def difference(runs, others, measure, mode=DETECTED, others_mode=None) -> dict:
 
 
 def student_interval(values) -> list[float] | None:
-    """Return the 95 % interval of the mean of up to ten values by Student's t, or None for fewer than two."""
+    """Return the 95 % interval of the mean of some values by Student's t, or None for fewer than two."""
     if len(values) < 2:
         return None
+    from scipy.stats import t
+
     mean, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
-    reach = _STUDENT[len(values) - 1] * error
-    return [mean - reach, mean + reach]
+    margin = float(t.ppf(0.975, len(values) - 1)) * error
+    return [mean - margin, mean + margin]
 
 
 # Claims --------------------------------------------------------------------------------------------------------------
