@@ -1,16 +1,16 @@
-"""COCO's average precision of boxes and of keypoints, as pycocotools measures it.
+"""COCO average precision of boxes and of keypoints, computed by pycocotools.
 
-A detection is right if it overlaps a free labelled garment of its own type enough. Boxes overlap by intersection over
-union, keypoints by object keypoint similarity, OKS:
+A detection is a true positive if its overlap with an unmatched labelled garment of the same type reaches the threshold.
+The overlap is intersection over union for boxes, and object keypoint similarity (OKS) for keypoints:
 
     OKS = mean over the labelled keypoints of  exp(-d^2 / (2 area (2 sigma)^2))
 
-with d the distance in pixels. Labelled keypoints are the visible and the occluded ones; a garment without any takes no
-part. `area` is the labelled box's: COCO's is the mask's, and garments have no masks.
+with d the distance in pixels. Labelled keypoints are the visible and the occluded ones; garments without any are left
+out. `area` is that of the labelled box: COCO uses the area of the mask, and garments have no masks.
 
-COCO's sigmas are those of a person's joints, and nobody has published any for these eight keypoints. Ours is one for
-all, 0.05 of the square root of the box's area: what the mean of COCO's, 0.067, is for a mask that fills a little over
-half of its box. An OKS of 0.5 is then a distance of 12 % of that root, and one of 0.75 a distance of 8 %.
+COCO's sigmas are for the body keypoints of a person, and none have been published for these eight keypoints. We use one
+for all, 0.05 of the square root of the box's area. It equals the mean of COCO's sigmas, 0.067, on a mask that fills a
+little over half of its box. An OKS of 0.5 is then a distance of 12 % of that square root, an OKS of 0.75 one of 8 %.
 """
 
 import contextlib
@@ -27,15 +27,15 @@ def box_precision(matched) -> dict:
     """Measure average precision and recall of the boxes.
 
     Args:
-        matched: a `cspn_tf.evaluation.matching.Matched`; COCO pairs labels and detections itself.
+        matched: a `cspn_tf.evaluation.matching.Matched`; pycocotools does its own matching.
 
     Returns:
-        A JSON-ready dict; a measure of nothing is None.
-            ap: mean of the precisions at overlaps 0.5, 0.55, ..., 0.95, of the best 100 detections of a photo
-            ap_50, ap_75: precision at the overlap 0.5, 0.75
-            ar: recall, likewise the mean over the overlaps
-            each the mean over the garment types that are labelled
-            ap_by_garment_type: type to value, and count of labelled garments
+        A JSON-ready dict; a measure without data is None.
+            ap: average precision, averaged over the thresholds 0.5, 0.55, ..., 0.95; best 100 detections of a photo
+            ap_50, ap_75: average precision at threshold 0.5, 0.75
+            ar: recall, averaged over the same thresholds
+            each of these is the mean over the labelled garment types
+            ap_by_garment_type: for each type, value and count of labelled garments
     """
     return _summary(matched, matched.labels.types, "bbox")
 
@@ -47,15 +47,15 @@ def keypoint_precision(matched) -> dict:
         matched: as for `box_precision`.
 
     Returns:
-        As `box_precision`, of the best 20 detections of a photo; counts are of garments with labelled keypoints. And
-        oks_sigma: the constant.
+        As `box_precision`, with the 20 highest-scoring detections of each photo; counts are of garments with labelled
+        keypoints. Also oks_sigma, the constant.
     """
     types = matched.labels.types[matched.labels.labelled.any(axis=1)]
     return {"oks_sigma": OKS_SIGMA, **_summary(matched, types, "keypoints")}
 
 
 def _summary(matched, types, overlap):
-    """Return the means over the garment types that are among `types`, those of the garments that take part."""
+    """Return the means over the garment types in `types`, the types of all garments that are evaluated."""
     counts = [int((types == t).sum()) for t in GarmentType]
     labelled = [index for index, count in enumerate(counts) if count]
     precision, recall = _precision_and_recall(matched, overlap) if labelled else _nothing_found()
@@ -80,16 +80,16 @@ def _nothing_found():
 
 
 def _precision_and_recall(matched, overlap):
-    """Run pycocotools, whose quirks end here: it prints as it goes and takes no empty list of results.
+    """Run pycocotools, and hide two of its quirks: it prints to stdout and rejects an empty list of results.
 
     Args:
         matched: as for `box_precision`.
         overlap: "bbox" or "keypoints".
 
     Returns:
-        precision: float `(10, 101, 3)`, by overlap from 0.5 to 0.95, by recall from 0 to 1, by garment type.
-        recall: float `(10, 3)`, by overlap and garment type.
-        Both are -1 for a garment type that is not labelled.
+        precision: float `(10, 101, 3)`, by threshold from 0.5 to 0.95, recall from 0 to 1, and garment type.
+        recall: float `(10, 3)`, by threshold and garment type.
+        Both are -1 for a garment type without labels.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -112,9 +112,9 @@ def _precision_and_recall(matched, overlap):
         evaluation = COCOeval(coco, coco.loadRes(results), overlap)
         parameters = evaluation.params
         parameters.kpt_oks_sigmas = np.full(NUM_KEYPOINTS, OKS_SIGMA)
-        # Garments of all sizes: the first of the ranges of areas.
+        # Only the first area range, which is all sizes.
         parameters.areaRng, parameters.areaRngLbl = parameters.areaRng[:1], parameters.areaRngLbl[:1]
         evaluation.evaluate()
         evaluation.accumulate()
-    # The last two axes are the area, of which there is one, and the number of detections, of which the last is most.
+    # The last two axes are the area range, of which there is one, and the detection limit, the last being the highest.
     return evaluation.eval["precision"][..., 0, -1], evaluation.eval["recall"][..., 0, -1]

@@ -1,11 +1,11 @@
-"""How sure a measure is: 95 % intervals by the percentile bootstrap over photos.
+"""95 % confidence intervals of measures, by the percentile bootstrap over photos.
 
-Every measure is a function of sums over photos. As many photos as there are get drawn with replacement, the sums are
-taken over those and the measure is computed anew; that a thousand times. The interval goes from the 2.5th to the
-97.5th percentile of what comes out. Photos are drawn and not keypoints: the keypoints of one photo fail together.
+Every measure is a function of sums over photos. Each of a thousand resamples draws as many photos as the data set has,
+with replacement, and recomputes the sums and the measure. The interval is from the 2.5th to the 97.5th percentile of
+the results. The resampling unit is the photo, not the keypoint, because errors within one photo are correlated.
 
-An interval tells how far the number depends on which photos were taken, and nothing of what another training run would
-give. Of a handful of photos it is too narrow, and of a single one it has no width.
+An interval shows how much the number depends on the choice of photos. It does not cover the variation between training
+runs. With a handful of photos it is too narrow, and with a single one it has zero width.
 
 Letters in shapes: P photos, R resamples, N rows, C columns.
 """
@@ -15,20 +15,20 @@ import numpy as np
 LEVEL = 0.95
 NUM_RESAMPLES = 1000
 
-# Resamples whose weights are floats at a time: 40,000 photos take 16 MB for them, and 80 MB for all as they are kept.
+# Resamples converted to float at a time: for 40,000 photos a chunk takes 16 MB; all resamples, as uint16, take 80 MB.
 _CHUNK = 50
 
 
 class Bootstrap:
-    """Resamples of some photos, drawn once, for all measures of those photos."""
+    """Bootstrap resamples of a set of photos, drawn once and shared by all measures."""
 
     def __init__(self, num_photos, num_resamples=NUM_RESAMPLES, seed=0):
         """Draw the resamples.
 
         Args:
-            num_photos: P, photos without garments among them.
+            num_photos: P, including photos without garments.
             num_resamples: R.
-            seed: of the draws.
+            seed: random seed.
         """
         self.num_photos, self.num_resamples, self.seed = num_photos, num_resamples, seed
         random = np.random.default_rng(seed)
@@ -38,14 +38,14 @@ class Bootstrap:
             weights[:] = np.bincount(random.integers(num_photos, size=num_photos), minlength=num_photos)
 
     def sums(self, photo_index, values) -> np.ndarray:
-        """Sum rows over the photos of each resample.
+        """Compute the column sums of each resample.
 
         Args:
-            photo_index: int `(N,)`, each row's photo, from 0 to P - 1.
+            photo_index: int `(N,)`, the photo of each row, from 0 to P - 1.
             values: float `(N, C)`.
 
         Returns:
-            float `(R, C)`: a row counts as often as its photo was drawn.
+            float `(R, C)`: each row is weighted by how often its photo was drawn.
         """
         columns = np.asarray(values, dtype=float).T
         by_photo = [np.bincount(photo_index, weights=column, minlength=self.num_photos) for column in columns]
@@ -54,18 +54,18 @@ class Bootstrap:
         return np.concatenate([chunk.astype(float) @ by_photo for chunk in chunks])
 
     def about(self) -> dict:
-        """Return the JSON-ready description of what the intervals are."""
+        """Return a JSON-ready description of the intervals."""
         return {"level": LEVEL, "over": "photos", "num_resamples": self.num_resamples, "seed": self.seed}
 
 
 def percentile_interval(values) -> tuple[float, float] | None:
-    """Return the interval that holds the middle 95 % of a measure's values in the resamples.
+    """Return the central 95 % interval of a measure's values over the resamples.
 
     Args:
-        values: float `(R,)`, NaN in a resample where there was nothing to measure.
+        values: float `(R,)`, NaN for a resample in which the measure is undefined.
 
     Returns:
-        low and high, or None if there was nothing to measure in any resample.
+        low and high, or None if the measure is undefined in every resample.
     """
     values = values[~np.isnan(values)]
     if not len(values):

@@ -1,4 +1,4 @@
-"""Whether scores tell what is so from what is not, and whether they are probabilities of it."""
+"""Calibration error, reliability bins and AUROC of scores."""
 
 import numpy as np
 
@@ -6,21 +6,21 @@ NUM_BINS = 10
 
 
 def measure_calibration(scores, positive, num_bins=NUM_BINS) -> dict:
-    """Compare scores with what is labelled.
+    """Measure how well scores separate positives from negatives, and how close they are to probabilities.
 
     Args:
-        scores: float `(K,)`; where one is outside [0, 1] they are no probabilities, and there are no bins and no
-            calibration error.
-        positive: bool `(K,)`, what the scores claim: that a keypoint is visible, that there is a garment.
-        num_bins: bins of equal width that scores are grouped in.
+        scores: float `(K,)`; if any is outside [0, 1] they are not probabilities, and bins and calibration error are
+            left out.
+        positive: bool `(K,)`, the ground truth of each score: the keypoint is visible, the garment exists.
+        num_bins: number of bins of equal width.
 
     Returns:
-        A JSON-ready dict; a measure of nothing is None.
+        A JSON-ready dict; a measure without data is None.
             num_positive, num_negative
-            auroc: chance that a positive has a higher score than a negative, ties count half
-            calibration_error: mean distance of a bin's mean score from its share of positives, weighted by the bin's
-                count
-            bins: a list of dicts, empty bins left out: low, high, count, mean_score, share_positive
+            auroc: probability that a positive scores higher than a negative; ties count half
+            calibration_error: expected calibration error: mean absolute difference between a bin's mean score and its
+                share of positives, weighted by the bin's count
+            bins: a list of dicts, without empty bins: low, high, count, mean_score, share_positive
     """
     scores, positive = np.asarray(scores, float), np.asarray(positive, bool)
     are_probabilities = bool(((scores >= 0) & (scores <= 1)).all())
@@ -49,19 +49,19 @@ def measure_calibration(scores, positive, num_bins=NUM_BINS) -> dict:
 
 
 def auroc(scores, positive) -> float | None:
-    """Return the area under the receiver operating characteristic, or None where there is only one kind.
+    """Return the area under the ROC curve, or None if there are no positives or no negatives.
 
     Args:
         scores: float `(K,)`.
         positive: bool `(K,)`.
 
-    Source: it is the statistic of Mann and Whitney over the number of pairs.
+    Source: it equals the Mann-Whitney U statistic over the number of pairs.
     """
     positive = np.asarray(positive, bool)
     num_positive, num_negative = int(positive.sum()), int((~positive).sum())
     if not num_positive or not num_negative:
         return None
     _, group, counts = np.unique(np.asarray(scores, float), return_inverse=True, return_counts=True)
-    # Scores that are the same share the mean of their ranks, counted from 1.
+    # Tied scores share the mean of their ranks, counted from 1.
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[group]
     return float((ranks[positive].sum() - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))

@@ -1,4 +1,4 @@
-"""What `evaluate` measures: labelled photos with a model's answers to them, or labels and results of files."""
+"""Inputs of `evaluate`: labelled photos with a model's predictions, or COCO annotation and results files."""
 
 import dataclasses
 import itertools
@@ -17,7 +17,7 @@ from cspn_tf.result import Result
 
 @dataclasses.dataclass(frozen=True)
 class LabelledPhoto:
-    """One photo of a prepared dataset: its name, its file as it is, and its labels, `Garments` in photo pixels."""
+    """One photo of a prepared dataset: name, encoded file, and labels as `Garments` in photo pixels."""
 
     name: str
     photo_bytes: bytes
@@ -25,13 +25,13 @@ class LabelledPhoto:
 
 
 class Photos:
-    """The first `limit` labelled photos of a split, read again each time they are iterated over."""
+    """The first `limit` labelled photos of a split, read from disk on every iteration."""
 
     def __init__(self, data_dir, split, limit=None):
-        """Look the dataset up.
+        """Open the dataset.
 
         Raises:
-            UserError: if it is not a prepared dataset or has no such photos.
+            UserError: if it is not a prepared dataset or has no photos in the split.
         """
         from cspn_tf.data import tfrecords
 
@@ -54,25 +54,25 @@ class Photos:
                 name = example["photo_name"].decode("utf-8", "replace")
                 yield LabelledPhoto(name, example["photo_bytes"], Garments.from_example(example))
         except tf.errors.OpError as error:
-            raise UserError(f"{self._paths[0]} and its fellows cannot be read: {error.message}") from error
+            raise UserError(f"one of the shards from {self._paths[0]} on cannot be read: {error.message}") from error
 
 
 def predict_photos(photos, model, batch_size, keypoints_in_boxes=None, progress=None):
-    """Ask a model about all photos, and match what it finds.
+    """Run a model on all photos and match its detections with the labels.
 
     Args:
-        photos: iterable of `LabelledPhoto` that knows its length.
+        photos: iterable of `LabelledPhoto` with a length.
         model: a `cspn_tf.inference.model.Model`.
-        batch_size: photos at a time.
-        keypoints_in_boxes: that of a model which can be given boxes; None if there is none.
-        progress: function of photos done and photos in all; None to print.
+        batch_size: photos per call.
+        keypoints_in_boxes: the model's function that predicts keypoints in given boxes; None if it has none.
+        progress: function called with the number of photos done and the total; None to print progress.
 
     Returns:
-        matched: a `Matched`, whose results have the photos' names.
-        in_labelled_boxes: a `Matched` of keypoints in the labelled boxes; None without `keypoints_in_boxes`.
+        matched: a `Matched`, whose results carry the photos' names.
+        in_labelled_boxes: a `Matched` of keypoints predicted in the labelled boxes; None without `keypoints_in_boxes`.
 
     Raises:
-        UserError: if the model answers against its contract, such as with something that is not a number.
+        UserError: if the model's output violates its contract, for example with NaN.
     """
     truths, results, in_boxes = [], [], []
     with Progress("evaluated") as printed:
@@ -93,7 +93,7 @@ def predict_photos(photos, model, batch_size, keypoints_in_boxes=None, progress=
 
 
 def _ask(model, batch):
-    """Return a model's answers to a batch, with the photos' names and without their bytes, which nobody draws on."""
+    """Return a model's results for a batch, with the photos' names and without their bytes, to save memory."""
     answers = model([photo.photo_bytes for photo in batch], batch_size=len(batch))
     return [
         dataclasses.replace(answer, name=photo.name, photo=None) for photo, answer in zip(batch, answers, strict=True)
@@ -111,19 +111,19 @@ def _in_labelled_boxes(keypoints_in_boxes, photo):
 
 
 def read_coco_files(truth_files, results_file):
-    """Read what is labelled and what a system found, without photos, and match them.
+    """Read ground truth and predictions from COCO files, without photos, and match them.
 
     Args:
         truth_files: paths of annotation files, see `cspn_tf.data.coco`.
-        results_file: path of the results, see `cspn_tf.data.coco_results`.
+        results_file: path of the results file, see `cspn_tf.data.coco_results`.
 
     Returns:
-        matched: a `Matched` of all images, also of those without garments.
-        notes: JSON-ready dict: num_boxes_from_keypoints, results that have no box of their own;
-            num_repeated_annotations, those that repeat another one of their image and were left out.
+        matched: a `Matched` of all images, including those without garments.
+        notes: JSON-ready dict: num_boxes_from_keypoints, the results without a box, for which the extent of the
+            keypoints is used; num_repeated_annotations, duplicates within an image, which are left out.
 
     Raises:
-        UserError: if a file is not as it must be; see `coco.read_labelled_images` and `coco_results`.
+        UserError: if a file is invalid; see `coco.read_labelled_images` and `coco_results`.
     """
     photos = read_labelled_images(truth_files)
     if not photos:

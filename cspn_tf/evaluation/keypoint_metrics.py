@@ -1,6 +1,6 @@
-"""How far predicted keypoints are from labelled ones.
+"""Keypoint metrics: NE, EPE, PCK and AUC, and rates over photos.
 
-The definitions, side by side (e is the distance in photo pixels, w and h are the sides of the labelled box):
+Definitions (e is the distance in photo pixels, w and h are the sides of the labelled box):
 
     name          error of one keypoint      keypoints that count              average
     ne_garment    e / sleeve or waist pair   visible, of found garments        pooled
@@ -11,17 +11,17 @@ The definitions, side by side (e is the distance in photo pixels, w and h are th
     pck_found     e / max(w, h) <= 0.2       labelled, of found garments       pooled
     auc           area under pck, 0 to 0.5   labelled, a missed garment fails  pooled
 
-"Labelled" is visible or occluded, "found" is matched by a detection; keypoints without coordinates never count. A
-garment whose normaliser cannot be used (its pair is not fully labelled or under 10 pixels; its box is empty) is left
-out and reported as skipped.
+"Labelled" means visible or occluded, "found" means matched with a detection; keypoints without coordinates never count.
+A garment without a usable normaliser (its pair is not fully labelled or under 10 pixels apart; its box is empty) is
+left out and reported as skipped.
 
-A missed garment counts in the same way whatever made the predictions: its keypoints are failures in pck and auc. The
-errors, ne and epe, are of garments that were found, and say nothing without the miss rate beside them.
+Missed garments are treated alike for every model: their keypoints are failures in pck and auc. The errors, ne and epe,
+cover found garments only, so read them together with the miss rate.
 
-`ne_garment` is the paper's equation 3. `ne_bbox` is what the published tables of DeepFashion use.
+`ne_garment` is the paper's equation 3. `ne_bbox` is the measure of the published DeepFashion tables.
 
-Every metric takes a `cspn_tf.evaluation.matching.Matched`, and a `cspn_tf.evaluation.bootstrap.Bootstrap` if its
-intervals are wanted. Coordinates are float32 as in records and served outputs; the arithmetic is float64.
+Every metric takes a `cspn_tf.evaluation.matching.Matched`, and a `cspn_tf.evaluation.bootstrap.Bootstrap` to compute
+intervals. Coordinates are float32 as in records and served outputs; the arithmetic is float64.
 
 Letters in shapes: G labelled garments of all photos, P photos, 8 keypoint slots.
 """
@@ -42,7 +42,7 @@ from cspn_tf.garments import (
     Visibility,
 )
 
-# Row t is the normalising pair of garment type t; row 0 is no garment's.
+# Row t is the normalising pair of garment type t; row 0 is unused.
 _NORMALISER_SLOTS = np.array([(0, 0), *(NORMALISER_SLOTS[garment_type] for garment_type in GarmentType)])
 
 PCK_THRESHOLD = 0.2
@@ -52,16 +52,16 @@ AUC_NUM_THRESHOLDS = 21
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """One measure, overall and by keypoint slot, with the count behind every number.
+    """One measure, overall and by keypoint slot, each value with its count.
 
     Attributes:
-        value: the measure, or None where `count` is 0.
-        count: keypoints behind it.
+        value: the measure, or None if `count` is 0.
+        count: number of keypoints in `value`.
         per_keypoint: 8 values by slot, None where the slot's count is 0.
         per_keypoint_counts: 8 counts by slot.
-        skipped: garments that were left out, with the keypoints that would have counted, for want of a normaliser.
-        per_keypoint_skipped: 8 counts by slot: keypoints of those garments that would have counted.
-        interval: low and high of the 95 % interval of `value`; None where there is no value or nobody asked.
+        skipped: garments left out because they have no usable normaliser, though some of their keypoints would count.
+        per_keypoint_skipped: 8 counts by slot: keypoints of those garments that would count.
+        interval: low and high of the 95 % interval of `value`; None without a value or without a bootstrap.
         per_keypoint_intervals: 8 intervals by slot, likewise.
     """
 
@@ -75,7 +75,7 @@ class Score:
     per_keypoint_intervals: tuple[tuple[float, float] | None, ...] = (None,) * NUM_KEYPOINTS
 
     def to_dict(self) -> dict:
-        """Return the JSON-ready form, keypoints by their abbreviations."""
+        """Return the JSON-ready form, with keypoints keyed by their abbreviations."""
         per_keypoint = zip(
             self.per_keypoint,
             self.per_keypoint_counts,
@@ -99,32 +99,32 @@ def _entry(value, count, skipped, interval):
 
 
 def ne_garment(matched, among=None, bootstrap=None) -> Score:
-    """Measure the paper's normalised error: distance over the garment's own sleeve or waistline distance.
+    """Measure the paper's normalised error: distance over the distance of the garment's sleeve or waistline pair.
 
     Args:
         matched: a `Matched`.
-        among: bool, broadcastable to `(G, 8)`: only these keypoints count; None for all. Normalisers are taken from
-            all labelled keypoints all the same.
-        bootstrap: the `Bootstrap` over the photos that gives the intervals; None for no intervals.
+        among: bool, broadcastable to `(G, 8)`: only these keypoints count; None for all. Normalisers are always
+            computed from all labelled keypoints.
+        bootstrap: the `Bootstrap` over the photos for the intervals; None for no intervals.
 
     Returns:
         A `Score`, lower is better; pooled over visible keypoints of matched garments.
 
-    Source: the paper's equation 3. It does not say what to do with a tiny or half-labelled pair; we skip it.
+    Source: the paper's equation 3. It does not say how to treat a tiny or half-labelled pair; we skip such garments.
     """
     counted = _counted(among, matched.labels.visible & matched.found[:, np.newaxis])
     return _score(matched, *_normalised(matched, _pair_distances(matched.labels), counted), bootstrap)
 
 
 def ne_bbox(matched, among=None, bootstrap=None) -> Score:
-    """Measure the normalised error of published FLD and DeepFashion-C tables: x over box width, y over box height.
+    """Measure the normalised error of the published FLD and DeepFashion-C tables: x over box width, y over box height.
 
     Args:
         matched, among, bootstrap: as for `ne_garment`.
 
     Returns:
-        A `Score`, lower is better; over visible keypoints of matched garments. Its value is the mean of the slots'
-        means, over the slots that have any.
+        A `Score`, lower is better; over visible keypoints of matched garments. Its value is the mean of the per-slot
+        means, over the slots with data.
     """
     counted = _counted(among, matched.labels.visible & matched.found[:, np.newaxis])
     return _score(matched, *_normalised(matched, _box_sides(matched.labels), counted), bootstrap, _mean_of_slots)
@@ -161,7 +161,7 @@ def pck(matched, among=None, bootstrap=None, threshold=PCK_THRESHOLD) -> Score:
 
     Args:
         matched, among, bootstrap: as for `ne_garment`.
-        threshold: a fraction of the box's long side; a keypoint exactly that far away is correct.
+        threshold: a fraction of the box's long side; a keypoint at exactly that distance is correct.
 
     Returns:
         A `Score` in [0, 1], higher is better; pooled over labelled keypoints, those of missed garments as failures.
@@ -171,7 +171,7 @@ def pck(matched, among=None, bootstrap=None, threshold=PCK_THRESHOLD) -> Score:
 
 
 def pck_of_found(matched, among=None, bootstrap=None, threshold=PCK_THRESHOLD) -> Score:
-    """Measure `pck` over the keypoints of garments that were found: it says nothing without the miss rate beside it."""
+    """Measure `pck` over the keypoints of found garments only; to be read together with the miss rate."""
     found = matched.found[:, np.newaxis]
     return pck(matched, found if among is None else found & among, bootstrap, threshold)
 
@@ -179,7 +179,7 @@ def pck_of_found(matched, among=None, bootstrap=None, threshold=PCK_THRESHOLD) -
 def auc(
     matched, among=None, bootstrap=None, max_threshold=AUC_MAX_THRESHOLD, num_thresholds=AUC_NUM_THRESHOLDS
 ) -> Score:
-    """Measure the area under the curve of `pck` over its threshold, by the trapezoid rule, as a share of the most.
+    """Measure the area under the curve of `pck` over its threshold, by the trapezoid rule, as a share of the maximum.
 
     Args:
         matched, among, bootstrap: as for `ne_garment`.
@@ -191,7 +191,7 @@ def auc(
     """
     errors, counted, skipped = _errors_with_misses(matched, among)
     thresholds = np.linspace(0.0, max_threshold, num_thresholds)
-    # The area under a mean of curves is the mean of the areas under each keypoint's own step curve.
+    # The area under the mean curve is the mean of the areas under the keypoints' step curves.
     correct = errors[..., np.newaxis] <= thresholds
     areas = np.trapz(correct.astype(float), thresholds, axis=-1) / max_threshold
     return _score(matched, areas, counted, skipped, bootstrap)
@@ -209,14 +209,14 @@ KEYPOINT_METRICS = {
 
 
 def slices(labels) -> dict:
-    """Return which keypoints belong to each slice by garment type, by variation and by visibility.
+    """Return the masks of the slices by garment type, by variation and by visibility.
 
     Args:
         labels: `Garments` `(G,)` with visibility and variations.
 
     Returns:
-        group name to slice name to a mask for a metric's `among`: bool `(G, 1)` or `(G, 8)`. The names are the same
-        for every dataset; a slice may be empty.
+        A dict of group name to a dict of slice name to mask, bool `(G, 1)` or `(G, 8)`, for a metric's `among`. The
+        names are the same for every dataset; a slice may be empty.
     """
     types = labels.types[:, np.newaxis]
     variations = labels.variations[:, np.newaxis]
@@ -231,10 +231,10 @@ def slices(labels) -> dict:
 
 
 def score_slices(metric, matched, bootstrap=None) -> dict:
-    """Apply one metric to all garments and to every slice of them.
+    """Apply one metric to all garments and to every slice.
 
     Args:
-        metric: a function of `(matched, among, bootstrap)` that returns a `Score`, as those of `KEYPOINT_METRICS`.
+        metric: a function of `(matched, among, bootstrap)` that returns a `Score`, such as in `KEYPOINT_METRICS`.
         matched: a `Matched`.
         bootstrap: as for `ne_garment`.
 
@@ -253,7 +253,7 @@ def _counted(among, eligible):
 
 
 def _pair_distances(labels):
-    """Return the distance of each garment's normalising pair, `(G, 2)` for x and y; NaN where it cannot be used."""
+    """Return the distance of each garment's normalising pair, `(G, 2)` for x and y; NaN where it is unusable."""
     slots = _NORMALISER_SLOTS[labels.types]
     pair_xy = np.take_along_axis(labels.keypoints_xy.astype(float), slots[..., np.newaxis], axis=1)
     distances = np.linalg.norm(pair_xy[:, 0] - pair_xy[:, 1], axis=-1)
@@ -262,7 +262,7 @@ def _pair_distances(labels):
 
 
 def _box_sides(labels):
-    """Return width and height of each labelled box, `(G, 2)`; NaN where one is not above zero."""
+    """Return width and height of each labelled box, `(G, 2)`; both NaN if either is not positive."""
     boxes = labels.boxes_xyxy.astype(float)
     sides = boxes[:, 2:] - boxes[:, :2]
     return np.where((sides > 0).all(axis=1, keepdims=True), sides, np.nan)
@@ -274,19 +274,19 @@ def _long_sides(labels):
 
 
 def _normalised(matched, normalisers, counted):
-    """Return errors over normalisers `(G, 2)`, the keypoints that still count and those skipped, all `(G, 8)`."""
+    """Return errors over normalisers `(G, 2)`, the mask of counted keypoints and that of skipped ones, all `(G, 8)`."""
     usable = np.isfinite(normalisers).all(axis=1)
     skipped = counted & ~usable[:, np.newaxis]
     counted = counted & usable[:, np.newaxis]
     difference = matched.predicted.keypoints_xy.astype(float) - matched.labels.keypoints_xy
-    # Where nothing counts there may be anything, even NaN: keep it out of the arithmetic.
+    # Coordinates that do not count may be NaN: keep them out of the arithmetic.
     difference = np.where(counted[..., np.newaxis], difference, 0.0)
     errors = np.linalg.norm(difference / np.where(usable[:, np.newaxis], normalisers, 1.0)[:, np.newaxis], axis=-1)
     return errors, counted, skipped
 
 
 def _errors_with_misses(matched, among):
-    """Return what `_normalised` does over long sides, for all labelled keypoints, with an endless error if missed."""
+    """Return `_normalised` by long side for all labelled keypoints, with an infinite error for missed garments."""
     counted = _counted(among, matched.labels.labelled)
     errors, counted, skipped = _normalised(matched, _long_sides(matched.labels), counted)
     return np.where(matched.found[:, np.newaxis], errors, np.inf), counted, skipped
@@ -316,11 +316,11 @@ def _score(matched, values, counted, skipped, bootstrap, average=_pooled) -> Sco
 
     Args:
         matched: a `Matched`.
-        values: float or bool `(G, 8)`; anything where `counted` is False.
+        values: float or bool `(G, 8)`; ignored where `counted` is False.
         counted, skipped: bool `(G, 8)`.
         bootstrap: a `Bootstrap` or None.
-        average: function of sums and counts, `(..., 8)` each, that returns the average over the slots `(...)`, NaN
-            where there is nothing.
+        average: function of sums and counts, `(..., 8)` each, that returns the average over the slots, `(...)`, NaN
+            without data.
     """
     columns = np.concatenate([np.where(counted, values, 0.0), counted], axis=1)
     sums, counts = np.split(columns.sum(axis=0), 2)
@@ -354,8 +354,8 @@ def rate(hits, trials, bootstrap=None) -> dict:
         bootstrap: as for `ne_garment`.
 
     Returns:
-        A JSON-ready dict: value, hits over trials, or None without trials; count, the trials; interval, low and high
-        of its 95 % interval, or None where there is no value or nobody asked.
+        A JSON-ready dict: value, hits over trials, or None without trials; count, the number of trials; interval, low
+        and high of the 95 % interval of value, or None without a value or without a bootstrap.
     """
     columns = np.stack([hits, trials], axis=1)
     hits, trials = columns.sum(axis=0)

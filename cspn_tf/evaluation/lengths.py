@@ -1,4 +1,4 @@
-"""How well garments are measured: predicted against labelled lengths, as two instruments are compared."""
+"""Agreement of predicted and labelled garment lengths, by the Bland-Altman method."""
 
 import numpy as np
 
@@ -7,21 +7,21 @@ from cspn_tf.lengths import LENGTHS_OF_TYPE, lengths_of
 
 
 def measure_lengths(matched) -> dict:
-    """Compare the lengths of the garments that were found with those by their labels.
+    """Compare predicted with labelled lengths, over the garments that were found.
 
     Args:
         matched: a `cspn_tf.evaluation.matching.Matched`.
 
     Returns:
-        A JSON-ready dict: garment type to length's name to a dict; a measure of nothing is None.
-            count: garments that were found and have the length both by label and by prediction
-            bias: mean of predicted minus labelled, over the labelled length
+        A JSON-ready dict, by garment type and name of the length; a measure without data is None.
+            count: found garments whose length is measurable in both label and prediction
+            bias: mean of the relative error: predicted minus labelled, over the labelled length
             limits: low and high limit of agreement, bias -+ 1.96 standard deviations
-            median_error: median of the absolute difference, over the labelled length
-            within_sd, within_2sd: share of the differences within one and two predicted standard deviations; of a
-                normal error with the right one 0.68 and 0.95
-            num_labelled: garments that were found and have the length by label
-            not_measurable: share of these for which the prediction says so
+            median_error: median of the absolute relative error
+            within_sd, within_2sd: share of the errors within one and two predicted standard deviations; 0.68 and 0.95
+                if errors are normal and the predicted standard deviations are right
+            num_labelled: found garments whose length is measurable in the label
+            not_measurable: share of these whose length is not measurable in the prediction
 
     Source: Bland and Altman 1986, limits of agreement.
     """
@@ -59,16 +59,16 @@ def _share(hits):
 
 
 def keypoint_sds(matched) -> dict:
-    """Return how far visible keypoints are off along one axis: what `cspn_tf.lengths.KEYPOINT_SDS` holds.
+    """Return the error of visible keypoints along one axis, as a robust standard deviation.
 
-    It is the standard deviation of a normal distribution with the same share within one of it: single gross errors,
-    which no standard deviation describes, do not swell it.
+    These are the values that `cspn_tf.lengths.KEYPOINT_SDS` holds. They are the 68.27th percentile of the absolute
+    error, which for a normal distribution is one standard deviation; unlike that, it is not inflated by outliers.
 
     Args:
         matched: a `Matched`.
 
     Returns:
-        Garment type's name to 8 numbers by slot, shares of the long side of the labelled box; 0 where nothing counts.
+        For each garment type's name 8 numbers by slot, as shares of the long side of the labelled box; 0 without data.
     """
     labels = matched.labels
     sides = labels.boxes_xyxy[:, 2:] - labels.boxes_xyxy[:, :2]

@@ -1,4 +1,4 @@
-"""Which detection found which labelled garment, settled once for all measures and pictures of an evaluation.
+"""Matching of detections with labelled garments, done once for all measures and pictures of an evaluation.
 
 Letters in shapes: G labelled garments, D detections, P photos, 8 keypoint slots.
 """
@@ -15,7 +15,7 @@ from cspn_tf.result import Result
 
 MATCH_IOU = 0.5
 
-# What stands for the prediction of a garment that was missed.
+# Placeholder for the prediction of a missed garment.
 _NOTHING = Garments(
     [GarmentType.UPPER_BODY],
     np.zeros((1, 4)),
@@ -27,14 +27,16 @@ _NOTHING = Garments(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Matched:
-    """Labels and predictions of P photos, and which belong together. Coordinates are photo pixels.
+    """Labels and predictions of P photos, and their matches. Coordinates are photo pixels.
 
-    The photos' own are lists; below them are the labelled garments of all photos as columns, one photo after another.
+    The attributes are lists with an entry per photo. The properties have the labelled garments of all photos as
+    columns, in the order of the photos.
 
     Attributes:
-        truths: P `Garments`, the labels; a keypoint without coordinates may be anything.
+        truths: P `Garments`, the labels; the coordinates of unlabelled keypoints are arbitrary.
         results: P `Result`, whose garments have scores.
-        matches: P arrays, int `(G,)` for each photo: the row of each labelled garment's detection, -1 if missed.
+        matches: P arrays, int `(G,)` for each photo: the row of the detection matched with each labelled garment, -1
+            if missed.
     """
 
     truths: list[Garments]
@@ -42,12 +44,12 @@ class Matched:
     matches: list[np.ndarray]
 
     def photo(self, index) -> "Matched":
-        """Return one of the photos by itself."""
+        """Return the `Matched` of a single photo."""
         return Matched([self.truths[index]], [self.results[index]], [self.matches[index]])
 
     @property
     def num_photos(self) -> int:
-        """P."""
+        """Number of photos, P."""
         return len(self.truths)
 
     @functools.cached_property
@@ -58,7 +60,7 @@ class Matched:
 
     @functools.cached_property
     def predicted(self) -> Garments:
-        """The detection of each labelled garment, `Garments` `(G,)` of its type; all else is 0 where it was missed."""
+        """The detection matched with each labelled garment, `Garments` `(G,)`; all 0 but the type if it was missed."""
         detections = [result.garments for result in self.results]
         first = np.cumsum([0, *map(len, detections)])[:-1]
         rows = [np.where(of_photo < 0, -1, of_photo + row) for of_photo, row in zip(self.matches, first, strict=True)]
@@ -71,7 +73,7 @@ class Matched:
 
     @functools.cached_property
     def photo_index(self) -> np.ndarray:
-        """The place of each labelled garment's photo among all photos, int `(G,)`."""
+        """The index of each labelled garment's photo, int `(G,)`."""
         return np.repeat(np.arange(self.num_photos), list(map(len, self.truths)))
 
 
@@ -80,11 +82,11 @@ def _joined(parts):
 
 
 def match_photos(truths, results) -> Matched:
-    """Match the labels of photos with what was found on them.
+    """Match labels with detections, photo by photo.
 
     Args:
         truths: list of `Garments`, the labels of each photo.
-        results: list of `Result`, one for each of `truths`.
+        results: list of `Result`, the predictions for each photo.
     """
     matches = [
         match_detections(
@@ -96,11 +98,11 @@ def match_photos(truths, results) -> Matched:
 
 
 def match_given_boxes(truths, keypoints_xy) -> Matched:
-    """Take keypoints that were predicted in the labelled boxes: of a photo that was read, every garment is found.
+    """Match labels with keypoints predicted in the labelled boxes: every garment of a readable photo counts as found.
 
     Args:
         truths: as for `match_photos`.
-        keypoints_xy: list of float `(G, 8, 2)`, one for each of `truths`, or None for a photo that could not be read.
+        keypoints_xy: for each photo float `(G, 8, 2)`, or None if it could not be read.
     """
     results, matches = [], []
     for truth, found in zip(truths, keypoints_xy, strict=True):
@@ -116,7 +118,7 @@ def match_given_boxes(truths, keypoints_xy) -> Matched:
 
 
 def box_iou(boxes_a, boxes_b) -> np.ndarray:
-    """Return intersection over union of every pair of boxes.
+    """Return the intersection over union of every pair of boxes.
 
     Args:
         boxes_a: float `(A, 4)`, x_min, y_min, x_max, y_max.
@@ -135,21 +137,21 @@ def box_iou(boxes_a, boxes_b) -> np.ndarray:
 
 
 def match_detections(truth_boxes, truth_types, boxes, types, scores, iou=MATCH_IOU) -> np.ndarray:
-    """Pair the garments of one photo with its detections, one to one.
+    """Match the garments of one photo with its detections, one to one.
 
-    The detections choose in the order of their scores: each takes the free garment of its own type that it overlaps
-    most, if by at least `iou`.
+    Greedy, by descending score: each detection is matched with the unmatched garment of its type that it overlaps most,
+    if the IoU is at least `iou`.
 
     Args:
         truth_boxes: float `(G, 4)`, x_min, y_min, x_max, y_max, any frame.
         truth_types: int `(G,)`.
         boxes: float `(D, 4)`, the same frame.
         types: int `(D,)`.
-        scores: float `(D,)`; of equal ones the first chooses first.
-        iou: the least overlap.
+        scores: float `(D,)`; ties keep their order.
+        iou: minimum overlap.
 
     Returns:
-        int `(G,)`: the index of each garment's detection, or -1 for a garment that was missed.
+        int `(G,)`: the index of each garment's detection, or -1 for a missed garment.
     """
     matches = np.full(len(truth_types), -1)
     overlaps = box_iou(boxes, truth_boxes)

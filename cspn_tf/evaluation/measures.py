@@ -1,7 +1,7 @@
-"""From the matched labels and predictions of many photos to one dict of numbers, each with the count behind it.
+"""Compute all measures of an evaluation from matched labels and predictions, as one dict.
 
-Nothing here reads or writes files, and nothing knows what made the predictions: every system is measured by the same
-rules, those for missed garments among them, see `cspn_tf.evaluation.keypoint_metrics`. Coordinates are photo pixels.
+Nothing here reads or writes files or depends on the model: all predictions are measured by the same rules, including
+those for missed garments, see `cspn_tf.evaluation.keypoint_metrics`. Coordinates are photo pixels.
 
 Letters in shapes: G labelled garments of all photos, P photos.
 """
@@ -19,13 +19,13 @@ BOX_ERRORS = ("shift_x", "shift_y", "log_width", "log_height")
 
 
 def measure(about, matched, in_labelled_boxes, seed) -> dict:
-    """Return all numbers of an evaluation, after what they are about: what is written as `metrics.json`.
+    """Return the content of `metrics.json`: a description of the evaluation, then all measures.
 
     Args:
-        about: JSON-ready dict of what was measured.
+        about: JSON-ready dict that describes model and data.
         matched: a `cspn_tf.evaluation.matching.Matched`.
-        in_labelled_boxes: another one of the same photos, by `matching.match_given_boxes`; or None.
-        seed: of the resamples behind the intervals.
+        in_labelled_boxes: the `Matched` of the same photos by `matching.match_given_boxes`, or None.
+        seed: random seed of the bootstrap.
     """
     bootstrap = Bootstrap(matched.num_photos, seed=seed)
     scores = {**about, "intervals": bootstrap.about(), **evaluate_predictions(matched, bootstrap)}
@@ -34,22 +34,21 @@ def measure(about, matched, in_labelled_boxes, seed) -> dict:
 
 
 def evaluate_predictions(matched, bootstrap=None) -> dict:
-    """Measure detections and their keypoints, as they are served.
+    """Measure detections and their keypoints.
 
     Args:
         matched: a `Matched`.
-        bootstrap: the `Bootstrap` over the photos that gives the intervals; None for no intervals.
+        bootstrap: the `Bootstrap` over the photos for the intervals; None for no intervals.
 
     Returns:
-        A JSON-ready dict; a measure of nothing is None. "Measured" is a dict of value, count and interval, the last
-        low and high, or None without `bootstrap`.
+        A JSON-ready dict; a measure without data is None. Entries marked "measured" are dicts of value, count and
+        interval, which is low and high, or None without `bootstrap`.
             num_photos, num_failed_photos (status not 0), num_garments, num_keypoints (labelled), num_detections
-            detection_recall_50, miss_rate, precision_50, false_positives_per_photo: see `measure_rates`; measured
-            pck_02, auc, ne_bbox, ne_garment, ne_longside, epe: see `keypoint_metrics`, overall; measured, with skipped
+            detection_recall_50, miss_rate, precision_50, false_positives_per_photo: measured, see `measure_rates`
+            pck_02, auc, ne_bbox, ne_garment, ne_longside, epe: measured, with skipped; overall, see `keypoint_metrics`
             detected_boxes: measure to overall, garment_type, variation and visibility, see `evaluate_keypoints`
-            box_errors: how far the detections' boxes are off, see `measure_box_errors`
-            detection: see `average_precision.box_precision`; and recall_50, measured, by garment type and
-                variation
+            box_errors: see `measure_box_errors`
+            detection: see `average_precision.box_precision`; and recall_50, measured, by garment type and variation
             keypoint_detection: see `average_precision.keypoint_precision`
             visibility: see `measure_visibility`; detection_calibration: see `measure_detection_calibration`
             lengths, keypoint_sds: see `cspn_tf.evaluation.lengths`
@@ -78,16 +77,16 @@ def evaluate_predictions(matched, bootstrap=None) -> dict:
 
 
 def measure_rates(matched, bootstrap=None) -> dict:
-    """Measure which garments detections find, and which detections find garments.
+    """Measure recall and precision of the detections.
 
     Args:
         matched, bootstrap: as for `evaluate_predictions`.
 
     Returns:
-        A JSON-ready dict, each as `keypoint_metrics.rate` gives it:
-            detection_recall_50, miss_rate: shares of the garments that a detection did, did not find
-            precision_50: share of the detections that found a garment
-            false_positives_per_photo: mean number of detections that found no labelled garment
+        A JSON-ready dict, each entry as returned by `keypoint_metrics.rate`:
+            detection_recall_50, miss_rate: shares of the labelled garments with and without a matched detection
+            precision_50: share of the detections matched with a garment
+            false_positives_per_photo: mean number of unmatched detections
     """
     num_photos = matched.num_photos
     num_garments = np.array(list(map(len, matched.truths)), int)
@@ -102,7 +101,7 @@ def measure_rates(matched, bootstrap=None) -> dict:
 
 
 def evaluate_keypoints(matched, bootstrap=None) -> dict:
-    """Measure keypoints alone.
+    """Compute all keypoint metrics, overall and by slice.
 
     Args:
         matched, bootstrap: as for `evaluate_predictions`.
@@ -124,7 +123,7 @@ def evaluate_keypoints(matched, bootstrap=None) -> dict:
 
 
 def measure_visibility(matched) -> dict:
-    """Measure whether the keypoint scores of the garments that were found tell visible keypoints from occluded ones.
+    """Measure how well keypoint scores separate visible from occluded keypoints, over the garments that were found.
 
     Args:
         matched: a `Matched`.
@@ -137,13 +136,13 @@ def measure_visibility(matched) -> dict:
 
 
 def measure_detection_calibration(matched) -> dict:
-    """Measure whether the scores of detections are the chance that there is such a garment.
+    """Measure how well a detection's score predicts that it matches a labelled garment.
 
     Args:
         matched: a `Matched`.
 
     Returns:
-        See `cspn_tf.evaluation.calibration.measure_calibration`; positive are the detections that found a garment.
+        See `cspn_tf.evaluation.calibration.measure_calibration`; positives are the matched detections.
     """
     detections = [result.garments for result in matched.results]
     hits = [np.isin(np.arange(len(d)), match) for d, match in zip(detections, matched.matches, strict=True)]
@@ -152,7 +151,7 @@ def measure_detection_calibration(matched) -> dict:
 
 
 def measure_box_errors(matched) -> dict:
-    """Measure how far the boxes of the detections that found a garment are off; training jitters its boxes so.
+    """Measure the errors of matched boxes; the box jitter in training follows their distribution.
 
     Args:
         matched: a `Matched`.
@@ -160,9 +159,9 @@ def measure_box_errors(matched) -> dict:
     Returns:
         A JSON-ready dict:
             count: matched garments whose labelled box is not empty
-            shift_x, shift_y: of the box's centre, over the long side of the labelled box
-            log_width, log_height: natural logarithm of detected over labelled
-            each with mean, sd (standard deviation), p5, p50 and p95 (percentiles); None where nothing was matched.
+            shift_x, shift_y: shift of the box's centre, over the long side of the labelled box
+            log_width, log_height: natural logarithm of the ratio of detected to labelled side
+            each with mean, sd (standard deviation), p5, p50 and p95 (percentiles); None without matches.
     """
     boxes = np.stack([matched.labels.boxes_xyxy, matched.predicted.boxes_xyxy], axis=1, dtype=float)[matched.found]
     centres, sizes = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
@@ -181,7 +180,7 @@ def _spread(values):
 
 
 def _recall_slices(matched, bootstrap):
-    """Return recall with the count of garments, overall, by garment type and by variation."""
+    """Return recall overall, by garment type and by variation."""
 
     def recall(rows):
         found, among = (

@@ -1,4 +1,4 @@
-"""Pictures of `evaluate`: predictions in colour over labels in white; scores against visibility."""
+"""Pictures of `evaluate`: contact sheets with predictions in colour over labels in white; reliability diagrams."""
 
 import random
 from pathlib import Path
@@ -14,10 +14,10 @@ def draw_sheets(photos, matched, num_pictures, seed) -> dict:
         photos: iterable of `cspn_tf.evaluation.inputs.LabelledPhoto`.
         matched: a `cspn_tf.evaluation.matching.Matched` of the same photos.
         num_pictures: photos on a sheet; 0 for no sheets.
-        seed: of the random choice.
+        seed: seed of the random choice.
 
     Returns:
-        File name to picture; no entry for a sheet without photos.
+        File name to picture, without sheets that would be empty.
     """
     from cspn_tf import drawing
 
@@ -41,11 +41,11 @@ def draw_sheets(photos, matched, num_pictures, seed) -> dict:
 
 
 def draw_reliability(measured: dict, path) -> None:
-    """Draw how often keypoints of a score are visible, a curve for each model.
+    """Draw a reliability diagram: share of visible keypoints against keypoint score, a curve per model.
 
     Args:
-        measured: title to what `cspn_tf.evaluation.calibration.measure_calibration` returned.
-        path: file to write, PNG.
+        measured: title of each curve to the result of `cspn_tf.evaluation.calibration.measure_calibration`.
+        path: PNG file to write.
     """
     import matplotlib
 
@@ -79,7 +79,7 @@ def _number(value):
 
 
 def worst_photos(matched, num_photos) -> list[int]:
-    """Return the photos whose labelled keypoints have the lowest AUC, worst first; photos with none are left out."""
+    """Return the indices of the photos with the lowest AUC, worst first; photos without keypoints are left out."""
     from cspn_tf.evaluation import keypoint_metrics as metrics
 
     values = [metrics.auc(matched.photo(index)).value for index in range(matched.num_photos)]
@@ -88,7 +88,7 @@ def worst_photos(matched, num_photos) -> list[int]:
 
 
 def _draw_tile(photo, matched):
-    """Return the picture of one photo, and its caption, which counts the keypoints that are right."""
+    """Return the picture of one photo, and a caption with its number of correct keypoints by PCK."""
     from PIL import Image
 
     from cspn_tf import decoding, drawing

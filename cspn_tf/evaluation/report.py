@@ -1,4 +1,4 @@
-"""The numbers of `evaluate` as tables: the headline ones for the console, all of them as Markdown."""
+"""The measures of `evaluate` as tables: a summary for the console, and the full report in Markdown."""
 
 import json
 import textwrap
@@ -7,7 +7,7 @@ from cspn_tf.console import UserError
 from cspn_tf.files import replaced_file
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS
 
-# Measures in the order of the tables: name in metrics.json, name for people, which way is better.
+# Measures in the order of the tables: key in metrics.json, title, which direction is better.
 MEASURES = (
     ("pck_02", "PCK@0.2", "higher"),
     ("pck_02_found", "PCK@0.2 of found", "higher"),
@@ -20,8 +20,8 @@ MEASURES = (
 BOX_MODES = (("detected_boxes", "Detected boxes"), ("ground_truth_boxes", "Labelled boxes"))
 
 MISSED_GARMENTS = (
-    "A garment that no detection found counts in the same way for every method: its keypoints are failures in PCK and "
-    "AUC, and are left out of NE and EPE. Those are of garments that were found: read them beside the miss rate."
+    "A missed garment counts in the same way for every method: its keypoints are failures in PCK and AUC, and are left "
+    "out of NE and EPE. As NE and EPE cover found garments only, read them beside the miss rate."
 )
 
 
@@ -29,39 +29,39 @@ MISSED_GARMENTS = (
 
 
 def main_table(scores) -> str:
-    """Return the headline numbers as lines of text for the console.
+    """Return the summary table as lines of text for the console.
 
     Args:
-        scores: what `evaluate` writes into `metrics.json`.
+        scores: the content of `metrics.json`.
     """
     header, rows = _headline(scores)
-    columns = [0, *range(2, len(header))]  # which way is better is for the report
+    columns = [0, *range(2, len(header))]  # without the column "better", which only the report has
     headline = _aligned([[row[column] for column in columns] for row in (header, *rows)])
     notes = [textwrap.fill(text, len(headline.partition("\n")[0])) for text in (MISSED_GARMENTS, *_cautions(scores))]
     return "\n\n".join([_contents(scores), headline, _aligned(_detection_rows(scores)), *notes])
 
 
 def _cautions(scores):
-    """Return what may make numbers other than they seem."""
+    """Return warnings about data that distorts the numbers."""
     cautions = []
     if scores["num_keypoints"] and not _num_visible(scores):
         cautions.append(
-            "Not one labelled keypoint is said to be visible: NE, which is of visible keypoints, has no value. "
-            "Some tools write 1 for whatever is labelled, which COCO reads as occluded."
+            "Not one labelled keypoint is marked visible: NE, which counts visible keypoints only, has no value. "
+            "Some tools write visibility 1 for every labelled keypoint, which in COCO means occluded."
         )
     if "predictions" not in scores:
         return cautions
     if scores["num_boxes_from_keypoints"]:
         cautions.append(
-            f"{scores['num_boxes_from_keypoints']} results have no box: the extent of their keypoints stands for it, "
-            "which overlaps little with the box of a garment whose keypoints lie close together. Such a garment counts "
-            "as missed."
+            f"{scores['num_boxes_from_keypoints']} results have no box: the extent of their keypoints is used instead. "
+            "Where a garment's keypoints lie close together, that extent overlaps little with the labelled box, and "
+            "the garment counts as missed."
         )
     if scores["num_detections"] and scores["miss_rate"]["value"] == 1.0:
         ids = ", ".join(f"{int(garment_type)} {name}" for garment_type, name in GARMENT_TYPE_NAMES.items())
         cautions.append(
-            f"Not one garment was found. Category ids of results are {ids}, whatever the labels' own; boxes are x, y, "
-            "width and height in pixels of the photo."
+            f"Not one garment was found. Category ids of results are {ids}, regardless of the ids in the labels; boxes "
+            "are x, y, width and height in pixels of the photo."
         )
     return cautions
 
@@ -81,7 +81,7 @@ def _contents(scores):
 
 
 def _aligned(rows):
-    """Return rows of text, the first column to the left and the others to the right."""
+    """Return the rows as text in aligned columns, the first left-aligned and the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "   ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
@@ -94,7 +94,7 @@ def _aligned(rows):
 
 
 def make_report(scores) -> str:
-    """Return the whole evaluation as Markdown, with the count behind every number.
+    """Return the full report as Markdown, with the count behind every number.
 
     Args:
         scores: as for `main_table`.
@@ -106,21 +106,22 @@ def make_report(scores) -> str:
         *_origin(scores),
         MISSED_GARMENTS,
         *_cautions(scores),
-        f"In square brackets is the 95 % interval of the number before it, by {scores['intervals']['num_resamples']} "
-        f"bootstrap resamples of the photos (seed {scores['intervals']['seed']}). In round brackets is the count "
-        "behind it; the intervals of all slices are in `metrics.json`.",
-        "Skipped are garments without a usable normaliser. For NE by garment those are the ones whose sleeve or "
+        "Square brackets hold the 95 % interval of the number before them, from "
+        f"{scores['intervals']['num_resamples']} bootstrap resamples of the photos (seed "
+        f"{scores['intervals']['seed']}). Round brackets hold the count behind it. The intervals of all slices are in "
+        "`metrics.json`.",
+        "Garments without a usable normaliser are skipped. For NE by garment those are the ones whose sleeve or "
         f"waistline pair is not fully labelled or is under 10 pixels: {skipped}.",
         "## Keypoints",
         make_table(*_headline(scores)),
         "## Detection",
         make_table(["measure", "value [95 %]", "of"], _detection_rows(scores)),
-        "A detection that finds no labelled garment counts as a false positive, also where the garment is there but "
-        "nobody labelled it. AP of keypoints takes the object keypoint similarity with one sigma for all keypoints, "
+        "A detection that matches no labelled garment counts as a false positive, even if it shows a garment that was "
+        "not labelled. AP of keypoints uses object keypoint similarity with one sigma for all keypoints, "
         f"{scores['keypoint_detection']['oks_sigma']:g} of the square root of the labelled box's area.",
         make_table(["slice", "recall at IoU 0.5", "AP of boxes", "AP of keypoints"], _detection_slices(scores)),
-        f"Boxes of the {scores['box_errors']['count']} garments that were found, against the labelled ones: shift of "
-        "the centre over the long side of the labelled box, and logarithm of the ratio of the sides.",
+        f"Box errors of the {scores['box_errors']['count']} garments that were found: shift of the centre over the "
+        "long side of the labelled box, and natural logarithm of the ratio of detected to labelled side.",
         make_table(["box error", "mean", "sd", "5 %", "50 %", "95 %"], _box_error_rows(scores["box_errors"])),
     ]
     parts += ["## Scores", _calibration(scores), "## Lengths", _LENGTHS, make_table(*_length_rows(scores["lengths"]))]
@@ -130,10 +131,10 @@ def make_report(scores) -> str:
 
 
 _LENGTHS = (
-    "Lengths of the garments that were found, against those by their labels, over the labelled length: bias, and the "
-    "limits between which 95 % of the differences lie if they are normal. Of the differences 68 % should be less than "
-    "the standard deviation that is stated. Not measurable are lengths of which the model says that a keypoint is not "
-    "visible, and the labels that it is."
+    "Predicted minus labelled lengths of the garments that were found, relative to the labelled length: bias, and the "
+    "limits of agreement, between which 95 % of the differences lie if they are normal. 68 % of the differences should "
+    "be within the standard deviation that the model states. A length is not measurable if the model says that one of "
+    "its keypoints is not visible, although the labels say that it is."
 )
 
 
@@ -163,21 +164,21 @@ def _calibration(scores):
     of_garments, of_keypoints = scores["detection_calibration"], scores["visibility"]
     return (
         f"Scores of {scores['num_detections']} detections: calibration error "
-        f"{_number(of_garments['calibration_error'])} (0 if a score is the chance that there is such a garment), AUROC "
-        f"of those that found a garment against the others {_number(of_garments['auroc'])}. Keypoint scores of the "
-        f"garments that were found, {of_keypoints['num_positive']} visible and {of_keypoints['num_negative']} occluded "
-        f"keypoints: calibration error {_number(of_keypoints['calibration_error'])} (0 if the scores are the "
-        f"probabilities of being visible), AUROC of visible against occluded {_number(of_keypoints['auroc'])}."
+        f"{_number(of_garments['calibration_error'])} (0 if a score is the probability that the garment exists), AUROC "
+        f"of true against false positives {_number(of_garments['auroc'])}. Keypoint scores of the garments that were "
+        f"found, {of_keypoints['num_positive']} visible and {of_keypoints['num_negative']} occluded keypoints: "
+        f"calibration error {_number(of_keypoints['calibration_error'])} (0 if a score is the probability that the "
+        f"keypoint is visible), AUROC of visible against occluded {_number(of_keypoints['auroc'])}."
     )
 
 
 def _modes(scores):
-    """Return the kinds of boxes there are measures of."""
+    """Return key and title of the kinds of boxes that were measured."""
     return [(mode, title) for mode, title in BOX_MODES if scores[mode]]
 
 
 def _origin(scores):
-    """Return the title, and the list of what was measured on what."""
+    """Return the title, and the list of model and data."""
     if "split" in scores:
         title = f"# Evaluation on split `{scores['split']}`"
         lines = [f"model: `{scores['model']}`", f"dataset: `{scores['data']}`"]
@@ -185,15 +186,15 @@ def _origin(scores):
         title = f"# Evaluation of `{scores['predictions']}`"
         lines = [
             "labels: " + ", ".join(f"`{path}`" for path in scores["truth"]),
-            f"{scores['num_detections']} garments found; boxes that are the extent of their keypoints, because the "
+            f"{scores['num_detections']} detections; boxes computed as the extent of the keypoints, because the "
             f"result has none: {scores['num_boxes_from_keypoints']}",
-            f"annotations that repeat another one of their image, left out: {scores['num_repeated_annotations']}",
+            f"duplicate annotations within an image, left out: {scores['num_repeated_annotations']}",
         ]
     return title, "\n".join(f"- {line}" for line in [*lines, _contents(scores)])
 
 
 def _headline(scores):
-    """Return the header and the rows of the headline table, which the miss rate ends."""
+    """Return the header and the rows of the summary table; the last row is the miss rate."""
     header, rows = ["measure", "better"], [[title, better] for _, title, better in MEASURES]
     miss_rate = ["miss rate", "lower"]
     for mode, title in _modes(scores):
@@ -249,7 +250,7 @@ def _box_error_rows(box_errors):
 
 
 def _slice_tables(measures):
-    """Return the tables of one kind of boxes: by keypoint, then one for each group of slices."""
+    """Return the tables for one kind of boxes: by keypoint, then one for each group of slices."""
     by_keypoint = [
         [title, *(_with_count(measures[name]["overall"]["per_keypoint"][k]) for k in KEYPOINT_ABBREVIATIONS)]
         for name, title, _ in MEASURES
@@ -268,7 +269,7 @@ def _slice_tables(measures):
 
 
 def make_table(header, rows):
-    """Return a Markdown table of texts; underscores become spaces."""
+    """Return a Markdown table of text cells, with underscores replaced by spaces."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("_", " ") for cell in line) + " |" for line in lines)
 
@@ -277,7 +278,7 @@ def make_table(header, rows):
 
 
 def with_interval(score) -> str:
-    """Return a measure's value with its interval, both to four digits; "-" for no value.
+    """Return a measure's value with its interval, both to four decimals; "-" for no value.
 
     Args:
         score: an entry of `metrics.json` with value and interval.
@@ -299,15 +300,15 @@ def _number(value):
 
 
 def write_scores(out, scores, files=None) -> dict:
-    """Write the report of an evaluation, and last its numbers.
+    """Write the files of an evaluation; `metrics.json` comes last.
 
     Args:
         out: folder to write into.
-        scores: what `cspn_tf.evaluation.measures.measure` returned.
-        files: further files, name to content, which are written first.
+        scores: the result of `cspn_tf.evaluation.measures.measure`.
+        files: further files, name to content, written first.
 
     Returns:
-        All that was written, name to content.
+        All files written, name to content.
 
     Raises:
         UserError: if the folder cannot be written.

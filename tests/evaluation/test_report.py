@@ -89,7 +89,7 @@ def test_results_that_may_not_be_what_they_seem_are_cautioned_of(make):
 @pytest.mark.parametrize("make", [make_report, main_table])
 @pytest.mark.parametrize("about", [PHOTOS, FILES])
 def test_labels_of_which_none_is_visible_are_cautioned_of(make, about):
-    words = "Not one labelled keypoint is said to be visible"
+    words = "Not one labelled keypoint is marked visible"
     assert words not in " ".join(make(scores_of(about)).split())
     assert words in " ".join(make(scores_of(about, visibility=1)).split())
     assert words not in " ".join(make(scores_of(about, visibility=0)).split())
@@ -107,7 +107,7 @@ def test_the_report_says_what_was_measured_on_what():
     assert photos.startswith(
         "# Evaluation on split `val`\n\n- model: `models/cspn/1`\n- dataset: `data/fld`\n- 4 photos"
     )
-    assert files.startswith("# Evaluation of `found.json`\n\n- labels: `upper.json`, `lower.json`\n- 3 garments found;")
+    assert files.startswith("# Evaluation of `found.json`\n\n- labels: `upper.json`, `lower.json`\n- 3 detections;")
     assert "because the result has none: 3\n" in files and "left out: 1\n- 4 images, 4 garments, " in files
     assert "50 bootstrap resamples of the photos (seed 0)" in photos
 
