@@ -1,14 +1,14 @@
-"""The whole path, small: a model, exported, served and called, and the pictures that come back.
+"""End-to-end demo on a small scale: export a model, serve it, send it photos, and draw the predictions.
 
-    python -m examples.demo [--photos FILE_OR_FOLDER...]     the pair that comes with the package
-    python -m examples.demo --train                          a pair of its own, trained on drawn clothes first
+    python -m examples.demo [--photos FILE_OR_FOLDER...]     with the pair that comes with the package
+    python -m examples.demo --train                          train a pair on synthetic clothes first
 
-Every step is one of the project's own commands, printed as it is run. A step whose result stands is left out, so an
-interrupted demo goes on where it was, and a second one only serves and calls.
+Every step is one of the project's commands, printed as it runs. A step whose result exists is skipped, so an
+interrupted demo resumes where it stopped, and a second run only serves and predicts.
 
-::
+Files it writes::
 
-    drawn/               photos to send, where none are given; with --train the dataset, laid out as DeepFashion FLD
+    drawn/               synthetic photos, without --photos; with --train the dataset, laid out as DeepFashion FLD
     models/cspn/1/       the SavedModel
     phone/cspn.tflite    the TensorFlow Lite file
     pictures/            overlays and contact_sheet.jpg
@@ -39,10 +39,10 @@ from cspn_tf.files import replaced_file
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS, KEYPOINT_NAMES
 from cspn_tf.models import checkpoints
 
-# Sizes at which the whole demo takes less than a quarter of an hour on two cores and reaches the accuracy it prints.
+# Chosen so that the demo takes less than a quarter of an hour on two cores and reaches the accuracy in the README.
 NUM_TRAIN, NUM_VAL, NUM_TEST, SEED = 1600, 80, 200, 1
 DETECTOR_EPOCHS, KEYPOINT_EPOCHS = 3, 4
-# Fewer of the hard photos than FLD has: so few photos and epochs do not go further.
+# Fewer hard photos than in FLD: so short a training on so little data does not learn them.
 VARIATIONS = "normal-pose=5,medium-pose=4,large-pose=1,medium-zoom-in=2,large-zoom-in=0.5"
 NUM_PHOTOS_SENT, NUM_PHOTOS_DRAWN = 24, 12
 CONTACT_SHEET = "contact_sheet.jpg"
@@ -51,13 +51,13 @@ _ABBREVIATIONS = dict(zip(KEYPOINT_NAMES, KEYPOINT_ABBREVIATIONS, strict=True))
 
 
 def main(argv=None):
-    """Run the demo and say where everything is."""
-    parser = Parser(any_names=("photos",), description="Export, serve and call a model: the whole path, small.")
-    parser.add_argument("--out", metavar="DIR", help="where everything goes (default: out/demo, or out/demo-train)")
+    """Run the demo and print where its results are."""
+    parser = Parser(any_names=("photos",), description="Export a model, serve it, and send it photos.")
+    parser.add_argument("--out", metavar="DIR", help="output folder (default: out/demo, or out/demo-train)")
     parser.add_argument(
-        "--photos", nargs="+", default=[], metavar="FILE_OR_FOLDER", help="send these, not photos that are drawn"
+        "--photos", nargs="+", default=[], metavar="FILE_OR_FOLDER", help="photos to send (default: synthetic ones)"
     )
-    parser.add_argument("--train", action="store_true", help="train a pair on drawn clothes, and send its test photos")
+    parser.add_argument("--train", action="store_true", help="train on synthetic clothes, and send its test photos")
     arguments = parser.parse_args(argv)
     out = Path(arguments.out or ("out/demo-train" if arguments.train else "out/demo"))
     photos, failed = find_photos(arguments.photos, out / "pictures")
@@ -74,11 +74,11 @@ def main(argv=None):
 
 
 def train(out: Path) -> None:
-    """Make what is not there yet of a trained pair: the dataset and the two trainings."""
+    """Prepare the dataset and train both networks, skipping what exists already."""
     data = out / "data"
     if not (data / "dataset.json").exists():
         _step(
-            "Draw photos of clothes, labelled as DeepFashion FLD is, and prepare TFRecords",
+            "Draw photos of clothes, labelled like DeepFashion FLD, and prepare TFRecords",
             *("training.prepare", "--source", "synthetic", "--root", out / "drawn", "--out", data),
             *("--num-train", NUM_TRAIN, "--num-val", NUM_VAL, "--num-test", NUM_TEST, "--seed", SEED),
             *("--variations", VARIATIONS),
@@ -96,7 +96,7 @@ def train(out: Path) -> None:
 
 
 def build(out: Path, trained: bool) -> None:
-    """Make what is not there yet of the exports, and of a trained pair's evaluation."""
+    """Export the model, and evaluate it if it was trained here, skipping what exists already."""
     model, phone, evaluation = out / "models" / "cspn", out / "phone", out / "evaluation"
     networks = ("--detector", out / "detector", "--keypoints", out / "keypoints") if trained else ()
     if not (model / "1").exists():
@@ -112,7 +112,7 @@ def build(out: Path, trained: bool) -> None:
 
 
 def show(out: Path, photos: list[Path]) -> None:
-    """Serve the model, send it photos, and print and draw what comes back."""
+    """Serve the model, send it photos, and print and draw the predictions."""
     from cspn_tf.serve.local_server import running_server
 
     pictures, predictions = out / "pictures", out / "predictions.jsonl"
@@ -137,11 +137,11 @@ def show(out: Path, photos: list[Path]) -> None:
         print(f"how good     {checkpoints.SHIPPED_PAIR.parent / 'MODEL_CARD.md'}")
     print(f"model        {out / 'models' / 'cspn' / '1'}, for phones: {out / 'phone' / 'cspn.tflite'}")
     if answered.returncode:
-        raise UserError("not every photo was answered, see above")
+        raise UserError("some photos failed, see above")
 
 
 def drawn_photos(out: Path) -> list[Path]:
-    """Return photos of drawn clothes, drawn first if there are none: those of a training's test split, or a few."""
+    """Return synthetic photos: those of the training's test split, or a few that are drawn on the first run."""
     drawn = out / "drawn"
     if not drawn.exists():
         from cspn_tf.data.synthetic import write_fld_dataset
@@ -153,13 +153,15 @@ def drawn_photos(out: Path) -> list[Path]:
 
 
 def _step(title, module, *arguments):
-    """Run one command of the project, printed as it would be typed; raise `UserError` if it fails."""
+    """Print one command of the project and run it; raise `UserError` if it fails."""
     arguments = [str(argument) for argument in arguments]
     print(f"\n== {title}\n   python -m {shlex.join([module, *arguments])}", flush=True)
     start = time.monotonic()
     result = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
     if result.returncode:
-        raise UserError(f"python -m {module} ended with exit code {result.returncode}; the demo goes on from there")
+        raise UserError(
+            f"python -m {module} ended with exit code {result.returncode}; run the demo again to resume there"
+        )
     print(f"   {time.monotonic() - start:.0f} s", flush=True)
 
 
@@ -175,7 +177,7 @@ def _copy(source, target):
 
 
 def garment_table(answers: list[dict]) -> str:
-    """Return a readable table of the client's answers, a row a garment."""
+    """Return the client's predictions as a text table, one row per garment."""
     rows = [f"{'photo':24} {'garment':11} {'score':>5}  {'box':22} keypoints"]
     for answer in answers:
         name = Path(answer["photo"]).name[:24]
@@ -192,21 +194,21 @@ def garment_table(answers: list[dict]) -> str:
 
 
 def metrics_table(metrics: dict) -> str:
-    """Return the measures of the test split, each with its 95 % interval and the count behind it."""
+    """Return the measures of the test split, each with its 95 % interval and its count."""
     from cspn_tf.evaluation.report import with_interval
 
     lines = [f"\ntest split, synthetic data, detected boxes, {metrics['num_photos']} photos through the SavedModel"]
     for title, name, of in (
         ("detection recall at IoU 0.5", "detection_recall_50", "garments"),
-        ("PCK@0.2", "pck_02", "labelled keypoints, misses count as wrong"),
-        ("NE, by box (ne_bbox)", "ne_bbox", "visible keypoints of the garments that were found"),
+        ("PCK@0.2", "pck_02", "labelled keypoints, those of missed garments count as wrong"),
+        ("NE, by box (ne_bbox)", "ne_bbox", "visible keypoints of found garments"),
     ):
         lines.append(f"  {title:28} {with_interval(metrics[name])}   {metrics[name]['count']} {of}")
     return "\n".join(lines)
 
 
 def write_contact_sheet(pictures: Path, answers: list[dict]) -> None:
-    """Put the pictures of all answered photos on one."""
+    """Combine the overlays of all photos in one contact sheet."""
     from PIL import Image
 
     from cspn_tf.drawing import contact_sheet
@@ -220,7 +222,7 @@ def write_contact_sheet(pictures: Path, answers: list[dict]) -> None:
 
 
 def time_on_phone_runtime(out: Path, photos: list[Path]) -> None:
-    """Run the TensorFlow Lite file on a photo's canvas, in both of its runtimes, and print what that takes."""
+    """Run the TensorFlow Lite file on one photo's canvas in both runtimes, and print the latency."""
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
 

@@ -1,10 +1,10 @@
-"""Show what augmentation makes of training examples: a contact sheet a network, a row a photo, a column a change.
+"""Draw contact sheets of augmented training examples, one per network: a row per photo, a column per augmentation.
 
     python -m training.augmentations --data DIR --out FILE.png [--preset mobile] [--seed N]
 
-FILE.png holds the keypoint network's crops: as they are, with each augmentation by itself, and twice with all of them
-at random, as in training. Filled dots are visible keypoints, hollow ones are occluded. FILE-detector.png holds the
-detector's inputs likewise, with their boxes. Both are written by rename.
+FILE.png shows the crops of the keypoint network: without augmentation, with each augmentation alone, and twice with all
+of them at random, as in training. Filled dots are visible keypoints, hollow ones occluded. FILE-detector.png shows the
+inputs of the detector in the same way, with their boxes. Both are written by atomic rename.
 """
 
 import sys
@@ -15,7 +15,7 @@ from cspn_tf.console import CallError, Parser, UserError, positive_int, run
 
 ORIGINAL, COMPOSED = "original", ("all, once", "all, again")
 TILE_SIZE = 320
-# Photos are chosen at random among so many at the beginning of the split.
+# Photos are chosen at random among the first photos of the split, this many.
 _CHOICE = 500
 
 
@@ -41,17 +41,17 @@ def _parse(argv):
     parser.add_argument("--preset", default="mobile", choices=list(PRESETS), help="sizes of canvas, crop and input")
     parser.add_argument("--split", default="train", choices=("train", "val", "test"), help="which of its photos")
     parser.add_argument("--num-photos", type=positive_int, default=6, metavar="N", help="rows")
-    parser.add_argument("--seed", type=int, default=1, help="of the choice of photos and of all that is random")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the choice of photos and of the augmentations")
     args = parser.parse_args(argv)
     if args.out.suffix.lower() != ".png":
         raise CallError(f"--out must be a file named *.png, received {args.out}")
     if args.out.is_dir() or not args.out.absolute().parent.is_dir():
-        raise CallError(f"--out {args.out}: required a file in a folder that is there")
+        raise CallError(f"--out {args.out}: required a file in an existing folder")
     return args
 
 
 def choose_photos(data_dir, split, num, seed) -> list[dict]:
-    """Return photos of a split that show a garment with a labelled keypoint, as `parse_example` gives them.
+    """Return random photos of a split that have a labelled keypoint, as examples of `parse_example`.
 
     Raises:
         UserError: if the folder is not a prepared dataset, or the split has no such photo.
@@ -72,7 +72,7 @@ def choose_photos(data_dir, split, num, seed) -> list[dict]:
 
 
 def keypoint_sheet(photos, config, seed):
-    """Return the contact sheet of the keypoint network's crops: of each photo the first garment with keypoints."""
+    """Return the contact sheet of the keypoint network's crops, of the first garment with keypoints in each photo."""
     from cspn_tf.data.augmentation import draws
 
     columns = (ORIGINAL, *draws.AUGMENTATIONS, *COMPOSED)
@@ -85,7 +85,7 @@ def keypoint_sheet(photos, config, seed):
 
 
 def _draws_of_columns(columns, seed, row):
-    """Return draws, one a column: each augmentation forced by itself, and all as they come."""
+    """Return random draws for each column: none, each augmentation forced alone, and all at random."""
     import tensorflow as tf
 
     from cspn_tf.data.augmentation import draws
@@ -103,7 +103,7 @@ def _draws_of_columns(columns, seed, row):
 
 
 def _crop_maker(config):
-    """Return a function of a photo and draws: crops, keypoints, visibility, a row a draw, and the garment's type."""
+    """Return a function of a photo and draws that returns crops, keypoints and visibility by draw, and garment type."""
     import functools
 
     import tensorflow as tf
@@ -127,7 +127,7 @@ def _crop_maker(config):
 
     def make(photo, numbers):
         crops, targets, visibility, garment_type = (part.numpy() for part in augment(photo, numbers))
-        # What the loss leaves out, such as a keypoint outside the crop, is not drawn.
+        # Keypoints that the loss ignores, such as those outside the crop, are not drawn.
         return crops, targets[..., :2], visibility * (targets[..., 2] > 0), int(garment_type)
 
     return make

@@ -1,4 +1,4 @@
-"""Fit the scores of two trainings to what is right of them: `python -m training.calibrate --help`."""
+"""Calibrate the scores of a trained detector and keypoint network: `python -m training.calibrate --help`."""
 
 import sys
 

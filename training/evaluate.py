@@ -1,4 +1,4 @@
-"""Measure a model on labelled photos, or any system's predictions: `python -m training.evaluate --help`."""
+"""Evaluate a model on labelled photos, or the predictions of any tool: `python -m training.evaluate --help`."""
 
 import sys
 

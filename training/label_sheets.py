@@ -1,4 +1,4 @@
-"""Draw the labels of a prepared dataset, sorted: a picture for each garment type, in it a row for each variation.
+"""Draw the labels of a prepared dataset: one picture for each garment type, with a row for each variation.
 
 python -m training.label_sheets --data DIR --out DIR
 """
@@ -18,8 +18,8 @@ _TILE_SIZE = 200
 def main(argv=None) -> int:
     """Write the pictures."""
     parser = Parser(description="Draw the labels of a prepared dataset by garment type and variation.")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="directory that training.prepare wrote")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write the pictures")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="output directory of training.prepare")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output directory for the pictures")
     parser.add_argument("--split", choices=SPLITS, default="train")
     parser.add_argument("--columns", type=positive_int, default=6, help="photos of each type and variation")
     args = parser.parse_args(argv)
@@ -37,15 +37,15 @@ def main(argv=None) -> int:
 
 
 def choose(data_dir, split, num) -> dict:
-    """Find the first photos of each garment type and variation.
+    """Return the first photos of each garment type and variation.
 
     Args:
         data_dir: a prepared dataset.
         split: one of `SPLITS`.
-        num: how many photos of each at most; a photo counts by its largest garment.
+        num: maximum number of photos of each; a photo has the type and variation of its largest garment.
 
     Returns:
-        by (garment type, variation): a list of examples, see `cspn_tf.data.tfrecords.parse_example`.
+        A dict of (garment type, variation) to a list of examples, see `cspn_tf.data.tfrecords.parse_example`.
 
     Raises:
         UserError: the dataset cannot be read, or has no photos in the split.
@@ -69,10 +69,10 @@ def choose(data_dir, split, num) -> dict:
 
 
 def draw(photos_of_variations):
-    """Draw photos with their labels, a row a variation.
+    """Draw photos with their labels, one row per variation.
 
     Args:
-        photos_of_variations: dict of `Variation` to a list of examples; those without any get no row.
+        photos_of_variations: dict of `Variation` to a list of examples; an empty list gets no row.
 
     Returns:
         An RGB picture.

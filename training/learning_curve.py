@@ -1,13 +1,13 @@
-"""How far few labelled photos of a new source take the networks: `python -m training.learning_curve`.
+"""Learning curve of fine-tuning on a few labelled photos of a new source: `python -m training.learning_curve`.
 
     python -m training.learning_curve --photos DIR --labels NEW.json --test TEST.json --out DIR \\
         --start shipped imagenet --num-photos 20 50 100 200
 
-For each number of photos, that many are drawn from --labels (COCO keypoints); a fifth of them chooses the epoch, the
-others train, from each start: a pair of trainings, given as DIR (with `detector/` and `keypoints/` in it) or
-`shipped`, or `imagenet`, backbones alone. Both networks are evaluated on --test, together, with detected boxes, as are
-the starts without any training. Writes `curve.md`, a table; `curve.png`; and a folder for each training. Interrupted,
-it goes on where it was.
+For each number of photos, a random subset of that size is drawn from --labels (COCO keypoints). A fifth of it selects
+the epoch, the rest trains both networks, once from each starting point: DIR, a trained pair in the subfolders
+`detector/` and `keypoints/`; `shipped`, the pair in the package; or `imagenet`, pretrained backbones only. The
+fine-tuned pairs, and the trained starting points, are evaluated on --test with detected boxes. Writes `curve.md`, a
+table; `curve.png`; and a folder for each training. An interrupted run resumes where it stopped.
 """
 
 import json
@@ -23,25 +23,27 @@ MEASURES = {
     "pck_02_found": "PCK@0.2 of the found",
     "ne_longside": "error / long side, visible",
 }
-# An epoch of few photos is a few steps: as many epochs as take the largest number to a flat curve.
+# With so few photos an epoch is a few steps: enough epochs for the validation curve of the largest subset to flatten.
 _EPOCHS = {"detector": 30, "keypoints": 40}
-# Weights that know garments already would forget them at the rate that random ones need.
+# By whether the heads start from random weights: the learning rate those need would make trained ones forget.
 _RATES = {"detector": {True: 1e-3, False: 3e-4}, "keypoints": {True: 2e-3, False: 7e-4}}
 IMAGENET = "imagenet"
 
 
 def main(argv=None):
-    """Train, evaluate, and write the table and the picture."""
+    """Train, evaluate, and write the table and the plot."""
     parser = Parser(any_names=("start",), description="Fine-tune with few photos, and draw the learning curve.")
-    parser.add_argument("--photos", type=Path, required=True, metavar="DIR", help="what the file names are relative to")
+    parser.add_argument(
+        "--photos", type=Path, required=True, metavar="DIR", help="folder that the file names are relative to"
+    )
     parser.add_argument("--labels", type=Path, required=True, metavar="FILE", help="COCO keypoints of the new source")
     parser.add_argument("--test", type=Path, required=True, metavar="FILE", help="COCO keypoints to test on")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument(
         "--start", nargs="+", default=["shipped", IMAGENET], metavar="DIR", help="weights to start from"
     )
     parser.add_argument("--num-photos", nargs="+", type=int, default=[20, 50, 100, 200], metavar="N")
-    parser.add_argument("--seed", type=int, default=1, help="of the photos and of the training (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the subsets and of the training (default: 1)")
     args = parser.parse_args(argv)
     from cspn_tf.models.checkpoints import write_json
     from cspn_tf.reproduction.jobs import Progress, run_jobs
@@ -67,7 +69,7 @@ def main(argv=None):
 
 
 def make_jobs(args):
-    """Return the commands, in the order of what each needs."""
+    """Return the commands as jobs, each after those that it depends on."""
     from cspn_tf.reproduction.jobs import Job
     from cspn_tf.train.fitting import read_history
 
@@ -105,7 +107,7 @@ def make_jobs(args):
 
 
 def points(args) -> list:
-    """Return start, number of photos and name of a folder of each point of the curves; 0 photos is the start itself."""
+    """Return start, number of photos and folder name of each point of the curves; 0 photos means no fine-tuning."""
     return [
         (start, num, f"{num}/{Path(start).name}" if num else f"0-{Path(start).name}")
         for num in (0, *args.num_photos)
@@ -115,7 +117,7 @@ def points(args) -> list:
 
 
 def write_splits(labels, num, seed, folder) -> None:
-    """Draw some photos of a COCO document, and write a fifth of them as `labels.val.json`, the others as train."""
+    """Write a random subset of a COCO document: a fifth as `labels.val.json`, the rest as `labels.train.json`."""
     from cspn_tf.models.checkpoints import write_json
 
     images = random.Random(seed).sample(labels["images"], len(labels["images"]))[:num]
@@ -144,7 +146,7 @@ def _cell(score):
 
 
 def draw_curve(rows, path) -> None:
-    """Draw each measure against the number of photos, a line for each start, with 95 % intervals."""
+    """Plot each measure against the number of photos, one line per start, with 95 % intervals."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,9 +1,9 @@
-"""Put the reports of `evaluate` side by side, as Markdown.
+"""Print the results of several `evaluate` runs side by side, as Markdown tables.
 
     python -m training.numbers out/report-street out/report-flatlay
 
-A column a report, named by its folder; overall first, then by garment type and by keypoint. In brackets is the 95 %
-interval, after it the count.
+One column per report, named after its folder; overall first, then by garment type and by keypoint. Each value is
+followed by its 95 % interval in brackets and its count.
 """
 
 import json
@@ -29,8 +29,8 @@ _KEYPOINTS = (
 
 def main(argv=None):
     """Print the tables."""
-    parser = Parser(any_names=("reports",), description="Put the reports of evaluate side by side.")
-    parser.add_argument("reports", nargs="+", type=Path, metavar="DIR", help="folder that evaluate wrote")
+    parser = Parser(any_names=("reports",), description="Print the results of several evaluate runs side by side.")
+    parser.add_argument("reports", nargs="+", type=Path, metavar="DIR", help="output folder of evaluate")
     reports = [_read(path) for path in parser.parse_args(argv).reports]
     print("\n\n".join(make_tables(reports)))
 
@@ -43,7 +43,7 @@ def _read(path):
 
 
 def make_tables(reports) -> list[str]:
-    """Return the tables of pairs of a name and what `evaluate` wrote as metrics.json."""
+    """Return the tables of some reports, given as pairs of name and content of metrics.json."""
     names, scores = zip(*reports, strict=True)
     counts = [f"{s['num_photos']} photos, {s['num_garments']} garments" for s in scores]
     overall = [["photos, garments", *counts]]

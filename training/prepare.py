@@ -1,4 +1,4 @@
-"""Turn a dataset's annotation files and photos into TFRecords: `python -m training.prepare --help`."""
+"""Convert annotation files and photos of a dataset to TFRecords: `python -m training.prepare --help`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Produce the paper's tables and figure: `python -m training.reproduce --help`."""
+"""Reproduce the paper's tables and figure: `python -m training.reproduce --help`."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""Put a finished pair of trainings into the package: `python -m training.ship --detector DIR --keypoints DIR`.
+"""Install a trained pair as the package's weights: `python -m training.ship --detector DIR --keypoints DIR`.
 
 Writes `cspn_tf/weights/mobile/detector` and `.../keypoints`: config, description, and the weights in half precision,
-without the optimizer, with their SHA-256. What was there is replaced.
+without optimizer state, with their SHA-256. Existing files are replaced.
 """
 
 import sys
@@ -12,10 +12,10 @@ from cspn_tf.console import Parser, run
 
 def main(argv=None):
     """Write the pair, and print its size."""
-    parser = Parser(description="Put a finished pair of trainings into the package.")
+    parser = Parser(description="Install a trained pair as the package's weights.")
     for network in ("detector", "keypoints"):
-        parser.add_argument(f"--{network}", required=True, metavar="DIR", help=f"training of the {network}")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: the package's own weights)")
+        parser.add_argument(f"--{network}", required=True, metavar="DIR", help=f"training directory of the {network}")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="output folder (default: the package's weights)")
     args = parser.parse_args(argv)
     from cspn_tf.models import checkpoints
 

@@ -62,7 +62,7 @@ def test_the_seed_decides_which_photos_and_what_is_drawn(tiny_data):
     "out, code, message",
     [
         ("sheet.jpg", 2, "--out must be a file named *.png"),
-        ("missing/sheet.png", 2, "required a file in a folder that is there"),
+        ("missing/sheet.png", 2, "required a file in an existing folder"),
         ("sheet.png", 1, "is not a prepared dataset"),
     ],
 )
