@@ -1,12 +1,12 @@
-"""From TFRecords to batches for training and evaluation, one builder for each network.
+"""Input pipelines: TFRecords to batches for training and evaluation, one builder for each network.
 
-An example is a dict; a step is a function from dict to dict whose docstring says which keys it needs, adds and
-changes. Up to the crop and the detector's input, training and evaluation run what inference runs, `read_photo` and
-`CanvasPyramid` of `cspn_tf.resampling`. Steps work on one photo or one garment, so that what only some examples draw
-costs nothing for the others; the cores share the photos, not the work on one.
+An example is a dict; a step is a function from dict to dict whose docstring lists the keys it needs, adds and changes.
+Training and evaluation decode, resize and crop with the code that inference runs: `read_photo` and `CanvasPyramid` of
+`cspn_tf.resampling`. Steps work on single photos or garments, not on batches, so that an augmentation costs nothing
+for the examples it skips. Photos are processed in parallel; the work on one photo is not split over cores.
 
-Randomness comes from (seed, epoch, place in the epoch) alone: neither the number of cores nor where a run was
-interrupted changes what is seen.
+Randomness depends only on (seed, epoch, index in the epoch), not on the number of cores or on where a run was
+interrupted.
 
 Letters in shapes: B examples of a batch, G garments of a photo, M `MAX_LABELLED_GARMENTS`, D side of the detector's
 input, C side of a crop.
@@ -27,7 +27,7 @@ from cspn_tf.resampling import CanvasPyramid
 # Rows of the detector's labels; a photo with more garments keeps the largest.
 MAX_LABELLED_GARMENTS = 16
 
-# Photos are drawn at random from about so many bytes of records, from so many shards at a time.
+# Size of the shuffle buffer in bytes of records (approximate), and how many shards are read in parallel to fill it.
 SHUFFLE_BYTES = 256_000_000
 OPEN_SHARDS = 8
 
@@ -36,30 +36,30 @@ OPEN_SHARDS = 8
 
 
 def detector_dataset(data_dir, split, config, batch_size, *, training, seed, augment=True, first_epoch=0):
-    """Build the dataset that trains or evaluates the detector: photos as it sees them, with boxes.
+    """Build the dataset that trains or evaluates the detector: its input images with boxes and garment types.
 
-    In training the dataset never ends; an epoch is `steps_per_epoch` batches, exactly, in an order of its own, and
-    leaves out the few photos that do not fill a batch. In evaluation it is one pass in the files' order.
+    The training dataset is infinite. Every epoch is exactly `steps_per_epoch` batches, is shuffled anew, and drops the
+    few photos that do not fill a batch. The evaluation dataset is one pass in the order of the files.
 
     Args:
         data_dir: directory that `prepare` wrote.
         split: `train`, `val` or `test`.
         config: a `cspn_tf.config.Config`.
         batch_size: photos a batch, B.
-        training: whether to shuffle, repeat, and give full batches only.
-        seed: a whole number.
-        augment: whether to change the photos at random; only in training.
-        first_epoch: the epoch to begin with: a resumed run sees what the uninterrupted one would have seen.
+        training: whether to shuffle, repeat, and yield full batches only.
+        seed: an integer.
+        augment: whether to augment the photos; ignored unless `training`.
+        first_epoch: the first epoch to yield, so that a resumed run sees the same data as an uninterrupted one.
 
     Returns:
         A dataset of (images, labels):
         images: float32 `(B, D, D, 3)`, 0 to 255.
         labels: a dict of
-            boxes_xyxy: float32 `(B, M, 4)`, pixels of the images; zeros where there is no garment.
-            garment_types: int32 `(B, M)`, `GarmentType` ids; 0 where there is no garment.
+            boxes_xyxy: float32 `(B, M, 4)`, pixels of the images; zeros in padding rows.
+            garment_types: int32 `(B, M)`, `GarmentType` ids; 0 in padding rows.
 
     Raises:
-        UserError: if the data are missing, or too few to fill one batch in training.
+        UserError: the dataset is missing, or has too few photos to fill one training batch.
     """
     augment = augment and training
     photos = examples(data_dir, split, batch_size, "photos", training, seed, first_epoch)
@@ -71,40 +71,40 @@ def detector_dataset(data_dir, split, config, batch_size, *, training, seed, aug
 
 
 def detector_chain(config, *, augment):
-    """Return the function that makes one photo of `parse_example` what the detector is fed.
+    """Return the function that turns one photo of `parse_example` into a training example of the detector.
 
     Args:
         config: a `cspn_tf.config.Config`.
-        augment: whether to change the photo at random; it then needs ``draws`` of the photo.
+        augment: whether to augment the photo; the example must then have the photo's ``draws``.
 
     Returns:
-        A function from example to (image, labels), as `detector_dataset` without the batch.
+        A function from example to (image, labels), as in `detector_dataset` without the batch dimension.
     """
     size = config.detector.input_size
     steps = [functools.partial(to_canvas, canvas_size=config.canvas_size, max_pixels=config.max_pixels)]
     steps += detector_augmentation(config) if augment else [functools.partial(to_detector_input, input_size=size)]
-    # Boxes are clipped when they have their final places, so that only what the picture shows is clipped.
+    # Boxes are clipped last, when the augmentation no longer moves them.
     steps += [functools.partial(to_detector_labels, input_size=size)]
     steps += [lambda example: (example["image"], {key: example[key] for key in ("boxes_xyxy", "garment_types")})]
     return chain(*steps)
 
 
 def detector_augmentation(config):
-    """Return the steps that cut the detector's input out of a photo's canvas and change it at random."""
+    """Return the steps that cut the detector's input out of a photo's canvas and augment it."""
     return [
-        # The window is chosen before the one resampling, so that a close-up has the detail of the whole canvas.
+        # The window is chosen before the only resampling, so that a close-up keeps the full resolution of the canvas.
         functools.partial(boxes.random_window, canvas_size=config.canvas_size),
         functools.partial(cut_detector_input, input_size=config.detector.input_size),
         flip.flip_image,
-        *_looks("image"),
+        *_photometric_steps("image"),
     ]
 
 
 def keypoint_dataset(data_dir, split, config, batch_size, *, training, seed, augment=True, first_epoch=0):
     """Build the dataset that trains or evaluates the keypoint network: crops around labelled garments.
 
-    Epochs are as in `detector_dataset`, counted in garments, of which training leaves out those without a labelled
-    keypoint. The garments of a photo follow each other, because the photo is decoded once.
+    Epochs are as in `detector_dataset`, counted in garments. Training skips garments without a labelled keypoint.
+    The garments of a photo follow each other, because the photo is decoded once.
 
     Args:
         data_dir, split, config, training, seed, augment, first_epoch: as in `detector_dataset`.
@@ -116,8 +116,8 @@ def keypoint_dataset(data_dir, split, config, batch_size, *, training, seed, aug
         targets: float32 `(B, 8, 3)`: x, y in crop pixels, and the weight: 1 where the keypoint is labelled (it may
             be occluded) and inside the crop, else 0, with x and y 0.
         visibility: int32 `(B, 8)`, `Visibility` codes as labelled, in the slots of `targets`; keypoints that the
-            augmentation covered are occluded.
-        windows: float32 `(B, 3)`, canvas to crop, see `geometry.canvas_to_crop`; before any flip and rotation.
+            occlusion augmentation covered are OCCLUDED.
+        windows: float32 `(B, 3)`, canvas to crop, see `geometry.canvas_to_crop`; without flip and rotation.
         transforms: float32 `(B, 3)`, photo to canvas, see `geometry.letterbox_transform`.
         image_sizes: int32 `(B, 2)`, height and width of the photos as displayed.
         boxes_xyxy_photo: float32 `(B, 4)`, as labelled.
@@ -126,7 +126,7 @@ def keypoint_dataset(data_dir, split, config, batch_size, *, training, seed, aug
         photo_names: string `(B,)`.
 
     Raises:
-        UserError: if the data are missing, or too few to fill one batch in training.
+        UserError: the dataset is missing, or has too few garments to fill one training batch.
     """
     augment = augment and training
     photos = examples(data_dir, split, batch_size, "garments", training, seed, first_epoch)
@@ -138,14 +138,14 @@ def keypoint_dataset(data_dir, split, config, batch_size, *, training, seed, aug
 
 
 def keypoint_chain(config, *, augment):
-    """Return the function that makes one photo of `parse_example` what the keypoint network is fed.
+    """Return the function that turns one photo of `parse_example` into examples of the keypoint network.
 
     Args:
         config: a `cspn_tf.config.Config`.
-        augment: whether to change the garments at random; it then needs ``draws`` of the garments.
+        augment: whether to augment the garments; the example must then have the ``draws`` of each garment.
 
     Returns:
-        A function from example to dict, as `keypoint_dataset` with G garments in place of B.
+        A function from example to dict, as in `keypoint_dataset` with G garments in place of B.
     """
     size = config.keypoints.crop_size
     steps = [
@@ -159,44 +159,44 @@ def keypoint_chain(config, *, augment):
 
 
 def garment_steps(config, augment):
-    """Return the steps on one garment of a photo, from its box to its crop.
+    """Return the steps that `to_crops` runs on each garment of a photo, from its box to its crop.
 
     Args:
         config: a `cspn_tf.config.Config`.
-        augment: whether to change the garment at random; the steps then need its ``draws``.
+        augment: whether to augment the garment; the steps then need its ``draws``.
 
     Returns:
-        A list of functions from dict to dict, as `to_crops` takes them.
+        A list of functions from dict to dict.
     """
     crop_size = config.keypoints.crop_size
     window = functools.partial(to_window, config=config)
     if not augment:
         return [window, functools.partial(cut_garment, crop_size=crop_size)]
     return [
-        # The box moves before the window is cut, so that what comes into view is the photo and not padding.
+        # Box jitter comes before cropping, so that the crop's edges show more of the photo and not padding.
         boxes.jitter_box,
         window,
         boxes.move_window,
-        # What moves keypoints comes next,
+        # Geometric steps, which move keypoints,
         functools.partial(deformation.cut_garment, crop_size=crop_size),
         flip.flip_crop,
-        # then what hides them, when they have their final places,
+        # then occlusion, which needs the final keypoints,
         occlusion.cover,
-        # and at last what changes pixels in their places.
-        *_looks("crop"),
+        # then photometric steps, which move nothing.
+        *_photometric_steps("crop"),
     ]
 
 
-def _looks(key):
-    """Return the steps that change the pixels of a picture in their places, in the order in which a camera does."""
+def _photometric_steps(key):
+    """Return the steps that change pixel values only, in the order in which a camera applies them."""
     return [functools.partial(step, key=key) for step in (colour.recolour, camera.blur, camera.compress)]
 
 
 def num_examples(data_dir, split, *, what="photos"):
-    """Return how many photos or garments (`what`) a split has, from the manifest.
+    """Return the number of photos or garments (`what`) of a split, from the manifest.
 
     Raises:
-        UserError: if there is no manifest, or it lacks the split.
+        UserError: the manifest is missing, or lacks the split.
     """
     return _split_entry(data_dir, split, what)[f"num_{what}"]
 
@@ -211,9 +211,10 @@ def _split_entry(data_dir, split, what):
 
 
 def _num_training_examples(data_dir, split, what):
-    """Return how many photos or garments (`what`) training sees: garments without a labelled keypoint teach nothing.
+    """Return the number of photos or garments (`what`) in a training epoch.
 
-    A manifest that does not count those with keypoints is of a dataset in which all garments have some.
+    Garments without a labelled keypoint are not counted. A manifest that lacks this number is from an old dataset, in
+    which every garment has a labelled keypoint.
     """
     entry = _split_entry(data_dir, split, what)
     if what == "garments":
@@ -222,14 +223,14 @@ def _num_training_examples(data_dir, split, what):
 
 
 def steps_per_epoch(data_dir, split, batch_size, *, what="photos"):
-    """Return how many full batches an epoch of training has; garments without a labelled keypoint are not in it.
+    """Return the number of full batches in a training epoch, which has no garments without a labelled keypoint.
 
     Args:
         data_dir, split, what: as in `num_examples`.
         batch_size: photos or garments a batch.
 
     Raises:
-        UserError: if the split does not fill one batch.
+        UserError: the split does not fill one batch.
     """
     num = _num_training_examples(data_dir, split, what)
     if num < batch_size:
@@ -241,9 +242,9 @@ def steps_per_epoch(data_dir, split, batch_size, *, what="photos"):
 
 
 def examples(data_dir, split, batch_size, what, training, seed, first_epoch):
-    """Return the dataset of parsed photos, not decoded yet, with their ``epoch`` and ``place`` in it, int64.
+    """Return the dataset of parsed photos, not yet decoded, with int64 ``epoch`` and ``place``, the index in the epoch.
 
-    Shuffling happens here, where an example is a few ten kilobytes and costs nothing to make.
+    Photos are shuffled here, while an example is an encoded file of some ten kilobytes.
     """
     paths = [str(path) for path in shard_paths(data_dir, split)]
     if not training:
@@ -255,9 +256,9 @@ def examples(data_dir, split, batch_size, what, training, seed, first_epoch):
 
     def examples_of_epoch(epoch):
         epoch_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), epoch)
-        # One number is enough for `shuffle`, and neither of the two is: the second is the epoch as it is.
+        # `shuffle` takes one number; neither half of `epoch_seed` will do, since the second is the plain epoch.
         shuffle_seed = tf.random.stateless_uniform([], epoch_seed, maxval=2**31 - 1, dtype=tf.int64)
-        # `shuffle` mixes in the seed of the graph, which here is that of this function and otherwise a global one.
+        # `shuffle` mixes in the graph-level seed. Fix that of this function's graph, or the global one would count.
         tf.compat.v1.set_random_seed(1)
         shards = tf.data.Dataset.from_tensor_slices(tf.random.experimental.stateless_shuffle(paths, epoch_seed))
         records = shards.interleave(tf.data.TFRecordDataset, cycle_length=OPEN_SHARDS, block_length=1)
@@ -270,48 +271,48 @@ def examples(data_dir, split, batch_size, what, training, seed, first_epoch):
 
 
 def _shuffle_buffer(data_dir, split):
-    """Return how many records are `SHUFFLE_BYTES`."""
+    """Return the number of records that `SHUFFLE_BYTES` hold on average, at least 1."""
     shards = read_manifest(data_dir)["splits"][split]["shards"]
     num_records, num_bytes = (sum(shard[key] for shard in shards) for key in ("num_records", "bytes"))
     return max(num_records * SHUFFLE_BYTES // num_bytes, 1)
 
 
-_OF_GARMENTS = ("garment_types", "variations", "boxes_xyxy_photo", "keypoints_xy_photo", "visibility")
+_GARMENT_KEYS = ("garment_types", "variations", "boxes_xyxy_photo", "keypoints_xy_photo", "visibility")
 
 
 def _drop_unlabelled(example):
-    """Leave out the garments without a single labelled keypoint."""
+    """Remove the garments without a labelled keypoint."""
     labelled = tf.reduce_any(example["visibility"] > 0, axis=-1)
-    return {**example, **{key: tf.boolean_mask(example[key], labelled) for key in _OF_GARMENTS}}
+    return {**example, **{key: tf.boolean_mask(example[key], labelled) for key in _GARMENT_KEYS}}
 
 
 def _has_garments(example):
-    """Tell whether a photo gives the keypoint network anything; it is not decoded otherwise."""
+    """Check that a photo has garments; the keypoint pipeline does not decode the others."""
     return tf.size(example["garment_types"]) > 0
 
 
 def _take_garments(photos, num):
-    """Return the photos that hold the first `num` garments; the last photo may lose some of its own."""
+    """Return the photos with the first `num` garments; the surplus garments of the last photo are removed."""
 
     def count(num_before, example):
         num_after = num_before + tf.size(example["garment_types"], out_type=tf.int64)
         return num_after, (num_before, example)
 
     def drop_beyond(num_before, example):
-        return {**example, **{key: example[key][: num - num_before] for key in _OF_GARMENTS}}
+        return {**example, **{key: example[key][: num - num_before] for key in _GARMENT_KEYS}}
 
     photos = photos.filter(_has_garments).scan(tf.constant(0, tf.int64), count)
     return photos.take_while(lambda num_before, _: num_before < num).map(drop_beyond)
 
 
 def label_configurations(data_dir, split, config):
-    """Return where the keypoints of all garments of a split are in their crops, without looking at photos.
+    """Return the keypoints of all N garments of a split in crop coordinates, from labels alone: no photo is decoded.
 
     Args:
         data_dir, split, config: as in `keypoint_dataset`.
 
     Returns:
-        points_xy_unit: float32 `(N, 8, 2)`, shares of the crop's side, see `geometry.crop_to_unit`.
+        points_xy_unit: float32 `(N, 8, 2)`, fractions of the crop's side, see `geometry.crop_to_unit`.
         weights: float32 `(N, 8)`, 1 where the keypoint is labelled and inside the crop, else 0.
     """
     size = config.keypoints.crop_size
@@ -331,9 +332,9 @@ def label_configurations(data_dir, split, config):
 
 
 def chain(*steps, keep=None):
-    """Return the function that runs steps one after the other and keeps some keys, or all."""
+    """Return a function that runs the steps in order and returns the keys in `keep`, or all if it is None."""
 
-    # The steps hold no Python control flow over tensors: looking for some only makes building slow.
+    # The steps have no Python control flow over tensors; AutoGraph would only slow down graph building.
     @tf.autograph.experimental.do_not_convert
     def run(example):
         for step in steps:
@@ -344,14 +345,14 @@ def chain(*steps, keep=None):
 
 
 def _finish(batches, data_dir, split, batch_size, what, training):
-    """Return the dataset with its length known, its order fixed and the next batches made in advance."""
+    """Set the dataset's cardinality and deterministic order, and prefetch."""
     if training:
         num_batches = tf.data.INFINITE_CARDINALITY
     else:
         num_batches = -(-num_examples(data_dir, split, what=what) // batch_size)
     options = tf.data.Options()
     options.deterministic = True
-    # The cores share the examples; sharing out one example's operations too only costs.
+    # Examples run in parallel already; splitting single operations over cores as well only adds overhead.
     options.threading.max_intra_op_parallelism = 1
     batches = batches.apply(tf.data.experimental.assert_cardinality(num_batches))
     return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
@@ -361,9 +362,9 @@ def _finish(batches, data_dir, split, batch_size, what, training):
 
 
 def to_canvas(example, *, canvas_size, max_pixels):
-    """Read the photo to its canvas, as inference does, and take the labels along.
+    """Decode the photo and letterbox it to its canvas, as inference does, and map the labels to canvas pixels.
 
-    A photo that does not decode stops the run: `prepare` decoded them all.
+    A photo that does not decode is an error, because `prepare` has decoded every photo.
 
     Needs:
         photo_bytes, photo_name: scalar strings.
@@ -371,8 +372,8 @@ def to_canvas(example, *, canvas_size, max_pixels):
         keypoints_xy_photo: float32 `(G, 8, 2)`.
 
     Adds:
-        pyramid: `CanvasPyramid` of the one canvas.
-        transform: float32 `(3,)`, photo to canvas, of `geometry.letterbox_transform`.
+        pyramid: `CanvasPyramid` of this one canvas.
+        transform: float32 `(3,)`, photo to canvas, see `geometry.letterbox_transform`.
         boxes_xyxy_canvas: float32 `(G, 4)`.
         keypoints_xy_canvas: float32 `(G, 8, 2)`.
     """
@@ -384,7 +385,7 @@ def to_canvas(example, *, canvas_size, max_pixels):
 
 
 def labels_on_canvas(example, transform):
-    """Return the labels of a photo on its canvas: what `to_canvas` adds besides the pyramid."""
+    """Return a photo's labels in canvas pixels: the keys that `to_canvas` adds, except the pyramid."""
     corners = geometry.photo_to_canvas(geometry.boxes_to_corners(example["boxes_xyxy_photo"]), transform)
     return {
         "transform": transform,
@@ -394,14 +395,14 @@ def labels_on_canvas(example, transform):
 
 
 def add_draws(example, *, seed, what):
-    """Draw the random numbers of the photo, or of each of its garments (`what`).
+    """Draw the random numbers for the photo, or for each of its garments (`what`: `photos` or `garments`).
 
     Needs:
         epoch, place: int64 scalars.
         garment_types: int32 `(G,)`.
 
     Adds:
-        draws: of `draws.draw`, of the photo, or of G garments.
+        draws: as `draws.draw` returns them, for the photo or for G garments.
     """
     photo_seed = tf.constant([seed, 1], tf.int64)
     for number in (example["epoch"], example["place"]):
@@ -414,16 +415,16 @@ def add_draws(example, *, seed, what):
 
 
 def to_detector_input(example, *, input_size):
-    """Make the detector's input of the whole canvas; `cut_detector_input` is the random counterpart.
+    """Resize the whole canvas to the detector's input; `cut_detector_input` is the augmented counterpart.
 
     Needs:
-        pyramid: of `to_canvas`.
+        pyramid: from `to_canvas`.
         boxes_xyxy_canvas: float32 `(G, 4)`.
         garment_types: int32 `(G,)`.
 
     Adds:
         image: float32 `(D, D, 3)`, 0 to 255.
-        boxes_xyxy: float32 `(G, 4)`, pixels of the image; they may reach beyond it.
+        boxes_xyxy: float32 `(G, 4)`, pixels of the image, not clipped to it.
         kept: bool `(G,)`, all true.
     """
     pyramid = example["pyramid"]
@@ -436,14 +437,14 @@ def to_detector_input(example, *, input_size):
 
 
 def cut_detector_input(example, *, input_size):
-    """Cut the detector's input out of the canvas.
+    """Cut the detector's input out of the canvas at a random window.
 
     Needs:
-        pyramid, boxes_xyxy_canvas: of `to_canvas`.
-        window: float32 `(3,)`, canvas pixels, of `boxes.random_window`.
+        pyramid, boxes_xyxy_canvas: from `to_canvas`.
+        window: float32 `(3,)`, canvas pixels, from `boxes.random_window`.
 
     Adds:
-        image, boxes_xyxy: as `to_detector_input`.
+        image, boxes_xyxy: as in `to_detector_input`.
     """
     window = example["window"]
     image = example["pyramid"].crop(window, input_size)
@@ -456,7 +457,9 @@ def _boxes_in_window(example, window, input_size):
 
 
 def to_detector_labels(example, *, input_size):
-    """Clip the boxes to the image and bring them to M rows: the kept ones in their order, then zeros.
+    """Clip the boxes to the image and pad or cut to M rows: kept garments in their order, then zeros.
+
+    If more than M are kept, the largest M stay.
 
     Needs and changes:
         boxes_xyxy: float32 `(G, 4)`, becomes `(M, 4)`.
@@ -480,15 +483,15 @@ def to_detector_labels(example, *, input_size):
 
 
 def to_crops(example, *, steps, crop_size):
-    """Run the steps on one garment for each garment of the photo.
+    """Run the per-garment steps on every garment of the photo.
 
     Needs:
-        pyramid, keypoints_xy_canvas, boxes_xyxy_canvas: of `to_canvas`.
+        pyramid, keypoints_xy_canvas, boxes_xyxy_canvas: from `to_canvas`.
         visibility: int32 `(G, 8)`.
-        draws: of G garments, where a step needs them.
+        draws: for G garments, if a step needs them.
 
     Adds:
-        windows: float32 `(G, 3)`, of `geometry.crop_windows`, canvas pixels.
+        windows: float32 `(G, 3)`, canvas pixels, see `geometry.crop_windows`.
         crops: float32 `(G, C, C, 3)`, 0 to 255.
         keypoints_xy_crop: float32 `(G, 8, 2)`.
 
@@ -519,22 +522,22 @@ def to_crops(example, *, steps, crop_size):
 
 
 def to_window(example, *, config):
-    """Choose the window that is cut out for a garment, as in inference.
+    """Compute a garment's crop window from its box, as in inference.
 
     Needs:
         box_xyxy_canvas: float32 `(4,)`.
 
     Adds:
-        window: float32 `(3,)`, of `geometry.crop_windows`.
+        window: float32 `(3,)`, see `geometry.crop_windows`.
     """
     return {**example, "window": geometry.keypoint_windows(example["box_xyxy_canvas"], config)}
 
 
 def cut_garment(example, *, crop_size):
-    """Cut a garment's crop out of its canvas; `deformation.cut_garment` is the random counterpart.
+    """Cut a garment's crop out of its canvas; `deformation.cut_garment` is the augmented counterpart.
 
     Needs:
-        pyramid: of `to_canvas`.
+        pyramid: from `to_canvas`.
         window: float32 `(3,)`, canvas pixels.
         keypoints_xy_canvas: float32 `(8, 2)`.
 
@@ -554,7 +557,7 @@ def cut_garment(example, *, crop_size):
 
 
 def describe_garments(example):
-    """Repeat for each garment what is said once for its photo.
+    """Repeat the photo's name, transform and size for each of its garments.
 
     Needs:
         photo_name: scalar string.
@@ -577,10 +580,10 @@ def describe_garments(example):
 
 
 def to_targets(example, *, crop_size):
-    """Join keypoints and what is known of them into what the loss takes.
+    """Join keypoints and visibility into the targets of the loss.
 
     Needs:
-        keypoints_xy_crop: float32 `(G, 8, 2)`, crop pixels, anything where there are no coordinates.
+        keypoints_xy_crop: float32 `(G, 8, 2)`, crop pixels; ignored where the keypoint is not labelled.
         visibility: int32 `(G, 8)`.
 
     Adds:

@@ -1,8 +1,8 @@
-"""Write labelled photos as the shards of a prepared dataset, many photos at a time, and go on after an interruption.
+"""Write labelled photos as the shards of a prepared dataset, in threads and resumable.
 
-A shard is the unit of work: which photos go into it is decided beforehand from the sizes of their files, it is
-written under another name and then renamed, and a record beside it says what is in it. A run that is cut off leaves
-the finished ones, and the next one, of the same photos with the same labels, takes them as they are.
+A shard is the unit of work. Photos are assigned to shards in advance from their file sizes. Each shard is written
+under a temporary name and renamed when complete; a JSON record beside it lists its content. An interrupted run leaves
+its finished shards, which the next run reuses if photos and labels are unchanged.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ from cspn_tf.files import replaced_file
 
 SHARD_BYTES = 100_000_000
 
-# What a record has besides the photo's file: names, labels, framing.
+# Bytes of a record besides the photo's file: names, labels, framing.
 _RECORD_OVERHEAD = 500
 
 
 @dataclasses.dataclass(frozen=True)
 class WrittenPhoto:
-    """A photo that was written: its `Sample`, and the `PhotoFacts` that were found."""
+    """A photo that was written: its `Sample` and its `PhotoFacts`."""
 
     sample: Sample
     facts: PhotoFacts
@@ -38,7 +38,7 @@ class WrittenPhoto:
 
 @dataclasses.dataclass(frozen=True)
 class _Shard:
-    """One shard to be written: its file's name, its samples and what tells them from others."""
+    """A planned shard: file name, samples, and a fingerprint of photos and labels that a resumed run compares."""
 
     split: str
     name: str
@@ -47,24 +47,24 @@ class _Shard:
 
 
 def write_dataset(folder, samples, *, about, num_threads=8, shard_bytes=SHARD_BYTES, progress=None, on_resume=None):
-    """Write samples as shards with a manifest; each photo is decoded once, to see that it can be.
+    """Write samples as shards with a manifest. Each photo is decoded once to check it.
 
-    Photos pass through a few at a time: beyond the labels, the memory used does not grow with the dataset.
+    Only a few photos are in memory at a time; apart from the labels, memory use does not grow with the dataset.
 
     Args:
-        folder: an empty folder, or one in which a run of this function was cut off; see
+        folder: an empty folder, or one that an interrupted run of this function left; see
             `cspn_tf.files.staged_directory`.
         samples: list of `Sample` with splits; within a split they are written in this order.
-        about: what else the manifest shall say, a dict that goes into JSON; `source`, a name, at least.
+        about: further entries of the manifest, a dict that JSON can hold, with at least `source`, a name.
         num_threads: threads that read and check photos.
-        shard_bytes: a shard that has grown to about this size is followed by another.
-        progress: called with (photos done, photos in all) after each photo, or None. Photos of shards that were
-            finished before are in neither.
-        on_resume: called with the number of photos in shards that an earlier run has finished, if there are any.
+        shard_bytes: approximate size of a shard.
+        progress: called with (photos done, photos in total) after each photo, or None. Photos in shards that an
+            earlier run finished are not counted.
+        on_resume: called with the number of photos in shards that an earlier run finished, if there are any.
 
     Returns:
         photos: list of `WrittenPhoto`, in the order of the shards.
-        rejected: list of `Rejected`, for photos that are missing, broken or not as their labels require.
+        rejected: list of `Rejected`: photos that are missing, broken, or have labels outside the photo.
 
     Raises:
         UserError: a shard cannot be written.
@@ -106,7 +106,7 @@ def write_dataset(folder, samples, *, about, num_threads=8, shard_bytes=SHARD_BY
 
 
 def _plan(split, samples, shard_bytes) -> list[_Shard]:
-    """Divide a split into shards by the sizes of the photos' files; a photo that is missing counts nothing."""
+    """Divide a split into shards by file size; a missing photo counts as 0 bytes."""
     parts, num_bytes = [], shard_bytes
     for sample in samples:
         if sample.split != split:
@@ -134,7 +134,7 @@ def _size_and_time(path):
 
 
 def _description(sample, size, changed) -> bytes:
-    """Say all that decides what is written for a sample."""
+    """Serialize everything that determines the record of a sample, for the shard's fingerprint."""
     labels = [values.tolist() for values in sample.garments.to_example().values()]
     return repr((sample.photo, sample.path, sample.where, size, changed, labels)).encode("utf-8", "surrogateescape")
 
@@ -146,9 +146,9 @@ def _write_shard(folder, shard, num_threads, report_one) -> dict:
     """Write one shard and its record.
 
     Returns:
-        The record: fingerprint; photos, one `[place in the shard's samples, height, width, digest, look]` for each
-        written; rejected, one `[place, reason, kind, size]` for each that was not; num_garments, num_keypoint_garments;
-        and shard, the shard's entry in the manifest.
+        The record: fingerprint; photos, one `[index in the shard's samples, height, width, digest, look]` for each
+        photo written; rejected, one `[index, reason, kind, size]` for each photo rejected; num_garments;
+        num_keypoint_garments; and shard, the shard's entry in the manifest.
     """
     path, unfinished = folder / shard.name, folder / f"{shard.name}.unfinished"
     record = {"fingerprint": shard.fingerprint, "photos": [], "rejected": []}
@@ -200,7 +200,7 @@ def _record_path(folder, name):
 
 
 def _finished(folder, shard) -> dict | None:
-    """Return the record of a shard that an earlier run has finished, of the same photos with the same labels."""
+    """Return the record of a shard that an earlier run finished from the same photos and labels, else None."""
     try:
         record = json.loads(_record_path(folder, shard.name).read_text())
         same = record["fingerprint"] == shard.fingerprint
@@ -211,7 +211,7 @@ def _finished(folder, shard) -> dict | None:
 
 
 def _tidy(folder, finished_names):
-    """Remove what an earlier run has left, but for the finished shards."""
+    """Remove the files of an earlier run, except its finished shards."""
     kept = {path.name for name in finished_names for path in (folder / name, _record_path(folder, name))}
     for path in folder.iterdir():
         if ".tfrecord" in path.name and path.name not in kept:
