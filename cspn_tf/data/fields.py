@@ -1,8 +1,8 @@
-"""The values of annotation files: numbers, codes, boxes, keypoints, photo names, and the JSON that holds some of them.
+"""Parse the values of annotation files: numbers, codes, boxes, keypoints, photo names and JSON.
 
-A value is what JSON has, or the text that stands in a table; `what` says in the messages what it is. Every function
-returns what its docstring says, and raises `RowFault` where the value is anything else, whatever it is; the readers
-decide what the fault costs.
+A value is a JSON value or the text of a table cell; `what` names it in error messages. Every function raises
+`RowFault` for a value of any other type or form than its docstring describes. The readers decide whether a fault
+rejects one row or the whole file.
 """
 
 import collections
@@ -15,20 +15,20 @@ from pathlib import PurePosixPath
 
 from cspn_tf.console import UserError
 
-NUMBERS = (int, float)  # the types of a JSON number; true and false are of another
-LARGEST_COORDINATE = 1e6  # pixels; beyond this a number is a slip, whatever the photo
+NUMBERS = (int, float)  # the types of a JSON number; compared by `type(...)`, which excludes bool
+LARGEST_COORDINATE = 1e6  # pixels; a larger number is an error for any photo
 
-_WHOLE_NUMBER = re.compile(r"([0-9]{1,4000})(\.0+)?")  # as text; Python reads no whole number that is much longer
+_WHOLE_NUMBER = re.compile(r"([0-9]{1,4000})(\.0+)?")  # Python refuses to parse integers of more than 4300 digits
 _DECIMAL = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?")
-_MAX_WHOLE_FLOAT = 2.0**53  # beyond this, neighbouring whole numbers are one float
+_MAX_WHOLE_FLOAT = 2.0**53  # beyond this, floats cannot tell neighbouring integers apart
 
 
 class RowFault(Exception):
-    """A row of an annotation file, or what the file has in place of rows, cannot be used.
+    """A row (or JSON entry) of an annotation file cannot be used.
 
     Attributes:
-        reason: what is wrong with it, one line; it is the message.
-        where: `file:line`, or `file` and what in it; None until a reader adds it, see `faults_at`.
+        reason: what is wrong, one line; also the exception's message.
+        where: `file:line`, or `file` and the entry; None until a reader adds it, see `faults_at`.
     """
 
     def __init__(self, reason, where=None):
@@ -38,7 +38,7 @@ class RowFault(Exception):
 
 @contextlib.contextmanager
 def faults_at(where):
-    """Add to a `RowFault` of the body where it is, unless it says that already."""
+    """Set `where` of a `RowFault` raised in the block, unless it is set already."""
     try:
         yield
     except RowFault as fault:
@@ -48,7 +48,7 @@ def faults_at(where):
 
 @contextlib.contextmanager
 def refusing(where):
-    """End the reading at a `RowFault` of the body: a `UserError` that names the place."""
+    """Convert a `RowFault` raised in the block to a `UserError` with its location, which ends the reading."""
     try:
         yield
     except RowFault as fault:
@@ -59,7 +59,7 @@ def refusing(where):
 
 
 class _RepeatedKey(dict):
-    """An object that has a key twice, so that nobody knows which value is right."""
+    """A JSON object with a duplicate key, of which no value can be trusted; `json_object` refuses it."""
 
     key = ""
 
@@ -67,15 +67,14 @@ class _RepeatedKey(dict):
 def read_json(path):
     """Read a JSON file.
 
-    What Python reads beyond the standard is a fault where it is used: `NaN`, `Infinity` and numbers too large for a
-    float when they are read as a number, repeated keys when the object is. A fault then costs one annotation of a
-    large file and not the file.
+    `NaN`, `Infinity`, numbers too large for a float and repeated keys are not refused here but when the value is used
+    (`number`, `json_object`), so that one of them costs one annotation of a large file and not the whole file.
 
     Args:
-        path: of the file, UTF-8, with or without a byte order mark.
+        path: UTF-8 file, with or without a byte order mark.
 
     Raises:
-        RowFault: it cannot be read, or is not JSON.
+        RowFault: the file cannot be read, or is not JSON.
     """
     try:
         with open(path, "rb") as file:
@@ -87,7 +86,7 @@ def read_json(path):
         raise RowFault(f"is not UTF-8: byte {error.start}")
     except json.JSONDecodeError as error:
         raise RowFault(f"is not JSON: {error.msg} in line {error.lineno}")
-    except ValueError:  # Python reads no whole number of more than some thousand digits
+    except ValueError:  # Python's limit on the digits of an integer
         raise RowFault("is not JSON that can be read: a number has too many digits")
     except RecursionError:
         raise RowFault("is not JSON that can be read: it is nested too deeply")
@@ -103,7 +102,7 @@ def _object(pairs):
 
 
 def json_object(value, what) -> dict:
-    """Return a JSON object that has no key twice."""
+    """Return a JSON object, which must have no duplicate key."""
     if not isinstance(value, dict):
         raise RowFault(f"{what} is {shown(value)}, required an object")
     if isinstance(value, _RepeatedKey):
@@ -112,7 +111,7 @@ def json_object(value, what) -> dict:
 
 
 def json_list(value, what, length=None) -> list:
-    """Return a JSON list, of `length` values unless that is None."""
+    """Return a JSON list, which must have `length` values unless that is None."""
     if not isinstance(value, list):
         raise RowFault(f"{what} is {shown(value)}, required a list")
     if length is not None and len(value) != length:
@@ -121,13 +120,13 @@ def json_list(value, what, length=None) -> list:
 
 
 def member(json_dict, key, what, parse=None, *args):
-    """Read what a JSON object has under a key.
+    """Return the value of a key that a JSON object must have.
 
     Args:
         json_dict: the object.
-        key: text.
-        what: the object in words, for the message.
-        parse: one of the functions here, called with the value, the key and `args`; None to return it as it is.
+        key: the key.
+        what: description of the object, for the message.
+        parse: function of this module, called with the value, the key and `args`; None to return the value unparsed.
     """
     if key not in json_dict:
         raise RowFault(f"{what} has no {key!r}")
@@ -138,18 +137,18 @@ def member(json_dict, key, what, parse=None, *args):
 
 
 def number(value, what) -> float:
-    """Return a coordinate or a length in pixels, 12.5 or "12.5", that is finite and no larger than a photo can be."""
+    """Return a coordinate or length in pixels, given as 12.5 or "12.5"; finite, at most `LARGEST_COORDINATE`."""
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         value = float(value)
     if type(value) not in NUMBERS:
         raise RowFault(f"{what} is {shown(value)}, required a number")
-    if not abs(value) <= LARGEST_COORDINATE:  # so that NaN fails too
+    if not abs(value) <= LARGEST_COORDINATE:  # written so that NaN fails too
         raise RowFault(f"{what} {shown(value)} is not a number of pixels")
     return float(value)
 
 
 def whole_number(value, what) -> int:
-    """Return a whole number that is not negative, however a tool wrote it: 7, 7.0 or "7"."""
+    """Return a non-negative integer, given as 7, 7.0 or "7"."""
     whole = _whole(value)
     if whole is None:
         raise RowFault(f"{what} is {shown(value)}, required a whole number")
@@ -157,7 +156,7 @@ def whole_number(value, what) -> int:
 
 
 def one_of(value, what, known) -> int:
-    """Return a code that is one of those known, in any of the spellings of `whole_number`."""
+    """Return a code that must be in `known`, in any spelling that `whole_number` accepts."""
     whole = _whole(value)
     if whole is None or whole not in known:
         raise RowFault(f"{what} is {shown(value)}, required {', '.join(str(int(k)) for k in known)}")
@@ -165,7 +164,7 @@ def one_of(value, what, known) -> int:
 
 
 def identifier(value, what) -> int | str:
-    """Return an id: a whole number in any of the spellings of `whole_number`, which are the same id, or a text."""
+    """Return an id: an integer in any spelling that `whole_number` accepts (7 and "7" are one id), or other text."""
     whole = _whole(value)
     if whole is not None:
         return whole
@@ -175,7 +174,7 @@ def identifier(value, what) -> int | str:
 
 
 def _whole(value):
-    """Return the whole number from 0 that a value is, or None."""
+    """Return a value as a non-negative integer, or None if it is not one."""
     if type(value) is int:
         return value if value >= 0 else None
     if isinstance(value, str):
@@ -186,7 +185,7 @@ def _whole(value):
 
 
 def box(x_min, y_min, x_max, y_max) -> tuple[float, float, float, float]:
-    """Return a box from its corners; it has an area, and its corners are coordinates as of `number`."""
+    """Return a box from its corners, which must enclose an area and be coordinates that `number` accepts."""
     if not (x_max > x_min and y_max > y_min):
         raise RowFault(f"box {x_min:g} {y_min:g} {x_max:g} {y_max:g} has no area")
     for value in (x_min, y_min, x_max, y_max):
@@ -195,27 +194,27 @@ def box(x_min, y_min, x_max, y_max) -> tuple[float, float, float, float]:
 
 
 def keypoint(x, y, code, name, visibility_of_code) -> tuple[float, float, int]:
-    """Return a keypoint, x, y and its `Visibility`.
+    """Return a keypoint as x, y and `Visibility`.
 
     Args:
         x, y: pixels.
-        code: the format's code for how it is seen.
-        name: of the keypoint, for the message.
-        visibility_of_code: all codes of the format → `Visibility`.
+        code: the format's visibility code.
+        name: name of the keypoint, for the message.
+        visibility_of_code: every code of the format → `Visibility`.
     """
     visibility = visibility_of_code[one_of(code, f"visibility of {name}", visibility_of_code)]
     return number(x, f"x of {name}"), number(y, f"y of {name}"), visibility
 
 
 def text(value, what) -> str:
-    """Return a text."""
+    """Return a string."""
     if not isinstance(value, str):
         raise RowFault(f"{what} is {shown(value)}, required text")
     return value
 
 
 def photo_name(value, what) -> str:
-    """Return a photo's path in its shortest spelling: inside the dataset, and with characters that a name can have."""
+    """Return a photo's normalised relative path, which must lie inside the dataset and have no control characters."""
     text(value, what)
     if has_control_characters(value):
         raise RowFault(f"{what} {shown(value)} has control characters or is not UTF-8")
@@ -226,32 +225,32 @@ def photo_name(value, what) -> str:
 
 
 def has_control_characters(text) -> bool:
-    """Return whether a text has control characters, or what was not UTF-8: nothing that a file can be named with here.
+    """Check for control characters and undecodable bytes (surrogates), which photo names must not have.
 
-    Other characters that cannot be seen are in names that people have: the narrow space that macOS writes into the
-    names of screenshots, the joiner of emoji.
+    Other non-printable characters are allowed because real file names have them: the narrow no-break space in names
+    of macOS screenshots, the zero-width joiner of emoji.
     """
     return not text.isprintable() and any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def photo_paths(folders, photo) -> list[str]:
-    """Return the path of a photo in the first of some folders that has it, and nothing else; in all, where none has."""
+    """Return a list with the photo's path in the first folder that has it, or its paths in all folders if none has."""
     paths = [os.path.join(folder, photo) for folder in folders]
     return next(([path] for path in paths if os.path.isfile(path)), paths)
 
 
 def shown(value, limit=60) -> str:
-    """Put a value into words for a message: printable, one line, and not too long."""
+    """Format a value for a message: printable, one line, at most about `limit` characters."""
     if isinstance(value, str):
         return escaped(value if len(value) <= limit else value[:limit] + "...")
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
         return f"a list of {len(value)}"
-    text = json.dumps(value)  # null, true, false, NaN or a number, as the file has it
+    text = json.dumps(value)  # null, true, false, NaN or a number, as spelt in the file
     return text if len(text) <= limit else text[:limit] + "..."
 
 
 def escaped(text) -> str:
-    """Put a text between quotes, printable and ASCII; a byte that is not UTF-8 is shown as one, as `\\xff`."""
+    """Return a string quoted and escaped to printable ASCII; an undecodable byte is shown as `\\xff`."""
     return re.sub(r"\\udc([89a-f][0-9a-f])", r"\\x\1", ascii(text))

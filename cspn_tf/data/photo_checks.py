@@ -1,7 +1,7 @@
-"""Look at a photo before it is used: can it be decoded, how large is it, do its labels lie inside it.
+"""Check a photo before it is used: that it decodes, how large it is, and that its labels lie inside it.
 
-A photo is what `cspn_tf.decoding` makes of its file: other decoders know other rules and are more lenient with some
-broken files, which would then stop a training run.
+Photos are decoded by `cspn_tf.decoding`, as in training: a more lenient decoder would accept broken files that later
+stop a training run.
 """
 
 import dataclasses
@@ -15,14 +15,14 @@ from cspn_tf.contract import STATUS_NOT_A_PHOTO, STATUS_OK, STATUS_TOO_LARGE, ST
 from cspn_tf.data.samples import Rejected, Sample
 from cspn_tf.garments import KEYPOINT_NAMES
 
-# How far outside its photo a labelled keypoint may lie, pixels: annotators' tools round, and some count from 1.
+# How far outside its photo a labelled keypoint may lie, pixels: annotation tools round, and some count from 1.
 OUTSIDE_TOLERANCE = 1.0
 
-# A JPEG of twice this size or more is decoded at a fraction of it: all of its data is read, in half the time.
+# A JPEG of at least twice this size is decoded at reduced scale: all of its data is still read, in half the time.
 _LEAST_SIDE = 64
-# Side of the grid of brightness steps of the perceptual hash.
+# Side of the grid of brightness differences that make up the perceptual hash.
 _LOOK_SIZE = 16
-# A photo with fewer steps up, or down, than this shows too little to be compared.
+# A photo with fewer rising, or falling, differences than this has too little structure for its hash to identify it.
 _MIN_STEPS = 24
 
 
@@ -32,13 +32,13 @@ class PhotoError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class PhotoFacts:
-    """What is known of a photo that was decoded.
+    """Size and hashes of a decoded photo.
 
     Attributes:
         height, width: pixels, as displayed.
-        digest: of the file's bytes, hexadecimal: the same for copies of a file.
-        look: perceptual hash of what it shows, hexadecimal: the same for a photo that was only saved anew or
-            resized; None where it shows too little to tell.
+        digest: hash of the file's bytes, as hexadecimal; equal for copies of a file.
+        look: 256-bit perceptual hash, as hexadecimal; equal for a photo that was only re-encoded or resized. None if
+            the photo has too little structure.
     """
 
     height: int
@@ -48,13 +48,13 @@ class PhotoFacts:
 
 
 def photo_facts(photo_bytes) -> PhotoFacts:
-    """Decode a photo to see that it can be, and say what it is.
+    """Decode a photo to check it, and return its size and hashes.
 
     Args:
-        photo_bytes: a JPEG or PNG file, as it is.
+        photo_bytes: content of a JPEG or PNG file.
 
     Raises:
-        PhotoError: not a JPEG or PNG, more pixels than `Config.max_pixels`, or the picture data are broken.
+        PhotoError: not a JPEG or PNG, more pixels than `Config.max_pixels`, or broken image data.
     """
     from cspn_tf.decoding import decode_photo
 
@@ -72,7 +72,7 @@ def photo_facts(photo_bytes) -> PhotoFacts:
 
 
 def _look(photo) -> str | None:
-    """Return a perceptual hash: the signs of the brightness steps from left to right over a coarse grid."""
+    """Return the photo's perceptual hash (dHash): signs of horizontal brightness differences on a coarse grid."""
     from PIL import Image
 
     grid = Image.fromarray(photo).convert("L").resize((_LOOK_SIZE + 1, _LOOK_SIZE))
@@ -83,7 +83,7 @@ def _look(photo) -> str | None:
 
 
 def beyond_edges(points_xy, height, width) -> np.ndarray:
-    """Return how far outside the photo points `(..., 2)` lie, pixels `(...)`; negative for those inside.
+    """Return how far points `(..., 2)` lie outside the photo, pixels `(...)`; negative inside.
 
     A photo ends half a pixel beyond the centres of its outermost pixels.
     """
@@ -91,15 +91,15 @@ def beyond_edges(points_xy, height, width) -> np.ndarray:
 
 
 def label_fault(garments, height, width) -> str | None:
-    """Find labels that cannot be true of a photo of this size.
+    """Find a label that lies outside a photo of this size.
 
     Args:
-        garments: `Garments` of the photo, labelled.
+        garments: labelled `Garments` of the photo.
         height, width: pixels, as displayed.
 
     Returns:
-        What is wrong, one line, or None: a box that does not touch the photo, or a keypoint with coordinates more
-        than `OUTSIDE_TOLERANCE` outside it.
+        One line about the first garment with a box entirely outside the photo, or a labelled keypoint more than
+        `OUTSIDE_TOLERANCE` outside it; else None.
     """
     boxes, keypoints_xy = garments.boxes_xyxy, garments.keypoints_xy
     box_is_outside = ((boxes[:, :2] >= np.array([width - 0.5, height - 0.5])) | (boxes[:, 2:] <= -0.5)).any(axis=1)
@@ -114,10 +114,10 @@ def label_fault(garments, height, width) -> str | None:
 
 
 def check_photo(sample: Sample) -> tuple[bytes, PhotoFacts] | Rejected:
-    """Read a sample's photo and check it, and its labels against it.
+    """Read a sample's photo, decode it, and check that its labels lie inside it.
 
     Returns:
-        The photo's file and what is known of it; or why the sample cannot be used.
+        The photo's bytes and its `PhotoFacts`; or a `Rejected` with the reason.
     """
     try:
         with open(sample.path, "rb") as photo_file:
@@ -127,7 +127,7 @@ def check_photo(sample: Sample) -> tuple[bytes, PhotoFacts] | Rejected:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return _rejected(sample, "missing photo", f"is missing: no file {sample.path}")
         return _rejected(sample, "unreadable photo", f"cannot be read: {error.strerror or error}")
-    except ValueError as error:  # a name that cannot be one of a file
+    except ValueError as error:  # not a valid file name, such as one with a NUL
         return _rejected(sample, "missing photo", f"is missing: {error}")
     except PhotoError as error:
         return _rejected(sample, "unreadable photo", error)

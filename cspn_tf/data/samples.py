@@ -1,4 +1,4 @@
-"""The one form in which labelled photos go from the annotation readers to the TFRecords, and what cannot be used.
+"""What annotation readers return: labelled photos, ready to be written as TFRecords, and rejected rows.
 
 Coordinates are pixels of the photo as displayed (after its EXIF orientation), with integers at pixel centres: see
 `cspn_tf.geometry`.
@@ -24,14 +24,13 @@ class Sample:
 
     Attributes:
         photo: the photo's path relative to the dataset's root, as the annotation names it.
-        split: one of `SPLITS`, or None where the source has no splits of its own.
-        garments: its labelled garments, `Garments` with visibility and variations; none in a photo of background.
-        where: `file:line` of the annotation, for messages; the file alone where lines mean nothing.
-        path: where the photo's file lies, which need not be under the name the annotation has for it.
-        group: photos that must stay together when splits are made have the same; None for a photo by itself.
-        labelled_size: height and width in pixels of the photo that was labelled, as the annotation says; None where
-            it does not.
-        other_paths: where else its file was looked for.
+        split: one of `SPLITS`, or None if the source defines no splits.
+        garments: its labelled garments, `Garments` with visibility and variations; empty for a background photo.
+        where: `file:line` of the annotation, for messages; the file alone in formats without meaningful lines.
+        path: path of the photo's file, which may differ from the name in the annotation.
+        group: photos with the same group go to the same split when splits are made; None for a photo without a group.
+        labelled_size: height and width in pixels that the annotation states for the photo; None if it states none.
+        other_paths: other paths at which the file was looked for.
     """
 
     photo: str
@@ -49,12 +48,12 @@ class Rejected:
     """One annotation row, or the photo it labels, that cannot be used.
 
     Attributes:
-        photo: the photo as the annotation names it, with control characters and what is not UTF-8 escaped.
-        where: `file:line` of the row at fault, or `file` and what in it, where lines mean nothing.
-        reason: what is wrong with it, one line.
+        photo: the photo as the annotation names it, with control characters and undecodable bytes escaped.
+        where: `file:line` of the faulty row, or `file` and the entry in formats without meaningful lines.
+        reason: what is wrong, one line.
         kind: one of `REJECTION_KINDS`.
-        sample: the labels, where they could be read and the photo is what is wrong; else None.
-        size: height and width of the photo as displayed, pixels, where it could be decoded; else None.
+        sample: the labels, if they could be read and the check of the photo failed; else None.
+        size: height and width of the photo as displayed, pixels, if it could be decoded; else None.
     """
 
     photo: str
@@ -71,13 +70,13 @@ class Rejected:
 
 @dataclasses.dataclass(frozen=True)
 class ReadResult:
-    """What a reader has found. A reader starts with an empty one and adds row by row.
+    """Result of a reader, which starts with an empty one and adds to it row by row.
 
     Attributes:
-        variant: the format in words, as the files themselves tell it.
-        samples: the photos that can be used.
-        rejected: the rows that cannot.
-        notes: what else the reader left out or made up, in words, and how often: nothing that makes a label wrong.
+        variant: description of the format, as recognised from the files.
+        samples: the usable photos.
+        rejected: the rejected rows.
+        notes: harmless things the reader skipped or derived, description → count; none makes a label wrong.
     """
 
     variant: str
@@ -86,19 +85,19 @@ class ReadResult:
     notes: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def reject(self, photo, where, reason):
-        """Add a rejected row; the photo's name and the place may have any characters."""
+        """Add a rejected row; `photo` and `where` may have any characters, and are escaped where necessary."""
         self.rejected.append(Rejected(_printable(photo), _printable(where), reason))
 
     @contextlib.contextmanager
     def rejecting(self, photo, where):
-        """Turn a `RowFault` of the body into a rejected row, at the fault's own place or else at `where`."""
+        """Turn a `RowFault` raised in the block into a rejected row, at the fault's own location or else `where`."""
         try:
             yield
         except RowFault as fault:
             self.reject(photo, fault.where or where, fault.reason)
 
     def note(self, words, count=1):
-        """Add to the number of times that something was noted."""
+        """Add `count` to a note."""
         if count:
             self.notes[words] = self.notes.get(words, 0) + count
 
@@ -108,13 +107,13 @@ def _printable(text):
 
 
 def labelled_garment(garment_type, box_xyxy, keypoints, variation=Variation.UNKNOWN) -> Garments:
-    """Return one garment as a reader has read it.
+    """Return the `Garments` of one garment that a reader has parsed.
 
     Args:
         garment_type: `GarmentType`.
         box_xyxy: four floats.
-        keypoints: slot → (x, y, `Visibility`); slots that are not in it are absent. x and y count only where the
-            visibility has coordinates.
+        keypoints: slot → (x, y, `Visibility`); missing slots are ABSENT. x and y are ignored unless the keypoint is
+            VISIBLE or OCCLUDED.
         variation: `Variation`.
     """
     keypoints_xy = np.zeros((NUM_KEYPOINTS, 2), np.float32)

@@ -1,7 +1,6 @@
-"""Annotation files that are text tables, a line a row, and which of its rows speaks for a photo.
+"""Annotation files that are text tables with one row a line, and duplicate rows in them.
 
-Two rows of one photo that say the same cost the second one alone. Where they differ nobody knows which is right, and
-the photo is rejected.
+If a photo has two equal rows, the second is rejected. If they differ, neither can be trusted and the photo is rejected.
 """
 
 import dataclasses
@@ -14,19 +13,19 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Table:
-    """One file.
+    """One table file; a subclass defines how a line is split.
 
     Attributes:
-        path: of the file.
-        header: list of its first lines, bytes; there may be fewer than were asked for.
-        rows: list of a `Row` for every other line that is not blank.
+        path: path of the file.
+        header: list of its first `num_header_lines` lines, bytes; fewer if the file is shorter.
+        rows: list of `Row`, one for every other line that is not blank.
     """
 
     def __init__(self, path, num_header_lines):
         """Read the file.
 
         Raises:
-            UserError: it cannot be read.
+            UserError: the file cannot be read.
         """
         self.path = path
         try:
@@ -39,13 +38,13 @@ class Table:
         self.rows = [Row(self, number, line) for number, line in rows if line.strip()]
 
     def split(self, line) -> list[str]:
-        """Return the fields of a line, bytes; of the format. May raise `RowFault`."""
+        """Split a line, bytes, into its fields. May raise `RowFault`."""
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class Row:
-    """One line, split into fields only when it is read: the fields of a large dataset take much memory."""
+    """One line, split into fields only on demand, to save memory on large datasets."""
 
     table: Table
     number: int
@@ -60,10 +59,10 @@ class Row:
 
 
 def by_column(columns, fields) -> dict[str, str]:
-    """Return the fields by the names of their columns.
+    """Return column name → field.
 
     Raises:
-        RowFault: there are more or fewer than columns.
+        RowFault: the number of fields is not that of the columns.
     """
     if len(fields) != len(columns):
         raise RowFault(f"{len(fields)} fields, required {len(columns)}: {shown(' '.join(columns), 80)}")
@@ -71,7 +70,7 @@ def by_column(columns, fields) -> dict[str, str]:
 
 
 class PhotoRows:
-    """The rows of a table or of several by the photo they are about.
+    """The rows of one or several tables, indexed by photo.
 
     Attributes:
         first: photo → its first row.
@@ -81,16 +80,16 @@ class PhotoRows:
         """Start without rows.
 
         Args:
-            result: `ReadResult`, to which rows that repeat another are added as rejected.
-            of_pairs: whether a row names two photos, its first two fields, and is added for both. A photo may then be
-                in many pairs, a pair that is there again is no fault, and only what follows the names must agree.
+            result: `ReadResult` to which duplicate rows are added as rejected.
+            of_pairs: whether a row names two photos in its first two fields and is added for both. A photo may then be
+                in many rows, duplicate pairs are accepted, and only the fields after the two names must agree.
         """
         self._result, self._of_pairs = result, of_pairs
         self.first = {}
         self._contradicted = {}
 
     def add(self, photo, row):
-        """Add a row of a photo."""
+        """Add a row for a photo, comparing it with the photo's first row."""
         first = self.first.setdefault(photo, row)
         if first is row:
             return
@@ -104,10 +103,10 @@ class PhotoRows:
             self._result.reject(photo, row.where, f"duplicate row: photo {shown(photo)} is in {first.where} already")
 
     def row(self, photo) -> Row:
-        """Return the row that speaks for a photo.
+        """Return the photo's first row.
 
         Raises:
-            RowFault: two of its rows differ.
+            RowFault: two rows of the photo differ.
         """
         if photo in self._contradicted:
             raise self._contradicted[photo]

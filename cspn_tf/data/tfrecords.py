@@ -1,7 +1,7 @@
-"""What a prepared dataset is made of: records, each a labelled photo, and the manifest.
+"""The format of a prepared dataset: TFRecords and their manifest.
 
 A prepared dataset is a folder with shards, `train-00000-of-00003.tfrecord` and so on, and a manifest, `dataset.json`,
-that says what is in them. A record is one photo: its file's bytes as they were, and its labels.
+that lists their content. A record is one photo: the unchanged bytes of its file, and its labels.
 
 Letters in shapes: G garments of one photo.
 """
@@ -21,7 +21,7 @@ MANIFEST = "dataset.json"
 FORMAT = "cspn-tf dataset"
 FORMAT_VERSION = 1
 
-# Of the garments: the name in an example → that in a record, the type there, and the shape of one garment's.
+# Garment features: key in a parsed example → name and dtype in the record, shape for one garment.
 _GARMENT_FEATURES = {
     "garment_types": ("garments/type", tf.int64, []),
     "variations": ("garments/variation", tf.int64, []),
@@ -49,11 +49,11 @@ def encode_example(sample, photo_bytes, height, width) -> bytes:
 
     Args:
         sample: `Sample`.
-        photo_bytes: its file, as it is.
+        photo_bytes: content of its file.
         height, width: pixels, as displayed.
 
     Returns:
-        A serialized `tf.train.Example`, as `parse_example` reads it.
+        A serialized `tf.train.Example` for `parse_example`.
     """
     feature = {
         "photo/bytes": _feature(tf.string, [photo_bytes]),
@@ -83,10 +83,10 @@ def parse_example(serialized) -> dict:
 
     Returns:
         photo_bytes: () string, a JPEG or PNG file.
-        photo_name: () string, the photo's path in the dataset it came from.
+        photo_name: () string, the photo's path in the source dataset.
         photo_size: int32 `(2,)`, height and width as displayed, pixels.
         garment_types: int32 `(G,)`, `GarmentType`.
-        variations: int32 `(G,)`, `Variation`; 0 where the source does not say.
+        variations: int32 `(G,)`, `Variation`; 0 if the source has none.
         boxes_xyxy_photo: float32 `(G, 4)`, x_min, y_min, x_max, y_max.
         keypoints_xy_photo: float32 `(G, 8, 2)`; zeros where there are no coordinates.
         visibility: int32 `(G, 8)`, `Visibility`.
@@ -108,8 +108,8 @@ def write_manifest(folder, about, splits) -> None:
     """Write a dataset's manifest; see `read_manifest`.
 
     Args:
-        folder: of the dataset.
-        about: what to say of the dataset besides its splits, a dict with `source` at least.
+        folder: folder of the dataset.
+        about: further entries of the manifest, a dict with at least `source`.
         splits: as `read_manifest` returns them.
     """
     manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **about, "splits": splits}
@@ -118,20 +118,21 @@ def write_manifest(folder, about, splits) -> None:
 
 
 def read_manifest(data_dir) -> dict:
-    """Read what a prepared dataset says of itself.
+    """Read and check the manifest of a prepared dataset.
 
     Args:
         data_dir: a folder that `prepare` wrote.
 
     Returns:
-        source: name of the dataset it was made from.
-        splits: by name of the split: num_photos, num_garments, num_keypoint_garments (those with a labelled
-            keypoint; not in older manifests), and shards, a list of dicts with file (name in the folder),
-            num_records, bytes (of the file) and sha256 (of the file, in hexadecimal).
-        format, format_version: what kind of file this is.
+        A dict with
+        source: name of the source dataset.
+        splits: split name → num_photos, num_garments, num_keypoint_garments (those with a labelled keypoint; missing
+            in older manifests), and shards, a list of dicts with file (name in the folder), num_records, bytes (file
+            size) and sha256 (of the file, as hexadecimal).
+        format, format_version: identify the file format.
 
     Raises:
-        UserError: the folder is not a prepared dataset, or of another version.
+        UserError: the folder is not a prepared dataset, or has another format version.
     """
     path = Path(data_dir) / MANIFEST
     try:
@@ -152,7 +153,7 @@ def read_manifest(data_dir) -> dict:
 
 
 def shard_paths(data_dir, split) -> list[str]:
-    """List the shards of a split, having looked that each is there and as large as it was written.
+    """Return the paths of a split's shards, after checking that each exists and has the size in the manifest.
 
     Args:
         data_dir: a prepared dataset.
@@ -178,7 +179,7 @@ def verify(data_dir, splits=SPLITS) -> None:
         splits: names of the splits to check.
 
     Raises:
-        UserError: as `read_manifest`; or a shard is missing, or not as it was written.
+        UserError: as `read_manifest`; or a shard is missing or has changed.
     """
     in_splits = read_manifest(data_dir)["splits"]
     for split in splits:
@@ -190,7 +191,7 @@ def verify(data_dir, splits=SPLITS) -> None:
 
 
 def file_sha256(path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
+    """Return the SHA-256 of a file as hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
