@@ -4,7 +4,7 @@
 
     models/cspn/<version>/
         saved_model.pb, variables/                   signatures `serving_default` and `pixels`
-        assets.extra/cspn.json                       the config, and the served contract in words
+        assets.extra/cspn.json                       the config, and a description of the outputs
         assets.extra/tf_serving_warmup_requests      replayed by TF Serving when it loads the version
 """
 
@@ -21,26 +21,26 @@ from cspn_tf.result import results_of_outputs
 
 
 def export(pipeline, model_dir, version: int | None = None) -> Path:
-    """Write a pipeline as a version of a served model, by rename, after it has answered for a photo.
+    """Export a pipeline as a new version of a served model: staged, tested on a photo, then renamed into place.
 
     Args:
         pipeline: a `GarmentPipeline`.
-        model_dir: the model's directory; its name is the model's.
-        version: the version's number, or None for one more than the last.
+        model_dir: the model directory; it has the model's name.
+        version: the version number, or None for the last one plus 1.
 
     Returns:
-        The version's directory.
+        The version directory.
 
     Raises:
         UserError: if the version exists, or the directory cannot be written.
-        CallError: if another process is exporting into it.
+        CallError: if another process is exporting into the directory.
     """
     model_dir = Path(model_dir)
     try:
         model_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{model_dir}: cannot be made: {error.strerror}") from error
-    # TF Serving only looks at names that are numbers.
+        raise UserError(f"{model_dir}: cannot be created: {error.strerror}") from error
+    # TF Serving ignores directories whose names are not numbers, so it never loads the staging directory.
     with locked(model_dir / "lock", model_dir):
         target = model_dir / str(version or max(find_versions(model_dir), default=0) + 1)
         if target.exists():
@@ -56,7 +56,7 @@ def export(pipeline, model_dir, version: int | None = None) -> Path:
 
 
 def _write(pipeline, version_dir):
-    """Write a version directory, and let what is written answer for a photo."""
+    """Write a version directory, and check the written model on a photo."""
     import tensorflow as tf
 
     from cspn_tf.serve.warmup import write_warmup_requests
@@ -72,13 +72,13 @@ def _write(pipeline, version_dir):
 
 
 def write_description(path, config, outputs, precision="float32") -> None:
-    """Write the config, and what the outputs mean, beside an exported model.
+    """Write the config and the meaning of the outputs to a JSON file beside an exported model.
 
     Args:
         path: the JSON file.
         config: the pipeline's `Config`.
-        outputs: name to `cspn_tf.contract.Output`.
-        precision: what the networks compute in.
+        outputs: dict of name to `cspn_tf.contract.Output`.
+        precision: compute precision of the networks.
     """
     from cspn_tf import config as configs
     from cspn_tf.garments import KEYPOINT_NAMES
@@ -103,7 +103,7 @@ def _signatures(pipeline):
 
 
 def servable(pipeline):
-    """Return a module of the pipeline's variables alone; Keras objects would drag their own traces along."""
+    """Return a module with only the pipeline's variables; Keras objects would add their traced functions."""
     import tensorflow as tf
 
     servable = tf.Module(name="cspn")
@@ -112,7 +112,7 @@ def servable(pipeline):
 
 
 def _warmup_photo(size) -> bytes:
-    """Return a JPEG that is not one colour, so that no part of the pipeline is passed over."""
+    """Return a JPEG with a colour pattern, so that every stage of the pipeline gets real input."""
     import numpy as np
     from PIL import Image
 
@@ -124,11 +124,11 @@ def _warmup_photo(size) -> bytes:
 
 
 def _check(version_dir, photo):
-    """Load what was written and let it answer."""
+    """Load the written SavedModel and run it on a photo."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(version_dir)
     outputs = loaded.signatures[contract.BYTES_SIGNATURE](**{contract.BYTES_INPUT: tf.constant([photo])})
     (result,) = results_of_outputs({name: value.numpy() for name, value in outputs.items()})
     if not result.ok:
-        raise RuntimeError(f"the exported model answers {result.status_meaning} for a photo of its own")
+        raise RuntimeError(f"the exported model rejects the warm-up photo: {result.status_meaning}")

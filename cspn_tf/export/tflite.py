@@ -2,9 +2,9 @@
 
 ::
 
-    DIR/cspn.tflite   input `image`, uint8 (1, S, S, 3): the photo letterboxed to the canvas, grey around it;
-                      outputs as served, without status and image_size, in canvas pixels
-    DIR/cspn.json     the config, and the contract in words
+    DIR/cspn.tflite   input `image`, uint8 (1, S, S, 3): the photo letterboxed with grey to the canvas;
+                      outputs of the served contract without status and image_size, in canvas pixels
+    DIR/cspn.json     the config, and a description of the outputs
 """
 
 import tempfile
@@ -19,17 +19,17 @@ FILE_NAME = "cspn.tflite"
 
 
 def export(pipeline, out_dir) -> Path:
-    """Convert a pipeline and write it, by rename.
+    """Convert a pipeline and write it, by atomic rename.
 
     Args:
         pipeline: a `GarmentPipeline`.
-        out_dir: where the file and its description go.
+        out_dir: directory for the file and its description.
 
     Returns:
-        The file.
+        Path of the file.
 
     Raises:
-        UserError: if the directory cannot be made.
+        UserError: if the directory cannot be created.
     """
     from cspn_tf.export.saved_model import write_description
 
@@ -37,7 +37,7 @@ def export(pipeline, out_dir) -> Path:
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{out_dir}: cannot be made: {error.strerror}") from error
+        raise UserError(f"{out_dir}: cannot be created: {error.strerror}") from error
     content = convert(pipeline)
     path = out_dir / FILE_NAME
     with replaced_file(path) as temporary:
@@ -47,7 +47,7 @@ def export(pipeline, out_dir) -> Path:
 
 
 def convert(pipeline) -> bytes:
-    """Return the pipeline as a TensorFlow Lite file; only builtin operations are admitted.
+    """Return the pipeline as TensorFlow Lite file content, with builtin operations only.
 
     Args:
         pipeline: a `GarmentPipeline`.
@@ -61,7 +61,7 @@ def convert(pipeline) -> bytes:
         pipeline.garments_on_canvas,
         input_signature=[tf.TensorSpec([1, size, size, 3], tf.uint8, name=contract.CANVAS_INPUT)],
     )
-    # By way of a SavedModel, which is what keeps the names of the outputs.
+    # Convert from a SavedModel, because that keeps the names of the outputs.
     with tempfile.TemporaryDirectory() as temporary, plain_path(temporary) as folder:
         tf.saved_model.save(servable(pipeline), folder, signatures={contract.BYTES_SIGNATURE: function})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[contract.BYTES_SIGNATURE])

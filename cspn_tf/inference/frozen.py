@@ -1,8 +1,8 @@
-"""Networks as constants: what a served graph runs in place of Keras layers and their variables.
+"""Freezes networks for inference: weights become constants, and batch normalisation is folded into convolutions.
 
-A constant weight can be laid out for the CPU's convolutions once instead of at every call, and batch normalisation of
-a constant mean and variance is only a scale and a shift, which the convolution before it can do by itself. Together
-they save a third of a network's time at one photo. The numbers change by rounding alone.
+Constant weights can be repacked for the CPU's convolution kernels once instead of at every call. Batch normalisation
+with constant statistics is a scale and a shift, which the preceding convolution can apply. Together they save a third
+of a network's time at batch size 1. Results differ by rounding only.
 """
 
 import numpy as np
@@ -11,22 +11,22 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from cspn_tf.inference.quantized import quantize_activations
 
-# Convolutions that can take over the normalisation of their output, and where their kernel has its output channels.
+# Convolutions into which a following normalisation is folded, and the axes of the output channels in their kernels.
 _CHANNEL_AXES = {"Conv2D": (3,), "DepthwiseConv2dNative": (2, 3)}
 
 
 def freeze(function, input_spec: tf.TensorSpec, examples=None):
-    """Return a function of one tensor with every variable it reads made a constant.
+    """Return a function of one tensor in which every variable is replaced by a constant.
 
     Args:
-        function: a function of one tensor to tensors, in any structure; it may read variables and must not write any.
-        input_spec: what it will be called with; dimensions may be None.
-        examples: float32 `(M, ...)`, inputs to round its activations by, see `quantized.quantize_activations`; None
-            leaves them as they are.
+        function: maps one tensor to tensors in any structure; it may read variables but not write them.
+        input_spec: shape and dtype of the input; dimensions may be None.
+        examples: float32 `(M, ...)`, calibration inputs for 8-bit activations, see `quantized.quantize_activations`;
+            None leaves the activations in floating point.
 
     Returns:
-        A function with the same input and output, to be called eagerly or in a graph. Later changes of the variables
-        do not reach it.
+        A function with the same input and outputs, callable eagerly or in a graph. Later changes of the variables
+        do not affect it.
     """
     traced = tf.function(function, input_signature=[input_spec], autograph=False).get_concrete_function()
     constant = convert_variables_to_constants_v2(traced, lower_control_flow=False)
@@ -44,14 +44,14 @@ def freeze(function, input_spec: tf.TensorSpec, examples=None):
 
 
 def fold_batch_norms(graph_def):
-    """Let each convolution do the batch normalisation that follows it.
+    """Fold each batch normalisation into the convolution before it.
 
     Args:
-        graph_def: a `GraphDef` in which weights and statistics are constants. Normalisations that are training, or
-            whose input is no convolution or goes elsewhere too, stay as they are.
+        graph_def: a `GraphDef` with constant weights and statistics. Normalisations in training mode are kept, and so
+            are those whose input is not a convolution or has other consumers.
 
     Returns:
-        The same `GraphDef`, changed in place.
+        The same `GraphDef`, modified in place.
     """
     nodes = {node.name: node for node in graph_def.node}
     num_readers = {}
@@ -84,13 +84,13 @@ def fold_batch_norms(graph_def):
 
 
 def fold_casts(graph_def):
-    """Replace casts of constants by constants: the weights of layers that compute in a narrower type.
+    """Replace casts of constants by constants: the weights of layers that compute in a lower precision.
 
     Args:
         graph_def: a `GraphDef`.
 
     Returns:
-        The same `GraphDef`, changed in place.
+        The same `GraphDef`, modified in place.
     """
     nodes = {node.name: node for node in graph_def.node}
     for node in graph_def.node:
@@ -101,10 +101,10 @@ def fold_casts(graph_def):
 
 
 def _keep_used(graph_def, names):
-    """Leave out what the named tensors do not need, such as weights before folding: an export would store them too."""
+    """Drop nodes that the named tensors do not depend on, such as unfolded weights, to keep exports small."""
     nodes = {node.name: node for node in graph_def.node}
     for node in graph_def.node:
-        # Outputs wait for all reads of variables, which are constants by now.
+        # Drop control dependencies on variable reads, which are constants by now.
         kept = [name for name in node.input if not name.startswith("^") or _constant(nodes, name) is None]
         node.input[:] = kept
     return tf.compat.v1.graph_util.extract_sub_graph(graph_def, [_node_name(name) for name in names])
@@ -115,7 +115,7 @@ def _node_name(input_name):
 
 
 def _constant(nodes, name):
-    """Return the value of a constant, seen through identities and casts, or None where the node is no constant."""
+    """Return the value of a constant, looking through Identity and Cast; None if the node is not a constant."""
     node = nodes[_node_name(name)]
     while node.op in ("Identity", "Cast"):
         node = nodes[_node_name(node.input[0])]
@@ -130,11 +130,11 @@ def _constant_node(name, value, dtype):
 
 
 def _become_bias_add(node, value_name, bias_name, dtype):
-    """Turn a normalisation into the addition of a bias; those that read its first output need not know."""
+    """Turn a normalisation node into a BiasAdd of the same name, so that consumers of its first output stay valid."""
     name = node.name
     node.Clear()
     node.name, node.op = name, "BiasAdd"
     node.input.extend([value_name, bias_name])
     node.attr["T"].type = dtype
-    # Grappler joins convolution, bias and activation only where the layout is spelled out.
+    # Grappler fuses convolution, bias and activation only if the layout is set explicitly.
     node.attr["data_format"].s = b"NHWC"

@@ -1,4 +1,4 @@
-"""A model as people use it: photos of any kind in, one `Result` a photo out, whatever holds the networks."""
+"""The public model API: photos in any form in, one `Result` per photo out, for every kind of model file."""
 
 import collections
 import itertools
@@ -18,7 +18,7 @@ BATCH_SIZE = 8
 
 
 def load(model=None, *, detector=None, keypoints=None) -> "Model":
-    """Load a model, once; it then answers any number of photos.
+    """Load a model once, to use on any number of photos.
 
     ::
 
@@ -28,13 +28,14 @@ def load(model=None, *, detector=None, keypoints=None) -> "Model":
         model = cspn_tf.load(detector="runs/detector", keypoints="runs/keypoints")
 
     Args:
-        model: a SavedModel's directory, one version or the folder of versions; a `.tflite` file; or a folder with the
-            two training runs `detector` and `keypoints` in it. None is the pair that comes with the package.
-        detector, keypoints: in place of `model`, the directories of two training runs.
+        model: a SavedModel directory, either one version or the parent of several versions; a `.tflite` file; or a
+            folder that contains the two training runs `detector` and `keypoints`. None loads the networks shipped with
+            the package.
+        detector, keypoints: the directories of two training runs, instead of `model`.
 
     Raises:
-        UserError: it is none of these, or cannot be loaded; the message is one line that names it.
-        ValueError: both ways were used, or half a pair was given.
+        UserError: the path is none of these or cannot be loaded; the message is one line that names the path.
+        ValueError: both `model` and a pair were given, or only one of `detector` and `keypoints`.
     """
     is_pair = detector is not None and keypoints is not None
     if (model is not None and is_pair) or (detector is None) != (keypoints is None):
@@ -51,7 +52,7 @@ def load(model=None, *, detector=None, keypoints=None) -> "Model":
 
 
 class Model:
-    """Finds garments and their keypoints in photos; `cspn_tf.load` gives one.
+    """Finds garments and their keypoints in photos; created by `cspn_tf.load`.
 
     ::
 
@@ -62,11 +63,11 @@ class Model:
         predictor: a `cspn_tf.inference.predictors.Predictor`.
 
     Attributes:
-        source: where the model came from, for people.
-        keypoints_in_boxes: function of one photo file as bytes, boxes float `(G, 4)`, x_min, y_min, x_max, y_max in
-            pixels of the photo, and garment types int `(G,)`, G at least 1, that finds the keypoints in these boxes:
-            float `(G, 8, 2)` in pixels of the photo, and their scores `(G, 8)`. None unless the model was loaded from
-            training runs: exports cannot be given boxes.
+        source: where the model was loaded from, as readable text.
+        keypoints_in_boxes: function that predicts the keypoints in given boxes. Arguments: one photo file as bytes;
+            boxes float `(G, 4)`, x_min, y_min, x_max, y_max in photo pixels; garment types int `(G,)`, G at least 1.
+            Returns keypoints float `(G, 8, 2)` in photo pixels, and their scores `(G, 8)`. None unless the model was
+            loaded from training runs: exported models do not accept boxes.
     """
 
     def __init__(self, predictor):
@@ -78,28 +79,28 @@ class Model:
         return f"<cspn_tf.Model of {self.source}>"
 
     def __call__(self, photos, batch_size=BATCH_SIZE):
-        """Find the garments of photos.
+        """Find the garments in photos.
 
-        A photo that cannot be read or decoded, or has no pixels, or is a picture of a mode without a white (`I`, `F`),
-        gets a result with a status that says why, and costs nothing else.
+        A photo that cannot be read or decoded, is empty, or is a Pillow image of a mode without a defined white value
+        (`I`, `F`), gets a result whose status says why; the other photos are not affected.
 
         Args:
-            photos: one photo or many: paths, JPEG or PNG files as bytes, pictures of Pillow, or uint8 arrays
-                `(H, W, 3)`, RGB, upright, mixed as they come; an array `(B, H, W, 3)` is B of them. One photo, a list,
-                a tuple or such an array is answered by a list. Any other iterable, such as a generator, is answered by
-                a generator that reads a batch at a time, and so may be longer than memory holds.
-            batch_size: photos that go through the networks together. Arrays do only if they have one size.
+            photos: one photo or many: paths, JPEG or PNG files as bytes, Pillow images, or upright RGB arrays, uint8
+                `(H, W, 3)`, in any mix; an array `(B, H, W, 3)` is B photos. For one photo, a list, a tuple or such an
+                array, the return value is a list. For any other iterable, such as a generator, it is a generator that
+                reads one batch at a time, so the photos need not fit in memory.
+            batch_size: photos per pass through the networks. Only arrays of equal size are batched together.
 
         Returns:
-            One `Result` a photo, in order.
+            One `Result` per photo, in order.
 
         Raises:
-            TypeError: a photo is something else.
-            ValueError: an array is not uint8 or not of that shape; or the batch size is not a number from 1.
-            UserError: the model answers against its contract.
+            TypeError: a photo is of another type.
+            ValueError: an array is not uint8 or has another shape; or the batch size is not an integer of at least 1.
+            UserError: the model's outputs violate the served contract.
         """
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-            raise ValueError(f"batch_size must be a whole number from 1, received {batch_size!r}")
+            raise ValueError(f"batch_size must be an integer of at least 1, received {batch_size!r}")
         if _is_photo(photos):
             _check_photo(photos, "photos")
             photos = [photos]
@@ -107,11 +108,11 @@ class Model:
             if photos.ndim != 4:
                 _check_photo(photos, "photos")
             photos = list(photos)
-        elif not hasattr(photos, "__iter__") or hasattr(photos, "read"):  # such as an open file, whose items are lines
+        elif not hasattr(photos, "__iter__") or hasattr(photos, "read"):  # an open file iterates over lines
             raise TypeError(f"photos must be {_KINDS}, or an iterable of these; received {_described(photos)}")
         if not isinstance(photos, list | tuple):
             return self._stream(photos, batch_size)
-        # A mistake at the end of a list is better found before the work than after it.
+        # Check the whole list before any work is done.
         for index, photo in enumerate(photos):
             _check_photo(photo, f"photos[{index}]")
         return list(self._stream(photos, batch_size))
@@ -124,7 +125,7 @@ class Model:
             yield from self._answer([photo for _, photo in batch])
 
     def _answer(self, photos):
-        """Return the results of a batch, in order: those that can be decoded together are."""
+        """Return the results of a batch, in order; files form one batch, and so do arrays of equal shape."""
         inputs = [_opened(photo) for photo in photos]
         groups = collections.defaultdict(list)
         for index, opened in enumerate(inputs):
@@ -139,25 +140,25 @@ class Model:
             try:
                 answers = results_of_outputs(outputs, [_name(photos[i]) for i in indices], kept)
             except ValueError as error:
-                raise UserError(f"{self.source} does not answer as it must: {error}") from error
+                raise UserError(f"{self.source} violates the served contract: {error}") from error
             results |= zip(indices, answers, strict=True)
         return [results[index] for index in range(len(photos))]
 
 
-_KINDS = "a path, a file's bytes, a picture of Pillow or a uint8 array (H, W, 3)"
+_KINDS = "a path, a file's bytes, a Pillow image or a uint8 array (H, W, 3)"
 
 
-# Types that are one photo by themselves, though some can be iterated over.
+# Types of a single photo, although some are iterable.
 _FILES = str | os.PathLike | bytes | bytearray | memoryview
 
 
 def _is_photo(value):
-    """Tell whether something is one photo, or meant to be."""
+    """Check whether a value is a single photo, valid or not."""
     return isinstance(value, _FILES) or _is_picture(value) or getattr(value, "ndim", None) == 3
 
 
 def _is_picture(value):
-    # By its attributes, so that Pillow is imported by those alone who have a picture.
+    # Duck typing, to avoid importing Pillow.
     return hasattr(value, "getexif") and hasattr(value, "convert")
 
 
@@ -177,11 +178,11 @@ def _described(value):
 
 
 def _opened(photo):
-    """Return a photo as its file's bytes or its pixels as displayed; or the `Result` of one that cannot be opened."""
+    """Return a photo as file bytes or as upright pixels; or a failed `Result` if it cannot be opened."""
     if isinstance(photo, str | os.PathLike):
         try:
             return Path(photo).read_bytes()
-        except (OSError, ValueError):  # no path at all, such as one with a NUL
+        except (OSError, ValueError):  # ValueError: an invalid path, such as one with a NUL byte
             return Result(STATUS_UNREADABLE, name=_name(photo), photo=photo)
     if isinstance(photo, _FILES):
         return bytes(photo)
@@ -194,7 +195,7 @@ def _pixels_of_picture(picture):
 
     try:
         return pillow_as_displayed(picture)
-    except Exception:  # a damaged file, which Pillow may read only now, raises whatever its format's reader does
+    except Exception:  # Pillow reads lazily: a damaged file may raise anything here
         return None
 
 

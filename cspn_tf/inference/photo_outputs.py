@@ -1,4 +1,4 @@
-"""From garments in crops and on canvases to the served outputs in the pixels of the photos."""
+"""Maps detections and keypoints from crops and canvases back to photo pixels: the outputs of the served contract."""
 
 import tensorflow as tf
 
@@ -10,13 +10,13 @@ def outputs_on_photos(found, transforms, image_sizes, statuses):
     """Return the served contract's outputs.
 
     Args:
-        found: what `GarmentPipeline.garments_on_canvas` gives, or the same from a TensorFlow Lite file.
-        transforms: float32 `(B, 3)` of `geometry.letterbox_transform`.
+        found: output of `GarmentPipeline.garments_on_canvas`, or the same from a TensorFlow Lite model.
+        transforms: float32 `(B, 3)`, from `geometry.letterbox_transform`.
         image_sizes: int32 `(B, 2)`, height and width of the photos as displayed.
-        statuses: int32 `(B,)`, of `cspn_tf.decoding`; what was found where it is not ok is dropped.
+        statuses: int32 `(B,)`, from `cspn_tf.decoding`; detections on photos whose status is not 0 are dropped.
 
     Returns:
-        A dict of tensors named and shaped as the served contract says, zeros in padding and where the status is not ok.
+        A dict of tensors, names and shapes as in `contract.OUTPUTS`; zeros in padding and where the status is not 0.
     """
     readable = tf.equal(statuses, decoding.STATUS_OK)
     classes = tf.where(readable[:, tf.newaxis], found["classes"], 0)
@@ -40,11 +40,11 @@ def outputs_on_photos(found, transforms, image_sizes, statuses):
 
 
 def keypoints_on_canvases(keypoints_xy_crop, windows, config):
-    """Map keypoints from crops to their canvases, and clip them to those.
+    """Map keypoints from crops to canvases, and clip them to the canvas.
 
     Args:
         keypoints_xy_crop: float32 `(M, 8, 2)`.
-        windows: float32 `(M, 3)` that the crops were cut from.
+        windows: float32 `(M, 3)`, the windows the crops were cut from.
         config: a `cspn_tf.config.Config`.
 
     Returns:
@@ -55,12 +55,12 @@ def keypoints_on_canvases(keypoints_xy_crop, windows, config):
 
 
 def keypoints_on_photos(keypoints_xy_canvas, keypoint_scores, transforms, image_sizes, garment_types):
-    """Map keypoints from canvases to photos, clip them to those, and mask what a garment's type does not have.
+    """Map keypoints from canvases to photos, clip them to the photo, and zero those the garment type does not have.
 
     Args:
-        keypoints_xy_canvas: float32 `(..., 8, 2)` of `keypoints_on_canvases`.
+        keypoints_xy_canvas: float32 `(..., 8, 2)`, from `keypoints_on_canvases`.
         keypoint_scores: float32 `(..., 8)`.
-        transforms: float32 `(..., 3)` of `geometry.letterbox_transform`.
+        transforms: float32 `(..., 3)`, from `geometry.letterbox_transform`.
         image_sizes: int32 `(..., 2)`, height and width of the photos as displayed.
         garment_types: int32 `(...)`.
 
@@ -73,12 +73,12 @@ def keypoints_on_photos(keypoints_xy_canvas, keypoint_scores, transforms, image_
 
 
 def mask_absent(keypoints_xy, keypoint_scores, garment_types):
-    """Set keypoints that a garment's type does not have, and those of padding, to zero.
+    """Set the keypoints of padding rows, and those the garment type does not have, to zero.
 
     Args:
         keypoints_xy: float32 `(..., 8, 2)`.
         keypoint_scores: float32 `(..., 8)`.
-        garment_types: int32 `(...)`, `GarmentType` ids, 0 where padding.
+        garment_types: int32 `(...)`, `GarmentType` ids, 0 for padding.
 
     Returns:
         keypoints_xy and keypoint_scores, masked.
@@ -88,6 +88,6 @@ def mask_absent(keypoints_xy, keypoint_scores, garment_types):
 
 
 def clip_points(points_xy, image_size):
-    """Clip points `(..., 2)` to the pixels of a picture whose height and width are `image_size`, int32 `(..., 2)`."""
+    """Clip points `(..., 2)` to an image of height and width `image_size`, int32 `(..., 2)`."""
     limits = tf.cast(tf.maximum(geometry.swap_axes(image_size) - 1, 0), tf.float32)
     return tf.clip_by_value(points_xy, 0.0, limits)

@@ -1,15 +1,15 @@
-"""Photo bytes in, garments with keypoints out: the one implementation that evaluates, is exported and is converted.
+"""Photo bytes in, garments with keypoints out: the one pipeline used for evaluation, export and conversion.
 
 ::
 
     bytes -> photo -> canvas -> detector -> boxes -> windows -> crops -> CSPN -> heatmaps -> keypoints
              `serve`, `pixels`  |----------------- `garments_on_canvas` -----------------------------|
 
-The networks run as constants, see `cspn_tf.inference.frozen`. TensorFlow Lite, which wants every shape static, gets the
-garments of its one photo one after another; elsewhere those of all photos go through the keypoint network together.
+The networks are frozen, see `cspn_tf.inference.frozen`. TensorFlow Lite needs static shapes, so there the keypoint
+network runs on the garments of one photo one at a time; elsewhere it runs on those of the whole batch at once.
 
-Letters in shapes: B photos, N `max_garments` rows a photo, M garments found in the whole batch, S side of the canvas,
-D of the detector's input, C of a crop.
+Letters in shapes: B photos, N `max_garments` rows per photo, M garments found in the whole batch, G given boxes,
+S canvas side, D side of the detector input, C crop side.
 """
 
 import keras
@@ -31,27 +31,27 @@ from cspn_tf.methods import method_of
 from cspn_tf.models import checkpoints
 from cspn_tf.resampling import CanvasPyramid
 
-# A network with more weights keeps them as variables: each graph that is made of a constant holds it once more, and
-# what a large network saves by constants is little beside its multiplications.
+# Larger networks keep their weights as variables: every graph holds its own copy of a constant, and the time saved is
+# small beside a large network's arithmetic.
 _MOST_CONSTANT_BYTES = 64_000_000
 _EXAMPLES_AT_ONCE = 8
 
-# What the layers of the networks can compute in: the Keras policy of each.
+# Precision → Keras dtype policy of the networks' layers.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def load_pipeline(detector_dir, keypoints_dir, precision="float32") -> "GarmentPipeline":
-    """Return the pipeline of two trained networks.
+    """Return the pipeline for two trained networks.
 
     Args:
         detector_dir, keypoints_dir: directories of finished trainings.
-        precision: what the networks compute in, one of `PRECISIONS`, whatever they were trained in. bfloat16 needs a
-            CPU that has it (AVX-512 BF16 or AMX), where it is about half again as fast; boxes, scores and heatmaps
-            stay float32.
+        precision: compute precision of the networks, one of `PRECISIONS`, independent of the training precision.
+            bfloat16 needs CPU support (AVX-512 BF16 or AMX), and is then about 1.5 times as fast; boxes, scores and
+            heatmaps stay float32.
 
     Raises:
-        UserError: if one is not such a directory, or the two do not go together.
-        ValueError: if there is no such precision.
+        UserError: if a directory is not a finished training, or the two networks are incompatible.
+        ValueError: if the precision is unknown.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; received {precision!r}")
@@ -67,15 +67,15 @@ def load_pipeline(detector_dir, keypoints_dir, precision="float32") -> "GarmentP
 
 
 class GarmentPipeline(tf.Module):
-    """The detector and the keypoint network with everything before, between and after them.
+    """Detector and keypoint network with all pre- and post-processing.
 
     Args:
         config: a `Config`.
-        detector: what `build_detector(config.detector)` gives, trained; later training does not reach the pipeline.
-        keypoint_network: what `method_of(config.keypoints).build()` gives, trained; likewise.
-        precision: what the two were built to compute in, one of `PRECISIONS`, or int8, for the record.
-        examples: for 8 bits, the inputs to round the networks' activations by, `detector` and `keypoints`, as
-            `quantized` collects them; empty for networks that are not rounded.
+        detector: a trained `build_detector(config.detector)`; training it further does not change the pipeline.
+        keypoint_network: a trained `method_of(config.keypoints).build()`; likewise.
+        precision: the precision the two were built with, one of `PRECISIONS`, or int8; recorded in exports.
+        examples: for int8, the calibration inputs of the networks, `detector` and `keypoints`, as collected by
+            `quantized`; empty otherwise.
     """
 
     def __init__(self, config: Config, detector, keypoint_network, precision="float32", examples=()):
@@ -87,7 +87,7 @@ class GarmentPipeline(tf.Module):
         self._keypoint_network = self._method.prediction_network(keypoint_network)
         self._examples = dict(examples)
         self._frozen = {}
-        # Spelled out here and not as decorators, because they belong to the served contract.
+        # Built here instead of by decorators, so that the signatures of the served contract are explicit.
         self.serve = tf.function(self._serve, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
         self.pixels = tf.function(
             self._pixels, input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")]
@@ -102,16 +102,17 @@ class GarmentPipeline(tf.Module):
         )
 
     def quantized(self, image_bytes) -> "GarmentPipeline":
-        """Return this pipeline with the convolutions of both networks rounded to 8 bits.
+        """Return this pipeline with the convolutions of both networks quantized to 8 bits.
 
-        TensorFlow only computes as if, no faster; TensorFlow Lite's converter makes int8 operations of it.
+        TensorFlow itself only simulates the quantization, at no gain in speed; TensorFlow Lite's converter turns it
+        into int8 operations.
 
         Args:
-            image_bytes: photo files with garments, such as the pipeline will see, a list of bytes. Their activations
-                decide over the ranges that 8 bits cover; about a hundred are enough.
+            image_bytes: calibration photos, a list of files as bytes: photos with garments, typical of later use. The
+                activation ranges are measured on them; about a hundred are enough.
 
         Raises:
-            UserError: if no garment is found on them.
+            UserError: if no garment is found in them.
         """
         images, crops = [], []
         for first in range(0, len(image_bytes), _EXAMPLES_AT_ONCE):
@@ -124,12 +125,12 @@ class GarmentPipeline(tf.Module):
             crops.append(pyramid.crops(windows, self.config.keypoints.crop_size, rows[:, 0]))
         examples = {"detector": np.concatenate(images), "keypoints": np.concatenate(crops)}
         if not len(examples["keypoints"]):
-            raise UserError(f"no garment was found on the {len(image_bytes)} photos whose values 8 bits are to cover")
+            raise UserError(f"no garment was found in the {len(image_bytes)} calibration photos")
         return GarmentPipeline(self.config, self._detector, self._trained_keypoint_network, "int8", examples)
 
     @property
     def network_variables(self):
-        """The variables that inference reads: those of networks too large to be constants, in a fixed order."""
+        """The variables used in inference: those of networks too large to be frozen, in a fixed order."""
         return [
             variable
             for network in (self._detector, self._keypoint_network)
@@ -144,7 +145,7 @@ class GarmentPipeline(tf.Module):
             images: float32 `(B, D, D, 3)`, 0 to 255.
 
         Returns:
-            boxes, types and scores, as `GarmentDetector.detect`.
+            boxes, types and scores, see `GarmentDetector.detect`.
         """
         return self._run("detector", self._detector, self._detector.detect, images)
 
@@ -155,7 +156,7 @@ class GarmentPipeline(tf.Module):
             crops: float32 `(M, C, C, 3)`, 0 to 255.
 
         Returns:
-            What `KeypointMethod.decode` reads.
+            The network's outputs, the input of `KeypointMethod.decode`.
         """
         network = self._keypoint_network
         return self._run("keypoints", network, lambda crops: network(crops, training=False), crops)
@@ -165,12 +166,12 @@ class GarmentPipeline(tf.Module):
         return bool(self._examples) or num_bytes <= _MOST_CONSTANT_BYTES
 
     def _run(self, name, network, function, images):
-        """Run a function of a network, with its weights as constants, made so once for each static shape."""
+        """Run a function of a network; unless the network is too large, freeze it once per static input shape."""
         if not self._is_made_constant(network):
             return function(images)
         key = (name, *images.shape)
         if key not in self._frozen:
-            with tf.init_scope():  # outside of whatever graph is being built
+            with tf.init_scope():  # outside of any graph under construction
                 self._frozen[key] = freeze(
                     function, tf.TensorSpec(images.shape, images.dtype), self._examples.get(name)
                 )
@@ -179,20 +180,20 @@ class GarmentPipeline(tf.Module):
     # The served signatures ---------------------------------------------------------------------------------------
 
     def _serve(self, image_bytes):
-        """Signature `serving_default`: JPEG or PNG files, string `(B,)`, to the served contract's outputs."""
+        """Signature `serving_default`: JPEG or PNG files, string `(B,)`, to the outputs of the served contract."""
         canvases, *frames = self.read_photos(image_bytes)
         return outputs_on_photos(self.garments_on_canvas(canvases), *frames)
 
     def _pixels(self, images):
-        """Signature `pixels`: photos of one size, uint8 `(B, H, W, 3)`, to the served contract's outputs."""
+        """Signature `pixels`: photos of equal size, uint8 `(B, H, W, 3)`, to the outputs of the served contract."""
         canvases, *frames = _map_photos(self._take_photo, images, "images", self.config.canvas_size)
         return outputs_on_photos(self.garments_on_canvas(canvases), *frames)
 
     def _keypoints_in_boxes(self, photo_bytes, boxes_xyxy_photo, garment_types):
-        """Find keypoints in boxes that are known.
+        """Predict keypoints in given boxes.
 
         Args:
-            photo_bytes: scalar string, a file that decodes.
+            photo_bytes: scalar string, a decodable file.
             boxes_xyxy_photo: float32 `(G, 4)`, G at least 1.
             garment_types: int32 `(G,)`, `GarmentType` ids.
 
@@ -206,12 +207,12 @@ class GarmentPipeline(tf.Module):
         return self.keypoints_in_photo_boxes(*frames, photo_of_box, boxes_xyxy_photo, garment_types)
 
     def keypoints_in_photo_boxes(self, pyramid, transforms, image_sizes, photo_of_box, boxes_xyxy_photo, garment_types):
-        """Find keypoints in boxes that are known, of photos that `read_photos` has read.
+        """Predict keypoints in given boxes on photos decoded by `read_photos`.
 
         Args:
             pyramid: `CanvasPyramid` of the canvases.
-            transforms, image_sizes: of `read_photos`.
-            photo_of_box: int32 `(G,)`, the photo of each box, G at least 1.
+            transforms, image_sizes: from `read_photos`.
+            photo_of_box: int32 `(G,)`, index of the photo of each box, G at least 1.
             boxes_xyxy_photo, garment_types: as in `_keypoints_in_boxes`.
 
         Returns:
@@ -228,13 +229,13 @@ class GarmentPipeline(tf.Module):
     # From a photo to its canvas ----------------------------------------------------------------------------------
 
     def read_photos(self, image_bytes):
-        """Read photo files, string `(B,)`.
+        """Decode photo files, string `(B,)`, and letterbox them to canvases.
 
         Returns:
             canvases: uint8 `(B, S, S, 3)`.
             transforms: float32 `(B, 3)`, photo to canvas.
             image_sizes: int32 `(B, 2)`, height and width.
-            statuses: int32 `(B,)`, of `cspn_tf.decoding`.
+            statuses: int32 `(B,)`, see `cspn_tf.decoding`.
         """
         return _map_photos(self._read_photo, image_bytes, "image_bytes", self.config.canvas_size)
 
@@ -250,11 +251,11 @@ class GarmentPipeline(tf.Module):
         """Find garments and their keypoints on canvases.
 
         Args:
-            canvases: uint8 `(B, S, S, 3)`. With a static B, which must be 1, all shapes are static and all operations
-                are ones that TensorFlow Lite has.
+            canvases: uint8 `(B, S, S, 3)`. If B is static, it must be 1; all shapes are then static and all
+                operations have a TensorFlow Lite builtin.
 
         Returns:
-            A dict, in canvas pixels, all zeros where a row is padding:
+            A dict, in canvas pixels, with zeros in padding rows:
             num_garments int32 `(B,)`, boxes float32 `(B, N, 4)`, classes int32 `(B, N)`, scores float32 `(B, N)`,
             keypoints float32 `(B, N, 8, 2)`, keypoint_scores float32 `(B, N, 8)`.
 
@@ -271,8 +272,8 @@ class GarmentPipeline(tf.Module):
             pyramid: `CanvasPyramid` of B canvases.
 
         Returns:
-            boxes: float32 `(B, N, 4)`, canvas pixels; anything where a row is padding.
-            classes: int32 `(B, N)`, 0 where a row is padding.
+            boxes: float32 `(B, N, 4)`, canvas pixels; undefined in padding rows.
+            classes: int32 `(B, N)`, 0 in padding rows.
             scores: float32 `(B, N)`.
         """
         size, input_size = self.config.canvas_size, self.config.detector.input_size
@@ -283,17 +284,17 @@ class GarmentPipeline(tf.Module):
         return tf.ensure_shape(boxes, [*rows, 4]), tf.ensure_shape(classes, rows), tf.ensure_shape(scores, rows)
 
     def keypoints_on_canvas(self, pyramid, boxes, classes, scores):
-        """Find the keypoints of garments that `detect_on_canvas` found; returns what `garments_on_canvas` does."""
+        """Predict the keypoints of garments found by `detect_on_canvas`; returns the same as `garments_on_canvas`."""
         num_photos = pyramid.canvases.shape[0]
         if num_photos not in (None, 1):
-            raise ValueError(f"a static batch must be 1 canvas, received {num_photos}; leave the size open: None")
+            raise ValueError(f"a static batch must be 1 canvas, received {num_photos}; leave the batch dimension None")
         num_rows = boxes.shape[1]
         real = classes > 0
         flat_boxes = tf.reshape(boxes, [-1, 4])
         num_flat = tf.shape(flat_boxes)[0]
         if num_photos is None:
             rows = tf.cast(tf.where(tf.reshape(real, [-1]))[:, 0], tf.int32)
-            # A network cannot run on no crops at all; where there is no garment it looks at one row of padding.
+            # The network cannot run on an empty batch: if no garment was found, it gets one padding row.
             rows = tf.cond(tf.size(rows) > 0, lambda: rows, lambda: tf.zeros([1], tf.int32))
             keypoints, keypoint_scores = self._keypoints_of_rows(pyramid, rows // num_rows, tf.gather(flat_boxes, rows))
             keypoints = tf.scatter_nd(rows[:, tf.newaxis], keypoints, [num_flat, NUM_KEYPOINTS, 2])
@@ -316,11 +317,11 @@ class GarmentPipeline(tf.Module):
         }
 
     def _keypoints_of_rows(self, pyramid, photo_of_row, boxes_xyxy_canvas):
-        """Find the keypoints of garments, all at once.
+        """Predict the keypoints of all garments in one batch.
 
         Args:
             pyramid: `CanvasPyramid` of the canvases.
-            photo_of_row: int32 `(M,)`, the canvas of each garment.
+            photo_of_row: int32 `(M,)`, index of the canvas of each garment.
             boxes_xyxy_canvas: float32 `(M, 4)`.
 
         Returns:
@@ -332,20 +333,20 @@ class GarmentPipeline(tf.Module):
         return self._keypoints_of_crops(crops, windows)
 
     def _keypoints_one_by_one(self, pyramid, boxes_xyxy_canvas, num_found):
-        """Find the keypoints of the first garments of one photo, one after another, in static shapes.
+        """Predict the keypoints of one photo's first garments in a loop, with static shapes.
 
         Args:
             pyramid: `CanvasPyramid` of one canvas.
             boxes_xyxy_canvas: float32 `(N, 4)`.
-            num_found: int32 scalar, how many of them to look at.
+            num_found: int32 scalar, number of leading boxes to process.
 
         Returns:
-            keypoints_xy_canvas: float32 `(N, 8, 2)`, zeros where not looked at.
+            keypoints_xy_canvas: float32 `(N, 8, 2)`, zeros for the other boxes.
             keypoint_scores: float32 `(N, 8)`, likewise.
         """
         num_rows = boxes_xyxy_canvas.shape[0]
         windows = geometry.keypoint_windows(boxes_xyxy_canvas, self.config)
-        # Cast outside the loop, and so once a photo.
+        # Outside the loop, so that it is done once per photo.
         pyramid = pyramid._replace(canvases=tf.cast(pyramid.canvases, tf.float32))
 
         def find_next(row, keypoints, scores):
@@ -364,7 +365,7 @@ class GarmentPipeline(tf.Module):
 
 
 def _map_photos(read, photos, name, canvas_size):
-    """Read each photo of a batch on its own; an empty batch is refused, as convolutions fail on it."""
+    """Apply `read` to each photo of a batch; an empty batch is rejected, because convolutions fail on it."""
     not_empty = tf.debugging.assert_positive(tf.shape(photos)[0], message=f"{name} is empty: send at least one photo")
     with tf.control_dependencies([not_empty]):
         photos = tf.identity(photos)

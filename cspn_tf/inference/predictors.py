@@ -1,9 +1,9 @@
-"""One way to ask for predictions, whatever holds the model: training directories, a SavedModel or a TFLite file.
+"""One prediction interface for all kinds of model: training directories, a SavedModel or a TFLite file.
 
-A `Predictor` takes photos and answers in the served contract, so that what is evaluated, drawn or used for annotation
-is what is exported. `cspn_tf.inference.model.Model` makes results of the answers.
+A `Predictor` takes photos and returns the served contract's outputs, so that evaluation, drawing and annotation use
+exactly what is exported. `cspn_tf.inference.model.Model` converts the outputs to results.
 
-Letters in shapes: B photos, N rows of the outputs, G garments of a photo, S the side of the canvas.
+Letters in shapes: B photos, G garments in a photo, S canvas side.
 """
 
 import dataclasses
@@ -32,16 +32,16 @@ from cspn_tf.quiet import quiet_native_output
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
-    """Something that finds garments and their keypoints in photos.
+    """A loaded model as functions that find garments and their keypoints in photos.
 
     Attributes:
-        source: where it came from, for people.
+        source: where it was loaded from, as readable text.
         predict: function of a list of B photo files as bytes, B at least 1; it returns the served contract's outputs,
-            `OUTPUTS`, as a dict of arrays, batch first, photo pixels.
-        predict_pixels: function of B photos as displayed, uint8 `(B, H, W, 3)`, to the same.
+            `OUTPUTS`, as a dict of arrays, batch first, in photo pixels.
+        predict_pixels: the same for B decoded, upright photos, uint8 `(B, H, W, 3)`.
         keypoints_in_boxes: function of one photo file as bytes, boxes float `(G, 4)` in photo pixels and garment types
-            int `(G,)`; it returns keypoints float `(G, 8, 2)` in photo pixels and their scores `(G, 8)`. None where
-            the model has no way to be given boxes.
+            int `(G,)`; it returns keypoints float `(G, 8, 2)` in photo pixels and their scores `(G, 8)`. None if the
+            model does not accept boxes.
     """
 
     source: str
@@ -51,7 +51,7 @@ class Predictor:
 
 
 def from_training(detector_dir, keypoints_dir) -> Predictor:
-    """Make a predictor of two training directories.
+    """Return a predictor for two training directories.
 
     Raises:
         UserError: if one of them is not a finished training.
@@ -78,13 +78,13 @@ def from_training(detector_dir, keypoints_dir) -> Predictor:
 
 
 def from_saved_model(directory) -> Predictor:
-    """Make a predictor of an exported SavedModel.
+    """Return a predictor for an exported SavedModel.
 
     Args:
-        directory: a version, or the folder of versions, of which the highest is taken.
+        directory: a version, or the parent directory of versions, of which the highest is loaded.
 
     Raises:
-        UserError: if it is not a SavedModel of the served contract.
+        UserError: if it is not a SavedModel with the served signatures.
     """
     import tensorflow as tf
 
@@ -100,7 +100,7 @@ def from_saved_model(directory) -> Predictor:
         if inputs != [input_name] or not set(OUTPUTS) <= set(signature.structured_outputs):
             raise UserError(f"{directory} must have a signature {name} from {input_name} to {', '.join(OUTPUTS)}")
 
-    # A signature holds no reference to the variables of its model: these functions keep the model alive.
+    # A signature does not reference its model's variables: these closures keep the model alive.
     def predict(photos):
         return _as_arrays(model.signatures[BYTES_SIGNATURE](**{BYTES_INPUT: tf.constant(photos, tf.string)}))
 
@@ -111,7 +111,7 @@ def from_saved_model(directory) -> Predictor:
 
 
 def from_tflite(path, num_threads=None, make_interpreter=None) -> Predictor:
-    """Make a predictor of an exported TFLite file, with the photo's reading and the way back to its pixels around it.
+    """Return a predictor for an exported TFLite file, adding photo decoding and the mapping back to photo pixels.
 
     Args, Raises:
         As `tflite_function`.
@@ -147,20 +147,20 @@ def from_tflite(path, num_threads=None, make_interpreter=None) -> Predictor:
 
 
 def tflite_function(path, num_threads=None, make_interpreter=None):
-    """Load an exported TFLite file as what it is: a function of one canvas, such as a phone has made of its camera's.
+    """Load an exported TFLite file as a function of one canvas, as a phone app would use it.
 
     Args:
         path: the file.
-        num_threads: of the interpreter; None for as many as there are cores.
-        make_interpreter: the runtime's class: `tf.lite.Interpreter`, which None stands for, or that of
+        num_threads: threads of the interpreter; None for one per core.
+        make_interpreter: the interpreter class: `tf.lite.Interpreter` (the default) or that of
             `ai_edge_litert.interpreter`.
 
     Returns:
-        A function of a canvas, uint8 `(1, S, S, 3)`, to the contract's `CANVAS_OUTPUTS`, a dict of arrays, which may be
-        called from several threads; and S.
+        A thread-safe function of a canvas, uint8 `(1, S, S, 3)`, that returns the contract's `CANVAS_OUTPUTS` as a dict
+        of arrays; and S.
 
     Raises:
-        UserError: if it is not a TFLite file of the contract.
+        UserError: if it is not a TFLite file with the contract's input and outputs.
     """
     path = Path(path)
     if not path.is_file():
@@ -172,7 +172,7 @@ def tflite_function(path, num_threads=None, make_interpreter=None):
     try:
         with quiet_native_output():
             interpreter = make_interpreter(str(path), num_threads=num_threads or os.cpu_count())
-            interpreter.allocate_tensors()  # which has its say about the processor
+            interpreter.allocate_tensors()  # prints a note about the CPU
             runner = interpreter.get_signature_runner()
         canvas_size = int(runner.get_input_details()[CANVAS_INPUT]["shape"][1])
         known = set(runner.get_output_details()) >= set(CANVAS_OUTPUTS)
@@ -180,7 +180,7 @@ def tflite_function(path, num_threads=None, make_interpreter=None):
         known = False
     if not known:
         raise UserError(f"{path} must be a TFLite file from {CANVAS_INPUT} to {', '.join(CANVAS_OUTPUTS)}")
-    lock = threading.Lock()  # an interpreter holds one canvas at a time
+    lock = threading.Lock()  # an interpreter is not thread-safe
 
     def find(canvas):
         with lock:

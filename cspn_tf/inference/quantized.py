@@ -1,30 +1,30 @@
-"""Networks whose convolutions can run in 8 bits: how far each tensor between them reaches is measured and written down.
+"""Activation-range calibration for int8: inserts `FakeQuant` nodes with measured ranges around convolutions.
 
-TensorFlow Lite's converter turns what lies between two such `FakeQuant` nodes into an int8 operation, and rounds the
-weights, channel by channel, itself. Its own calibration does not go into loops, in which the keypoint network runs.
+TensorFlow Lite's converter turns an operation between two `FakeQuant` nodes into an int8 operation, and quantizes the
+weights per channel itself. Its own calibration does not enter loops, and the keypoint network runs in one.
 """
 
 import numpy as np
 import tensorflow as tf
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
-# What is computed together with the convolution before it.
+# Operations fused into the convolution before them.
 _AFTER_CONVOLUTION = ("BiasAdd", "Relu", "Relu6")
-# What else has 8-bit inputs and outputs, each with a range of its own, and how many of its inputs are pictures.
+# Other operations that run in 8 bits, each output with its own range → number of inputs that are feature maps.
 _JOINS = {"AddV2": 2, "ResizeBilinear": 1}
 _BATCH_SIZE = 16
 
 
 def quantize_activations(graph_def, input_name, examples):
-    """Round every tensor that a convolution reads or gives to 256 levels of the range that it has on examples.
+    """Quantize every input and output of a convolution to 256 levels over its range on the examples.
 
     Args:
-        graph_def: a `GraphDef` in which weights are constants, as `cspn_tf.inference.frozen` makes it.
-        input_name: its one input, a tensor's name.
-        examples: float32 `(M, ...)`, inputs to measure the ranges on; a few dozen will do.
+        graph_def: a `GraphDef` with constant weights, from `cspn_tf.inference.frozen`.
+        input_name: tensor name of its only input.
+        examples: float32 `(M, ...)`, calibration inputs; a few dozen are enough.
 
     Returns:
-        The same `GraphDef`, changed in place.
+        The same `GraphDef`, modified in place.
     """
     graph = _Graph(graph_def)
     names = _names_to_round(graph)
@@ -38,7 +38,7 @@ def quantize_activations(graph_def, input_name, examples):
 
 
 class _Graph:
-    """A `GraphDef` by name; `readers` has, for each node, the nodes that read its first result, and as which input."""
+    """A `GraphDef` indexed by name; `readers`: node → consumers of its first output, each with the input index."""
 
     def __init__(self, graph_def):
         self.nodes = {node.name: node for node in graph_def.node}
@@ -51,7 +51,7 @@ class _Graph:
         return self.nodes[node.input[place].split(":")[0]]
 
     def end_of_convolution(self, node):
-        """Return the last of what is computed together with a convolution."""
+        """Return the last node fused into a convolution, or the convolution itself."""
         while True:
             readers = self.readers.get(node.name, [])
             if len(readers) != 1 or readers[0][0].op not in _AFTER_CONVOLUTION:
@@ -60,12 +60,12 @@ class _Graph:
 
 
 def _names_to_round(graph):
-    """Return the names of the nodes whose results are rounded: what convolutions read and give, and joins of that."""
+    """Return the names of nodes to quantize: inputs and outputs of convolutions, and joins of quantized nodes."""
     found = {}
     for node in graph.nodes.values():
         if node.op in _CONVOLUTIONS:
             source = graph.source(node, 0)
-            # Padding changes no range; what it pads is rounded.
+            # Padding does not change the range: quantize its input.
             found[(graph.source(source, 0) if source.op == "Pad" else source).name] = True
             found[graph.end_of_convolution(node).name] = True
     num_found = 0
@@ -79,7 +79,7 @@ def _names_to_round(graph):
 
 
 def _measure(graph_def, input_name, names, examples):
-    """Return the least and greatest value of each node's result over the examples, 0 among them, `(len(names), 2)`."""
+    """Return each node's minimum and maximum over the examples, extended to include 0, `(len(names), 2)`."""
     spec = tf.TensorSpec([None, *examples.shape[1:]], tf.float32)
     outputs = [name + ":0" for name in names]
     function = tf.compat.v1.wrap_function(

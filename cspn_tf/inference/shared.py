@@ -1,8 +1,8 @@
-"""Several keypoint networks behind one detector, for comparing them: photos are read and searched once.
+"""Several keypoint networks behind one detector, for comparing them: decoding and detection run once per photo.
 
-The parts are those of `GarmentPipeline`, in its order, so that the answers are the ones each pipeline gives by itself.
+The stages are those of `GarmentPipeline`, in the same order, so results equal those of each pipeline on its own.
 
-Letters in shapes: B photos, N rows of the outputs, G garments of a photo, S the side of the canvas.
+Letters in shapes: B photos, N output rows per photo, G garments in a photo, S canvas side.
 """
 
 import numpy as np
@@ -19,8 +19,8 @@ class SharedDetector:
     """One detector with several keypoint networks.
 
     Args:
-        detector_dir: a finished training of a detector.
-        keypoints_dirs: finished trainings of keypoint networks, on the same canvas.
+        detector_dir: directory of a finished detector training.
+        keypoints_dirs: directories of finished keypoint-network trainings, with the same canvas.
 
     Raises:
         UserError: as `cspn_tf.inference.pipeline.load_pipeline`.
@@ -35,20 +35,20 @@ class SharedDetector:
             self._networks.append(_Network(GarmentPipeline(config, detector, network)))
 
     def detect(self, photos):
-        """Read B photo files and find their garments; what comes back is for `keypoints` and `keypoints_in_boxes`."""
+        """Decode B photo files and run the detector; pass the return value to `keypoints` and `keypoints_in_boxes`."""
         return self._networks[0].detect(tf.constant(photos, tf.string))
 
     def keypoints(self, index, seen) -> dict:
-        """Return the served contract's outputs, a dict of arrays, by the network of that number."""
+        """Run keypoint network number `index`; return the served contract's outputs as a dict of arrays."""
         outputs = self._networks[index].finish(*seen)
         return {name: outputs[name].numpy() for name in OUTPUTS}
 
     def keypoints_in_boxes(self, index, seen, boxes_xyxy, garment_types) -> list:
-        """Find keypoints in boxes that are known.
+        """Predict keypoints in given boxes.
 
         Args:
-            index: number of the network.
-            seen: what `detect` gave.
+            index: number of the keypoint network.
+            seen: return value of `detect`.
             boxes_xyxy: float `(G, 4)` for each photo, photo pixels.
             garment_types: int `(G,)` for each photo.
 
@@ -68,7 +68,7 @@ class SharedDetector:
 
 
 class _Network:
-    """The parts of one pipeline as traced functions of batches of any size."""
+    """The stages of one pipeline as traced functions for any batch size."""
 
     def __init__(self, pipeline):
         size, rows = pipeline.config.canvas_size, pipeline.config.detector.max_garments

@@ -1,4 +1,4 @@
-"""A model's directory: one directory a version in it, named by an integer, each a SavedModel."""
+"""Versions of an exported model: a model directory has one SavedModel per version, in a folder named by an integer."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ SAVED_MODEL_FILE = "saved_model.pb"
 
 
 def find_versions(model_dir) -> dict:
-    """Return the version directories of a model, integer to path. Names that are not integers are not versions."""
+    """Return a model's version directories, integer to path. Other names than integers are ignored."""
     model_dir = Path(model_dir)
     if not model_dir.is_dir():
         return {}
@@ -23,7 +23,7 @@ def latest_version(model_dir) -> tuple:
     """Return the highest version of a model and its directory.
 
     Raises:
-        UserError: there is no model, no version, or the highest version has no SavedModel.
+        UserError: the directory or a version in it is missing, or the highest version has no SavedModel.
     """
     model_dir = Path(model_dir)
     if not model_dir.is_dir():
@@ -39,17 +39,17 @@ def latest_version(model_dir) -> tuple:
 
 
 def check_saved_model(version_dir) -> None:
-    """Check that a version has a SavedModel.
+    """Check that a version directory contains a SavedModel.
 
     Raises:
-        UserError: it has none.
+        UserError: it does not.
     """
     if not (version_dir / SAVED_MODEL_FILE).is_file():
         raise UserError(f"no model in {version_dir}: it has no {SAVED_MODEL_FILE}")
 
 
 def version_directory(directory) -> Path:
-    """Return a SavedModel's own directory: the given one if it is a version, or else the highest version in it.
+    """Return the directory of a SavedModel: the given one if it is a version, else the highest version in it.
 
     Raises:
         UserError: as `latest_version`.

@@ -188,7 +188,7 @@ def test_photos_that_are_none_are_refused(model, photos, error, received):
 
 @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "8"])
 def test_a_batch_size_is_a_number_from_one(model, batch_size):
-    with pytest.raises(ValueError, match="batch_size must be a whole number from 1"):
+    with pytest.raises(ValueError, match="batch_size must be an integer of at least 1"):
         model([], batch_size=batch_size)
 
 
@@ -196,7 +196,7 @@ def test_an_answer_against_the_contract_is_named_with_its_source():
     def predict(files):
         return {name: value[np.newaxis] * np.nan for name, value in expected_outputs(make_pixels(8, 8)).items()}
 
-    with pytest.raises(UserError, match=r"^a fake does not answer as it must: status must be int32"):
+    with pytest.raises(UserError, match=r"^a fake violates the served contract: status must be int32"):
         Model(Predictor("a fake", predict, predict))([b"x"])
 
 
