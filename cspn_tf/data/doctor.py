@@ -1,7 +1,7 @@
-"""Find what is odd about labels that can be used: nothing here is rejected, all of it is worth a look.
+"""Find suspicious labels and duplicate photos. They are reported for review, not rejected.
 
-A dataset is as good as its labels, and their faults are seldom at random: a tool that counted from 1, an annotator who
-named left what the others call right, a photo that is in the training and in the test split.
+Label errors are often systematic: a tool that counted pixels from 1, an annotator who swapped left and right, a photo
+in both the training and the test split.
 """
 
 import collections
@@ -15,26 +15,26 @@ from cspn_tf.data.photo_checks import OUTSIDE_TOLERANCE, beyond_edges
 from cspn_tf.data.samples import SPLITS, Sample
 from cspn_tf.garments import KEYPOINT_NAMES, MIN_NORMALISER_DISTANCE, NORMALISER_SLOTS
 
-# How far outside its garment's box a keypoint may lie, of the box's long side.
+# How far outside its garment's box a keypoint may lie, as a fraction of the box's long side.
 BOX_SLACK = 0.1
 
 NOTHING_VISIBLE = "no keypoint is visible"
 
-# What may be found of a dataset as a whole, with what it means.
+# Kinds of findings about a dataset as a whole, with their meaning.
 KINDS_OF_DATASETS = {
     LABELS_IN_A_PART: "the garments are all small, or the photos are larger than those that were labelled",
-    NOTHING_VISIBLE: "NE counts visible keypoints only and will be empty, and a network that learns visibility learns "
-    "that nothing is seen; where a tool wrote 1 for every labelled keypoint, write what the format has for visible, "
-    "2 in COCO",
+    NOTHING_VISIBLE: "NE, which counts visible keypoints only, will be empty, and a network that predicts visibility "
+    "learns that nothing is visible; if a tool wrote 1 for every labelled keypoint, replace it by the format's code "
+    "for visible, 2 in COCO",
 }
-# What may be found of anything, with what it means.
+# All kinds of findings, with their meaning.
 KINDS = {
     **KINDS_OF_DATASETS,
     **labelled_sizes.KINDS,
-    "box reaches outside the photo": "by more than a pixel; training and evaluation use the box as it is",
-    "keypoint outside the photo": "by no more than a pixel; further out, the photo is rejected",
+    "box reaches outside the photo": "by more than a pixel; training and evaluation use the box unchanged",
+    "keypoint outside the photo": "by at most a pixel; a photo with a keypoint further out is rejected",
     "keypoint far outside its box": f"by more than {BOX_SLACK:.0%} of the box's long side",
-    "collars reversed": "left is right of right: a garment seen from behind, or a slip",
+    "collars reversed": "left keypoint to the right of the right one: a garment seen from behind, or a labelling error",
     "sleeves reversed": "likewise, or crossed arms",
     "waistline reversed": "likewise",
     "hems reversed": "likewise",
@@ -48,14 +48,14 @@ _PAIRS = {(0, 1): "collars reversed", (2, 3): "sleeves reversed", (4, 5): "waist
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One odd thing about a garment, a photo or the dataset.
+    """One suspicious label of a garment or photo, or a finding about the dataset.
 
     Attributes:
         kind: one of `KINDS`.
-        photo: as the annotation names it; of a dataset, one for example.
-        split: of the photo; of a dataset, the split or "all".
+        photo: the photo as the annotation names it; for a finding about the dataset, an example.
+        split: split of the photo; for a finding about the dataset, the split or "all".
         where: `file:line` of the annotation.
-        detail: what was found, with its numbers.
+        detail: the finding, with numbers.
     """
 
     kind: str
@@ -67,10 +67,10 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Duplicates:
-    """Photos that are the same.
+    """A group of duplicate photos.
 
     Attributes:
-        kind: "same file", or "same picture" where only what it shows is the same, saved anew or resized.
+        kind: "same file", or "same picture" for different files with the same perceptual hash (re-encoded, resized).
         photos: tuple of (split, photo) in the order of the dataset, at least two.
     """
 
@@ -79,19 +79,19 @@ class Duplicates:
 
     @property
     def across_splits(self) -> bool:
-        """Whether the photos are in more than one split, where they make measurements look better than they are."""
+        """Whether the photos are in more than one split, which makes test results too optimistic."""
         return len({split for split, _ in self.photos}) > 1
 
 
 def examine(sample: Sample, height, width) -> list[Finding]:
-    """Look at the labels of one photo.
+    """Check the labels of one photo.
 
     Args:
-        sample: `Sample` that can be used.
-        height, width: of its photo as displayed, pixels.
+        sample: `Sample` that was not rejected.
+        height, width: size of its photo as displayed, pixels.
 
     Returns:
-        list of `Finding`: of the photo, then garment by garment in the order of `KINDS`.
+        list of `Finding`: about the photo, then garment by garment in the order of `KINDS`.
     """
     fault = labelled_sizes.size_fault(sample, (height, width))
     found = [fault] if fault else []
@@ -101,7 +101,7 @@ def examine(sample: Sample, height, width) -> list[Finding]:
 
 
 def examine_dataset(photos) -> list[Finding]:
-    """Look at the labels of all photos together.
+    """Check the labels of all photos together.
 
     Args:
         photos: list of objects with `sample`, a `Sample`, and `facts`, a `PhotoFacts`, at least one.
@@ -119,7 +119,7 @@ def examine_dataset(photos) -> list[Finding]:
 
 
 def _splits_without_visible(samples):
-    """Yield the splits that have labelled keypoints and no visible one; the whole dataset alone if it has none."""
+    """Yield a finding for each split with labelled but no visible keypoints; one for "all" if no split has any."""
     in_split = {"all": samples, **{split: [s for s in samples if s.split == split] for split in SPLITS}}
     for split, members in in_split.items():
         labelled = [sample for sample in members if sample.garments.labelled.any()]
@@ -175,13 +175,13 @@ def _normaliser_faults(garment):
 
 
 def find_duplicates(photos) -> list[Duplicates]:
-    """Find photos that are the same.
+    """Find duplicate photos.
 
     Args:
         photos: list of objects with `sample`, a `Sample`, and `facts`, a `PhotoFacts`.
 
     Returns:
-        list of `Duplicates`: groups of the same file, then groups of the same picture that are not one file.
+        list of `Duplicates`: groups of equal files, then groups of different files with the same picture.
     """
     by_digest, by_look = collections.defaultdict(list), collections.defaultdict(dict)
     for photo in photos:

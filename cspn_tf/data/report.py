@@ -1,4 +1,4 @@
-"""What `prepare` says of a dataset: counts, findings, rejected rows, and pictures to look at."""
+"""The data report of `prepare`: counts, findings, rejected rows and contact sheets."""
 
 import collections
 import itertools
@@ -15,28 +15,28 @@ from cspn_tf.garments import GARMENT_TYPE_NAMES, GarmentType, Variation, Visibil
 REPORT, SUMMARY, REJECTED, FINDINGS = "report.json", "report.md", "rejected.jsonl", "findings.jsonl"
 CONTACT_SHEET, REJECTED_SHEET = "contact_sheet.jpg", "rejected.jpg"
 
-MAX_LISTED = 10  # rejected rows, and examples of a finding, that are named in the summary
-MAX_EXAMPLES = 20  # of a kind in report.json; findings.jsonl has all
+MAX_LISTED = 10  # rejected rows, and groups of duplicates, listed in the summary
+MAX_EXAMPLES = 20  # examples of each kind of finding in report.json; findings.jsonl has all
 NUM_SHOWN = 24  # photos on a contact sheet
 
 _TILE_SIZE = 320
 
 
 def write_report(folder, photos, rejected, *, root, about, notes, seed) -> str:
-    """Write all that is known of a dataset into its folder.
+    """Examine a dataset and write the report into its folder.
 
-    `report.json` and `report.md` have the counts, `rejected.jsonl` the rows that could not be used, `findings.jsonl`
-    what is odd about the others, one JSON object a line; `contact_sheet.jpg` shows random photos with their labels
-    and `rejected.jpg` some of the rejected ones, if there are any that can be shown.
+    `report.json` and `report.md` have the counts, `rejected.jsonl` the rejected rows and `findings.jsonl` suspicious
+    labels and duplicates among the others, one JSON object a line. `contact_sheet.jpg` shows random photos with their
+    labels, `rejected.jpg` some rejected ones; it is not written if none can be shown.
 
     Args:
-        folder: of the dataset.
+        folder: folder of the dataset.
         photos: list of `WrittenPhoto`.
-        rejected: list of `Rejected` in the order in which to list them.
-        root: folder of the source, where the photos of rejected rows are looked for.
+        rejected: list of `Rejected`, in the order in which to list them.
+        root: folder of the source, in which photos of rejected rows are looked up.
         about: source, variant and splits of the dataset, as in its manifest.
-        notes: of `ReadResult`.
-        seed: chooses the photos that are shown.
+        notes: as in `ReadResult`.
+        seed: selects the photos on the contact sheets.
 
     Returns:
         The summary, as text.
@@ -65,7 +65,7 @@ def _write(path, text):
 
 
 def make_report(photos, rejected, findings, duplicates, *, about, notes) -> dict:
-    """Count what is in a dataset.
+    """Count the content of a dataset.
 
     Args:
         photos: list of `WrittenPhoto`.
@@ -75,10 +75,13 @@ def make_report(photos, rejected, findings, duplicates, *, about, notes) -> dict
         about, notes: as for `write_report`.
 
     Returns:
-        what `about` has; notes; num_rejected; rejected, their number by kind; splits: by name of the split and for
-        "all", num_photos, num_garments, and the number of garments by garment_types and variations and of keypoints
-        by visibility, each by name; findings: by kind, count and examples; duplicates: groups, groups across splits,
-        and examples.
+        The content of report.json, a dict with
+        every entry of `about`, and notes.
+        num_rejected, and rejected: kind → number of rejected rows.
+        splits: name of the split, or "all" → num_photos and num_garments; garment_types and variations, name → number
+            of garments; visibility, name → number of keypoints.
+        findings: kind → count, meaning, and examples, at most `MAX_EXAMPLES`.
+        duplicates: num_groups, num_groups_across_splits, and examples, those across splits first.
     """
     samples = [photo.sample for photo in photos]
     in_splits = {split: [sample for sample in samples if sample.split == split] for split in SPLITS} | {"all": samples}
@@ -139,7 +142,7 @@ def _words(code) -> str:
 
 
 def describe_report(report, rejected) -> str:
-    """Lay a report out as text: counts with a column for each split, then findings, duplicates and rejected rows."""
+    """Format a report as text: a table of counts by split, then notes, findings, duplicates and rejected rows."""
     splits = report["splits"]
     rows = [("", splits)]
     rows += [(name, [counts[f"num_{name}"] for counts in splits.values()]) for name in ("photos", "garments")]
@@ -159,24 +162,24 @@ def describe_report(report, rejected) -> str:
 
 
 def describe_splits(splits_from) -> str:
-    """Say in words where the splits come from."""
+    """Describe where the splits come from."""
     if splits_from == "source":
         return "the dataset's own"
     fractions = " / ".join(f"{fraction:g}" for fraction in splits_from["fractions"])
-    return f"made, {fractions} of the photos, seed {splits_from['seed']}"
+    return f"random, {fractions} of the photos, seed {splits_from['seed']}"
 
 
 def _describe_findings(report):
     found = {kind: finding for kind, finding in report["findings"].items() if finding["count"]}
     if found:
-        yield "findings (the photos are used all the same)"
+        yield "findings (these photos are still used)"
     for kind, finding in found.items():
         first = finding["examples"][0]
         if kind in KINDS_OF_DATASETS:
             for example in finding["examples"]:
                 yield f"  {kind} ({example['split']}): {example['detail']}: {finding['meaning']}"
             continue
-        yield f"  {kind:<32}{finding['count']:>8}   {finding['meaning']}; as in {Path(first['where']).name}"
+        yield f"  {kind:<32}{finding['count']:>8}   {finding['meaning']}; for example {Path(first['where']).name}"
     duplicates = report["duplicates"]
     if duplicates["num_groups"]:
         across = duplicates["num_groups_across_splits"]
@@ -188,7 +191,7 @@ def _describe_findings(report):
 
 
 def describe_rejected(rejected) -> list[str]:
-    """Name the first rejected rows, with their file and line."""
+    """List the first rejected rows with file and line, after the counts by kind."""
     kinds = collections.Counter(fault.kind for fault in rejected)
     counts = ", ".join(f"{kinds[kind]} {kind}" for kind in REJECTION_KINDS if kinds[kind])
     lines = [f"rejected rows     {len(rejected):>10}" + (f"   {counts}" if counts else "")]
@@ -202,14 +205,14 @@ def describe_rejected(rejected) -> list[str]:
 
 
 def write_contact_sheets(folder, photos, rejected, root, seed) -> None:
-    """Draw random photos with their labels, and some of the photos whose rows were rejected.
+    """Draw random photos with their labels, and random photos of rejected rows.
 
     Args:
-        folder: of the dataset.
+        folder: folder of the dataset.
         photos: list of `WrittenPhoto`.
         rejected: list of `Rejected`.
         root: folder of the source.
-        seed: chooses.
+        seed: selects the photos.
     """
     rng = random.Random(seed)
     chosen = rng.sample(photos, min(NUM_SHOWN, len(photos)))
@@ -232,7 +235,7 @@ def _caption_of_rejected(fault) -> str:
 
 
 def _draw(path, garments):
-    """Return a photo with its labels; None if it cannot be shown, as when it has gone since it was checked."""
+    """Return a photo with its labels drawn; None if it cannot be read, for example because it was deleted since."""
     from PIL import Image
 
     from cspn_tf.decoding import pixels_as_displayed
@@ -246,18 +249,18 @@ def _draw(path, garments):
 
 
 def _draw_rejected(fault, root):
-    """Return the photo of a rejected row, with its labels if they could be read; None if it cannot be shown."""
+    """Return the photo of a rejected row, with labels if they could be parsed; None if it cannot be drawn."""
     try:
         if fault.sample:
             return _draw(fault.sample.path, fault.sample.garments)
         path = (root / fault.photo).resolve()
         return _draw(path, Garments.concatenate([])) if path.is_relative_to(root.resolve()) else None
-    except Exception:  # whatever is wrong with a photo that was rejected
+    except Exception:  # a rejected photo may be broken in any way
         return None
 
 
 def _save_sheet(path, drawn):
-    """Write a sheet of the first pictures that can be shown, of an iterable of pictures or None and captions."""
+    """Write a sheet of the first `NUM_SHOWN` pictures of an iterable of (picture or None, caption), skipping None."""
     from cspn_tf.drawing import contact_sheet
 
     shown = list(itertools.islice((one for one in drawn if one[0] is not None), NUM_SHOWN))

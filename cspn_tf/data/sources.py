@@ -1,11 +1,11 @@
-"""The datasets that can be read, by the names the commands use."""
+"""Select the reader of a dataset by the name that commands take as `--source`."""
 
 from pathlib import Path
 
 from cspn_tf.console import UserError
 from cspn_tf.data.samples import ReadResult
 
-# The four of DeepFashion are one text format whose header lines tell the variant, whichever of these names is given.
+# These four share one text format. The reader recognises the variant by the header lines, whichever name is given.
 DEEPFASHION = ("fld", "deepfashion-c", "in-shop", "consumer-to-shop")
 SOURCES = (*DEEPFASHION, "deepfashion2", "fashionai", "coco", "synthetic")
 
@@ -14,22 +14,22 @@ def read_source(source, root, *, own_splits=True, annotation_files=None, categor
     """Read a dataset's annotations.
 
     Args:
-        source: one of `SOURCES`; `synthetic` is one that has been drawn already.
+        source: one of `SOURCES`; `synthetic` must have been drawn already.
         root: the dataset's folder.
-        own_splits: whether the dataset's own splits are wanted; without, a list of them may be missing.
-        annotation_files: for `coco`, the JSON files; None for those that are found.
-        categories: for `coco`, a dict of category name to `GarmentType`, for names that say nothing; or None.
+        own_splits: whether to read the dataset's own splits; if not, the file that lists them may be missing.
+        annotation_files: for `coco`, the JSON files; None to search for them.
+        categories: for `coco`, category name → `GarmentType`, for names from which it cannot be inferred; or None.
 
     Returns:
-        What was found; photos have not been looked at.
+        A `ReadResult`. Photos are not opened.
 
     Raises:
-        UserError: there is no such folder; or as the reader of the source says.
+        UserError: the folder does not exist, or the reader raises it.
     """
     if not Path(root).is_dir():
         raise UserError(f"{root}: no such folder")
     if source == "synthetic":
-        # Drawn with one garment a photo it is laid out as FLD, with several as COCO.
+        # Synthetic datasets are written as FLD, or as COCO if they have several garments a photo.
         drawn = sorted((Path(root) / "annotations").glob("*.json"))
         source, annotation_files = ("coco", drawn) if drawn else ("fld", None)
     if source in DEEPFASHION:

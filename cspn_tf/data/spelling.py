@@ -1,7 +1,7 @@
-"""Find files that are there under another spelling of their name.
+"""Find missing files that exist under another spelling of their name.
 
-Names change on the way from one system to another: `\\` becomes `/` or a part of the name, a space becomes `%20`, an
-accent a character of its own, `.JPG` becomes `.jpg`. Two names are spellings of one if nothing else tells them apart.
+File names change between systems: `\\` becomes `/` or part of a name, a space becomes `%20`, an accented letter is
+decomposed, `.JPG` becomes `.jpg`. Two names that differ in nothing else are spellings of the same name.
 """
 
 import dataclasses
@@ -9,18 +9,18 @@ import os
 import unicodedata
 from urllib.parse import unquote
 
-# Longer paths are no file's.
+# No file has a longer path (PATH_MAX of Linux).
 _MAX_PATH = 4096
 
 
 def with_other_spellings(rejected) -> list:
-    """Say of photos that are missing under which other name they are there.
+    """Add to the reasons of missing photos the other spelling under which the file exists, if there is one.
 
     Args:
         rejected: list of `Rejected`.
 
     Returns:
-        The same, with that added to the reasons; every folder is listed at most once.
+        The list with these additions. Every folder is read at most once.
     """
     names_in = {}
     return [_with_other_spelling(fault, names_in) for fault in rejected]
@@ -35,13 +35,13 @@ def _with_other_spelling(fault, names_in):
 
 
 def _other_spelling(path, names_in):
-    """Return the path of a file whose path is another spelling of this one, below the last folder that is there."""
+    """Return the path of a file that is another spelling of `path`, below its deepest existing folder, or None."""
     if len(path) > _MAX_PATH:
         return None
     folder, missing = path, []
     while folder and not os.path.isdir(folder):
         head, name = os.path.split(folder)
-        if head == folder:  # a drive that is not there
+        if head == folder:  # a drive that does not exist
             return None
         folder, missing = head, [name, *missing]
     wanted = [part for name in missing for part in _same_for_all_spellings(name).split("/") if part]
@@ -53,7 +53,7 @@ def _find(folder, wanted, names_in):
         return folder if os.path.isfile(folder) else None
     if folder not in names_in:
         names_in[folder] = _names_by_spelling(folder)
-    # A name may hold what are separators elsewhere, and so be several parts at once.
+    # A file name may contain another system's path separator, and then matches several parts at once.
     for num in range(len(wanted), 0, -1):
         for name in names_in[folder].get("/".join(wanted[:num]), ()):
             if found := _find(os.path.join(folder, name), wanted[num:], names_in):
@@ -66,7 +66,7 @@ def _names_by_spelling(folder):
     try:
         for name in os.listdir(folder):
             names.setdefault(_same_for_all_spellings(name), []).append(name)
-    except OSError:  # no folder, or one that may not be read
+    except OSError:  # not a folder, or no permission to read it
         pass
     return names
 

@@ -1,4 +1,4 @@
-"""Which photos train, and which only measure: seeded splits for sources that have none, and the train split's order."""
+"""Seeded train, validation and test splits for sources without their own, and the order of the train split."""
 
 import dataclasses
 import hashlib
@@ -11,15 +11,15 @@ DEFAULT_FRACTIONS = (0.8, 0.1, 0.1)
 
 
 def make_splits(samples, fractions, seed):
-    """Divide photos into the splits at random.
+    """Divide photos into splits at random.
 
-    Photos with the same `Sample.group` stay together, so that a garment is not in train and in test. The order of
-    the samples makes no difference.
+    Photos with the same `Sample.group` go to the same split, so that no garment is in both train and test. A photo's
+    split does not depend on the order of the samples.
 
     Args:
-        samples: list of `Sample`; splits they have already are replaced.
-        fractions: of the photos, for train, val and test; they sum to 1. Met as closely as the groups allow.
-        seed: a whole number.
+        samples: list of `Sample`; existing splits are replaced.
+        fractions: fractions of the photos for train, val and test, with sum 1; met as closely as the groups allow.
+        seed: an integer.
 
     Returns:
         list of `Sample` in the same order.
@@ -38,10 +38,10 @@ def make_splits(samples, fractions, seed):
 
 
 def own_splits(samples) -> bool:
-    """Return whether the source has splits of its own.
+    """Check whether the source defines splits.
 
     Raises:
-        UserError: some photos have one and others have none.
+        UserError: some photos have a split and others have none.
     """
     without = [sample for sample in samples if sample.split is None]
     if without and len(without) < len(samples):
@@ -50,7 +50,7 @@ def own_splits(samples) -> bool:
 
 
 def shuffle_train(samples, seed):
-    """Put the train split first and in a seeded random order; the others keep theirs."""
+    """Move the train split to the front and shuffle it with a seed; the other samples keep their order."""
     train = [sample for sample in samples if sample.split == "train"]
     random.Random(seed).shuffle(train)
     return train + [sample for sample in samples if sample.split != "train"]

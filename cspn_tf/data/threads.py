@@ -1,18 +1,18 @@
-"""Work on many things at a time, in order."""
+"""Parallel map in threads with ordered results and bounded memory."""
 
 import collections
 from concurrent.futures import ThreadPoolExecutor
 
 
 def map_in_order(function, items, num_threads):
-    """Map a function over items in threads, in order, holding only a few results at a time.
+    """Map a function over items in threads, in order, with about four results per thread in memory at most.
 
-    Close the generator (`contextlib.closing`) to stop early without waiting for what was queued.
+    Close the generator (`contextlib.closing`) to stop early and cancel the queued items.
 
     Args:
-        function: of one item.
+        function: function of one item.
         items: iterable.
-        num_threads: threads to run in.
+        num_threads: number of threads.
 
     Yields:
         The function's results, in the order of the items.

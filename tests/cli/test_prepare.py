@@ -242,7 +242,7 @@ def test_splits_are_made_when_asked_for_and_recorded(root, tmp_path, capsys):
     manifest = read_manifest(tmp_path / "out")
     assert manifest["splits_from"] == {"fractions": [0.5, 0.25, 0.25], "seed": 3}
     assert [manifest["splits"][split]["num_photos"] for split in ("train", "val", "test")] == [6, 3, 3]
-    assert "splits: made, 0.5 / 0.25 / 0.25 of the photos, seed 3" in capsys.readouterr().out
+    assert "splits: random, 0.5 / 0.25 / 0.25 of the photos, seed 3" in capsys.readouterr().out
 
 
 def test_what_was_accepted_comes_out_as_coco_and_goes_in_again(root, tmp_path):

@@ -73,7 +73,7 @@ def test_rejected_rows_are_counted_by_kind_and_the_first_are_named():
 
 def test_where_splits_come_from_is_told():
     assert describe_splits("source") == "the dataset's own"
-    assert describe_splits({"fractions": [0.5, 0.5, 0], "seed": 3}) == "made, 0.5 / 0.5 / 0 of the photos, seed 3"
+    assert describe_splits({"fractions": [0.5, 0.5, 0], "seed": 3}) == "random, 0.5 / 0.5 / 0 of the photos, seed 3"
 
 
 def test_rejected_photos_are_shown_where_they_can_be(tmp_path):
