@@ -1,4 +1,4 @@
-"""`python -m serving.benchmark` is `python -m benchmarks.served`."""
+"""Alias: `python -m serving.benchmark` runs `benchmarks.served`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A client of a served model: photos in, one result a photo out, without TensorFlow."""
+"""Client of a served model, without TensorFlow: photos in, one result per photo out."""
 
 import ipaddress
 import os
@@ -21,25 +21,25 @@ from cspn_tf.result import results_of_outputs
 from cspn_tf.serve import wire
 
 DEFAULT_BATCH_SIZE = 8
-# A request of photo files stays below this, unless one photo alone is larger.
+# Limit on the photo files in a request, exceeded only by a single larger photo.
 MAX_REQUEST_BYTES = 16 * 2**20
 CONNECT_TIMEOUT_SECONDS = 5.0
-# A first refusal is not final: a busy machine refuses a connection now and then, and a restarted server is soon back.
+# How long to retry after a refused connection: a busy machine may refuse one, and a restarting server is back soon.
 REFUSAL_SECONDS = 1.5
 POLL_SECONDS = 0.2
-# How gRPC words that what answered is an HTTP/1 server.
+# Parts of gRPC's error message when the server speaks HTTP/1.
 _HTTP_1_WORDS = ("http1", "Failed parsing HTTP/2")
 
 
 class Client:
-    """A connection to one served model; a context manager that closes it.
+    """A connection to one served model; as a context manager, it closes the connection on exit.
 
     Args:
         server: `host:port`.
-        model_name: the name the model is served under.
-        timeout: seconds one request may take.
+        model_name: the name under which the model is served.
+        timeout: seconds allowed per request.
         signature: the signature that takes photo files.
-        batch_size: photos a request, at most.
+        batch_size: maximum number of photos per request.
     """
 
     def __init__(
@@ -76,17 +76,17 @@ class Client:
         self._channel.close()
 
     def predict(self, photos) -> list:
-        """Ask for the garments of photos.
+        """Request the garments in photos.
 
         Args:
-            photos: list of bytes, one JPEG or PNG file each, sizes may differ; at least one.
+            photos: list of at least one JPEG or PNG file as bytes; sizes may differ.
 
         Returns:
-            list of `Result`, in the order of the photos, which they hold.
+            list of `Result`, in the order of the photos; each result holds its photo.
 
         Raises:
-            ValueError: there is no photo: an empty batch is refused here, since TensorFlow 2.15 fails on it.
-            UserError: the server is not there, refuses the request, or answers against the contract.
+            ValueError: the list is empty; TensorFlow 2.15 fails on an empty batch.
+            UserError: the server is unreachable, rejects the request, or violates the served contract.
         """
         if not photos:
             raise ValueError("photos must hold at least one photo, received none")
@@ -97,10 +97,10 @@ class Client:
         ]
 
     def predict_pixels(self, images) -> list:
-        """Ask for the garments of decoded photos of one size, in one request.
+        """Request the garments in decoded photos of equal size, in one request.
 
         Args:
-            images: uint8 `(B, H, W, 3)`, as displayed, B at least 1.
+            images: uint8 `(B, H, W, 3)`, upright, B at least 1.
 
         Returns, Raises:
             As `predict`.
@@ -113,7 +113,7 @@ class Client:
         """Wait for a server to accept the connection.
 
         Raises:
-            UserError: it was refused for `REFUSAL_SECONDS`, or nobody answered in `timeout` seconds.
+            UserError: connections were refused for `REFUSAL_SECONDS`, or there was no answer within `timeout` seconds.
         """
         connected, answered = threading.Event(), threading.Event()
 
@@ -128,7 +128,7 @@ class Client:
             if not answered.wait(timeout):
                 raise UserError(f"no server at {self.server}: no answer within {timeout:g} s")
             if not connected.wait(REFUSAL_SECONDS):
-                # Only a request is told why the connection failed.
+                # Only the error of a request says why the connection failed.
                 versions, reason = self._look_for_versions(REFUSAL_SECONDS)
                 if not versions:
                     raise UserError(reason)
@@ -136,13 +136,13 @@ class Client:
             self._channel.unsubscribe(watch)
 
     def wait_until_ready(self, timeout=60.0) -> int:
-        """Wait until the model can be asked, as TF Serving's readiness is defined: a version is AVAILABLE.
+        """Wait until the model is ready, by TF Serving's definition: a version is AVAILABLE.
 
         Returns:
-            The highest version that is available.
+            The highest available version.
 
         Raises:
-            UserError: none is in that time; the message says what was seen last.
+            UserError: no version is available within `timeout` seconds; the message has the last known state.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -181,8 +181,8 @@ class Client:
         code, details = error.code(), " ".join((error.details() or "").split())
         if code == grpc.StatusCode.UNAVAILABLE and any(words in details for words in _HTTP_1_WORDS):
             return UserError(
-                f"{self.server} speaks HTTP, not gRPC: is it TF Serving's REST port? That is 8501 and gRPC's 8500, "
-                "unless it was started with others"
+                f"{self.server} speaks HTTP, not gRPC: is it TF Serving's REST port? The default ports are 8501 for "
+                "REST and 8500 for gRPC"
             )
         if code == grpc.StatusCode.UNAVAILABLE:
             return UserError(f"no server at {self.server}: {details}")
@@ -195,10 +195,10 @@ def _channel_options(server):
     return [
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
-        # A server that is starting is found soon after it listens.
+        # Retry often, to notice soon when a starting server listens.
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 1000),
-        # gRPC would ask a proxy that is named in the environment even for this machine, unless no_proxy names it.
+        # By default gRPC uses the proxy from the environment even for this machine, unless no_proxy lists it.
         ("grpc.enable_http_proxy", int(not (_has_proxy() and is_this_machine(server)))),
     ]
 
@@ -208,7 +208,7 @@ def _has_proxy():
 
 
 def is_this_machine(server) -> bool:
-    """Tell whether an address, as gRPC takes it, is one of this machine, by whatever name; it is looked up.
+    """Check whether a gRPC address belongs to this machine, by resolving its host name.
 
     Args:
         server: `host:port`, `[v6]:port`, either with a scheme such as `dns:///`, or `unix:path`.
@@ -235,23 +235,23 @@ def _is_own_address(family, text):
         return True
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((text, 0))  # the system lets a program listen on its own addresses only
+            probe.bind((text, 0))  # binding fails unless the address is local
             return True
     except OSError:
         return False
 
 
 def batches(photos, batch_size, max_bytes=MAX_REQUEST_BYTES, size=len):
-    """Split photos into lists of at most `batch_size`, and of at most `max_bytes` unless one photo alone has more.
+    """Split photos into lists of at most `batch_size`, and at most `max_bytes` unless a single photo is larger.
 
     Args:
-        photos: iterable; it is read one photo ahead, no further.
-        batch_size: photos in a list, at most.
-        max_bytes: sum of sizes in a list, at most.
-        size: function of a photo, bytes.
+        photos: iterable, read lazily, at most one photo ahead.
+        batch_size: maximum number of photos in a list.
+        max_bytes: maximum total size of a list.
+        size: function that returns the size of a photo in bytes.
 
     Yields:
-        lists of photos, none of them empty.
+        non-empty lists of photos.
     """
     batch, num_bytes = [], 0
     for photo in photos:

@@ -1,4 +1,4 @@
-"""TF Serving's gRPC services over a model's versions: prediction, model status, health."""
+"""TF Serving's gRPC services for the versions of a model: prediction, model status, health."""
 
 import sys
 from concurrent import futures
@@ -18,27 +18,27 @@ from cspn_tf.serve.model_versions import ModelVersions
 from cspn_tf.serve.servable import RequestError, Servable
 
 _UNLIMITED_MESSAGES = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-# Without this a second server on the same port would start, and the two would share the clients at random.
+# Otherwise a second server could start on the same port, and clients would reach either one at random.
 _REFUSE_USED_PORT = [("grpc.so_reuseport", 0)]
 
 
 class LocalServer:
-    """A development server for one model; a context manager that serves between enter and exit.
+    """A development server for one model; as a context manager, it serves inside the `with` block.
 
     Args:
-        model_dir: directory with one directory a version.
-        model_name: the name clients ask for.
-        host, port: where to listen; port 0 takes a free one.
-        num_workers: requests answered at a time, others wait. Health and status requests are counted too.
-        poll_seconds: time between two looks for a new version.
+        model_dir: directory with one subdirectory per version.
+        model_name: the name clients request.
+        host, port: address to listen on; port 0 picks a free port.
+        num_workers: number of requests processed concurrently, including health and status requests; others wait.
+        poll_seconds: interval between checks for a new version.
 
     Attributes:
-        port: the port it listens on, once it does.
+        port: the port it listens on; with port 0, known only after the start.
         address: `host:port`.
-        versions: the `ModelVersions` it serves.
+        versions: the served `ModelVersions`.
 
     Raises:
-        UserError: on entering, when the model cannot be loaded or the address cannot be used.
+        UserError: on start, if the model cannot be loaded or the address cannot be used.
     """
 
     def __init__(self, model_dir, model_name, host="localhost", port=0, num_workers=4, poll_seconds=2.0):
@@ -69,9 +69,9 @@ class LocalServer:
         self.stop()
 
     def start(self) -> int:
-        """Load the model, then answer; return the version that is served."""
+        """Load the model, then start serving; return the served version."""
         version = self.versions.load_first()
-        # Not before: clients of a server that listens but does not answer yet would wait in vain.
+        # Listen only now: clients of a server that listens but does not answer would wait.
         try:
             self.port = self._server.add_insecure_port(self.address)
         except RuntimeError as error:
@@ -81,13 +81,13 @@ class LocalServer:
         return version
 
     def stop(self, grace_seconds=5.0) -> None:
-        """Stop answering; requests under way have `grace_seconds` to finish."""
+        """Stop serving; running requests have `grace_seconds` to finish."""
         self._server.stop(grace_seconds).wait()
         self.versions.stop()
 
 
 def _make_health():
-    # As in TF Serving, health is set once and never changes: readiness is GetModelStatus.
+    # As in TF Serving, the health status is set once and never changes; readiness is reported by GetModelStatus.
     servicer = health.HealthServicer()
     for service in ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"):
         servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -95,7 +95,7 @@ def _make_health():
 
 
 def _answer(context, method, *args):
-    """Return `method(*args)`, with a `RequestError` and anything unforeseen turned into a gRPC status."""
+    """Return `method(*args)`; turn a `RequestError` or an unexpected exception into a gRPC status."""
     try:
         return method(*args)
     except RequestError as error:
@@ -204,7 +204,7 @@ def _check_has_model_spec(request):
 
 
 def _requested_version(spec):
-    """Return the version a ModelSpec asks for, None for the latest. No labels are ever assigned here."""
+    """Return the version requested by a ModelSpec, None for the latest. The local server assigns no version labels."""
     choice = spec.WhichOneof("version_choice")
     if choice == "version_label":
         raise RequestError(

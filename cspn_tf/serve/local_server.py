@@ -1,4 +1,4 @@
-"""The local server as a process of its own, and what is checked before it starts."""
+"""The local server as a separate process, and the address check before its start."""
 
 import contextlib
 import errno
@@ -15,13 +15,13 @@ START_TIMEOUT_SECONDS = 300.0
 
 
 def check_address_is_free(host, port) -> None:
-    """Check that a server could listen on every address of a host.
+    """Check that a port is free on every address of a host.
 
-    gRPC is content when one of a name's addresses can be bound: with 127.0.0.1 taken it would listen on ::1 alone, and
-    clients of `localhost` would reach one program or the other.
+    gRPC is satisfied if it can bind one of a name's addresses: with 127.0.0.1 taken it would listen on ::1 only, and
+    clients of `localhost` could reach either program.
 
     Raises:
-        UserError: the port is taken, may not be used, or the host has no address here.
+        UserError: the port is taken or not permitted, or the host is not this machine.
     """
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -40,30 +40,30 @@ def check_address_is_free(host, port) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise UserError(f"port {port} on {host} is already in use") from error
-            failure = error  # such as ::1 on a machine without IPv6, where another address will do
+            failure = error  # such as ::1 on a machine without IPv6; another address may work
     if not num_bound:
         raise UserError(f"cannot listen on port {port} of {host}: {failure.strerror or failure}") from failure
 
 
 @contextlib.contextmanager
 def running_server(model_dir, model_name="cspn", intra_op_threads=0, inter_op_threads=0):
-    """Run this server in a process of its own, on a free port of localhost, for the time of a `with` block.
+    """Run the local server in a separate process, on a free port of localhost, during a `with` block.
 
     Args:
-        model_dir: directory with one directory a version.
-        model_name: the name clients ask for.
-        intra_op_threads, inter_op_threads: as the command's.
+        model_dir: directory with one subdirectory per version.
+        model_name: the name clients request.
+        intra_op_threads, inter_op_threads: as for `cspn-tf serve`.
 
     Yields:
         The server's address, `localhost:PORT`.
 
     Raises:
-        UserError: it did not start; the message is what it said.
+        UserError: the server did not start; the message has its last line of stderr.
     """
     command = [sys.executable, "-m", "cspn_tf.cli.local_server", "--model", str(Path(model_dir).resolve())]
     command += ["--port", "0", "--model-name", model_name]
     command += ["--intra-op-threads", str(intra_op_threads), "--inter-op-threads", str(inter_op_threads)]
-    # From the folder that holds the package, which a checkout's need not be installed in.
+    # Run in the parent folder of the package, because a checkout may not be installed.
     process = subprocess.Popen(
         command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -1,4 +1,4 @@
-"""The numbered versions of a model directory: which is served, and the switch to a newer one."""
+"""Versions of a model directory: serves the highest one and switches to new ones as they appear."""
 
 import dataclasses
 import sys
@@ -11,21 +11,21 @@ from cspn_tf.inference.versions import check_saved_model, find_versions, latest_
 
 @dataclasses.dataclass(frozen=True)
 class VersionState:
-    """What became of one version: "LOADING", "AVAILABLE" or "END", and why it ended if it could not be loaded."""
+    """State of one version: "LOADING", "AVAILABLE" or "END", with the error if it could not be loaded."""
 
     name: str
     error: str = ""
 
 
 class ModelVersions:
-    """Keeps the highest version of a model loaded, and the one before until the new one is ready.
+    """Keeps the highest version of a model loaded, and the previous one until the new one is ready.
 
-    A version that cannot be loaded is reported once, and tried again only after its files have changed.
+    A version that cannot be loaded is reported once, and retried only after its files have changed.
 
     Args:
-        model_dir: directory with one directory a version.
-        load: function of `(version, version_dir)` that returns what is served; it may raise anything.
-        poll_seconds: time between two looks at the directory.
+        model_dir: directory with one subdirectory per version.
+        load: function of `(version, version_dir)` that returns the servable; it may raise any exception.
+        poll_seconds: interval between scans of the directory.
     """
 
     def __init__(self, model_dir, load, poll_seconds=2.0):
@@ -43,7 +43,7 @@ class ModelVersions:
         """Load the highest version and return its number.
 
         Raises:
-            UserError: it cannot be loaded; the message names the directory.
+            UserError: the version cannot be loaded; the message names its directory.
         """
         version, version_dir = latest_version(self._model_dir)
         try:
@@ -55,17 +55,17 @@ class ModelVersions:
         return version
 
     def start_polling(self) -> None:
-        """Look for new versions in the background until `stop`."""
+        """Scan for new versions in the background until `stop`."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop looking for new versions; a load under way may finish first."""
+        """Stop scanning; waits up to 10 seconds for a load in progress."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
 
     def get(self, version=None):
-        """Return what is served as that version, or as the current one, and None if it is not served."""
+        """Return the servable of a version (None: the current one), or None if that version is not served."""
         with self._lock:
             if self._current is None:
                 return None
@@ -73,12 +73,12 @@ class ModelVersions:
         return servable if version in (None, current_version) else None
 
     def states(self) -> dict:
-        """Return version to `VersionState`, ascending, of every version that was ever tried."""
+        """Return a dict of version to `VersionState`, ascending, for every version that it has tried to load."""
         with self._lock:
             return dict(sorted(self._states.items()))
 
     def poll(self) -> None:
-        """Look once: load a version other than the current one if it is now the highest."""
+        """Scan once, and load the highest version unless it is the current one."""
         versions = find_versions(self._model_dir)
         if not versions:
             return
@@ -113,8 +113,8 @@ class ModelVersions:
         while not self._stopping.wait(self._poll_seconds):
             try:
                 self.poll()
-            except OSError as error:  # the directory changed under the look: the next one sees what is there
-                print(f"cannot look at {self._model_dir}: {error}", file=sys.stderr, flush=True)
+            except OSError as error:  # the directory changed during the scan; the next scan sees the new state
+                print(f"cannot read {self._model_dir}: {error}", file=sys.stderr, flush=True)
 
 
 def _list_files(version_dir):

@@ -1,4 +1,4 @@
-"""One loaded version of a model, asked as TF Serving asks it: a PredictRequest in, a PredictResponse out."""
+"""One loaded version of a model, with TF Serving's interface: a PredictRequest in, a PredictResponse out."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ _STATUS_OF_NUMBER = {status.value[0]: status for status in grpc.StatusCode}
 
 
 class RequestError(Exception):
-    """A request that cannot be answered, with the gRPC status that says why."""
+    """A request that cannot be answered, with its gRPC status code."""
 
     def __init__(self, code, message):
         super().__init__(message)
@@ -26,24 +26,25 @@ class RequestError(Exception):
 
 
 class Servable:
-    """A SavedModel behind its signatures.
+    """A loaded SavedModel that answers requests for its signatures.
 
-    The checks, their order, codes and words are those of TF Serving, so that a client meets the same errors here as
-    in production. Only an input's dtype and shape are checked earlier, by name, than TF Serving's session would.
+    The checks, their order, status codes and messages are those of TF Serving, so that a client gets the same errors
+    as in production. The exception: an input's dtype and shape are checked before the graph runs, and the message names
+    the input.
 
     Args:
-        version: the number of the version.
-        version_dir: its directory.
+        version: version number.
+        version_dir: version directory.
 
     Raises:
-        UserError: the directory holds no SavedModel that can be served, or a warm-up record fails.
+        UserError: the directory has no SavedModel that can be served, or a warm-up request fails.
     """
 
     def __init__(self, version, version_dir):
         self.version = version
         self.signature_defs = _read_signature_defs(Path(version_dir))
         try:
-            # The functions below belong to this object: it must live as long as they do.
+            # Keep a reference: the functions below do not keep the model alive.
             with plain_path(version_dir) as folder:
                 self._saved_model = tf.saved_model.load(folder, tags=["serve"])
         except (tf.errors.OpError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
@@ -55,13 +56,13 @@ class Servable:
         """Answer one request.
 
         Args:
-            request: `predict_pb2.PredictRequest`; its model name and version are the caller's business.
+            request: `predict_pb2.PredictRequest`; the caller has checked its model name and version.
 
         Returns:
             `predict_pb2.PredictResponse`.
 
         Raises:
-            RequestError: an unknown signature or output, wrong inputs, or a failure of the graph.
+            RequestError: unknown signature or output, wrong inputs, or an error in the graph.
         """
         signature_name = request.model_spec.signature_name or BYTES_SIGNATURE
         if signature_name not in self._functions:

@@ -1,4 +1,4 @@
-"""Warm-up requests: what TF Serving replays when it loads a version, so that the first user does not wait."""
+"""Warm-up requests: TF Serving replays them when it loads a version, so that the first user does not wait."""
 
 from pathlib import Path
 
@@ -10,27 +10,29 @@ MAX_WARMUP_RECORDS = 1000  # TF Serving refuses to load a version with more
 
 
 def warmup_file(version_dir) -> Path:
-    """Return where TF Serving looks for a version's warm-up requests."""
+    """Return the path at which TF Serving looks for a version's warm-up requests."""
     return Path(version_dir) / "assets.extra" / "tf_serving_warmup_requests"
 
 
 def write_warmup_requests(version_dir, photo_bytes, model_name, batch_sizes=(1, 2, 4, 8)) -> Path:
-    """Write one request a batch size into an exported version.
+    """Write one warm-up request per batch size into an exported version.
 
-    The sizes should be those the server's batching may form (`serving/tf_serving/batching.txt`), since each is traced
-    and its memory laid out at its first use. A record that fails fails the load, so the photo must be a good one.
+    The sizes should be those that the server's batching can form (`serving/tf_serving/batching.txt`), since the first
+    request of each size is slow: it is traced, and its memory is planned. If a warm-up request fails, the version fails
+    to load, so the photo must be decodable.
 
     Args:
-        version_dir: the version's directory; `assets.extra` is made in it.
+        version_dir: the version directory; `assets.extra` is created in it.
         photo_bytes: one JPEG or PNG file, bytes.
-        model_name: the name the model is served under.
-        batch_sizes: photos a request, each at least 1.
+        model_name: the name under which the model is served.
+        batch_sizes: photos per request, each at least 1.
 
     Returns:
-        The file that was written.
+        Path of the written file.
 
     Raises:
-        ValueError: `version_dir` is no directory, there is no photo, or the batch sizes are not as above.
+        ValueError: `version_dir` is not a directory, `photo_bytes` is empty, or `batch_sizes` is empty, too long, or
+            contains a number below 1.
     """
     if not Path(version_dir).is_dir():
         raise ValueError(f"version_dir must be a directory, received {version_dir}")

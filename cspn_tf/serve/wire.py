@@ -1,8 +1,8 @@
-"""The few messages that a client of TF Serving and a warm-up file need, without `tensorflow-serving-api`.
+"""The protobuf messages needed by a TF Serving client and for warm-up files, without `tensorflow-serving-api`.
 
-Its generated modules import TensorFlow, which takes seconds and half a gigabyte; a client needs neither. These
-messages have the same fields under the same numbers, so the bytes are the same. They live in a descriptor pool of their
-own and get along with the generated ones in one process.
+The generated modules of that package import TensorFlow, which costs seconds and half a gigabyte of memory. These
+messages have the same field numbers and types, so they serialize to the same bytes. They use a separate descriptor
+pool, so they can coexist with the generated messages in one process.
 
 Source: `predict.proto`, `prediction_log.proto`, `get_model_status.proto` and `model.proto` of TF Serving,
 `tensor.proto` of TensorFlow.
@@ -17,7 +17,7 @@ GET_MODEL_STATUS_METHOD = "/tensorflow.serving.ModelService/GetModelStatus"
 MODEL_STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 
 _PACKAGE = "tensorflow.serving"
-# message -> (field, number, type); a type is a scalar's, "[]" repeats it, "{}" is a map from string to it.
+# message -> (field, number, type). "[]" before a type marks a repeated field, "{}" a map from string to the type.
 _MESSAGES = {
     "Int64Value": [("value", 1, "int64")],
     "ModelSpec": [("name", 1, "string"), ("version", 2, "Int64Value"), ("signature_name", 3, "string")],
@@ -88,21 +88,21 @@ PredictionLog = _CLASSES["PredictionLog"]
 GetModelStatusRequest = _CLASSES["GetModelStatusRequest"]
 GetModelStatusResponse = _CLASSES["GetModelStatusResponse"]
 
-# TensorFlow's DataType numbers, and where a tensor that is not packed into tensor_content keeps its values.
+# TensorFlow's DataType numbers, and the fields that hold the values of tensors not packed into tensor_content.
 _DT_STRING = 7
 _DT_UINT8 = 4
 _NUMERIC = {1: (np.float32, "float_val"), 3: (np.int32, "int_val"), _DT_UINT8: (np.uint8, "int_val")}
 
 
 def tensor_from_strings(values):
-    """Return a string tensor `(B,)` of a list of bytes, each kept to its last byte, NULs included."""
+    """Return a string tensor `(B,)` of a list of bytes; trailing NUL bytes are kept."""
     tensor = Tensor(dtype=_DT_STRING, string_val=values)
     tensor.tensor_shape.dim.add(size=len(values))
     return tensor
 
 
 def tensor_from_pixels(images):
-    """Return a uint8 tensor of a uint8 array of any shape."""
+    """Convert a uint8 array of any shape to a tensor."""
     if images.dtype != np.uint8:
         raise ValueError(f"images must be uint8, received {images.dtype}")
     tensor = Tensor(dtype=_DT_UINT8, tensor_content=images.tobytes())
@@ -114,10 +114,10 @@ def tensor_from_pixels(images):
 def array_from_tensor(tensor):
     """Return the numpy array of a float32, int32 or uint8 tensor.
 
-    Servers may pack the values as bytes or list them; a list may leave out a tail that repeats its last value.
+    Servers may pack the values as bytes or list them; a list may omit trailing repetitions of its last value.
 
     Raises:
-        ValueError: another dtype, or values that do not fill the shape.
+        ValueError: unsupported dtype, or number of values that does not match the shape.
     """
     if tensor.dtype not in _NUMERIC:
         raise ValueError(f"dtype must be one of {sorted(_NUMERIC)} (TensorFlow's numbers), received {tensor.dtype}")
