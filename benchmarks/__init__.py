@@ -1,17 +1,18 @@
-"""What measures speed. Each file is a command, `python -m benchmarks.NAME --help`; nothing of the product imports them.
+"""Speed benchmarks. The product does not import them.
 
-::
+Commands, `python -m benchmarks.NAME --help`::
 
-    served             a SavedModel in this process, behind the local server, and a TFLite file, beside each other
-    compare            our models beside what people would use instead, each in a process of its own
-    profile            the pipeline's steps, and what its networks make of the machine
-    scaling            more photos in a batch, more garments on a photo, larger photos
-    frontier           trained networks: what each costs and what it reached
-    prepare            `training.prepare` beside a copy of the same files
-    input_pipelines    what feeds training beside what a training step eats
-    training           training with other settings beside the defaults
-    untrained          networks with random weights, to measure what nobody has trained yet
-    yolo_accuracy      a program by itself, in the peers' environment: trains YOLO-pose on our labels
+    served             latency and throughput of a SavedModel in process and over gRPC, and of a TFLite file
+    compare            our models against YOLO11n-pose, Keypoint R-CNN and two-stage pipelines
+    profile            time of each step of the pipeline, and FLOP rate of its networks
+    scaling            time against batch size, number of garments and photo size
+    frontier           latency against accuracy of trained networks
+    prepare            throughput of `training.prepare` against a plain file copy
+    input_pipelines    throughput of the input pipelines against that of the training step
+    training           training throughput of other settings against the defaults
+    untrained          writes checkpoints with random weights, to measure presets that are not trained yet
+    yolo_accuracy      trains YOLO-pose on our labels; a stand-alone script in the peers' environment
 
-`comparison` and `workers` are what `compare` and `training` are made of; `peers` are run by another interpreter.
+`commands`, `networks` and `photos` are shared by the commands; `comparison` and `workers` belong to `compare` and
+`training`; the scripts in `peers` run in an environment with the other toolkits.
 """

@@ -1,4 +1,4 @@
-"""What several commands share: their arguments, and how a picture is drawn."""
+"""Arguments and plotting shared by several commands."""
 
 import argparse
 import contextlib
@@ -11,45 +11,45 @@ from cspn_tf.machine import num_cores
 
 
 def pair_parser(doc, repeats) -> Parser:
-    """Return a parser with what a command needs that measures a trained pair on one photo.
+    """Return the parser of a command that measures a trained pair on one photo.
 
     Args:
-        doc: the command's docstring: a line, and a paragraph more.
-        repeats: default of the timed runs.
+        doc: the command's docstring; its first paragraph is the description, its second the epilog.
+        repeats: default of `--repeats`.
     """
     title, more = doc.split("\n\n")[:2]
     parser = Parser(any_names=("photo",), description=title, epilog=more)
     add_pair(parser)
     parser.add_argument("--photo", metavar="FILE", help="photo to use (default: a synthesised one)")
-    parser.add_argument("--repeats", type=positive_int, default=repeats, help="timed runs of each")
-    parser.add_argument("--intra-threads", type=positive_int, default=num_cores(), help="threads within an operation")
-    parser.add_argument("--inter-threads", type=positive_int, default=num_cores(), help="operations side by side")
+    parser.add_argument("--repeats", type=positive_int, default=repeats, help="timed runs per measurement")
+    parser.add_argument("--intra-threads", type=positive_int, default=num_cores(), help="intra-op threads")
+    parser.add_argument("--inter-threads", type=positive_int, default=num_cores(), help="inter-op threads")
     return parser
 
 
 def add_json(parser) -> None:
-    """Add `--json FILE`, which is checked before anything is measured."""
-    parser.add_argument("--json", type=_new_file, metavar="FILE", help="also write the figures here (default: nowhere)")
+    """Add `--json FILE`, checked before anything is measured."""
+    parser.add_argument("--json", type=_new_file, metavar="FILE", help="also write the figures to this file")
 
 
 def _new_file(text):
     path = Path(text)
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"required a file in a folder that is there, received {text}")
+        raise argparse.ArgumentTypeError(f"required a file in an existing folder, received {text}")
     return path
 
 
 @contextlib.contextmanager
 def picture(path, num_panels=1, size=(7, 4.5)):
-    """Draw a picture and write it as PNG.
+    """Create a matplotlib figure and save it as PNG.
 
     Args:
-        path: the file; it is there when the `with` block has ended well.
-        num_panels: pictures beside each other.
-        size: of the whole, inches.
+        path: file to write, by atomic rename when the `with` block succeeds.
+        num_panels: number of panels side by side.
+        size: of the whole figure, inches.
 
     Yields:
-        matplotlib's axes, a list of them where there are several panels.
+        The axes; an array of them if there are several panels.
     """
     import matplotlib
 

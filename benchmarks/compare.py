@@ -1,8 +1,8 @@
-"""Compare our models with what people would use instead: from JPEG files in memory to keypoints in photo pixels.
+"""Compare our models with alternatives, end to end: from JPEG bytes in memory to keypoints in photo pixels.
 
-All runners take turns in one run on one machine, each in a process of its own, all others stopped meanwhile. The peers
-(YOLO11n-pose, Keypoint R-CNN, a detector with HRNet or SimpleBaseline) run in an environment of their own, see
-benchmarks/peers/requirements.txt; `make bench` makes it. They have random weights: latency only.
+Every runner is a separate process. Runners take turns on the same machine, and all others are suspended meanwhile. The
+peers (YOLO11n-pose, Keypoint R-CNN, a detector with HRNet or SimpleBaseline) run in their own environment, see
+benchmarks/peers/requirements.txt; `make bench` creates it. They have random weights, so only their latency is measured.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ from cspn_tf.models.checkpoints import write_json
 from cspn_tf.serve.model_versions import latest_version
 
 PEERS_PYTHON = ".venv-peers/bin/python"
-# From which load average on the machine is said to be busy. Of a machine that has just become idle it is still falling.
+# Load average from which the machine counts as busy. It lags: on a machine that has just become idle it still falls.
 _BUSY_LOAD = 1.0
-# Sizes of photos that a report lists.
+# Number of photo sizes that the report lists.
 _NUM_SIZES = 4
 
 
@@ -47,24 +47,24 @@ def _parse(argv):
     from cspn_tf.machine import num_cores
 
     parser = Parser(any_names=("photos",), description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
-    parser.add_argument("--model", metavar="DIR", help="model directory, with one directory a version in it")
+    parser.add_argument("--model", metavar="DIR", help="model directory with numbered version subdirectories")
     parser.add_argument("--tflite", metavar="FILE", help="the same model as a TFLite file (default: none)")
     parser.add_argument(
         "--ours",
         action="append",
         default=[],
         metavar="NAME=PATH[,PATH]",
-        help="another model of ours, named: its directory, its .tflite file or both; repeatable",
+        help="another model of ours, with a name: its directory, its .tflite file or both; repeatable",
     )
     parser.add_argument("--photos", nargs="*", default=[], metavar="FILE", help="photos (default: a synthesised one)")
-    parser.add_argument("--peers-python", default=PEERS_PYTHON, metavar="FILE", help="the peers' interpreter")
+    parser.add_argument("--peers-python", default=PEERS_PYTHON, metavar="FILE", help="Python interpreter for the peers")
     parser.add_argument(
-        "--only", nargs="+", default=[], metavar="TEXT", help="only runners whose name has one of these"
+        "--only", nargs="+", default=[], metavar="TEXT", help="only runners whose name contains one of these"
     )
     parser.add_argument("--rounds", type=positive_int, default=4, help="turns of each runner")
-    parser.add_argument("--repeats", type=positive_int, default=15, help="timed calls of one photo a turn")
+    parser.add_argument("--repeats", type=positive_int, default=15, help="timed single-photo calls per turn")
     parser.add_argument(
-        "--seconds", type=positive_seconds, default=4.0, help="time for a turn's calls of one photo, and of batches"
+        "--seconds", type=positive_seconds, default=4.0, help="time limit per turn, for single photos and for batches"
     )
     parser.add_argument("--threads", type=positive_int, default=num_cores(), help="threads of each runner")
     parser.add_argument(
@@ -72,25 +72,25 @@ def _parse(argv):
         type=positive_int,
         nargs="+",
         metavar="N",
-        help="threads within an operation of our SavedModel, a runner for each number (default: 1, and --threads)",
+        help="intra-op threads of our SavedModel, one runner for each number (default: 1, and --threads)",
     )
-    parser.add_argument("--garments", type=positive_int, default=1, help="garments a photo for two-stage peers")
+    parser.add_argument("--garments", type=positive_int, default=1, help="garments per photo for two-stage peers")
     for name, meaning in (("detector", "train_detector"), ("keypoints", "train_keypoints")):
         parser.add_argument(
             f"--{name}",
             action="append",
             default=[],
             metavar="[NAME=]DIR",
-            help=f"the run of training.{meaning} of a model of ours, to count its parameters and operations",
+            help=f"training directory of training.{meaning} of one of our models, to count parameters and FLOP",
         )
     parser.add_argument(
         "--accuracy",
         action="append",
         default=[],
         metavar="NAME=FILE",
-        help="metrics.json of training.evaluate for a model by its name, ours or a peer's; repeatable",
+        help="metrics.json of training.evaluate for a model, ours or a peer, by its name; repeatable",
     )
-    parser.add_argument("--out", default="out/compare", metavar="DIR", help="where the report goes")
+    parser.add_argument("--out", default="out/compare", metavar="DIR", help="output folder of the report")
     return parser.parse_args(argv)
 
 
@@ -98,7 +98,7 @@ def _parse(argv):
 
 
 def _our_models(args) -> dict:
-    """Return name to the directory of the latest version and a TFLite file, either of them None where not given."""
+    """Return, by name, the directory of the latest version and the TFLite file; either is None if not given."""
     given = {DEFAULT_MODEL_NAME: (args.model, args.tflite)} if args.model else {}
     for name, value in _named(args.ours, "--ours").items():
         paths = value.split(",")
@@ -120,7 +120,7 @@ def _our_models(args) -> dict:
 
 
 def _named(values, option) -> dict:
-    """Return what an option of NAME=VALUE gives."""
+    """Parse the values of a repeatable NAME=VALUE option."""
     pairs = [value.partition("=")[::2] for value in values]
     for value, (name, path) in zip(values, pairs, strict=True):
         if not name or not path:
@@ -153,7 +153,7 @@ def _choose_runners(args, ours, work_dir):
 
 
 def _photo_files(paths, work_dir) -> tuple:
-    """Return the photos as files of the work directory, without any a synthesised one, and what they are in words."""
+    """Write the photos, or a synthesised one, to the work directory; return their paths and a description."""
     from benchmarks.photos import photo_sizes, read_photos
 
     photos = read_photos(paths)
@@ -167,10 +167,10 @@ def _photo_files(paths, work_dir) -> tuple:
 
 
 def _note_of_load(load) -> list[str]:
-    """Return a note if something else is at work: runners that share cores with it are slowed by different factors."""
+    """Return a warning if the machine is busy: other work slows runners by different factors."""
     if load < _BUSY_LOAD:
         return []
-    note = f"**The machine was busy with something else (load average {load:.2f}): measure again when it is idle.**"
+    note = f"**The machine was busy with other work (load average {load:.2f}): measure again when it is idle.**"
     _say(note.strip("*"))
     return [note]
 
@@ -179,7 +179,7 @@ def _note_of_load(load) -> list[str]:
 
 
 def _measure(args, runners, photos, work_dir):
-    """Return what each runner says of itself, and its turns, both by name."""
+    """Measure all runners; return the facts that each reports and its `Turns`, both by name."""
     export = known.export_runner(runners, work_dir, args.threads)
     if export:
         _load_alone(export, args.peers_python, photos)
@@ -199,14 +199,14 @@ def _measure(args, runners, photos, work_dir):
 
 
 def _load_alone(runner, peers_python, photos) -> dict:
-    """Return the facts of a script that does all its work when it is loaded."""
+    """Run a script that does all its work in `load`, and return its facts."""
     _say(f"{runner.name}")
     with WorkerProcess(runner.name, **known.command_of(runner, peers_python)) as worker:
         return worker.ask("load", photos=photos, **runner.options)["facts"]
 
 
 def _count_costs(args, runners, photos):
-    """Return parameters and operations of those of our models whose training directories were given."""
+    """Return parameters and FLOP of our models whose training directories are given, by name."""
     detectors, keypoints = (
         _named([v if "=" in v else f"{DEFAULT_MODEL_NAME}={v}" for v in values], option)
         for values, option in ((args.detector, "--detector"), (args.keypoints, "--keypoints"))
@@ -235,19 +235,19 @@ def _warn_of_empty_photos(runners, turns, notes):
             found = turns[runner.name].garments
             missed = sum(not num for num in found) / len(found)
             notes.append(
-                f"**{runner.name} found no garment in {missed:.0%} of the photos it was timed on, and had no keypoints "
-                "to find there: its times are too short for photos of clothes.**"
+                f"**{runner.name} found no garment in {missed:.0%} of the photos it was timed on. Without garments the "
+                "keypoint stage has nothing to do: its times are too short for photos of clothes.**"
             )
 
 
 def _read_accuracy(path) -> float:
-    """Return NE by box of what training.evaluate wrote."""
+    """Return `ne_bbox` from a metrics.json of training.evaluate."""
     try:
         return float(json.loads(Path(path).read_text())["ne_bbox"]["value"])
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no metrics.json of training.evaluate: it has no ne_bbox") from error
+        raise UserError(f"{path} is not a metrics.json of training.evaluate: it has no ne_bbox") from error
 
 
 def _write(args, runners, turns, facts, accuracies, setting):
@@ -269,7 +269,7 @@ def _write(args, runners, turns, facts, accuracies, setting):
     with replaced_file(out / "latency.png") as temporary:
         report.draw(figures, temporary)
     print(text)
-    print(f"in {out}: figures.json, report.md, latency.png")
+    print(f"written to {out}: figures.json, report.md, latency.png")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Lay trained networks side by side: what each costs at one input, and what it reached on the validation split.
+"""Compare trained networks: latency for one input against accuracy on the validation split.
 
-Give runs of training.train_detector, or of training.train_keypoints, that saw the same data. All networks take turns.
-On the frontier are those that no other beats in both.
+All runs must be of training.train_detector, or all of training.train_keypoints, on the same data. Networks are timed in
+turns. A network is on the Pareto frontier if no other is at least as fast and at least as accurate.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from cspn_tf.train.fitting import best_epoch, read_history
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What trained networks of a kind are judged by: a column of `history.json`, and its name for people."""
+    """The accuracy measure of a kind of network: a key of `history.json`, and its title."""
 
     metric: str
     title: str
@@ -51,19 +51,20 @@ def main(argv=None):
 def _parse(argv):
     parser = Parser(description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
     parser.add_argument("--runs", nargs="+", required=True, metavar="DIR", help="finished trainings of one kind")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the figures and the picture go")
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder of the figures and the plot")
     parser.add_argument("--repeats", type=positive_int, default=30, help="timed runs of each network")
     return parser.parse_args(argv)
 
 
 def read_runs(directories) -> tuple:
-    """Return the kind of the runs, a name of `KINDS`, and a dict a run.
+    """Read the best epoch of each training directory.
 
     Returns:
-        kind, and a list in the given order of dicts: name, directory, epoch and value, of the best epoch.
+        kind: a key of `KINDS`.
+        runs: a list of dicts in the given order: name, directory, and epoch and value of the best epoch.
 
     Raises:
-        UserError: if one is no training, is of another kind or other data than the first, or has no value yet.
+        UserError: if one is not a training directory, differs from the first in kind or data, or has no value yet.
     """
     runs, first = [], None
     for directory in map(Path, directories):
@@ -81,7 +82,7 @@ def read_runs(directories) -> tuple:
 
 
 def _describe(directory) -> tuple:
-    """Return the kind of a training, and what its description says beside the config."""
+    """Return the kind of a training directory, and the details of its description."""
     from cspn_tf.models import checkpoints
 
     *others, last = KINDS
@@ -92,7 +93,7 @@ def _describe(directory) -> tuple:
 
 
 def measure(kind, runs, repeats) -> list[dict]:
-    """Return the runs, fastest first, with milliseconds, parameters, flops and is_on_frontier."""
+    """Time the networks; return the runs, fastest first, with milliseconds, parameters, flops and is_on_frontier."""
     import tensorflow as tf
 
     from cspn_tf.inference.frozen import freeze
@@ -117,7 +118,7 @@ def _waiting(function, images):
 
 
 def mark_frontier(rows, lower_is_better) -> list[dict]:
-    """Return rows with `milliseconds` and `value` by time, each with `is_on_frontier`: none is as fast and better."""
+    """Sort rows by `milliseconds`, and set `is_on_frontier` where no row as fast has as good a `value`."""
     rows = sorted(rows, key=lambda row: (row["milliseconds"], row["value"] if lower_is_better else -row["value"]))
     best, marked = None, []
     for row in rows:
@@ -128,7 +129,7 @@ def mark_frontier(rows, lower_is_better) -> list[dict]:
 
 
 def format_rows(kind, rows, setting) -> str:
-    """Return the rows as a table in Markdown."""
+    """Return the rows as a Markdown table."""
     lines = [
         f"{setting['cpu']}; TensorFlow, 1 thread, one input; medians of {setting['repeats']} runs in turns",
         "",
@@ -144,7 +145,7 @@ def format_rows(kind, rows, setting) -> str:
 
 
 def draw(kind, rows, path) -> None:
-    """Draw time against the measure, the frontier as a line."""
+    """Plot accuracy against time, with the frontier as a line."""
     frontier = [row for row in rows if row["is_on_frontier"]]
     with picture(path) as axes:
         axes.plot([row["milliseconds"] for row in frontier], [row["value"] for row in frontier], "-", color="0.7")

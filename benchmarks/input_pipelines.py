@@ -1,11 +1,11 @@
-"""Measure how fast the input pipelines feed training, beside how fast a training step eats.
+"""Measure the throughput of the input pipelines against that of the training step.
 
     python -m benchmarks.input_pipelines --data DIR [--preset mobile] [--json FILE] [--repeats N]
 
-For each network and each stage of its pipeline, photos (detector) or garments (keypoint network) a second; what the
-whole pipeline gives, with and without augmentation; what a step of training takes, on a batch that is there already;
-and how many times as fast the pipeline is. All take turns, `--repeats` times, and the medians are shown. Time on the
-clock tells what this machine did; the processor's time, which others on it disturb less, what it cost.
+Prints, for each network, the photos (detector) or garments (keypoint network) per second up to each stage of the
+pipeline and of the whole pipeline, with and without augmentation; the time of a training step on a batch that is in
+memory already; and the ratio of pipeline to step. Everything is measured in turns, `--repeats` times, and medians are
+shown. Wall-clock time shows the throughput of this machine; CPU time is less disturbed by other processes.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from cspn_tf.models.checkpoints import write_json
 from cspn_tf.timing import measure_in_turns
 
 NETWORKS = ("keypoints", "detector")
-# The stages of a pipeline in their order; "whole" is what training gets, in batches.
+# The stages of a pipeline in order; "whole" is the complete pipeline, with batching.
 STAGES = ("read", "canvas", "crop", "augment", "targets", "whole")
 STEP = "training step"
 UNITS = {"keypoints": "garments", "detector": "photos"}
@@ -32,7 +32,7 @@ _SEED = 1
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Something to time: what makes so many examples, and what makes ready for it, which is not timed."""
+    """A timed task: `work` produces `num_examples` examples; `make_ready` runs before it, untimed."""
 
     network: str
     augment: bool
@@ -57,20 +57,20 @@ def main(argv=None) -> int:
 
 
 def _parse(argv):
-    parser = Parser(description="Measure the input pipelines of training beside the training steps.")
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder that training.prepare wrote")
-    parser.add_argument("--preset", default="mobile", choices=list(PRESETS), help="networks, sizes and batches")
+    parser = Parser(description="Measure the input pipelines of training against the training steps.")
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="output folder of training.prepare")
+    parser.add_argument("--preset", default="mobile", choices=list(PRESETS), help="networks, sizes and batch size")
     parser.add_argument("--repeats", type=positive_int, default=5, metavar="N", help="timed runs of each stage")
-    parser.add_argument("--num-examples", type=positive_int, default=128, metavar="N", help="examples in a timed run")
+    parser.add_argument("--num-examples", type=positive_int, default=128, metavar="N", help="examples per timed run")
     add_json(parser)
     return parser.parse_args(argv)
 
 
 def measure(tasks, repeats) -> list:
-    """Time tasks in turns; returns each with its `Timing`, of all its examples together."""
+    """Time tasks in turns; return each with its `Timing`, which is of all its examples together."""
 
     def before(number):
-        # Whatever the task before left behind is not this one's cost.
+        # So that no task pays for the garbage of the one before.
         gc.collect()
         tasks[number].make_ready()
 
@@ -86,7 +86,7 @@ def network_tasks(network, data_dir, config, num_examples) -> list[Task]:
     """Return the tasks of one network: every stage with and without augmentation, and the training step.
 
     Raises:
-        UserError: if the data are missing or do not fill one batch.
+        UserError: if the data is missing or has less than one batch.
     """
     is_detector = network == "detector"
     batch_size = (DETECTOR_TRAINING if is_detector else KEYPOINT_TRAINING)[config.preset].batch_size
@@ -102,7 +102,7 @@ def network_tasks(network, data_dir, config, num_examples) -> list[Task]:
 
 
 def stage_datasets(network, data_dir, config, batch_size, augment) -> dict:
-    """Return endless datasets that do the work up to each stage, in the order of `STAGES`."""
+    """Return an endless dataset for each stage, which does all work up to that stage, in the order of `STAGES`."""
     import tensorflow as tf
 
     from cspn_tf.data import pipeline
@@ -131,7 +131,7 @@ def _to_canvas(config):
 
 
 def _keypoint_chains(config, augment):
-    """Return functions of an example that do the work up to each stage but the first and the last."""
+    """Return functions of an example that do all work up to each stage, except for the first and last stage."""
     from cspn_tf.data import pipeline
 
     to_canvas, size = _to_canvas(config), config.keypoints.crop_size
@@ -147,7 +147,7 @@ def _keypoint_chains(config, augment):
 
 
 def _detector_chains(config, augment):
-    """Return what `_keypoint_chains` does, for the detector."""
+    """Return the same as `_keypoint_chains`, for the detector."""
     from cspn_tf.data import pipeline
 
     to_canvas = _to_canvas(config)
@@ -159,11 +159,11 @@ def _detector_chains(config, augment):
 
 
 class _Source:
-    """Takes so many elements from a dataset: `make`, after `fill`, which is not timed.
+    """Takes `num_elements` elements from a dataset in `make`, which is timed, after `fill`, which is not.
 
-    A dataset left alone works ahead, and what it has in its buffers then costs nothing. Those of a stage hold a few
-    examples, which a quarter of a run uses up. Those of whole batches hold many, so that they are opened anew each
-    time, with a run untimed: by then they are as full as they will be afterwards.
+    A dataset prefetches while it is idle, and prefetched elements would cost nothing in the timed run. The buffers of
+    the single stages hold a few examples, which an untimed quarter of a run drains. The buffers of whole batches hold
+    many, so that dataset is reopened (`anew`) and a full run goes untimed: its buffers are then in their steady state.
     """
 
     def __init__(self, dataset, num_elements, *, anew):
@@ -180,7 +180,7 @@ class _Source:
 
 
 def _taker(dataset):
-    """Open a dataset and return a function that takes so many of its elements."""
+    """Open a dataset and return a function that takes a given number of elements from it."""
     import tensorflow as tf
 
     iterator = iter(dataset)
@@ -197,13 +197,13 @@ def _taker(dataset):
 
 
 def training_step(network, data_dir, preset_name) -> tuple:
-    """Return a function that does one step of the training command, warmed up, on one batch; and the batch's size."""
+    """Return a function that runs one warmed-up step of the training command on a fixed batch, and the batch size."""
     from benchmarks.workers.training_steps import Work, prepare, run_turn
 
     work = Work(network=network, preset=preset_name, data=str(data_dir), num_steps=1)
     step, batches, batch_size = prepare(work)
     batch = next(batches)
-    # The first step traces, the second allocates.
+    # Warm-up: the first step traces, the second allocates.
     run_turn(step, iter([batch] * 2), 2)
     return lambda: run_turn(step, iter([batch]), 1), batch_size
 
@@ -212,15 +212,16 @@ def training_step(network, data_dir, preset_name) -> tuple:
 
 
 def summarise(measured) -> dict:
-    """Return the figures of what `measure` returns.
+    """Summarise the result of `measure`.
 
     Returns:
         A JSON-ready dict:
-            stages: a list of dicts: network, augment, stage; clock_ms and cpu_ms up to and with the stage, an
-                example; cpu_ms_alone, what the stage adds; per_second, examples, by the clock
-            steps: by network, of the training step: clock_ms, cpu_ms and per_second
-            ratios: a list of dicts: network, augment; clock and cpu, how many times as fast as the step the whole
-                pipeline is, by either time
+            stages: a list of dicts: network, augment, stage; clock_ms and cpu_ms, wall-clock and CPU time per example
+                up to and including the stage; cpu_ms_alone, CPU time that the stage adds; per_second, examples by
+                wall-clock time
+            steps: by network, clock_ms, cpu_ms and per_second of the training step
+            ratios: a list of dicts: network, augment; clock and cpu, time of the training step over that of the whole
+                pipeline
     """
     stages, ratios = [], []
     steps = {task.network: _times(task, timing) for task, timing in measured if task.stage == STEP}
@@ -239,7 +240,7 @@ def summarise(measured) -> dict:
 
 
 def _times(task, timing):
-    """Return the medians of one example."""
+    """Return the median times per example."""
     clock_ms = timing.median / task.num_examples
     return {
         "clock_ms": clock_ms,
@@ -254,7 +255,7 @@ def format_tables(figures) -> str:
     lines = [
         f"{figures['data']}, preset {figures['preset']}, medians of {figures['repeats']} runs in turns",
         f"{machine['cpu']}, {machine['cores']} cores",
-        "CPU ms: processor time an example, of the stage alone and up to it; a second: examples by the clock, up to it",
+        "CPU ms: CPU time per example, of the stage alone and up to it; /s: examples per second up to the stage",
     ]
     for network, unit in UNITS.items():
         for augment in (False, True):

@@ -1,4 +1,4 @@
-"""One trained network by itself: what inference calls of it, and what it costs beside time."""
+"""Load one trained network for inference, with its number of parameters and FLOP."""
 
 import dataclasses
 import functools
@@ -10,10 +10,10 @@ class Network:
     """A trained network, ready for inference.
 
     Attributes:
-        call: function of images, float32 `(B, S, S, 3)`, to what inference reads of it.
+        call: function of images, float32 `(B, S, S, 3)`, that returns the outputs used in inference.
         size: S.
         parameters: number of weights that inference needs.
-        flops: of one image; a multiplication with its addition counts as two.
+        flops: FLOP for one image; a multiply-add counts as two.
     """
 
     call: Callable
@@ -27,10 +27,10 @@ def load_network(kind, directory) -> Network:
 
     Args:
         kind: "detector" or "keypoints".
-        directory: where the training wrote.
+        directory: the training directory.
 
     Raises:
-        UserError: if it is no finished training of that kind.
+        UserError: if it is not a finished training of that kind.
     """
     from cspn_tf.methods import method_of
     from cspn_tf.models import checkpoints

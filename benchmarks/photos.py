@@ -1,4 +1,4 @@
-"""The photos that are measured on: given ones, or one that is made up."""
+"""Photos for the benchmarks: given files, or a synthesised one."""
 
 import io
 
@@ -8,10 +8,10 @@ SYNTHETIC_SIZE = 512
 
 
 def read_photos(paths) -> list[bytes]:
-    """Return photo files' bytes; without any, one synthesised photo's.
+    """Return the bytes of photo files, or of one synthesised photo if no paths are given.
 
     Raises:
-        UserError: if one cannot be read, or a model cannot use it.
+        UserError: if a file cannot be read, or models do not accept it.
     """
     from cspn_tf.decoding import read_photo_files
 
@@ -19,14 +19,14 @@ def read_photos(paths) -> list[bytes]:
 
 
 def photo_sizes(photos) -> list[tuple]:
-    """Return width and height in pixels, as displayed, of photo files' bytes; each size once, sorted."""
+    """Return the distinct sizes (width, height) of encoded photos, in pixels as displayed, sorted."""
     from cspn_tf.decoding import pixels_as_displayed
 
     return sorted({pixels_as_displayed(photo).shape[1::-1] for photo in photos})
 
 
 def resized(photo, width, height) -> bytes:
-    """Return a photo file as a JPEG of another size, as displayed."""
+    """Return an encoded photo as a JPEG resized to `width` x `height`, orientation applied."""
     from PIL import Image
 
     from cspn_tf.decoding import pixels_as_displayed
@@ -36,7 +36,7 @@ def resized(photo, width, height) -> bytes:
 
 
 def synthesise_photo(size, seed=0) -> bytes:
-    """Return a square JPEG with smooth areas, edges and grain, whose file is about as large as a photo's."""
+    """Return a square JPEG with smooth areas, edges and noise, of about the file size of a real photo."""
     from PIL import Image
 
     y, x = np.mgrid[:size, :size] / size

@@ -1,10 +1,10 @@
-"""Measure how fast `training.prepare` goes through photos, beside a plain copy of the same files.
+"""Measure the throughput of `training.prepare` against a plain copy of the same files.
 
     python -m benchmarks.prepare --root DIR --source fld
 
-Both read the same files, which the first, unmeasured turn has brought into memory, and write to the same disk. What is
-measured is the work on photos: every photo is decoded, compared with its labels and written into a shard; annotation
-files have been read before. Turns alternate, and medians are printed.
+Both read the same files, which an untimed first turn brings into the page cache, and write to the same disk. Only the
+work on photos is timed: every photo is decoded, checked against its labels and written to a shard. Annotation files are
+read before. Turns alternate, and medians are printed.
 """
 
 import os
@@ -21,13 +21,13 @@ from cspn_tf.timing import measure_in_turns
 
 def main(argv=None) -> int:
     """Measure and print."""
-    parser = Parser(description="Measure photos a second of training.prepare, beside a copy of the same files.")
+    parser = Parser(description="Measure the throughput of training.prepare against a plain file copy.")
     parser.add_argument("--source", choices=SOURCES, default="fld", help="format of the dataset")
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder of the dataset")
-    parser.add_argument("--photos", type=positive_int, default=4000, help="photos to go through, at most")
-    parser.add_argument("--workers", type=positive_int, default=num_cores(), help="photos worked on at a time")
-    parser.add_argument("--repeats", type=positive_int, default=5, help="turns of each")
-    parser.add_argument("--scratch", type=Path, metavar="DIR", help="where to write (default: the system's own)")
+    parser.add_argument("--photos", type=positive_int, default=4000, help="maximum number of photos")
+    parser.add_argument("--workers", type=positive_int, default=num_cores(), help="photos processed in parallel")
+    parser.add_argument("--repeats", type=positive_int, default=5, help="timed turns of each")
+    parser.add_argument("--scratch", type=Path, metavar="DIR", help="folder for output (default: system temp folder)")
     args = parser.parse_args(argv)
 
     from cspn_tf.data.sources import read_source
@@ -48,11 +48,11 @@ def measure(samples, scratch, workers, repeats) -> dict:
     Args:
         samples: list of `Sample` whose photos exist.
         scratch: an empty folder to write into.
-        workers: threads of the preparing.
-        repeats: turns that count; one more goes before them.
+        workers: threads for preparing.
+        repeats: timed turns, after one untimed turn.
 
     Returns:
-        `Timing` of "copy" and of "prepare".
+        A dict of "copy" and "prepare" to their `Timing`.
     """
     folders = {"copy": scratch / "copy", "prepare": scratch / "prepare"}
 
@@ -82,7 +82,7 @@ def _prepare(samples, folder, workers):
 
 
 def describe(samples, timings, workers) -> str:
-    """Lay the measured times out as a table."""
+    """Return the timings as a text table."""
     megabytes = sum(os.path.getsize(sample.path) for sample in samples) / 1e6
     machine = describe_machine()
     lines = [

@@ -1,8 +1,8 @@
-"""Where a fused graph's time goes: each of the pipeline's steps by itself, and what its networks make of the machine.
+"""Profile the fused graph: time of each step of the pipeline, and FLOP rate of its networks.
 
-All are measured as they are served, with weights as constants, in turns within one run. The networks are measured on
-noise, one crop for each garment that was found. What the whole takes beyond its steps is called joints: TensorFlow
-computes some things once in the whole that each step does for itself, so it may be nothing.
+Everything is measured as served, with weights as constants, in turns within one run. The networks are also measured
+alone on noise, with one crop for each garment found. Time of the whole graph beyond the sum of its steps is listed as
+`unattributed`. It may be 0, as TensorFlow shares work in the whole graph that the single steps repeat.
 """
 
 import functools
@@ -17,9 +17,9 @@ from cspn_tf.models.checkpoints import DETECTOR, KEYPOINTS, write_json
 from cspn_tf.timing import measure_in_turns
 
 BATCH_SIZES = (1, 8)
-# The steps of `GarmentPipeline.serve`, in their order.
+# The steps of `GarmentPipeline.serve`, in order.
 STEPS = ("read photos", "canvas pyramid", "find garments", "find keypoints", "write outputs")
-# A convolution large enough that nothing but multiplying and adding counts: side, channels in and out, kernel.
+# A reference convolution, large enough to be bound by arithmetic: side, channels in and out, kernel.
 _LARGE_SIDE, _LARGE_CHANNELS, _LARGE_KERNEL = 64, 256, 3
 _LARGE_FLOPS = 2 * _LARGE_SIDE**2 * _LARGE_KERNEL**2 * _LARGE_CHANNELS**2
 _WARMUP_RUNS = 4
@@ -52,25 +52,27 @@ def main(argv=None):
 
 def _parse(argv):
     parser = pair_parser(__doc__, repeats=30)
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the networks")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32", help="precision of the networks"
+    )
     add_json(parser)
     return parser.parse_args(argv)
 
 
 def profile(pipeline, photo: bytes, batch_size: int, repeats: int, flops: dict) -> dict:
-    """Measure the steps of a pipeline, its two networks alone, and the whole.
+    """Measure the steps of a pipeline, its two networks alone, and the whole graph.
 
     Args:
         pipeline: a `GarmentPipeline`.
-        photo: a JPEG or PNG file; a batch is the same photo over and over.
-        batch_size: photos a call.
+        photo: bytes of a JPEG or PNG file; a batch repeats it.
+        batch_size: photos per call.
         repeats: timed calls of each.
-        flops: of one image of each network, by `DETECTOR` and `KEYPOINTS`.
+        flops: FLOP for one image, by network: `DETECTOR` and `KEYPOINTS`.
 
     Returns:
-        A JSON-ready dict: batch_size; crops_per_photo, the garments found; parts, a list of name and milliseconds
-        a photo; networks, name to milliseconds a photo, flops and gflops_per_second; whole_ms, networks_ms; overhead,
-        the whole over the networks, less 1; large_convolution_gflops_per_second.
+        A JSON-ready dict, times in milliseconds per photo: batch_size; crops_per_photo, the garments found; parts, a
+        list of part and ms; networks, by name ms, flops, gflops_per_second and share_of_large_convolution; whole_ms,
+        networks_ms; overhead, whole over networks, minus 1; large_convolution_gflops_per_second.
     """
     functions, num_crops = make_functions(pipeline, photo, batch_size)
     timings = measure_in_turns(functions, repeats, num_warmup=_WARMUP_RUNS)
@@ -80,7 +82,7 @@ def profile(pipeline, photo: bytes, batch_size: int, repeats: int, flops: dict) 
 
 
 def make_functions(pipeline, photo, batch_size):
-    """Return what `summarise` wants measured, name to function without arguments, and how many crops there are."""
+    """Return the functions to time, without arguments, by the names that `summarise` expects; and number of crops."""
     import tensorflow as tf
 
     from cspn_tf.inference.photo_outputs import outputs_on_photos
@@ -89,7 +91,7 @@ def make_functions(pipeline, photo, batch_size):
     functions = {}
 
     def step(name, function, *arguments):
-        """Take a function into what is measured, as one graph for batches of any size; return what it gives."""
+        """Trace a function for any batch size, add it to `functions`, and return its result."""
         specs = tf.nest.map_structure(lambda value: tf.TensorSpec([None, *value.shape[1:]], value.dtype), arguments)
         traced = tf.function(function, input_signature=specs, autograph=False)
         functions[name] = functools.partial(_wait, traced, arguments)
@@ -103,7 +105,7 @@ def make_functions(pipeline, photo, batch_size):
     garments = step("find keypoints", pipeline.keypoints_on_canvas, pyramid, *detections)
     step("write outputs", outputs_on_photos, garments, *frames)
     step("whole", pipeline.serve, photos)
-    # Where no garment was found, the keypoint network looks at one row of padding.
+    # If no garment was found, the keypoint network still runs on one row of padding.
     num_crops = max(int(tf.reduce_sum(garments["num_garments"])), 1)
     config = pipeline.config
     noise = functools.partial(tf.random.stateless_uniform, seed=[1, 0], minval=0.0, maxval=255.0)
@@ -115,28 +117,28 @@ def make_functions(pipeline, photo, batch_size):
 
 
 def _wait(function, arguments):
-    """Call a function and wait for it; of all that it gives, the first is read."""
+    """Call a function and wait for it, by reading the first of its outputs."""
     import tensorflow as tf
 
     return tf.nest.flatten(function(*arguments))[0].numpy()
 
 
 def summarise(ms: dict, flops: dict, batch_size: int, crops_per_photo: float) -> dict:
-    """Turn the medians of what `profile` measures into the steps' shares; returns what `profile` does.
+    """Compute the result of `profile` from the measured medians.
 
     Args:
-        ms: milliseconds a photo: `STEPS`, whole, `DETECTOR`, `KEYPOINTS`, large, and call, of a function that does
-            nothing.
-        flops: of one photo, with all its crops: `DETECTOR`, `KEYPOINTS`.
-        batch_size: photos a call.
-        crops_per_photo: garments that the keypoint network looks at.
+        ms: milliseconds per photo, by name: `STEPS`, whole, `DETECTOR`, `KEYPOINTS`, large (the reference convolution),
+            and call (an almost empty function, whose time is the call overhead).
+        flops: FLOP for one photo, with all its crops, by `DETECTOR` and `KEYPOINTS`.
+        batch_size: photos per call.
+        crops_per_photo: crops that the keypoint network processes.
     """
 
     def after_call(name):
         return max(ms[name] - ms["call"], 0.0)
 
     parts = {name: after_call(name) for name in STEPS}
-    parts["joints"] = max(after_call("whole") - sum(parts.values()), 0.0)
+    parts["unattributed"] = max(after_call("whole") - sum(parts.values()), 0.0)
     large = _LARGE_FLOPS / (1e6 * batch_size * after_call("large"))
     networks = {}
     for name in (DETECTOR, KEYPOINTS):

@@ -1,7 +1,7 @@
-"""How a photo's time grows: with the photos in a batch, the garments on a photo and the photo's size.
+"""Measure how the time of a call scales with batch size, number of garments and photo size.
 
-All points take turns within one run. Photos and garments should cost in proportion to their number, a photo's size next
-to nothing but its decoding: the picture shows what they do cost.
+All points are measured in turns within one run. Time should be linear in the number of photos and of garments, and
+photo size should add little but decoding time. The plot shows the measured times with a straight line through them.
 """
 
 import sys
@@ -16,13 +16,13 @@ from cspn_tf.timing import measure_in_turns
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 NUM_GARMENTS = (1, 2, 3, 4, 5, 6, 7, 8)
-# Longest sides, pixels, of 3:4 photos: the last is 12 megapixels.
+# Long sides of 3:4 photos, pixels; the last is 12 megapixels.
 SIDES = (256, 512, 1024, 2048, 4000)
 
 
 def main(argv=None):
     parser = pair_parser(__doc__, repeats=15)
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the figures and the picture go")
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder of the figures and the plot")
     args = parser.parse_args(argv)
     from cspn_tf.inference.pipeline import load_pipeline
 
@@ -41,7 +41,7 @@ def main(argv=None):
 
 
 def make_functions(pipeline, photo: bytes) -> dict:
-    """Return a function without arguments for each point: key `(curve, x)`."""
+    """Return the functions to time, without arguments, by point `(curve, x)`."""
     import tensorflow as tf
 
     from cspn_tf.inference.photo_outputs import outputs_on_photos
@@ -50,7 +50,7 @@ def make_functions(pipeline, photo: bytes) -> dict:
     size = pipeline.config.canvas_size
 
     def serve_boxes(photos, boxes):
-        """Do what `serve` does, with boxes of garments in place of those the detector finds, which it still does."""
+        """Run `serve` with given boxes in place of the detected ones; the detector still runs, to be timed."""
         canvases, *frames = pipeline.read_photos(photos)
         pyramid = CanvasPyramid.of(canvases)
         found, _, _ = pipeline.detect_on_canvas(pyramid)
@@ -82,14 +82,13 @@ def make_functions(pipeline, photo: bytes) -> dict:
 
 
 def summarise(found: dict) -> dict:
-    """Return the curves, with the straight line through each.
+    """Fit a straight line to each curve.
 
     Args:
         found: `(curve, x)` to the median milliseconds of a call.
 
     Returns:
-        Curve to points, a list of x and ms; and fixed_ms and ms_each of the straight line through them by least
-        squares.
+        A dict by curve: points, a list of x and ms; fixed_ms and ms_each, intercept and slope by least squares.
     """
     import numpy as np
 
@@ -115,7 +114,7 @@ def format_curves(curves, setting, repeats) -> str:
 
 
 def draw(curves, path) -> None:
-    """Draw the curves side by side, each with its straight line."""
+    """Plot the curves side by side, each with its fitted line."""
     with picture(path, len(curves), (4.2 * len(curves), 3.6)) as panels:
         for panel, (name, curve) in zip(panels, curves.items(), strict=True):
             xs, ms = ([point[key] for point in curve["points"]] for key in ("x", "ms"))

@@ -1,7 +1,7 @@
-"""Measure a served model: latency of one photo and throughput of a batch, each way of running it beside the others.
+"""Measure latency of one photo and throughput of batches: SavedModel in process, gRPC through the local server, TFLite.
 
-All ways take turns within one run, so that whatever else the machine does falls on all of them; warm-up runs are not
-counted. Photos are JPEG files, decoded by the model; a TFLite model gets its canvas ready made.
+They take turns within one run, so that other load on the machine affects all of them; warm-up runs are not counted.
+Photos are JPEG files, decoded by the model; for a TFLite model the canvas is prepared beforehand.
 """
 
 import functools
@@ -29,7 +29,7 @@ NUM_WARMUP = 3
 def main(argv=None):
     args = _parse(argv)
     version, version_dir = latest_version(args.model)
-    set_threads(args.threads, args.threads)  # before anything of TensorFlow runs, such as its decoder
+    set_threads(args.threads, args.threads)  # must come before any TensorFlow op, such as decoding
     photos = read_photos(args.photo)
     tflite = tflite_runners(args.tflite, photos[0], args.threads) if args.tflite else {}
     with (
@@ -58,7 +58,7 @@ def main(argv=None):
 def _parse(argv):
     parser = Parser(any_names=("photo",), description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
     parser.add_argument(
-        "--model", required=True, metavar="DIR", help="model directory, with one directory a version in it"
+        "--model", required=True, metavar="DIR", help="model directory with numbered version subdirectories"
     )
     parser.add_argument(
         "--photo",
@@ -68,23 +68,23 @@ def _parse(argv):
         help="photos to use (default: a synthesised one)",
     )
     parser.add_argument("--repeats", type=positive_int, default=30, help="timed runs of each kind")
-    parser.add_argument("--batch-size", type=positive_int, default=BATCH_SIZE, help="photos a batch; 1 for no batches")
-    parser.add_argument("--threads", type=positive_int, default=num_cores(), help="threads of each way of running")
+    parser.add_argument("--batch-size", type=positive_int, default=BATCH_SIZE, help="photos per batch; 1: no batches")
+    parser.add_argument("--threads", type=positive_int, default=num_cores(), help="threads of each runner")
     parser.add_argument("--tflite", metavar="FILE", help="also measure this TFLite model (default: none)")
     add_json(parser)
     return parser.parse_args(argv)
 
 
 def tflite_runners(path, photo, num_threads) -> dict:
-    """Return a function without arguments for each runtime, that runs a TFLite model on a photo's canvas.
+    """Return, for each TFLite runtime, a function without arguments that runs a model on a photo's canvas.
 
     Args:
         path: the model file.
-        photo: bytes of a JPEG or PNG file, which is letterboxed beforehand.
+        photo: bytes of a JPEG or PNG file, letterboxed beforehand.
         num_threads: threads of the interpreter.
 
     Raises:
-        UserError: the file is no TFLite model of the contract.
+        UserError: the file is not a TFLite model that follows the contract.
     """
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
@@ -102,13 +102,13 @@ def tflite_runners(path, photo, num_threads) -> dict:
 
 
 def summarise(timings) -> list[dict]:
-    """Return a JSON-ready dict a way of running.
+    """Summarise the timings of each runner and batch size.
 
     Args:
         timings: `(runner, batch_size)` to `Timing`.
 
     Returns:
-        list of dicts: runner, batch_size, median_ms and p95_ms of a call, photos_per_second by the median.
+        JSON-ready list of dicts: runner, batch_size, median_ms and p95_ms of a call, photos_per_second by the median.
     """
     return [
         {
@@ -123,7 +123,7 @@ def summarise(timings) -> list[dict]:
 
 
 def format_table(results, machine, setting) -> str:
-    """Return the results as text: latency of one photo, photos a second in batches, ratios to the first row."""
+    """Return the results as text: latency of one photo, photos per second in batches, ratios to the first row."""
     one = {row["runner"]: row for row in results if row["batch_size"] == 1}
     batch = {row["runner"]: row for row in results if row["batch_size"] > 1}
     first_one, first_batch = next(iter(one.values())), next(iter(batch.values()), None)
@@ -133,7 +133,7 @@ def format_table(results, machine, setting) -> str:
         f"{setting['model']} version {setting['version']}, photos {', '.join(setting['photo_sizes'])}, "
         f"{setting['repeats']} runs in turns",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads; "
-        f"peak memory of this process {machine['peak_mb']:.0f} MB, the server's not counted",
+        f"peak memory of this process {machine['peak_mb']:.0f} MB, without the server",
         "",
         f"{'':{width}}  {'1 photo: median':>16} {'p95':>10} {'ratio':>6}   {last}".rstrip(),
     ]
@@ -146,7 +146,7 @@ def format_table(results, machine, setting) -> str:
         rows.append(row)
     rows.append("")
     rows.append(
-        "ratio: to the first row; of times (lower is faster) for one photo, of rates (higher is faster) in batches"
+        "ratio to the first row: of times for one photo (lower is faster), of rates in batches (higher is faster)"
     )
     return "\n".join(rows)
 

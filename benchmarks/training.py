@@ -1,13 +1,13 @@
-"""Measure how fast training is, with the default settings and with others beside them.
+"""Measure training throughput with the default settings and with variants of them.
 
     python -m benchmarks.training --data DIR [--preset mobile base] [--network detector keypoints]
 
-For each network and preset, photos (detector) or garments (keypoint network) a second of the training command's own
-step on its own input pipeline, the share of that time in which the step waited for its batch, the processor's time an
-example, which others on the machine disturb less, and the process's peak memory. Each variant is a process of its own,
-because memory, threads and oneDNN are a process's. A variant takes turns with a process of the defaults, the other
-stopped meanwhile, so that whatever else the machine does falls on both, and its ratio is to the defaults' turns beside
-its own. The first two steps of a process are not counted; the figures are medians of the turns.
+Runs the training step of the training command on its input pipeline, and prints for each network and preset: photos
+(detector) or garments (keypoint network) per second; the share of time in which the step waited for its batch; CPU time
+per example, which other processes disturb less; and peak memory of the process. Each variant is a separate process,
+because memory, threads and oneDNN settings are per process. A variant takes turns with a process of the defaults, the
+other being suspended, so that other load on the machine affects both; its ratio is to the default's turns between its
+own. The first two steps of a process are not counted; figures are medians over the turns.
 """
 
 import dataclasses
@@ -35,23 +35,23 @@ _FIGURES = (*_RATES, "waiting_share", "cpu_ms", "peak_mb", "gpu_peak_mb")
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """A way to train: what differs from the defaults, in the process's work and in its environment."""
+    """A variant of the default settings: changed fields of `Work`, and changed environment variables."""
 
-    text: str  # what it is, for --help
+    text: str  # description for --help
     changes: dict = dataclasses.field(default_factory=dict)
     environment: dict = dataclasses.field(default_factory=dict)
     needs_gpu: bool = False
 
 
 VARIANTS = {
-    DEFAULT: Variant("what the training commands do"),
+    DEFAULT: Variant("the settings of the training commands"),
     "xla": Variant("the step compiled with XLA", {"xla": True}),
     "mixed_bfloat16": Variant("layers compute in bfloat16", {"precision": "mixed_bfloat16"}),
     "mixed_float16": Variant("layers compute in float16", {"precision": "mixed_float16"}, needs_gpu=True),
     "no-clip": Variant("gradients are not clipped", {"gradient_clip": False}),
-    "no-onednn": Variant("without oneDNN's operations", environment={"TF_ENABLE_ONEDNN_OPTS": "0"}),
+    "no-onednn": Variant("without oneDNN operations", environment={"TF_ENABLE_ONEDNN_OPTS": "0"}),
     "inter-1": Variant("one operation at a time", {"inter_op_threads": 1}),
-    "intra-1": Variant("one thread an operation", {"intra_op_threads": 1}),
+    "intra-1": Variant("one thread per operation", {"intra_op_threads": 1}),
 }
 
 
@@ -67,7 +67,7 @@ def main(argv=None) -> int:
             with termination_as_interrupt():
                 for rows in measure(work, args.variant, args.rounds, has_gpu=figures["machine"]["gpu"] is not None):
                     figures["rows"] = before + rows
-                    # After each variant, because they take minutes and a run may be cut off.
+                    # After each variant, because each takes minutes and the run may be interrupted.
                     if args.json:
                         write_json(args.json, figures)
             print(format_table(rows, figures), flush=True)
@@ -76,30 +76,30 @@ def main(argv=None) -> int:
 
 def _parse(argv):
     parser = Parser(
-        description="Measure how fast training is, with the default settings and with others beside them.",
+        description="Measure training throughput with the default settings and with variants of them.",
         epilog="Variants: " + "; ".join(f"{name}: {variant.text}" for name, variant in VARIANTS.items()),
     )
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder that training.prepare wrote")
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="output folder of training.prepare")
     parser.add_argument("--preset", nargs="+", default=["mobile", "base"], choices=list(PRESETS), help="what to train")
     parser.add_argument("--network", nargs="+", default=list(UNITS), choices=list(UNITS), help="which networks")
     parser.add_argument(
-        "--variant", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), help="beside the default"
+        "--variant", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), help="variants besides the default"
     )
-    parser.add_argument("--steps", type=positive_int, default=4, metavar="N", help="training steps of a turn")
+    parser.add_argument("--steps", type=positive_int, default=4, metavar="N", help="training steps per turn")
     parser.add_argument("--rounds", type=positive_int, default=5, metavar="N", help="turns of each variant")
-    parser.add_argument("--batch-size", type=positive_int, metavar="N", help="examples a step (default: the preset's)")
+    parser.add_argument("--batch-size", type=positive_int, metavar="N", help="batch size (default: the preset's)")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help="override a field of the config, as the training commands do; may be given again",
+        help="override a field of the config, as in the training commands; repeatable",
     )
     add_json(parser)
     args = parser.parse_args(argv)
     from cspn_tf.data.tfrecords import read_manifest
 
-    # The processes could say so too, but only after a minute.
+    # The workers would report bad data as well, but only after a minute.
     read_manifest(args.data)
     try:
         for preset in args.preset:
@@ -116,16 +116,16 @@ def measure(work: Work, names, rounds, *, has_gpu):
     """Measure the defaults and some variants of one network and preset.
 
     Args:
-        work: what the processes of the defaults do.
-        names: of `VARIANTS`.
+        work: the work of the default process.
+        names: keys of `VARIANTS`.
         rounds: turns of each variant.
-        has_gpu: whether to run the variants that need one.
+        has_gpu: whether to run the variants that need a GPU.
 
     Yields:
-        After each variant the list of all rows so far, as `row` gives them, the defaults' first.
+        After each variant the list of all rows so far, see `row`, the defaults first.
 
     Raises:
-        WorkerFailed: if the defaults themselves fail.
+        WorkerFailed: if the default process fails.
     """
     rows, default_turns = [], []
     with _start(f"{work.network}, preset {work.preset}, {DEFAULT}", VARIANTS[DEFAULT]) as default:
@@ -160,19 +160,19 @@ def measure(work: Work, names, rounds, *, has_gpu):
 
 def _start(name, variant):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variant.environment}
-    # A turn takes as long as it takes.
+    # Without a timeout: a turn has no upper bound.
     return WorkerProcess(name, sys.executable, training_steps.__file__, environment, answer_seconds=None)
 
 
 def _load(process, work):
-    """Let a process make everything ready, stop it, and return its batch size."""
+    """Have a worker load its work, pause it, and return its batch size."""
     facts = process.ask("load", **dataclasses.asdict(work))["facts"]
     process.pause()
     return facts["batch_size"]
 
 
 def _turn(process):
-    """Let a process train one turn; return what it took, with the process's peak of memory."""
+    """Run one turn of a worker; return its timings, with the peak memory of the process."""
     process.resume()
     turn = {**process.ask("turn"), **process.ask("memory")}
     process.pause()
@@ -186,18 +186,18 @@ def row(work: Work, name, turns=(), beside=(), *, batch_size=None, error=None) -
     """Return the figures of one variant.
 
     Args:
-        work: what the defaults do.
-        name: the variant's.
-        turns: of `training_steps`, with peak_rss_mb; none where it failed.
-        beside: the defaults' turns between them.
-        batch_size: examples a step.
+        work: the work of the default process.
+        name: name of the variant.
+        turns: results of its turns, see `training_steps`, with peak_rss_mb; empty if it failed.
+        beside: the default's turns between them.
+        batch_size: examples per step.
         error: why it failed, or None.
 
     Returns:
-        A JSON-ready dict: network, preset, variant, batch_size, error; num_turns; per_second, examples, median;
-        lowest_per_second and highest_per_second of a turn; ratio, median, to the defaults' turn before each;
-        waiting_share, of the time of all turns; cpu_ms, the processor's time an example, median; peak_mb;
-        gpu_peak_mb. What there is no figure of is None.
+        A JSON-ready dict: network, preset, variant, batch_size, error; num_turns; per_second, median of examples per
+        second; lowest_per_second and highest_per_second over the turns; ratio, median over the turns, to the default's
+        turn before each; waiting_share of the time of all turns; cpu_ms, median CPU time per example; peak_mb;
+        gpu_peak_mb. Unknown figures are None.
     """
     figures = dict.fromkeys(_FIGURES)
     if turns:
@@ -220,7 +220,7 @@ def row(work: Work, name, turns=(), beside=(), *, batch_size=None, error=None) -
 
 
 def waiting_share(turns) -> float:
-    """Return the share of the time of all turns in which the step waited for its batch."""
+    """Return the share of time, over all turns, in which the step waited for its batch."""
     waiting = sum(sum(turn["waiting_s"]) for turn in turns)
     return waiting / (waiting + sum(sum(turn["step_s"]) for turn in turns))
 
@@ -258,8 +258,8 @@ def format_table(rows, figures) -> str:
 
 
 def _describe_machine():
-    """Return what `describe_machine` does, with the name of the first GPU, `gpu`, or None."""
-    # In a process of its own: TensorFlow takes a GPU's memory, which the measured processes need.
+    """Return the dict of `describe_machine`, with `gpu`, the name of the first GPU or None."""
+    # In a separate process, because TensorFlow reserves GPU memory, which the measured processes need.
     code = "import tensorflow as tf; print(''.join(g.name for g in tf.config.list_physical_devices('GPU')[:1]))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return {**describe_machine(), "gpu": found.stdout.strip() or None}

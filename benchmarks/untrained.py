@@ -1,7 +1,7 @@
-"""Writes checkpoints of a preset with random weights: for measuring what it costs where nobody has trained it yet.
+"""Write checkpoints of a preset with random weights, to measure the cost of a preset that is not trained yet.
 
-Its answers mean nothing. The statistics of batch normalisation are taken from noise, so that numbers stay in the range
-that trained networks have; with the default overrides it finds exactly one garment on each photo.
+Predictions are meaningless. Batch-normalisation statistics are estimated on noise, so that activations stay in the
+range of trained networks. With the default overrides exactly one garment is found on each photo.
 """
 
 import sys
@@ -12,7 +12,7 @@ from cspn_tf.console import Parser, UserError, run
 # One garment a photo, whatever its score.
 _ONE_GARMENT = ("detector.max_garments=1", "detector.score_threshold=0.0")
 _STEPS, _BATCH_SIZE = 12, 2
-# How much of the statistics each step of noise replaces.
+# Momentum of the moving averages of batch normalisation while the statistics are estimated.
 _MOMENTUM = 0.5
 
 
@@ -20,7 +20,7 @@ def main(argv=None):
     parser = Parser(description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
     parser.add_argument("--preset", required=True, help="the preset to build")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override a field")
-    parser.add_argument("--out", required=True, metavar="DIR", help="gets DIR/detector and DIR/keypoints")
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder for detector/ and keypoints/")
     args = parser.parse_args(argv)
     from cspn_tf import config as configs
 
@@ -33,10 +33,10 @@ def write(config, out_dir) -> None:
 
     Args:
         config: a `Config`.
-        out_dir: gets `detector` and `keypoints`, as training writes them.
+        out_dir: folder to write `detector` and `keypoints` into, in the form of training directories.
 
     Raises:
-        UserError: if one is there already.
+        UserError: if either exists already.
     """
     import keras
 

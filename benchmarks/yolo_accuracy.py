@@ -1,4 +1,4 @@
-"""Train YOLO-pose on garments for a given time, and write what it finds on other photos, for `cspn-tf evaluate`.
+"""Train YOLO-pose on garments for a given time, and write its predictions on test photos for `cspn-tf evaluate`.
 
     .venv-peers/bin/python benchmarks/yolo_accuracy.py --photos out/mobile/photos --model yolo11n-pose --size 320 \\
         --minutes 30 --out out/yolo/11n-320 \\
@@ -6,12 +6,12 @@
     cspn-tf evaluate --truth training/labels/street.test.json --out out/yolo/report \\
         --predictions out/yolo/11n-320/street.test.results.json
 
-A program by itself, in the environment of `make .venv-peers/installed`: Ultralytics is AGPL-3.0, and nothing of cspn-tf
-imports it or this. The network is built from its yaml, with random weights, since the package brings none. Its own
-augmentation and schedule are left as they are.
+A stand-alone script for the environment of `make .venv-peers/installed`. Ultralytics is AGPL-3.0: nothing in cspn-tf
+imports it or this script. The network is built from its yaml with random weights, since the package ships none.
+Augmentation and learning-rate schedule are Ultralytics' defaults.
 
-Writes into --out: `dataset/` (links to the photos, and labels in YOLO's format), `run/` (Ultralytics' own), for each
-test file `<name>.results.json` in COCO's results format, and `training.json` with what was trained and for how long.
+Writes into --out: `dataset/` (symlinks to the photos, and labels in YOLO format), `run/` (Ultralytics' output), for
+each test file `<name>.results.json` in COCO results format, and `training.json` (model, settings, duration).
 """
 
 import argparse
@@ -31,11 +31,11 @@ def main():
     parser = argparse.ArgumentParser(description="Train YOLO-pose on garments for a given time.")
     parser.add_argument("--photos", type=Path, required=True, help="folder that the labels' file names are relative to")
     parser.add_argument("--train", type=Path, nargs="+", required=True, help="COCO keypoints to train on")
-    parser.add_argument("--val", type=Path, nargs="+", required=True, help="COCO keypoints to choose the epoch by")
-    parser.add_argument("--test", type=Path, nargs="+", required=True, help="COCO keypoints whose photos are predicted")
-    parser.add_argument("--model", default="yolo11n-pose", help="name of Ultralytics' yaml, without its ending")
+    parser.add_argument("--val", type=Path, nargs="+", required=True, help="COCO keypoints to select the epoch on")
+    parser.add_argument("--test", type=Path, nargs="+", required=True, help="COCO keypoints of the photos to predict")
+    parser.add_argument("--model", default="yolo11n-pose", help="name of Ultralytics' yaml, without its suffix")
     parser.add_argument("--size", type=int, default=320, help="side of the input, pixels")
-    parser.add_argument("--minutes", type=float, required=True, help="of training")
+    parser.add_argument("--minutes", type=float, required=True, help="training time")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--confidence", type=float, default=0.05, help="detections below are not written")
@@ -51,7 +51,7 @@ def main():
 
 
 def write_dataset(folder, photos, files) -> Path:
-    """Write links to the photos and labels as Ultralytics reads them; return the description's path."""
+    """Write the dataset in Ultralytics' layout, with photos as symlinks; return the path of its yaml description."""
     for split, paths in files.items():
         for kind in ("images", "labels"):
             (folder / kind / split).mkdir(parents=True, exist_ok=True)
@@ -85,9 +85,9 @@ def _size(photos, image):
 
 
 def _row(annotation, width, height):
-    """Return a label's line: class, centre and size of the box, keypoints, all as shares of the photo's sides."""
+    """Return a line of a YOLO label file: class, centre and size of the box, keypoints; relative to the photo size."""
     x, y, w, h = annotation["bbox"]
-    # Integers are pixel centres here, and edges there.
+    # Integer coordinates are pixel centres in our labels, and pixel edges in YOLO's.
     numbers = [(x + w / 2 + 0.5) / width, (y + h / 2 + 0.5) / height, (w + 1) / width, (h + 1) / height]
     points = annotation["keypoints"]
     for x, y, visibility in zip(points[::3], points[1::3], points[2::3], strict=True):
@@ -96,11 +96,11 @@ def _row(annotation, width, height):
 
 
 def train(args, description):
-    """Train for the time that is given; return the best epoch's model and what was done."""
+    """Train for the given time; return the model of the best epoch and a description of the training."""
     import torch
     import ultralytics
 
-    def use_all_threads(_):  # Ultralytics leaves one core idle
+    def use_all_threads(_):  # Ultralytics' default leaves one core idle
         torch.set_num_threads(args.threads)
 
     yaml = args.out / f"{args.model}.yaml"
@@ -132,7 +132,7 @@ def train(args, description):
 
 
 def _yaml_of(ultralytics, name):
-    """Return the model's description with our keypoints and types."""
+    """Return Ultralytics' model yaml, changed to our keypoints and garment types."""
     folder = Path(ultralytics.__file__).parent / "cfg" / "models"
     family, scale = name.removesuffix("-pose")[:-1], name.removesuffix("-pose")[-1]
     (found,) = folder.rglob(f"{family}-pose.yaml")
@@ -143,7 +143,7 @@ def _yaml_of(ultralytics, name):
 
 
 def predict(model, path, args):
-    """Return what is found on the photos of a COCO file, in COCO's results format."""
+    """Predict the photos of a COCO file; return the predictions in COCO results format."""
     results = []
     for image in json.loads(path.read_text())["images"]:
         (found,) = model.predict(
@@ -173,7 +173,7 @@ def predict(model, path, args):
 
 
 def write(path, content):
-    """Write JSON, whole or not at all."""
+    """Write JSON by atomic rename."""
     temporary = path.with_suffix(".partial")
     temporary.write_text(json.dumps(content, indent=1))
     temporary.replace(path)

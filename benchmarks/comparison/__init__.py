@@ -1,1 +1,1 @@
-"""The machinery of `benchmarks.compare`: runners in processes of their own, measured in turns, and the report."""
+"""Internals of `benchmarks.compare`: the list of runners, measuring them in turns, and the report."""

@@ -1,4 +1,4 @@
-"""What a comparison found: figures with their spread over the rounds, as JSON, as a text and as a picture."""
+"""Results of a comparison: figures with their spread over the rounds, as JSON, Markdown and a plot."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from benchmarks.commands import picture
 from benchmarks.comparison.runners import KEYPOINT_RCNN, YOLO_640
 from benchmarks.comparison.turns import BATCH_SIZE
 
-# What runners are compared with: the fastest of a model's runtimes in the same round, of any precision or of one.
+# Baselines of the ratios: the fastest runtime of a model in the same round, of any precision or of the given one.
 FASTEST_YOLO = "the fastest YOLO11n-pose 640"
 FASTEST_YOLO_FP32 = "the fastest YOLO11n-pose 640 in fp32"
 RCNN = "Keypoint R-CNN"
@@ -22,25 +22,25 @@ _COLUMNS = {FASTEST_YOLO: "/ YOLO 640", FASTEST_YOLO_FP32: "/ YOLO 640 fp32", RC
 
 
 def figures_of(runners, turns, facts, accuracies) -> list[dict]:
-    """Return what was found of each runner, ready for JSON.
+    """Return the figures of each runner, JSON-ready.
 
     Args:
         runners: list of `Runner`.
-        turns: name to `Turns`.
-        facts: name to what its worker reports: precision, threads, and where known parameters, flops and a note.
-        accuracies: model to NE by box.
+        turns: `Turns` by runner name.
+        facts: by runner name, what its worker reports: precision, threads, and if known parameters, flops and a note.
+        accuracies: `ne_bbox` by model.
 
     Returns:
         list of dicts, in the order of the runners:
             name, model, runtime, is_ours
-            precision, threads, parameters, flops, note: None where unknown
-            median_ms, p95_ms, num_runs: of one photo, over all rounds
-            round_medians_ms: one a round
-            photos_per_second, batch_way, num_batches: of batches of `BATCH_SIZE`
+            precision, threads, parameters, flops, note: None if unknown
+            median_ms, p95_ms, num_runs: single photos, over all rounds
+            round_medians_ms: a list with the median of each round
+            photos_per_second, batch_way, num_batches: batches of `BATCH_SIZE`
             peak_rss_mb, garments_per_photo
-            ne_bbox: None where unknown
-            ratios: baseline to median, least and most over the rounds
-            milliseconds, batch_milliseconds: a list a round
+            ne_bbox: None if unknown
+            ratios: see `ratios_of`
+            milliseconds, batch_milliseconds: a list of call times for each round
     """
     figures = []
     for runner in runners:
@@ -73,11 +73,11 @@ def figures_of(runners, turns, facts, accuracies) -> list[dict]:
 
 
 def ratios_of(figure, figures) -> dict:
-    """Return a runner's ratios to each baseline that was measured: above 1 it is slower.
+    """Return a runner's time ratio to each measured baseline; above 1 is slower.
 
     Returns:
-        baseline to a dict of median, min and max, over the rounds, of the runner's median over that of the fastest of
-        the baseline's runners in the same round.
+        For each baseline a dict of median, min and max over the rounds. The ratio of a round is the runner's median
+        time over that of the baseline's fastest runner.
     """
     ratios = {}
     for baseline, (model, precision) in _BASELINES.items():
@@ -97,15 +97,15 @@ def ratios_of(figure, figures) -> dict:
 
 
 def to_markdown(figures, setting) -> str:
-    """Return the report.
+    """Return the report as Markdown.
 
     Args:
-        figures: what `figures_of` gives.
-        setting: machine (cpu, cores), threads, load, photos (a text), rounds, repeats, seconds, garments, notes
-            (list of texts).
+        figures: the result of `figures_of`.
+        setting: dict of machine (cpu, cores), threads, load, photos (a text), rounds, repeats, seconds, garments,
+            notes (list of texts).
     """
     has_peers = not all(figure["is_ours"] for figure in figures)
-    lines = ["# From a photo's bytes to keypoints in its pixels", "", *_how_it_was_measured(setting, has_peers), ""]
+    lines = ["# From JPEG bytes to keypoints in photo pixels", "", *_how_it_was_measured(setting, has_peers), ""]
     lines += [*_latency_table(figures), "", *_throughput_table(figures), "", *_facts_table(figures), ""]
     return "\n".join(lines)
 
@@ -116,21 +116,21 @@ def _how_it_was_measured(setting, has_peers):
         f"{machine['cpu']}, {machine['cores']} cores; {setting['threads']} threads for each runner. Load average "
         f"before the start: {setting['load']:.2f}. Photos: {setting['photos']}.",
         "",
-        f"Each runner is a process of its own, kept to {setting['threads']} cores. {setting['rounds']} rounds: in "
-        "each, every runner has a turn, in an order that is drawn anew, and all others are stopped meanwhile. A turn "
-        f"is up to {setting['repeats']} timed calls of one photo, then a third as many of {BATCH_SIZE} photos, after "
-        f"calls that do not count. Either part ends after {setting['seconds']:g} s, with one call at least; who takes "
-        "longer for a batch runs one in the first round only.",
+        f"Each runner is a separate process, restricted to {setting['threads']} cores. There are {setting['rounds']} "
+        "rounds. In each, every runner has a turn, in random order, and all others are suspended meanwhile. A turn is "
+        f"up to {setting['repeats']} timed calls with one photo, then a third as many with {BATCH_SIZE} photos, each "
+        f"after warm-up calls. Either part ends after {setting['seconds']:g} s, with at least one timed call. A runner "
+        "that takes longer than that for a batch runs a single one, in the first round.",
         "",
-        "Ratios are of medians in the same round: the median over the rounds (least to most). Above 1 is slower. Where "
-        "the interval holds 1, nothing is won or lost.",
+        "A ratio compares medians of the same round; the table has its median over the rounds (minimum to maximum). "
+        "Above 1 is slower. If the range includes 1, neither is clearly faster.",
     ]
     if has_peers:
         lines += [
             "",
-            "The peers have random weights, with normalisation statistics from the photos: this says what they take, "
-            "nothing of what they find. The number of garments that pass their confidence threshold is fixed: 4 "
-            f"candidates for YOLO and Keypoint R-CNN, {setting['garments']} for the two-stage runners.",
+            "The peers have random weights, with batch-normalisation statistics from the photos: only their cost is "
+            "measured, not their accuracy. The number of detections per photo is fixed: 4 candidates for YOLO and "
+            f"Keypoint R-CNN, {setting['garments']} for the two-stage runners.",
         ]
     for note in setting["notes"]:
         lines += ["", note]
@@ -171,8 +171,8 @@ def _facts_table(figures):
         rows.append([_title(f), f["threads"] or "", memory, parameters, flops, garments, f["note"] or ""])
     notes = [
         "",
-        "Peak memory is that of the first round's calls of one photo, with the server's for gRPC. GFLOP counts a "
-        "multiplication with its addition as two; for ours it is of one garment a photo.",
+        "Peak memory is measured after the single-photo calls of the first round; for gRPC it includes the server. "
+        "GFLOP counts a multiply-add as two; for our models it is for one garment per photo.",
     ]
     return _table(header, rows) + notes
 
@@ -194,17 +194,17 @@ def _table(header, rows):
 
 
 def draw(figures, path) -> None:
-    """Write the picture: latency against accuracy where one is known, else a bar a runner.
+    """Plot latency against accuracy if any accuracy is known, else a latency bar for each runner.
 
     Args:
-        figures: what `figures_of` gives.
-        path: PNG file.
+        figures: the result of `figures_of`.
+        path: PNG file to write.
     """
     has_accuracy = any(figure["ne_bbox"] is not None for figure in figures)
     with picture(path, size=(9, 5 if has_accuracy else 1.2 + 0.32 * len(figures))) as axes:
         (_draw_against_accuracy if has_accuracy else _draw_bars)(axes, figures)
         axes.set_xscale("log")
-        axes.set_xlabel("one photo, milliseconds; the line goes from the least to the most median of a round")
+        axes.set_xlabel("one photo, milliseconds; line: range of the rounds' medians")
         axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -220,7 +220,7 @@ def _draw_bars(axes, figures):
 
 
 def _draw_against_accuracy(axes, figures):
-    """Draw the fastest runner of each model; all of them would hide each other."""
+    """Plot only the fastest runner of each model, as all of them would overlap."""
     fastest = {}
     for figure in sorted(figures, key=lambda figure: figure["median_ms"]):
         fastest.setdefault(figure["model"], figure)
@@ -237,7 +237,7 @@ def _draw_against_accuracy(axes, figures):
             fontsize=8,
             arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.7},
         )
-    # What was timed and not trained has a place on one axis only.
+    # Models without a known accuracy are vertical lines.
     for figure in fastest.values():
         if figure["ne_bbox"] is None:
             axes.axvline(figure["median_ms"], color=_colour(figure), linewidth=0.8, linestyle=":")
@@ -245,7 +245,7 @@ def _draw_against_accuracy(axes, figures):
             axes.text(*place, figure["name"], transform=axes.get_xaxis_transform(), rotation=90, fontsize=7, ha="right")
     axes.set_ylim(0, 1.8 * max(figure["ne_bbox"] for figure in known))
     axes.set_ylabel("NE by box (ne_bbox), lower is better; dotted: not known")
-    axes.set_title("The fastest way of running each model", fontsize=10, loc="left")
+    axes.set_title("The fastest runtime of each model", fontsize=10, loc="left")
 
 
 def _colour(figure):

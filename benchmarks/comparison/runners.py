@@ -1,4 +1,4 @@
-"""Which runners a comparison has: ours, and what else people would use."""
+"""The runners of a comparison: our models and the peers."""
 
 import dataclasses
 import os
@@ -14,7 +14,7 @@ YOLO_320 = "YOLO11n-pose 320"
 KEYPOINT_RCNN = "Keypoint R-CNN R50-FPN 800"
 HRNET = "MobileNetV3 detector + HRNet-w48"
 SIMPLE_BASELINE = "MobileNetV3 detector + SimpleBaseline-R50"
-# What the YOLO models are called in options and in file names.
+# Input size of the YOLO models, as used in options and file names.
 _YOLO_SIZES = {YOLO_640: 640, YOLO_320: 320}
 
 
@@ -23,10 +23,10 @@ class Runner:
     """One model in one runtime.
 
     Attributes:
-        model: the model's name, by which an accuracy is found.
-        runtime: what runs it.
-        script: what its worker runs.
-        options: what the script's `load` is told, ready for JSON.
+        model: name of the model, as used in `--accuracy`.
+        runtime: name of the runtime.
+        script: script of its worker.
+        options: JSON-ready options for the script's `load`.
     """
 
     model: str
@@ -36,12 +36,12 @@ class Runner:
 
     @property
     def name(self) -> str:
-        """How reports and `--only` call it."""
+        """Name in reports and for `--only`."""
         return f"{self.model}, {self.runtime}"
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is this project's, run by its interpreter."""
+        """Whether it is a model of this project, run by our interpreter."""
         return self.script == OURS
 
 
@@ -49,11 +49,11 @@ def our_runners(name, version_dir, tflite, threads, intra_threads) -> list[Runne
     """Return the runners of one of our models.
 
     Args:
-        name: what to call the model.
-        version_dir: the SavedModel, a version's directory in the model's, or None.
+        name: name of the model.
+        version_dir: the SavedModel, a version directory in the model directory, or None.
         tflite: the TFLite file, or None.
-        threads: threads of each.
-        intra_threads: for TensorFlow, numbers of threads within an operation: a runner each.
+        threads: threads of each runner.
+        intra_threads: list of intra-op thread counts, with a SavedModel runner for each.
     """
     runners, paths = [], {}
     if version_dir:
@@ -71,12 +71,12 @@ def our_runners(name, version_dir, tflite, threads, intra_threads) -> list[Runne
 
 
 def peer_runners(work_dir, threads, garments) -> list[Runner]:
-    """Return the runners of others' models.
+    """Return the runners of the peers.
 
     Args:
-        work_dir: where `export_for_runtimes` has put the exported models.
-        threads: threads of each.
-        garments: how many garments a photo the two-stage runners cut out.
+        work_dir: folder of the models that `export_runner` exports.
+        threads: threads of each runner.
+        garments: number of crops per photo in the two-stage runners.
     """
     shared = {"work_dir": str(work_dir), "threads": threads, "garments": garments}
     runners = []
@@ -96,7 +96,7 @@ def peer_runners(work_dir, threads, garments) -> list[Runner]:
 
 
 def export_runner(runners, work_dir, threads) -> Runner | None:
-    """Return what builds and exports the YOLO models of the runners, which is loaded and not run; None if none is."""
+    """Return the runner that exports the YOLO models when it is loaded, or None if no runner uses them."""
     sizes = sorted({runner.options["size"] for runner in runners if runner.model in _YOLO_SIZES})
     if not sizes:
         return None
@@ -105,13 +105,13 @@ def export_runner(runners, work_dir, threads) -> Runner | None:
 
 
 def costs_runner(name, detector_dir, keypoints_dir, threads) -> Runner:
-    """Return what counts our model's parameters and operations, which is loaded and not run."""
+    """Return the runner that counts parameters and FLOP of one of our models when it is loaded."""
     directories = {"detector": str(Path(detector_dir).resolve()), "keypoints": str(Path(keypoints_dir).resolve())}
     return Runner(name, "costs", OURS, {"runtime": "costs", "threads": threads, **directories})
 
 
 def command_of(runner, peers_python) -> dict:
-    """Return the arguments of `WorkerProcess` that run it, all but the name."""
+    """Return the arguments of `WorkerProcess` for a runner, except for the name."""
     threads = str(runner.options["threads"])
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     environment |= {f"{library}_NUM_THREADS": threads for library in ("OMP", "MKL", "OPENBLAS")}
@@ -122,7 +122,7 @@ def command_of(runner, peers_python) -> dict:
     environment |= {"YOLO_OFFLINE": "True", "YOLO_AUTOINSTALL": "False", "YOLO_VERBOSE": "False"}
     folder = runner.options["work_dir"]
     return {
-        # Not resolved: what a virtual environment's interpreter links to knows nothing of its packages.
+        # Symlinks are not resolved: the target of a virtual environment's interpreter does not see its packages.
         "python": os.path.abspath(peers_python),
         "script": runner.script,
         "environment": {**environment, "YOLO_CONFIG_DIR": folder},

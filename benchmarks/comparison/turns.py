@@ -1,26 +1,26 @@
-"""The turns that workers take on one machine: one is awake, all others are stopped."""
+"""Measure workers in turns on one machine: one runs while all others are suspended."""
 
 import dataclasses
 import random
 import time
 
 BATCH_SIZE = 8
-# Calls that are made and not counted: when a worker has its first turn, and when it wakes up in a later one.
+# Untimed warm-up calls: in a worker's first turn, and after it is resumed in a later one.
 NUM_WARMUP, NUM_WAKING = 5, 2
-# Timed batches for each timed photo.
+# Number of timed batches as a share of the number of timed single photos.
 _BATCH_SHARE = 1 / 3
 
 
 @dataclasses.dataclass
 class Turns:
-    """What one worker did in all of its turns.
+    """Measurements of one worker over all of its turns.
 
     Attributes:
-        one_ms: a list a round of milliseconds, one a call of one photo.
-        batch_ms: likewise, of calls of `BATCH_SIZE` photos; empty where a round had none.
-        batch_way: how the worker runs several photos.
-        peak_rss_mb: after the first round's calls of one photo, 10^6 bytes.
-        garments: how many were found, one a photo of `one_ms`.
+        one_ms: for each round a list of milliseconds of the single-photo calls.
+        batch_ms: likewise for calls with `BATCH_SIZE` photos; an empty list for a round without any.
+        batch_way: name of the way in which the worker runs several photos.
+        peak_rss_mb: peak memory after the single-photo calls of the first round, 10^6 bytes.
+        garments: number of garments found in each single-photo call.
     """
 
     one_ms: list = dataclasses.field(default_factory=list)
@@ -31,18 +31,18 @@ class Turns:
 
 
 def take_turns(workers, *, rounds, repeats, seconds, say=lambda text: None) -> dict:
-    """Measure workers in turns, in a new order each round.
+    """Measure workers in turns, in a new random order each round.
 
     Args:
-        workers: name to `WorkerProcess`, loaded and paused; they are paused again in the end.
-        rounds: turns of each.
-        repeats: timed calls of one photo a turn; of batches it is a third of it.
-        seconds: a turn's calls of one size end after so long, with at least one timed. A worker whose batch takes
-            longer than this runs one in the first round only.
-        say: function of a line about what is being done.
+        workers: `WorkerProcess` by name, loaded and paused; they are paused again at the end.
+        rounds: turns of each worker.
+        repeats: timed single-photo calls per turn; a third as many for batches.
+        seconds: time limit per turn for the calls of each size, with at least one timed call. A worker whose batch
+            takes longer runs one batch, in the first round only.
+        say: function that shows a progress message.
 
     Returns:
-        name to `Turns`.
+        `Turns` by name.
     """
     turns = {name: Turns() for name in workers}
     for number in range(rounds):
@@ -57,7 +57,7 @@ def take_turns(workers, *, rounds, repeats, seconds, say=lambda text: None) -> d
 
 
 def order_of_round(names, number) -> list:
-    """Return the names in the order of one round: drawn, so that none always follows the same other."""
+    """Return the names in a random order for one round, so that no runner always follows the same other one."""
     return random.Random(number).sample(names, len(names))
 
 
@@ -72,14 +72,14 @@ def _take_turn(worker, turns, number, repeats, seconds):
     if is_slow:
         turns.batch_ms.append([])
     else:
-        # The machine is awake already, and the first batch of a slow worker may take minutes.
+        # No warm-up for a slow worker: the single photos have warmed it up, and a batch may take minutes.
         num_waking = 0 if 1.0 * BATCH_SIZE * max(milliseconds) > 1000.0 * seconds else 1
         num_batches = max(1, round(repeats * _BATCH_SHARE))
         turns.batch_ms.append(_call(worker, BATCH_SIZE, num_waking, num_batches, seconds)[0])
 
 
 def _call(worker, batch_size, num_untimed, repeats, seconds):
-    """Return the milliseconds of each timed call, and how many garments each of their photos has."""
+    """Return the milliseconds of each timed call, and the number of garments found in each of its photos."""
     start = time.monotonic()
     first, milliseconds, garments = 0, [], []
     while len(milliseconds) < repeats:

@@ -1,4 +1,4 @@
-"""torchvision's Keypoint R-CNN, run by a worker.
+"""Worker script for torchvision's Keypoint R-CNN.
 
 Options: size (short side, pixels), garments, threads, photos.
 """
@@ -13,7 +13,7 @@ from torchvision.models.detection import keypointrcnn_resnet50_fpn
 
 
 def load(options):
-    """Return the runner, as the worker wants it."""
+    """Return the runner; see `benchmarks/workers/worker.py`."""
     torch.set_num_threads(options["threads"])
     cv2.setNumThreads(options["threads"])
     torch.manual_seed(0)
@@ -23,7 +23,7 @@ def load(options):
         num_classes=1 + pictures.NUM_TYPES,
         num_keypoints=pictures.NUM_KEYPOINTS,
         min_size=options["size"],
-        # With random weights nothing is sure and nothing is discarded: this is how many a photo would have.
+        # With random weights no detection is confident and none is discarded, so fix their number.
         box_detections_per_img=pictures.NUM_KEPT,
     ).eval()
     first = to_tensor(Path(options["photos"][0]).read_bytes())
@@ -36,7 +36,7 @@ def load(options):
 
     return {
         "one": one,
-        # Several photos of this size in one batch need gigabytes and gain nothing.
+        # A batch of photos of this size needs gigabytes and is not faster.
         "batches": {"one by one": lambda: lambda photos: [one(photo) for photo in photos]},
         "facts": {
             "parameters": networks.num_parameters(model),

@@ -1,4 +1,4 @@
-"""What is done to every PyTorch network before it is measured."""
+"""Prepare PyTorch networks for measurement, and count their parameters and FLOP."""
 
 import time
 
@@ -10,19 +10,19 @@ _NUM_TRIALS = 2
 
 
 def settle(network, run) -> None:
-    """Set the statistics of batch normalisation from real photos.
+    """Estimate the batch-normalisation statistics from real photos.
 
-    With those of a new network its activations grow or fade from layer to layer, down to numbers so small that
-    processors take many times longer for them.
+    With the initial statistics, activations of a random network grow or shrink from layer to layer, down to denormal
+    numbers, which processors handle many times slower.
 
     Args:
-        network: what holds the layers; it is left for inference.
+        network: module that contains the layers; it is left in eval mode.
         run: function without arguments that runs the network on photos.
     """
     layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # the mean over all passes
+        layer.momentum = None  # cumulative average over all passes
     network.train()
     with torch.no_grad():
         for _ in range(_NUM_SETTLING):
@@ -31,14 +31,14 @@ def settle(network, run) -> None:
 
 
 def faster_layout(network, run):
-    """Leave a network in the memory format in which it is faster on this machine.
+    """Convert a network to the memory format that is faster on this machine.
 
     Args:
-        network: it is changed in place.
+        network: changed in place.
         run: function of a memory format that runs the network.
 
     Returns:
-        The memory format, and its name.
+        The memory format and its name.
     """
     formats = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
     seconds = {}
@@ -63,7 +63,7 @@ def num_parameters(*networks) -> int:
 
 
 def num_flops(run) -> int:
-    """Return the operations of a function, a multiplication with its addition as two, of convolutions and products."""
+    """Return the FLOP of a function's convolutions and matrix products; a multiply-add counts as two."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         run()
     return counter.get_total_flops()

@@ -1,34 +1,34 @@
-"""Before and after the peers' networks: OpenCV and NumPy, as their users do it.
+"""Pre- and postprocessing of the peers with OpenCV and NumPy, as in their usual deployments.
 
-Letters in shapes: H, W size of a picture, A candidates, K keypoints, N garments, h, w size of a heatmap.
+Letters in shapes: H, W size of a photo, A candidates, K keypoints, N garments, h, w size of a heatmap.
 """
 
 import cv2
 import numpy as np
 
 NUM_TYPES, NUM_KEYPOINTS = 3, 8
-# How many candidates come through the confidence threshold, where random weights have no confidence.
+# Number of candidates kept, in place of a confidence threshold, which is meaningless with random weights.
 NUM_KEPT = 4
 _NMS_IOU = 0.7
-# How much larger than its box a garment's crop is.
+# Ratio of crop size to box size.
 _CROP_MARGIN = 1.25
 
 
 def decode(photo):
-    """Return a photo file's pixels, uint8 `(H, W, 3)`, BGR."""
+    """Decode a photo file to uint8 `(H, W, 3)`, BGR."""
     return cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR)
 
 
 def letterbox(pixels, size, stride=None):
-    """Resize a photo and lay it on grey, as Ultralytics does.
+    """Letterbox a photo on grey, as Ultralytics does.
 
     Args:
         pixels: uint8 `(H, W, 3)`, BGR.
         size: long side of the result, pixels.
-        stride: None for a square; a number for the smallest rectangle with sides that it divides.
+        stride: None for a square; else the smallest rectangle whose sides are multiples of it.
 
     Returns:
-        float32 `(1, 3, h, w)`, RGB, 0 to 1; and scale, left, top, by which points come back.
+        float32 `(1, 3, h, w)`, RGB, 0 to 1; and the transform (scale, left, top) for mapping points back.
     """
     height, width = pixels.shape[:2]
     scale = size / max(height, width)
@@ -45,11 +45,11 @@ def letterbox(pixels, size, stride=None):
 
 
 def yolo_keypoints(output, transform):
-    """Turn the raw output of YOLO11-pose for one photo into keypoints in its pixels.
+    """Decode the raw output of YOLO11-pose for one photo to keypoints in photo pixels, with NMS.
 
     Args:
         output: float32 `(4 + NUM_TYPES + 3 K, A)`: boxes (centre, size), scores, keypoints with visibility.
-        transform: what `letterbox` gave.
+        transform: the transform returned by `letterbox`.
 
     Returns:
         list of N arrays float32 `(K, 3)`.
@@ -67,7 +67,7 @@ def yolo_keypoints(output, transform):
 
 
 def crop(pixels, box_xyxy, size_wh):
-    """Cut a garment out with some room around it, as MMPose's TopdownAffine does.
+    """Crop a garment with a margin, as MMPose's TopdownAffine does.
 
     Args:
         pixels: uint8 `(H, W, 3)`.
@@ -75,7 +75,7 @@ def crop(pixels, box_xyxy, size_wh):
         size_wh: width and height of the crop.
 
     Returns:
-        uint8 `(height, width, 3)` and the map back, float `(2, 3)`, from crop to photo.
+        uint8 `(height, width, 3)`, and the affine map from crop to photo, float `(2, 3)`.
     """
     width, height = size_wh
     left, top, right, bottom = box_xyxy
@@ -88,12 +88,12 @@ def crop(pixels, box_xyxy, size_wh):
 
 
 def peaks(heatmaps, back, stride):
-    """Return where heatmaps are highest, a quarter of a pixel towards the higher neighbour, in photo pixels.
+    """Return the heatmap peaks, shifted a quarter of a pixel towards the higher neighbour, in photo pixels.
 
     Args:
         heatmaps: float32 `(K, h, w)` of one crop.
-        back: the crop's map back to the photo.
-        stride: crop pixels a heatmap pixel.
+        back: the affine map from crop to photo.
+        stride: crop pixels per heatmap pixel.
 
     Returns:
         float `(K, 2)`.

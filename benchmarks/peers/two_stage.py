@@ -1,9 +1,9 @@
-"""A detector and a keypoint network on its crops, as users of MMPose combine them, run by a worker.
+"""Worker script for a top-down pipeline as with MMPose: a detector, and a keypoint network on its crops.
 
-The detector is torchvision's Faster R-CNN with MobileNetV3 at 320 pixels; crops are 256x192. MMPose's second pass over
-the mirrored crop, its default, is left out.
+The detector is torchvision's Faster R-CNN with MobileNetV3 at 320 pixels; crops are 256x192. Flip testing, the default
+in MMPose, is left out.
 
-Options: network (`hrnet_w48` or `simple_baseline_r50`), garments (crops a photo), threads, photos.
+Options: network (`hrnet_w48` or `simple_baseline_r50`), garments (crops per photo), threads, photos.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def load(options):
-    """Return the runner, as the worker wants it."""
+    """Return the runner; see `benchmarks/workers/worker.py`."""
     torch.set_num_threads(options["threads"])
     cv2.setNumThreads(options["threads"])
     torch.manual_seed(0)
@@ -40,7 +40,7 @@ def load(options):
             "flops": networks.num_flops(lambda: system.keypoints([photos[0]])),
             "precision": "fp32",
             "threads": str(torch.get_num_threads()),
-            "note": f"crops {system.layout_name}; {options['garments']} a photo, no second pass over mirrored ones",
+            "note": f"crops {system.layout_name}; {options['garments']} per photo, no flip testing",
         },
     }
 
@@ -66,14 +66,14 @@ class _TwoStages:
         )
 
     def keypoints(self, photos):
-        """Return a list a photo, of keypoints `(K, 2)` a garment, photo pixels."""
+        """Return for each photo a list of keypoints `(K, 2)`, one per garment, in photo pixels."""
         with torch.inference_mode():
             pixels = [pictures.decode(photo) for photo in photos]
             found = self.detector([_to_tensor(picture) for picture in pixels])
         cut = []
         for picture, answer in zip(pixels, found, strict=True):
             boxes = answer["boxes"].numpy()
-            if len(boxes) < self._garments:  # every photo costs as much as another
+            if len(boxes) < self._garments:  # so that every photo costs the same
                 whole = np.array([[0, 0, *picture.shape[1::-1]]])
                 boxes = np.concatenate([boxes, np.repeat(whole, self._garments - len(boxes), axis=0)])
             cut += [pictures.crop(picture, box, _CROP_WH) for box in boxes]
@@ -82,18 +82,18 @@ class _TwoStages:
         return [points[i : i + self._garments] for i in range(0, len(points), self._garments)]
 
     def _heatmaps(self, crops, layout):
-        # Not `inference_mode`, in which operations are not counted.
+        # Not `inference_mode`, in which FLOP are not counted.
         with torch.no_grad():
             return self.network(crops.to(memory_format=layout)).numpy()
 
 
 class _HRNet(torch.nn.Module):
-    """The branch of highest resolution and a 1x1 convolution on it."""
+    """HRNet-w48's highest-resolution branch with a 1x1 convolution as head."""
 
     def __init__(self):
         super().__init__()
         body = timm.create_model("hrnet_w48", features_only=True, feature_location="", out_indices=(1,))
-        # Nothing else looks at the other branches' last fusion.
+        # The last fusion of the other branches is unused.
         body.stage4[-1].fuse_layers = body.stage4[-1].fuse_layers[:1]
         self.body = body
         self.head = torch.nn.Conv2d(48, pictures.NUM_KEYPOINTS, 1)

@@ -1,6 +1,6 @@
-"""Build YOLO11n-pose for garments, with random weights, and export it: loaded by a worker, and not run.
+"""Worker script that builds YOLO11n-pose for garments, with random weights, and exports it when it is loaded.
 
-Options: work_dir, sizes, threads, photos. For each size it leaves yolo-SIZE.pt, yolo-SIZE.onnx, yolo-SIZE-batch.onnx,
+Options: work_dir, sizes, threads, photos. For each size it writes yolo-SIZE.pt, yolo-SIZE.onnx, yolo-SIZE-batch.onnx,
 yolo-SIZE_openvino/ and yolo-SIZE.json (parameters, flops).
 """
 
@@ -19,7 +19,7 @@ _CONFIG = "cfg/models/11/yolo11-pose.yaml"
 
 
 def load(options):
-    """Write the files."""
+    """Write the files of all sizes."""
     torch.set_num_threads(options["threads"])
     photos = [Path(path).read_bytes() for path in options["photos"]]
     for size in options["sizes"]:
@@ -29,7 +29,7 @@ def load(options):
 
 def _export(work_dir, size, photos):
     torch.manual_seed(0)
-    # The name says which scale of the family is meant.
+    # Ultralytics reads the model scale (n) from the file name.
     description = work_dir / "yolo11n-pose.yaml"
     config = yaml.safe_load((Path(ultralytics.__file__).parent / _CONFIG).read_text())
     config |= {"kpt_shape": [pictures.NUM_KEYPOINTS, 3], "nc": pictures.NUM_TYPES, "flip_idx": [1, 0, 3, 2, 5, 4, 7, 6]}

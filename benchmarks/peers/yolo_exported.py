@@ -1,4 +1,4 @@
-"""YOLO11n-pose in ONNX Runtime or OpenVINO, run by a worker; neither needs PyTorch.
+"""Worker script for YOLO11n-pose in ONNX Runtime or OpenVINO, without PyTorch.
 
 Options: work_dir (of `yolo_export`), size, runtime (`onnxruntime`, `openvino`, `openvino_fp32`), threads.
 """
@@ -15,7 +15,7 @@ _PRECISIONS = {"float32": "fp32", "f32": "fp32", "bfloat16": "bf16", "bf16": "bf
 
 
 def load(options):
-    """Return the runner, as the worker wants it."""
+    """Return the runner; see `benchmarks/workers/worker.py`."""
     cv2.setNumThreads(options["threads"])
     runtime = _OnnxRuntime(options) if options["runtime"] == "onnxruntime" else _OpenVino(options)
     size, threads = options["size"], options["threads"]

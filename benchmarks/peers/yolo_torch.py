@@ -1,4 +1,4 @@
-"""YOLO11n-pose in PyTorch, run by a worker.
+"""Worker script for YOLO11n-pose in PyTorch.
 
 Options: work_dir (of `yolo_export`), size, threads.
 """
@@ -16,7 +16,7 @@ _STRIDE = 32
 
 
 def load(options):
-    """Return the runner, as the worker wants it."""
+    """Return the runner; see `benchmarks/workers/worker.py`."""
     torch.set_num_threads(options["threads"])
     cv2.setNumThreads(options["threads"])
     size = options["size"]
@@ -35,7 +35,7 @@ def load(options):
         return pictures.yolo_keypoints(predict(tensor, layout)[0], transform)
 
     def batch(photos):
-        # Of different shapes, photos go into one batch only as squares.
+        # Photos of different shapes fit in one batch only as squares.
         read = [pictures.letterbox(pictures.decode(photo), size) for photo in photos]
         outputs = predict(np.concatenate([tensor for tensor, _ in read]), layout)
         return [pictures.yolo_keypoints(row, place) for row, (_, place) in zip(outputs, read, strict=True)]

@@ -1,1 +1,1 @@
-"""Processes that are measured in turns: `process` asks, `worker` answers and runs `ours` or `training_steps`."""
+"""Worker processes: `process` starts and controls one, `worker` runs in it with a script: `ours`, `training_steps`."""

@@ -1,7 +1,7 @@
-"""Our runners, run by `worker`: a SavedModel in this process or behind the local server, or a TFLite file.
+"""Worker script for our models: a SavedModel in process or behind the local server, or a TFLite file.
 
 Options: runtime (`saved_model`, `grpc` or `tflite`), model or tflite (a path), threads, intra_threads. The runtime
-`costs` runs nothing: it counts parameters and operations of two training directories, detector and keypoints.
+`costs` runs no model: it counts parameters and FLOP of two training directories, detector and keypoints.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from cspn_tf.quiet import quiet_tensorflow
 
 
 def load(options):
-    """Return the runner that the options ask for, as `worker` says."""
+    """Return the runner for the options; see `worker`."""
     quiet_tensorflow()
     makers = {"saved_model": _load_saved_model, "grpc": _load_grpc, "tflite": _load_tflite, "costs": _count_costs}
     return makers[options["runtime"]](options)
@@ -62,7 +62,7 @@ def _load_grpc(options):
 
 
 def _runner_of(keypoints, num_threads):
-    """Return the runner of a function of several photos, each of which it answers with a row a garment."""
+    """Return the runner for a function that takes several photos and returns a list of keypoint rows for each."""
 
     def one(photo):
         return keypoints([photo])[0]
@@ -78,13 +78,13 @@ def _runner_of(keypoints, num_threads):
 
 
 def _keypoints(outputs):
-    """Return a list a photo, of a row of keypoints a garment, of the contract's outputs."""
+    """Convert the contract's outputs to a list of keypoint rows, one per garment, for each photo."""
     rows = zip(outputs["keypoints"], outputs["num_garments"], strict=True)
     return [keypoints[:num].tolist() for keypoints, num in rows]
 
 
 def _precision_of(version_dir):
-    """Return what a SavedModel's convolutions compute in."""
+    """Return the precision of a SavedModel's convolutions."""
     from tensorflow.core.framework import types_pb2
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -131,7 +131,7 @@ def _load_tflite(options):
         "facts": {
             "precision": "int8" if "int8" in types else "fp16 weights" if "float16" in types else "fp32",
             "threads": str(num_threads),
-            "note": "TensorFlow decodes and letterboxes the photo, and is in the memory too",
+            "note": "TensorFlow decodes and letterboxes the photo; its memory is included",
         },
     }
 
@@ -140,7 +140,7 @@ def _load_tflite(options):
 
 
 def _count_costs(options):
-    """Return parameters and operations of a photo with one garment."""
+    """Return parameters, and FLOP for a photo with one garment."""
     from benchmarks.networks import load_network
 
     pair = [load_network(kind, options[kind]) for kind in ("detector", "keypoints")]

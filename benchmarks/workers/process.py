@@ -1,4 +1,4 @@
-"""Our side of the workers: start one, ask it, stop it for the time that others have the machine."""
+"""The parent's side of a worker: start it, send requests, suspend it while others are measured."""
 
 import contextlib
 import json
@@ -17,11 +17,11 @@ _END_SECONDS = 20.0
 
 
 class WorkerFailed(UserError):
-    """A worker could not do what it was asked.
+    """A worker failed to answer a request.
 
     Attributes:
         worker: the `WorkerProcess`.
-        reason: what it failed with, one line.
+        reason: error message, one line.
     """
 
     def __init__(self, worker, reason):
@@ -30,18 +30,18 @@ class WorkerFailed(UserError):
 
 
 class WorkerProcess:
-    """A worker in a process of its own; see `worker`. A context manager that ends it, at once if something failed.
+    """A worker process, see `worker`. As a context manager it ends the process, and kills it if the block failed.
 
     Args:
-        name: what messages call it.
+        name: name in messages.
         python: the interpreter.
-        script: what the worker runs.
-        environment: variables of the process, all of them.
-        folder: its working folder.
-        answer_seconds: it is killed when an answer takes longer; None lets it take its time.
+        script: the worker's script.
+        environment: all environment variables of the process.
+        folder: working directory.
+        answer_seconds: timeout of an answer, after which the worker is killed; None for no timeout.
 
     Raises:
-        UserError: the interpreter is not there or cannot be run.
+        UserError: the interpreter does not exist or cannot be run.
     """
 
     def __init__(self, name, python, script, environment=None, folder=None, answer_seconds=ANSWER_SECONDS):
@@ -74,7 +74,7 @@ class WorkerProcess:
         """Send one request and return its answer.
 
         Raises:
-            WorkerFailed: the request failed, or the worker has ended or takes too long; the message names the worker.
+            WorkerFailed: the request failed, the worker has ended, or it timed out; the message names the worker.
         """
         watchdog = threading.Timer(self._answer_seconds or threading.TIMEOUT_MAX, self._signal, [signal.SIGKILL])
         watchdog.start()
@@ -95,15 +95,15 @@ class WorkerProcess:
         return answer
 
     def pause(self) -> None:
-        """Stop everything that the worker runs, where it stands."""
+        """Suspend the worker and its subprocesses (SIGSTOP)."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Resume the worker and its subprocesses (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
     def close(self) -> None:
-        """End the worker and all that it started."""
+        """End the worker and its subprocesses."""
         self.resume()
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -122,7 +122,7 @@ class WorkerProcess:
     def _signal(self, number):
         try:
             os.killpg(self._process.pid, number)
-        except ProcessLookupError:  # it has ended, or has not come as far as to make its group
+        except ProcessLookupError:  # the worker has ended, or has not created its process group yet
             self._process.send_signal(number)
 
     def _last_words(self):

@@ -1,6 +1,6 @@
-"""Training, a few steps at a time, run by `worker`.
+"""Worker script that trains a few steps at a time.
 
-Options: the fields of `Work`. Its facts are batch_size; a turn is what `run_turn` returns, and gpu_peak_mb.
+Options: the fields of `Work`. Facts: batch_size. A turn returns the result of `run_turn` and gpu_peak_mb.
 """
 
 import dataclasses
@@ -14,28 +14,28 @@ from cspn_tf.quiet import quiet_tensorflow
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What a process trains, and how."""
+    """What a worker trains, and with which settings."""
 
     network: str  # "detector" or "keypoints"
     preset: str
-    data: str  # folder that training.prepare wrote
-    num_steps: int  # of a turn
-    overrides: list = dataclasses.field(default_factory=list)  # of the config, FIELD=VALUE
-    batch_size: int | None = None  # None is the preset's
-    precision: str | None = None  # None is what the training commands take by default
+    data: str  # output folder of training.prepare
+    num_steps: int  # training steps per turn
+    overrides: list = dataclasses.field(default_factory=list)  # config overrides, FIELD=VALUE
+    batch_size: int | None = None  # None: the preset's
+    precision: str | None = None  # None: the default of the training commands
     xla: bool = False  # compile the step with XLA
     gradient_clip: bool = True
-    inter_op_threads: int = 0  # operations that run at the same time; 0 leaves it to TensorFlow
-    intra_op_threads: int = 0  # threads of one operation; 0 leaves it to TensorFlow
+    inter_op_threads: int = 0  # operations that run in parallel; 0: TensorFlow's default
+    intra_op_threads: int = 0  # threads within one operation; 0: TensorFlow's default
 
 
 def load(options):
-    """Return the runner that the options ask for, as `worker` says, with the steps in which TensorFlow traces."""
+    """Return the runner for the options, see `worker`, after the warm-up steps."""
     quiet_tensorflow()
     fields = [field.name for field in dataclasses.fields(Work)]
     work = Work(**{name: options[name] for name in fields})
     step, batches, batch_size = prepare(work)
-    # The first step traces, the second allocates.
+    # Warm-up: the first step traces, the second allocates.
     run_turn(step, batches, 2)
 
     def turn():
@@ -45,8 +45,8 @@ def load(options):
 
 
 def prepare(work: Work):
-    """Return the compiled training step, the iterator over the training batches, and their size."""
-    run = parse(work)  # what is wrong is said before the seconds that TensorFlow takes
+    """Return the compiled training step, the iterator over the training batches, and the batch size."""
+    run = parse(work)  # reports errors before TensorFlow is imported, which takes seconds
 
     import tensorflow as tf
 
@@ -55,18 +55,18 @@ def prepare(work: Work):
     set_threads(work.intra_op_threads, work.inter_op_threads)
     task = detector.DetectorTask() if work.network == "detector" else keypoints.KeypointTask()
     model = task.compiled_model(run, task.num_steps(run))
-    # As Keras makes it, but for the batch, which is fetched outside, so that the wait for it can be timed.
+    # As in Keras, except that the batch is fetched outside, so that waiting for it can be timed.
     step = tf.function(model.train_step, autograph=False, reduce_retracing=True, jit_compile=work.xla or None)
     return step, iter(task.batches(run, model)), run.training.batch_size
 
 
 def parse(work: Work):
-    """Return the `cspn_tf.train.fitting.Run` that a training command makes of the same settings."""
+    """Return the `cspn_tf.train.fitting.Run` of a training command with these settings."""
     from cspn_tf.cli import train_detector, train_keypoints
 
     command = train_detector if work.network == "detector" else train_keypoints
     arguments = ["--data", work.data, "--preset", work.preset]
-    # Nothing is written there.
+    # Required, but nothing is written there.
     arguments += ["--out", str(Path(tempfile.gettempdir()) / "unused")]
     arguments += [f"--set={text}" for text in work.overrides]
     arguments += ["--batch-size", str(work.batch_size)] if work.batch_size else []
@@ -78,17 +78,17 @@ def parse(work: Work):
 
 
 def run_turn(step, batches, num_steps, clock=time.perf_counter, processor=time.process_time) -> dict:
-    """Train some steps.
+    """Train a number of steps and time them.
 
     Args:
-        step: function of a batch to a dict of losses.
+        step: function of a batch that returns a dict of losses.
         batches: iterator over batches.
-        num_steps: how many.
-        clock, processor: functions giving seconds, on the clock and of this process's use of the processor.
+        num_steps: number of steps.
+        clock, processor: functions that return seconds of wall-clock time, and of CPU time of this process.
 
     Returns:
-        A dict: waiting_s, seconds in which the step waited for its batch, and step_s, seconds of the step with the
-        reading of its losses, each a list with a number a step; processor_s, of the whole turn, the pipeline's too.
+        A dict: waiting_s, a list of the seconds that each step waited for its batch; step_s, a list of the seconds that
+        each step took, including reading its losses; processor_s, CPU time of the turn, including the input pipeline.
     """
     waiting, steps = [], []
     begun = processor()
@@ -96,7 +96,7 @@ def run_turn(step, batches, num_steps, clock=time.perf_counter, processor=time.p
         start = clock()
         batch = next(batches)
         fetched = clock()
-        # The training commands look at every loss of every step too.
+        # Read all losses, as the training commands do in every step.
         losses = [float(value) for value in step(batch).values()]
         ended = clock()
         del batch, losses
@@ -106,7 +106,7 @@ def run_turn(step, batches, num_steps, clock=time.perf_counter, processor=time.p
 
 
 def gpu_peak_mb():
-    """Return the most memory that the first GPU has given to tensors, 10^6 bytes, or None without a GPU."""
+    """Return the peak memory of tensors on the first GPU, in 10^6 bytes, or None without a GPU."""
     import tensorflow as tf
 
     if not tf.config.list_physical_devices("GPU"):

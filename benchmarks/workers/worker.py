@@ -1,28 +1,28 @@
-"""The worker's side: a process that holds one runner and runs it when told.
+"""The worker process: loads one runner and runs it on request.
 
     python worker.py SCRIPT
 
-Standard library only, and nothing of this project: our own interpreter and the peers' both run this file by its path.
+Standard library only, without imports from this project: our interpreter and the peers' both run this file by its path.
 
-One JSON object a line, asked on stdin and answered on stdout; what libraries print goes to stderr.
+The protocol is one JSON object per line, requests on stdin and answers on stdout; output of libraries goes to stderr.
 
 ::
 
-    {"do": "load", "photos": [FILE, ...], "threads": 2, ...}   {"facts": {...}}; photos and threads may be left out
+    {"do": "load", "photos": [FILE, ...], "threads": 2, ...}   {"facts": {...}}; photos and threads are optional
     {"do": "run", "batch_size": 1, "first": 3}                 {"ms": 12.3, "garments": [1]}
     {"do": "prepare", "batch_size": 8}                         {"way": "one batch", "ways_ms": {"one batch": 98.7, ...}}
-    {"do": "turn"}                                             what the runner's `turn` returns
+    {"do": "turn"}                                             the result of the runner's `turn`
     {"do": "memory"}                                           {"peak_rss_mb": 321.0}
 
-A request that fails is answered by {"error": "one line"}, and the worker ends; at the end of stdin it ends as well.
+If a request fails, the answer is {"error": "one line"} and the worker ends. It also ends at the end of stdin.
 
-A script has one function, `load(options)`, of the first request's object, which returns a dict of what it can:
-    facts: what to report, ready for JSON
-    one: function of a photo file's bytes to a list with a row of keypoints, photo pixels, for each garment
-    batches: name of a way to run several photos, to a function that makes a function of a list of photo files to
-        a list of what `one` gives; the way that is fastest is the one that is measured
-    turn: function without arguments to a dict, ready for JSON: work that takes its own times
-    close: function to call in the end
+A script defines `load(options)`, which is called with the first request and returns the runner, a dict with any of:
+    facts: JSON-ready dict for the report
+    one: function of a photo file's bytes that returns a list with a row of keypoints, photo pixels, for each garment
+    batches: for each way to run several photos, by name, a factory of a function that takes a list of photo files and
+        returns a list of results of `one`; the fastest way is measured
+    turn: function without arguments that does work, times it, and returns a JSON-ready dict
+    close: function called at the end
 """
 
 import contextlib
@@ -38,12 +38,12 @@ _TRIALS = 2
 
 
 def serve(script, asked, answers) -> int:
-    """Answer requests until there are no more.
+    """Answer requests until the input ends.
 
     Args:
         script: object with a function `load`.
-        asked: iterable of lines.
-        answers: text file to write to.
+        asked: iterable of lines, the requests.
+        answers: text file to write answers to.
 
     Returns:
         The exit code: 1 if a request failed.
@@ -54,7 +54,7 @@ def serve(script, asked, answers) -> int:
             try:
                 answer = worker.answer(json.loads(line))
             except Exception as error:
-                # A user's error says what is wrong; what kind of thing another one is helps to find it.
+                # A UserError is self-explanatory; for any other exception its type helps.
                 is_users = any(kind.__name__ == "UserError" for kind in type(error).__mro__)
                 message = str(error) if is_users else f"{type(error).__name__}: {error}"
                 print(json.dumps({"error": " ".join(message.split())}), file=answers, flush=True)
@@ -66,7 +66,7 @@ def serve(script, asked, answers) -> int:
 
 
 class Worker:
-    """Holds a script's runner and answers one request at a time."""
+    """Holds a script's runner and answers requests."""
 
     def __init__(self, script):
         self._script = script
@@ -75,7 +75,7 @@ class Worker:
         self._run_batch = None
 
     def answer(self, request: dict) -> dict:
-        """Return the answer to one request; see the module's text."""
+        """Return the answer to one request; see the module's docstring."""
         return getattr(self, f"_{request['do']}")(request)
 
     def close(self) -> None:
@@ -115,16 +115,16 @@ class Worker:
 
 
 def peak_rss_mb(processes=None) -> float:
-    """Return the most memory that processes held, each at its own peak, 10^6 bytes.
+    """Return the sum of the peak resident memory of some processes, in 10^6 bytes.
 
     Args:
-        processes: their ids; None for this one and those that it started.
+        processes: process ids; None for this process and its subprocesses.
     """
     peaks = []
     for process in _own_group() if processes is None else processes:
-        with contextlib.suppress(OSError):  # it has ended, or is not ours to see
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             peaks.append(_peak_rss_bytes(Path(f"/proc/{process}/status").read_text()))
-    if not sum(peaks):  # not Linux: kilobytes there, bytes on macOS
+    if not sum(peaks):  # no /proc: ru_maxrss is in bytes on macOS, in kilobytes elsewhere
         peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)]
     return sum(peaks) / 1e6
 
@@ -137,13 +137,13 @@ def _own_group():
 
 
 def _peak_rss_bytes(status):
-    # Not `getrusage`: its peak begins with that of the process that started this one.
+    # Not `getrusage`, whose peak is inherited from the parent process.
     rows = (line.split() for line in status.splitlines() if line.startswith("VmHWM:"))
     return sum(1024 * int(kilobytes) for _, kilobytes, _ in rows)
 
 
 def _stay_on_cores(num_cores):
-    """Keep everything that this process will start to as many cores as it may have threads."""
+    """Restrict this process and its future subprocesses to as many cores as it has threads."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:num_cores])
 
@@ -160,7 +160,7 @@ def _least_ms(run, photos):
 
 
 def _load_script(path):
-    # In the place of this file's own folder, whose names are not meant for the script.
+    # Replaces this file's folder on the path, so that the script imports modules from its own folder instead.
     sys.path[0] = str(Path(path).resolve().parent)
     spec = importlib.util.spec_from_file_location("comparison_script", path)
     script = importlib.util.module_from_spec(spec)
@@ -169,15 +169,15 @@ def _load_script(path):
 
 
 def _keep_stdout():
-    """Return a file that writes to stdout, and send what anything else writes there to stderr."""
+    """Return a file that writes to the original stdout, and redirect stdout to stderr for everything else."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return answers
 
 
 if __name__ == "__main__":
-    # A process group of its own, to be stopped with all that it will start, in the session of who asks: should that one
-    # be killed meanwhile, the system ends the group.
+    # A separate process group, so that it can be suspended with its subprocesses. It stays in the parent's session: if
+    # the parent is killed meanwhile, the system ends the group.
     os.setpgrp()
     kept = _keep_stdout()
     sys.exit(serve(_load_script(sys.argv[1]), sys.stdin, kept))

@@ -120,7 +120,7 @@ def test_a_worker_that_dies_is_one_line_that_names_it(model_dir, photo, monkeypa
             "--detector: there is no model of ours called b",
         ),
         (["--model", "{model}", "--accuracy", "cspn={tmp}/no.json"], 1, "cannot read {tmp}/no.json: No such file"),
-        (["--model", "{model}", "--accuracy", "cspn={tmp}/a.json"], 1, "{tmp}/a.json is no metrics.json of training."),
+        (["--model", "{model}", "--accuracy", "cspn={tmp}/a.json"], 1, "{tmp}/a.json is not a metrics.json of"),
     ],
 )
 def test_what_is_wrong_is_one_line(model_dir, tmp_path, capsys, args, code, message):

@@ -80,6 +80,7 @@ def check_figures(figures, printed):
     assert printed.count("pipeline over step, times") == 4 and printed.count("  canvas ") == 4
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes_every_figure(tiny_data, tmp_path, monkeypatch, capsys):
     """With datasets and steps that cost nothing; the real ones take minutes, see below."""
 
@@ -131,7 +132,7 @@ def test_each_run_makes_its_elements_after_some_untimed_ones(anew, expected):
     "arguments, code, message",
     [
         (["--repeats", "0"], 2, "must be at least 1"),
-        (["--json", "missing/figures.json"], 2, "required a file in a folder that is there"),
+        (["--json", "missing/figures.json"], 2, "required a file in an existing folder"),
         ([], 1, "is not a prepared dataset"),
     ],
 )

@@ -23,7 +23,7 @@ FLOPS = {"detector": 600_000_000, "keypoints": 300_000_000}
 LARGE_GFLOPS = 4.831838208
 
 
-def test_steps_are_without_the_call_and_the_rest_is_the_joints():
+def test_steps_are_without_the_call_and_the_rest_is_unattributed():
     found = profile.summarise(MS, FLOPS, batch_size=1, crops_per_photo=1.0)
     parts = {part["part"]: part["ms"] for part in found["parts"]}
     assert parts == pytest.approx(
@@ -33,12 +33,12 @@ def test_steps_are_without_the_call_and_the_rest_is_the_joints():
             "find garments": 6.0,
             "find keypoints": 3.2,
             "write outputs": 0.0,
-            "joints": 0.9,  # 12.0 less the call's 0.1 and the 11.0 above
+            "unattributed": 0.9,  # 12.0 less the call's 0.1 and the 11.0 above
         }
     )
     # Steps may take longer than the whole, which does some of their work once.
     found = profile.summarise({**MS, "whole": 10.0}, FLOPS, batch_size=1, crops_per_photo=1.0)
-    assert found["parts"][-1] == {"part": "joints", "ms": 0.0}
+    assert found["parts"][-1] == {"part": "unattributed", "ms": 0.0}
 
 
 def test_overhead_is_over_the_two_networks_alone():
@@ -76,6 +76,7 @@ def test_the_steps_are_what_the_pipeline_serves(tiny_pipeline, photo_files):
     assert run_whole().shape == (2, *whole[min(whole)].shape[1:])
 
 
+@pytest.mark.slow
 def test_command_prints_every_step_and_writes_the_figures(tiny_detector, tiny_keypoints, tmp_path, monkeypatch, capsys):
     # Threads cannot be set in a process whose TensorFlow already runs.
     monkeypatch.setattr(profile, "set_threads", lambda *_: None)
@@ -85,7 +86,7 @@ def test_command_prints_every_step_and_writes_the_figures(tiny_detector, tiny_ke
     assert run(profile.main, [str(arg) for arg in args]) == 0
     out = capsys.readouterr().out
     (found,) = json.loads(figures.read_text())["profiles"]
-    assert (found["batch_size"], [part["part"] for part in found["parts"]]) == (2, [*profile.STEPS, "joints"])
+    assert (found["batch_size"], [part["part"] for part in found["parts"]]) == (2, [*profile.STEPS, "unattributed"])
     assert all(name in out for name in profile.STEPS)
     assert found["crops_per_photo"] >= 0.5
     assert all(network["flops"] > 1e6 and network["ms"] > 0 for network in found["networks"].values())

@@ -219,7 +219,7 @@ def test_the_command_measures_real_training(tiny_data, tmp_path):
     [
         (["--steps", "0"], 2, "must be at least 1"),
         (["--variant", "eager"], 2, "invalid choice: 'eager'"),
-        (["--json", "missing/figures.json"], 2, "required a file in a folder that is there"),
+        (["--json", "missing/figures.json"], 2, "required a file in an existing folder"),
         ([], 1, "is not a prepared dataset"),
     ],
 )
