@@ -8,6 +8,7 @@ from cspn_tf.inference.pipeline import load_pipeline
 from tests.fake_model import encode, make_pixels
 
 
+@pytest.mark.slow
 def test_untrained_networks_find_one_garment_with_finite_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr(untrained, "_STEPS", 2)
     assert run(untrained.main, ["--preset", "tiny", "--out", str(tmp_path)]) == 0

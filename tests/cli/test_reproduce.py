@@ -40,6 +40,7 @@ def call(data, out, *arguments):
     return reproduce.main(["--data", str(data), "--out", str(out), *wanted])
 
 
+@pytest.mark.slow
 def test_everything_is_trained_once_and_reported(tiny_data, tmp_path, commands, capsys):
     out = tmp_path / "out"
     only = ("--only", "cspn", "stages-1", "subpixel-none")

@@ -1,6 +1,7 @@
 """Costs of small networks, by hand."""
 
 import keras
+import pytest
 
 from cspn_tf.reproduction import costs
 
@@ -26,6 +27,7 @@ def test_parameters_are_weights_without_statistics():
     assert costs.num_parameters(model) == 9 * 2 * 5 + 5 + 2 * 5
 
 
+@pytest.mark.slow
 def test_a_garment_of_training_takes_some_time(tiny_data):
     from cspn_tf.config import TrainingConfig, override, preset
 

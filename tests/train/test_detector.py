@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from cspn_tf.models import checkpoints
 from cspn_tf.train import detector as detector_module
@@ -93,6 +94,7 @@ def test_validation_measures_what_evaluation_does(tiny_data, monkeypatch):
     assert all(0 < value < 1 for value in found.values())
 
 
+@pytest.mark.slow
 def test_killed_process_resumes_where_it_was(tiny_data, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "training.train_detector", "--data", str(tiny_data), "--out", str(out)]

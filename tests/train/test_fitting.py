@@ -10,6 +10,9 @@ from cspn_tf.config import TrainingConfig
 from cspn_tf.console import CallError, UserError, run
 from cspn_tf.train import fitting
 
+# A network whose graph is soon built, for what does not depend on it.
+SMALLEST = ["--preset", "tiny", "--set", "keypoints.num_stages=1"]
+
 
 def parse(*arguments):
     parsed = training_arguments.build_parser("Train.", "keypoints").parse_args(
@@ -167,7 +170,7 @@ def test_float16_without_a_gpu_is_a_wrong_call(tiny_data, tmp_path, capsys):
 
 
 def test_loss_that_is_not_finite_stops_with_epoch_and_step(tiny_data, tmp_path, capsys):
-    call = ["--data", str(tiny_data), "--out", str(tmp_path / "run"), "--preset", "tiny", "--epochs", "2"]
+    call = ["--data", str(tiny_data), "--out", str(tmp_path / "run"), *SMALLEST, "--epochs", "2"]
     assert run(train_keypoints.main, [*call, "--learning-rate", "1e30"]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -179,7 +182,7 @@ def test_without_a_value_to_choose_by_the_last_epoch_is_kept_and_it_is_said(tiny
 
     monkeypatch.setattr(KeypointValidator, "measure", lambda self: {"ne_bbox": None, "epe": float("nan")})
     monkeypatch.setattr(KeypointValidator, "overlays", lambda self: np.zeros((1, 8, 8, 3), np.uint8))
-    call = ["--data", str(tiny_data), "--out", str(tmp_path / "run"), "--preset", "tiny", "--epochs", "1"]
+    call = ["--data", str(tiny_data), "--out", str(tmp_path / "run"), *SMALLEST, "--epochs", "1"]
     assert run(train_keypoints.main, call) == 0
     assert "no epoch has a value of ne_bbox: the weights kept are the last epoch's" in capsys.readouterr().out
     (epoch,) = json.loads((tmp_path / "run" / "history.json").read_text(), parse_constant=pytest.fail)
@@ -187,13 +190,14 @@ def test_without_a_value_to_choose_by_the_last_epoch_is_kept_and_it_is_said(tiny
     assert (tmp_path / "run" / "best.weights.h5").is_file()
 
 
-def test_interrupted_run_goes_on_with_the_same_optimizer(tiny_data, tiny_keypoints, tmp_path, monkeypatch):
+def test_interrupted_run_goes_on_with_the_same_optimizer(tiny_data, tmp_path, monkeypatch):
     """Cut off at the first epoch's end, as a kill would; compare with a run left alone.
 
     The folder's name is a pattern to TensorFlow.
     """
     tmp_path = tmp_path / "run [v1]\\"
-    call = ["--data", str(tiny_data), "--preset", "tiny", "--epochs", "2"]
+    call = ["--data", str(tiny_data), *SMALLEST, "--epochs", "2"]
+    train_keypoints.main([*call, "--out", str(tmp_path / "whole")])
 
     class Killed(BaseException):
         pass
@@ -215,7 +219,7 @@ def test_interrupted_run_goes_on_with_the_same_optimizer(tiny_data, tiny_keypoin
     train_keypoints.main([*call, "--out", str(tmp_path / "cut"), "--resume"])
     steps = 48 // 16
     assert restored == [(1, steps)]
-    whole, cut = fitting.read_history(tiny_keypoints), fitting.read_history(tmp_path / "cut")
+    whole, cut = fitting.read_history(tmp_path / "whole"), fitting.read_history(tmp_path / "cut")
     assert [entry["epoch"] for entry in cut] == [1, 2]
     # The same data in the same order from the same state; sums in another order on another day differ a little.
     for ours, theirs in zip(cut, whole, strict=True):
