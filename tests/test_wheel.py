@@ -149,10 +149,8 @@ def test_without_the_extras_it_predicts_and_exports_and_says_what_the_others_nee
     installed.run("cspn-tf", "export", *trained, "--out", "models/mine")
     installed.run("cspn-tf", "export-tflite", *trained, "--out", "phone")
     error = installed.run("cspn-tf", "train-detector", "--data", "data", "--out", "other", code=1)
-    assert (
-        error
-        == "error: matplotlib and pycocotools and scipy not installed, needed here: pip install 'cspn-tf[training]'\n"
-    )
+    needed = "matplotlib and pycocotools and scipy not installed, needed here: pip install 'cspn-tf[training]'"
+    assert error == f"error: {needed}\n"
     error = installed.run("cspn-tf", "serve", "--model", "models/mine", code=1)
     assert "pip install 'cspn-tf[serving]'" in error and error.count("\n") == 1
 
