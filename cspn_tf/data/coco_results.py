@@ -1,21 +1,21 @@
-"""Read what a system found in COCO's format of keypoint results: one JSON list, an object for each garment found.
+"""Read predictions in COCO's keypoint results format: one JSON list with an object for each predicted garment.
 
 ::
 
     {"image_id": 7, "category_id": 1, "score": 0.93, "bbox": [x, y, w, h], "keypoints": [x, y, score, ... 8 times]}
 
-- `image_id` is an image's id in the annotation file; 7, 7.0 and "7" are the same one.
-- `category_id` is the garment type as it is served, whatever the categories of the annotation file are: 1 upper-body,
-  2 lower-body, 3 full-body.
-- `keypoints` are in the order of the slots, see `cspn_tf.garments`; those the type does not have may be anything. Of
-  the three numbers of a keypoint, x and y are measured.
-- `bbox` may be missing or null: it is then the extent of the keypoints that the type has, much as pycocotools does it.
-- `keypoint_scores`, eight numbers, go before the scores among `keypoints`, where they are there.
+- `image_id` is an image's id in the annotation file; 7, 7.0 and "7" are the same id.
+- `category_id` is the garment type of the served contract, regardless of the annotation file's categories:
+  1 upper-body, 2 lower-body, 3 full-body.
+- `keypoints` are in the order of the slots, see `cspn_tf.garments`; those the type does not have may be anything. The
+  third number of a keypoint is its score, which is not used in distances.
+- `bbox` may be missing or null: it is then the extent of the keypoints that the type has, much as in pycocotools.
+- `keypoint_scores`, eight numbers, override the scores in `keypoints` if present.
 
-A whole document of COCO keypoints is taken too, as `cspn-tf predict --format coco` writes it: its annotations are such
-objects, with `score` and `keypoint_scores`, and its images are those of the annotation file that have their names.
+A whole COCO keypoints document, as `cspn-tf predict --format coco` writes it, is also accepted: its annotations are
+such objects, with `score` and `keypoint_scores`; its images are matched to the annotation file by file name.
 
-Coordinates are pixels of the photo, with integers at pixel centres. Other keys are passed over.
+Coordinates are pixels of the photo, with integers at pixel centres. Other keys are ignored.
 
 Source: https://cocodataset.org/#format-results
 """
@@ -32,18 +32,18 @@ def read_coco_results(path, photos) -> tuple[dict[int | str, Garments], int]:
     """Read a file of results.
 
     Args:
-        path: of the JSON file.
-        photos: image id → `CocoPhoto`, of the images an entry may name, see `coco.read_labelled_images`.
+        path: path of the JSON file.
+        photos: image id → `CocoPhoto` of the images that may have predictions, see `coco.read_labelled_images`.
 
     Returns:
-        garments: image id → `Garments` with scores and keypoint_scores, in the order of the file; images of which it
-            has nothing are left out. Keypoints their type does not have are 0 0 with the score 0 where they are no
-            numbers. Scores are any finite numbers, and boxes of no area where the system says so.
-        num_boxes_from_keypoints: how many boxes are the extent of their keypoints.
+        garments: image id → `Garments` with scores and keypoint_scores, in the order of the file; images without a
+            prediction are missing. Keypoints that the type does not have become 0 0 with score 0 if they are not
+            numbers. Scores may be any finite number, and boxes may have no area.
+        num_boxes_from_keypoints: number of boxes that were derived from keypoints.
 
     Raises:
-        UserError: the file cannot be read or is neither a list nor a document, or an entry is not as it must be; the
-            message names the first such entry.
+        UserError: the file cannot be read, is neither a list nor a document, or has an invalid entry; the message
+            names the first such entry.
     """
     with refusing(path):
         content = fields.read_json(path)
@@ -64,7 +64,7 @@ def read_coco_results(path, photos) -> tuple[dict[int | str, Garments], int]:
 
 
 def _read_document(document, id_of_name):
-    """Return a document's annotations, and the image id here to that of the photo with the same name."""
+    """Return a document's annotations, and its image id → id of the photo with the same file name."""
     fields.json_object(document, "it")
     images, annotations = (fields.member(document, key, "it", fields.json_list) for key in ("images", "annotations"))
     image_ids = {}
@@ -77,12 +77,12 @@ def _read_document(document, id_of_name):
 
 
 def _read_entry(entry, image_ids):
-    """Check an entry and return it as `Garments.from_coco_results` takes it, with None for a missing box."""
+    """Parse an entry into the form that `Garments.from_coco_results` takes, with None for a missing box."""
     what = "the entry"
     fields.json_object(entry, what)
     image_id = fields.member(entry, "image_id", what, fields.identifier)
     if image_id not in image_ids:
-        raise RowFault(f"image_id {shown(image_id)} is no labelled image's")
+        raise RowFault(f"image_id {shown(image_id)} is not a labelled image")
     garment_type = fields.member(entry, "category_id", what, fields.one_of, tuple(GarmentType))
     score = fields.member(entry, "score", what, _confidence)
     values = fields.member(entry, "keypoints", what, fields.json_list, 3 * NUM_KEYPOINTS)
@@ -113,7 +113,7 @@ def _read_keypoint(values, slot, garment_type):
 
 def _confidence(value, what):
     """Return a finite number."""
-    if not (type(value) in fields.NUMBERS and abs(value) <= sys.float_info.max):  # so that NaN fails too
+    if not (type(value) in fields.NUMBERS and abs(value) <= sys.float_info.max):  # written so that NaN fails too
         raise RowFault(f"{what} is {shown(value)}, required a finite number")
     return float(value)
 
@@ -121,7 +121,7 @@ def _confidence(value, what):
 def _read_box(bbox):
     x, y, width, height = (fields.number(value, "bbox") for value in fields.json_list(bbox, "bbox", 4))
     if width < 0 or height < 0:
-        raise RowFault(f"bbox has the width {width:g} and the height {height:g}, required none below 0")
+        raise RowFault(f"bbox has width {width:g} and height {height:g}, required at least 0")
     return x, y, width, height
 
 

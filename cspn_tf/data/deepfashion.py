@@ -1,6 +1,6 @@
-"""Read the DeepFashion family: four benchmarks in one text format, told apart by the header lines alone.
+"""Read the DeepFashion family: four benchmarks in one text format, distinguished by their header lines.
 
-| variant | boxes say also | landmarks say also | an evaluation_status is |
+| variant | further columns, boxes | further columns, landmarks | evaluation_status |
 |---|---|---|---|
 | FLD | | variation_type | train, val or test, of a photo |
 | Category & Attribute | | | train, val or test, of a photo |
@@ -8,12 +8,11 @@
 | Consumer-to-shop | clothes_type source_type | variation_type | train, val or test, of two photos of one item_id |
 
 Layout: `Anno/list_bbox.txt`, `Anno/list_landmarks.txt`, `Eval/list_eval_partition.txt`, and the photos under `img/`
-(some mirrors have `Img/` or `Img/img/` for it); the last two variants add `_inshop` and `_consumer2shop` to the first
-two names, and Category & Attribute comes with `Anno_coarse/` too. In every file line 1 is the number of rows, line 2
-the column names. Fields are separated by white space and numbers may be zero-padded.
+(`Img/` or `Img/img/` in some mirrors). The last two variants add `_inshop` and `_consumer2shop` to the first two
+names; Category & Attribute may have `Anno_coarse/` for `Anno/`. In every file line 1 is the number of rows, line 2 the
+column names. Fields are separated by white space and numbers may be zero-padded.
 
-A fault of a file ends the reading; a fault of a row costs the photos it names alone, which then stand in the result
-with the reason and the line.
+A faulty file is an error. A faulty row only rejects the photos it names, with reason and line.
 
 Source: the README of each benchmark, http://mmlab.ie.cuhk.edu.hk/projects/DeepFashion.html
 """
@@ -30,7 +29,7 @@ from cspn_tf.data.samples import SPLITS, ReadResult, Sample, labelled_garment
 from cspn_tf.data.tables import PhotoRows, Table, by_column
 from cspn_tf.garments import KEYPOINT_NAMES, KEYPOINT_SLOTS, NUM_KEYPOINTS, GarmentType, Variation, Visibility
 
-# Where a file may be, the original place first.
+# Where a file may be, the original location first.
 ANNOTATION_FOLDERS = ("Anno", "Anno_coarse", "")
 PARTITION_FOLDERS = ("Eval", "Anno", "")
 BOX_FILES = ("list_bbox.txt", "list_bbox_inshop.txt", "list_bbox_consumer2shop.txt")
@@ -44,10 +43,10 @@ _KEYPOINT_COLUMNS = tuple(
 _PAIR_COLUMNS = ("image_pair_name_1", "image_pair_name_2", "item_id", "evaluation_status")
 _VARIATIONS = {int(variation): variation for variation in Variation if variation != Variation.UNKNOWN}
 
-# The README of In-shop ends at 5; a public converter of it has 6 as "flat (no person)".
+# In-shop has this code although its README lists 1 to 5 only; a public converter calls it "flat (no person)".
 _FLAT_CODE = 6
 
-# Codes the boxes may have, of which no label is made; a row with another code is not to be trusted.
+# Valid codes of box columns that are not used otherwise; a row with another code is rejected.
 _BOX_CODES = {"pose_type": range(1, 7), "source_type": range(1, 3)}
 
 
@@ -56,11 +55,11 @@ class _Variant:
     """One benchmark of the family.
 
     Attributes:
-        name: in words.
-        box_columns, partition_columns: the column names of these files.
-        landmark_columns: of the landmarks, those before the keypoints.
+        name: name of the benchmark.
+        box_columns, partition_columns: column names of these files.
+        landmark_columns: column names of the landmark file, up to the keypoints.
         splits: evaluation_status → split.
-        variations: variation_type → `Variation`; empty where there is none.
+        variations: variation_type → `Variation`; empty if the variant has no such column.
     """
 
     name: str
@@ -82,7 +81,7 @@ VARIANTS = (
         "DeepFashion In-shop",
         box_columns=("image_name", "clothes_type", "pose_type", *_CORNERS),
         partition_columns=("image_name", "item_id", "evaluation_status"),
-        # Both sides of the retrieval test; what is no retrieval tests on both.
+        # Query and gallery are the two sides of the retrieval benchmark's test; keypoints are tested on both.
         splits={"train": "train", "query": "test", "gallery": "test"},
         variations={**_VARIATIONS, _FLAT_CODE: Variation.UNKNOWN},
     ),
@@ -93,7 +92,7 @@ VARIANTS = (
     ),
 )
 
-_FIELD = re.compile(r"[^ \t\r\v\f]+")  # white space is ASCII's: a photo's name may have other spaces
+_FIELD = re.compile(r"[^ \t\r\v\f]+")  # only ASCII white space separates: a photo's name may have other spaces
 _ITEM_FOLDER = re.compile(r"id_[0-9]+")
 
 _VISIBILITY_OF_CODE = {0: Visibility.VISIBLE, 1: Visibility.OCCLUDED, 2: Visibility.CUT_OFF}
@@ -102,22 +101,22 @@ _VISIBILITY_OF_CODE = {0: Visibility.VISIBLE, 1: Visibility.OCCLUDED, 2: Visibil
 def read_deepfashion(root, *, own_splits=True) -> ReadResult:
     """Read a dataset of the DeepFashion family. Photos are not opened.
 
-    Of In-shop, query and gallery are both the test split. In the two variants that have items, a photo's group is
-    its item.
+    Query and gallery of In-shop both become the test split. In the two variants with items, a photo's group is its
+    item.
 
     Args:
         root: the folder with `Anno`, `Eval` and the photos.
         own_splits: whether to read the dataset's own splits. If not, `list_eval_partition.txt` is not read and may be
-            missing, every split is None, and the item is the folder `id_…` that a photo lies in.
+            missing, every split is None, and a photo's item is its folder `id_…`.
 
     Returns:
-        The photos in the order of the landmarks' file, and one `Rejected` for every photo or repeated row that cannot
-        be used. Two rows of one photo that say the same cost only the second; where they differ nobody knows which is
-        right, and the photo is rejected. Pairs name a photo many times, and must agree on its item and split.
+        The photos in the order of the landmark file, and one `Rejected` for every unusable photo or duplicate row. Of
+        two equal rows of a photo, the second is rejected; if they differ, the photo is rejected. Consumer-to-shop's
+        partition has a photo in many pairs, which must agree on its item and split.
 
     Raises:
-        UserError: a file is missing or there twice, its first line is not the number of its rows, or the column names
-            are not those of one variant.
+        UserError: a file is missing or exists twice, its first line is not the number of its rows, or the column
+            names do not match one variant.
     """
     root = Path(root)
     partition = _Text(_find(root, PARTITION_FOLDERS, PARTITION_FILES)) if own_splits else None
@@ -163,11 +162,11 @@ def _add_notes(result, variant):
 
 
 def _find(root, folders, names):
-    """Return the path of the one file there is."""
+    """Return the path of the only existing candidate; the first candidate if none exists."""
     paths = [root / folder / name for folder in folders for name in names]
     there = [path for path in paths if os.path.exists(path)] or paths[:1]
     if len(there) > 1:
-        raise UserError(f"{there[0]}: {there[1]} is there too, keep one of them")
+        raise UserError(f"{there[0]}: {there[1]} also exists, keep one of them")
     return there[0]
 
 
@@ -182,7 +181,7 @@ class _Text(Table):
         """Read the file.
 
         Raises:
-            UserError: it cannot be read, or line 1 is no number.
+            UserError: the file cannot be read, or line 1 is not a number.
         """
         super().__init__(path, num_header_lines=2)
         count, columns = (self.split(line) for line in (*self.header, b"")[:2])
@@ -196,7 +195,7 @@ class _Text(Table):
         return _FIELD.findall(line.decode("utf-8", "surrogateescape"))
 
     def check_count(self):
-        """Raise UserError if line 1 is not the number of rows there are."""
+        """Raise UserError if line 1 is not the actual number of rows."""
         if len(self.rows) != self._num_stated:
             raise UserError(f"{self.path}:1: says {self._num_stated} rows, the file has {len(self.rows)}")
 
@@ -211,11 +210,11 @@ def _rows_by_photo(table, variant, result) -> PhotoRows:
 
 
 def _find_variant(boxes, landmarks, partition) -> _Variant:
-    """Tell the variant from the column names of all files; `partition` may be None.
+    """Recognise the variant by the column names of all files; `partition` may be None.
 
     Raises:
-        UserError: the column names of a file are not those of one variant, or not of the variant the other files
-            have; or line 1 of a file is not the number of its rows.
+        UserError: the column names of a file match no variant, or not that of the other files; or line 1 of a file is
+            not the number of its rows.
     """
     variants = _fitting(boxes, VARIANTS, "box_columns")
     variants = _fitting(landmarks, variants, "landmark_columns", _KEYPOINT_COLUMNS)
@@ -229,17 +228,17 @@ def _find_variant(boxes, landmarks, partition) -> _Variant:
 
 
 def _fitting(table, variants, attribute, more_columns=()):
-    """Return the variants whose columns a file has.
+    """Return the variants whose columns match those of a file.
 
     Args:
         table: the file.
-        variants: those that it may be of.
-        attribute: what the columns of this file are in a `_Variant`.
-        more_columns: columns that follow. A header may stop before the last of its rows' keypoints, but not exchange
-            or leave out any before.
+        variants: candidates.
+        attribute: attribute of `_Variant` with the columns of this file.
+        more_columns: columns that follow. A header may end before the last keypoint of the rows, but must not swap or
+            omit any earlier one.
 
     Raises:
-        UserError: there are none; the message has the columns of each.
+        UserError: no variant matches; the message has the columns of each.
     """
     fitting, variants_of_columns = [], {}
     for variant in variants:
@@ -263,7 +262,7 @@ def _fitting(table, variants, attribute, more_columns=()):
 
 
 def _read_group_and_split(row, variant):
-    """Return a photo's item, or None where there are none, and its split."""
+    """Return a photo's item, or None if the variant has no items, and its split."""
     with faults_at(row.where):
         values = by_column(variant.partition_columns, row.fields())
         item, status = values.get("item_id"), values["evaluation_status"]
@@ -275,7 +274,7 @@ def _read_group_and_split(row, variant):
 
 
 def _item_of_folder(name, variant):
-    """Return a photo's item as the datasets that have items name their folders, or None."""
+    """Return a photo's item from its folder's name, or None if the variant has no items or the name is no item."""
     folder = PurePosixPath(name).parent.name
     return folder if variant.has_items and _ITEM_FOLDER.fullmatch(folder) else None
 
@@ -307,11 +306,11 @@ def _read_type(named):
 
 
 def _read_keypoints(garment_type, values):
-    """Read the keypoints of one row into the slots they belong to.
+    """Parse the keypoints of one row.
 
     Args:
-        garment_type: its `GarmentType`, which says how many keypoints there are and in which order.
-        values: visibility, x, y of each; rows may be padded with zeros to eight keypoints.
+        garment_type: `GarmentType` of the row, which determines the number and order of the keypoints.
+        values: visibility, x, y of each keypoint; rows may be padded with zeros to eight keypoints.
 
     Returns:
         slot → (x, y, `Visibility`).
@@ -334,7 +333,7 @@ def _read_keypoints(garment_type, values):
 
 
 def _photo_folder(root):
-    """Return the map from a photo's name to its path, whichever way this mirror has named the folder."""
+    """Return the function from a photo's name to its path, for the folder names that mirrors use."""
     if not (root / "img").is_dir():
         if (root / "Img" / "img").is_dir():
             return lambda photo: str(root / "Img" / photo)

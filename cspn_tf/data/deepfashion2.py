@@ -1,14 +1,14 @@
 """Read DeepFashion2: one JSON file a photo, with every garment in the photo.
 
-Layout: `train/annos/000001.json` labels `train/image/000001.jpg`, and so under `validation/`; photos of the test split
-have no labels. A folder that has `annos/` and `image/` itself is read too, without a split.
+Layout: `train/annos/000001.json` labels `train/image/000001.jpg`, likewise under `validation/`; photos of the test
+split have no labels. A root that has `annos/` and `image/` itself is read too, without a split.
 
-A file holds `source`, `pair_id` and one `item<number>` a garment, of which is read: `category_id` 1 to 13,
-`category_name`, `bounding_box` [x1, y1, x2, y2] and `landmarks` x, y, v flat, v 2 visible, 1 occluded, 0 not
-labelled. The dataset does not tell landmarks that are cut off from those nobody labelled, and so neither do we. Its
-landmarks come to our keypoints by `cspn_tf.data.landmark_maps`, which loses most of them.
+A file holds `source`, `pair_id` and one `item<number>` a garment. Of an item are read: `category_id` 1 to 13,
+`category_name`, `bounding_box` [x1, y1, x2, y2] and `landmarks`, a flat list of x, y, v with v 2 visible, 1 occluded,
+0 not labelled. The dataset does not distinguish landmarks that are cut off from unlabelled ones, so both are ABSENT.
+`cspn_tf.data.landmark_maps` maps the landmarks to our keypoints, which drops most of them.
 
-A fault of a file or of one of its garments costs that photo alone, and all of it: a detector must not learn that a
+A fault in a file or in one of its garments rejects the whole photo, and only it: a detector must not learn that a
 garment with a faulty label is background.
 
 Source: README of https://github.com/switchablenorms/DeepFashion2
@@ -26,7 +26,7 @@ from cspn_tf.data.samples import ReadResult, Sample, labelled_garment
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import Visibility
 
-# Folder of a split, relative to the root → our name for it.
+# Folder of a split, relative to the root → split.
 SPLIT_FOLDERS = {"train": "train", "validation": "val", ".": None}
 
 PHOTO_WITHOUT_GARMENT = "photo without a garment, kept as background"
@@ -45,11 +45,11 @@ def read_deepfashion2(root) -> ReadResult:
             `image`.
 
     Returns:
-        The photos by split and name, each with the `pair_id` as its group, and one `Rejected` for every photo that
-        cannot be used. Photos have not been looked at.
+        The photos sorted by split and name, each with the `pair_id` as its group, and one `Rejected` for every
+        unusable photo. Photos are not opened.
 
     Raises:
-        UserError: there is no annotation, or no folder of photos beside the annotations.
+        UserError: no annotation is found, or no photo folder beside the annotations.
     """
     root = Path(root)
     files = [(folder, split, name) for folder, split in _split_folders(root) for name in _annotation_names(folder)]
@@ -85,12 +85,12 @@ def _read_photo(path, result):
     """Read one annotation file.
 
     Args:
-        path: of the file.
-        result: `ReadResult`, to which what is worth a note is added if the file has no fault.
+        path: path of the file.
+        result: `ReadResult` to which notes are added if the file has no fault.
 
     Returns:
         group: the `pair_id` as text.
-        garments: `Garments`, none if the file has no item.
+        garments: `Garments`, empty if the file has no item.
     """
     labels = fields.json_object(fields.read_json(path), "the file")
     group = str(fields.member(labels, "pair_id", "the file", fields.whole_number))
@@ -119,7 +119,7 @@ def _read_item(item):
 
     Returns:
         garment: `Garments` of one row.
-        num_labelled: how many of the dataset's landmarks it has, mapped or not.
+        num_labelled: number of labelled landmarks, including those without a counterpart here.
     """
     fields.json_object(item, "the item")
     category = _read_category(item)
@@ -139,7 +139,7 @@ def _read_item(item):
 def _read_category(item):
     category_id = fields.member(item, "category_id", "the item", fields.one_of, DEEPFASHION2)
     name = item.get("category_name")
-    # Vest and sling, and their dresses, have equally many landmarks: a slip from one to another shows here alone.
+    # Vest and sling, and their dresses, have equally many landmarks: only the name reveals a confusion of the two.
     if isinstance(name, str) and _CATEGORY_OF_NAME.get(name, category_id) != category_id:
         raise RowFault(f"category_id {category_id} is {DEEPFASHION2[category_id].name}, category_name says {name}")
     return DEEPFASHION2[category_id]

@@ -1,19 +1,19 @@
 """Read FashionAI's key points of apparel: CSV files, one garment a row, one row a photo.
 
-Layout: the CSV files in the root or in `Annotations/`, whatever their names (`train.csv`, `annotations.csv`,
-`fashionAI_key_points_test_a_answer_20180426.csv`), and the photos as a row's `image_id` names them,
-`Images/blouse/….jpg`, from the root or from the CSV file's folder.
+Layout: CSV files of any name in the root or in `Annotations/` (`train.csv`, `annotations.csv`,
+`fashionAI_key_points_test_a_answer_20180426.csv`), and the photos at the path in `image_id`, `Images/blouse/….jpg`,
+relative to the root or to the CSV file's folder.
 
-The header line makes a file one of these: `image_id`, `image_category` and the 24 keypoints' columns, in any order.
-A cell is `x_y_v`, v 1 visible, 0 occluded, -1 absent (`-1_-1_-1`). A file with `image_id` and `image_category` alone
-lists test photos without labels. There are no splits, and the dataset does not tell a keypoint that is cut off from
-one the garment does not have, so neither do we.
+The header line must have `image_id`, `image_category` and the 24 keypoint columns, in any order. A cell is `x_y_v`,
+v 1 visible, 0 occluded, -1 absent (`-1_-1_-1`). A file with `image_id` and `image_category` only lists test photos
+without labels. The dataset has no splits, and does not distinguish a keypoint that is cut off from one the garment
+does not have, so both are ABSENT.
 
-There are no boxes either. A garment's box is derived from all of its labelled points, those that are none of our
-keypoints too: their bounds and `BOX_MARGIN` around. It is close for a whole garment and too small for one that reaches
-out of the picture.
+The dataset has no boxes. A garment's box is derived from all of its labelled points, including those that are not
+among our keypoints: their bounds plus `BOX_MARGIN`. It fits a whole garment closely, and is too small for one that
+extends beyond the photo.
 
-A fault of a file ends the reading; a fault of a row costs that photo alone.
+A faulty file is an error; a faulty row only rejects its photo.
 
 Source: data description of the FashionAI Global Challenge 2018, "Key Points Detection of Apparel",
 https://tianchi.aliyun.com/competition/entrance/231648/information
@@ -32,10 +32,10 @@ from cspn_tf.data.samples import ReadResult, Sample, labelled_garment
 from cspn_tf.data.tables import PhotoRows, Table, by_column
 from cspn_tf.garments import Visibility
 
-# Space around the labelled points on every side, as a part of the long side of their bounds: a garment reaches a
-# little farther than the corners that are labelled. Rounded to whole pixels.
+# Margin around the labelled points on every side, as a fraction of the long side of their bounds, because a garment
+# extends slightly beyond its labelled corners. Rounded to whole pixels.
 BOX_MARGIN = 0.05
-# Fewer labelled points than this say too little of where the garment ends.
+# Fewer labelled points than this do not determine a box.
 MIN_POINTS_FOR_BOX = 3
 
 DERIVED_BOX = "box derived from the labelled points"
@@ -54,12 +54,12 @@ def read_fashionai(root) -> ReadResult:
         root: the folder with `Images`, and with the CSV files or `Annotations`.
 
     Returns:
-        The photos in the order of the files' names and rows, without splits, and one `Rejected` for every photo or
-        repeated row that cannot be used. Two rows of one photo that say the same cost only the second; where they
-        differ nobody knows which is right, and the photo is rejected. Photos have not been looked at.
+        The photos in the order of the file names and rows, without splits, and one `Rejected` for every unusable
+        photo or duplicate row. Of two equal rows of a photo, the second is rejected; if they differ, the photo is
+        rejected. Photos are not opened.
 
     Raises:
-        UserError: there is no CSV file with labels, or one has another header line.
+        UserError: no CSV file with labels is found, or a CSV file has another header line.
     """
     root = Path(root)
     tables = [_Csv(path) for folder in (root, root / "Annotations") for path in _csv_files(folder)]
@@ -90,7 +90,7 @@ def _csv_files(folder):
 
 
 class _Csv(Table):
-    """One CSV file; the fields of its rows are in the order of `_LABELLED_COLUMNS`, whichever the file has."""
+    """One CSV file; the fields of its rows are reordered to the order of `_LABELLED_COLUMNS`."""
 
     def __init__(self, path):
         super().__init__(path, num_header_lines=1)
@@ -109,7 +109,7 @@ class _Csv(Table):
 
 
 def _cells(line):
-    """Split a line; each by itself, so that a stray quote does not swallow those after it."""
+    """Parse one line. Lines are parsed one by one so that a stray quote does not swallow the next lines."""
     try:
         rows = list(csv.reader([line.removesuffix(b"\r").decode()], strict=True))
     except UnicodeDecodeError:
@@ -120,7 +120,7 @@ def _cells(line):
 
 
 def _name_as_it_stands(row):
-    """Return what a row has for its photo, whether or not the row can be used."""
+    """Return the raw `image_id` of a row, also of one that cannot be parsed; "" if it has too few cells."""
     cells = row.line.split(b",")
     index = row.table.columns.index("image_id")
     return cells[index].decode("utf-8", "surrogateescape") if index < len(cells) else ""
@@ -151,16 +151,16 @@ def _read_cell(cell, column):
         raise RowFault(f"{column} {shown(cell)} is not x_y_v with v 1, 0 or -1")
     x, y, seen = fields.number(x, f"x of {column}"), fields.number(y, f"y of {column}"), _VISIBILITY_OF_CODE[code]
     if (seen == Visibility.ABSENT) != ((x, y) == _ABSENT_XY):
-        raise RowFault(f"{column} {shown(cell)}: absent is -1_-1_-1, and -1_-1 is nothing else")
+        raise RowFault(f"{column} {shown(cell)}: x_y must be -1_-1 if v is -1, and only then")
     return x, y, seen
 
 
 def _derive_box(points_xy):
-    """Return the bounds of a garment's labelled points with a margin, inside the photo on the left and above."""
+    """Return the bounds of a garment's labelled points with a margin that ends at the photo's left and top edge."""
     if len(points_xy) < MIN_POINTS_FOR_BOX:
         raise RowFault(f"{len(points_xy)} labelled points, required {MIN_POINTS_FOR_BOX} to derive a box")
     (x_min, y_min), (x_max, y_max) = np.min(points_xy, axis=0).tolist(), np.max(points_xy, axis=0).tolist()
-    fields.box(x_min, y_min, x_max, y_max)  # a line of points has no area; a margin would hide that
+    fields.box(x_min, y_min, x_max, y_max)  # checks the area before the margin is added: points on a line have none
     margin = round(BOX_MARGIN * max(x_max - x_min, y_max - y_min))
-    # Where the photo ends on the right and below is not known here.
+    # The right and bottom edge are unknown here: the photo has not been opened.
     return min(x_min, max(x_min - margin, 0.0)), min(y_min, max(y_min - margin, 0.0)), x_max + margin, y_max + margin

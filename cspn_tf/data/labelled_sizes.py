@@ -1,7 +1,7 @@
-"""Find labels that were made for another size of the photo than the one that is there.
+"""Find labels that were made for another size of the photo than that of its file.
 
-Photos are turned and resized after they were labelled, and nothing in the files tells. An annotation that says which
-size it is for gives that away; of the others, only that no label ever reaches beyond a part of its photo.
+Photos are sometimes rotated or resized after labelling. If the annotation states the labelled size, the mismatch is
+found photo by photo; otherwise the only hint is that no label of the dataset lies beyond some fraction of its photo.
 
 Sizes are pairs of height and width in pixels, of the photo as displayed.
 """
@@ -16,47 +16,48 @@ from cspn_tf.data.samples import Sample
 
 TURNED, SCALED = "labelled size turned", "labelled size scaled"
 RESHAPED, CONTRADICTED = "labelled size of another shape", "labelled size contradicted"
-# What may be between the size that was labelled and the photo's, with what it means.
+# Kinds of mismatch between the stated size and the photo's, with their meaning.
 KINDS = {
-    TURNED: "labelled as stored and displayed turned, so that labels lie beside the garments; or the size is wrong",
-    SCALED: "the photo was resized since, so that labels lie beside the garments; or the size is wrong",
-    RESHAPED: "the photo was stretched or cropped since, so that labels lie beside the garments; or the size is wrong",
-    CONTRADICTED: "labels reach beyond it and fit the photo: it is the size that is wrong",
+    TURNED: "labelled as stored but displayed rotated, so that labels miss the garments; or the stated size is wrong",
+    SCALED: "the photo was resized after labelling, so that labels miss the garments; or the stated size is wrong",
+    RESHAPED: "the photo was stretched or cropped after labelling, so that labels miss the garments; or the stated "
+    "size is wrong",
+    CONTRADICTED: "labels reach beyond the stated size but fit the photo: the stated size is wrong",
 }
 LABELS_IN_A_PART = "labels in a part of the photos"
 
-# Sizes that differ by no more than this are the same, and a scale may be rounded by as much: pixels.
+# Tolerance in pixels when comparing sizes, also after scaling, which rounds.
 _ROUNDING = 1
-# Labels contradict a size if they reach beyond it by more than this part of it.
+# Labels contradict a stated size if they reach beyond it by more than this fraction of it.
 _CLEARLY_BEYOND = 0.02
-# Where fewer photos than this do not say their size, or this part of their width or height is reached, nothing is
-# said of it; the part is that of the photo that is beyond all but a hundredth of the others.
+# `unreached_part` needs this many photos without a stated size, and reports them if labels stay below this fraction of
+# both width and height; the fraction reached is this percentile over photos.
 _MIN_PHOTOS = 50
 _REACHED_PART = 0.6
 _PERCENTILE = 99
 
 
 def size_fault(sample: Sample, size) -> tuple[str, str] | None:
-    """Compare the size that was labelled with the photo's.
+    """Compare the labelled size that the annotation states with the photo's.
 
     Args:
         sample: `Sample`.
-        size: of its photo.
+        size: size of its photo.
 
     Returns:
-        kind: `TURNED`, labelled as stored and displayed turned, or width and height exchanged; `SCALED`, resized
-            since; `RESHAPED`, stretched or cropped since; or `CONTRADICTED`, where the labels fit the photo and
-            keypoints, or boxes where there are none, reach clearly beyond the size that they are said to be for, so
-            that it is the size that is wrong.
-        detail: both sizes, and what is between them.
-        None where the sizes are the same, or the annotation says none.
+        kind: `TURNED`, labelled as stored but displayed rotated, or width and height swapped; `SCALED`, resized after
+            labelling; `RESHAPED`, stretched or cropped after labelling; or `CONTRADICTED`, the stated size is wrong:
+            the labels fit the photo, and the keypoints (the boxes if no keypoint is labelled) reach clearly beyond the
+            stated size.
+        detail: both sizes and how they differ.
+        None instead of both if the sizes agree or the annotation states none.
     """
     labelled = sample.labelled_size
     if labelled is None or max(abs(a - b) for a, b in zip(labelled, size, strict=True)) <= _ROUNDING:
         return None
     sizes = f"labelled at {labelled[1]} x {labelled[0]}, photo {size[1]} x {size[0]}"
     keypoints_xy = sample.garments.keypoints_xy[sample.garments.labelled]
-    # Boxes may be drawn with a margin, which leads beyond the photo; keypoints are on it.
+    # Boxes may have a margin that reaches beyond the photo; keypoints lie inside.
     reach = _reach(keypoints_xy if len(keypoints_xy) else sample.garments.boxes_xyxy[:, 2:])
     if _fits(reach, size) and not _fits(reach, np.multiply(labelled, 1 + _CLEARLY_BEYOND)):
         return CONTRADICTED, f"{sizes}, labels reach to x {reach[1]:g}, y {reach[0]:g}"
@@ -69,16 +70,17 @@ def size_fault(sample: Sample, size) -> tuple[str, str] | None:
 
 
 def check_labelled_sizes(samples_and_sizes) -> None:
-    """Refuse a dataset most of whose labels are for other sizes than those of their photos.
+    """Refuse a dataset in which most of the stated sizes differ from those of the photos.
 
-    Where labels contradict the sizes of more than a tenth as many photos, the sizes are taken for what is wrong.
+    The dataset is accepted if sizes that labels contradict number more than a tenth of the other mismatches, because
+    then the stated sizes are probably wrong and the labels right.
 
     Args:
-        samples_and_sizes: pairs of a `Sample` and the size of its photo; those whose labels lie outside the photo,
-            too.
+        samples_and_sizes: pairs of a `Sample` and the size of its photo, including rejected samples with labels
+            outside the photo.
 
     Raises:
-        UserError: if so; the message has the numbers and an example.
+        UserError: the dataset is refused; the message has the counts and an example.
     """
     num_said, faults = 0, []
     for sample, size in samples_and_sizes:
@@ -93,20 +95,20 @@ def check_labelled_sizes(samples_and_sizes) -> None:
     sample, _, detail = next(fault for fault in faults if fault[1] == most)
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     raise UserError(
-        f"{sample.where}: photo {sample.photo!a} {detail}; so of {num_said} photos that say their size: {counts}. "
+        f"{sample.where}: photo {sample.photo!a} {detail}; of {num_said} photos with a stated size: {counts}. "
         "Bring labels and photos to one size, or correct the sizes in the annotations if the labels are right"
     )
 
 
 def unreached_part(samples_and_sizes) -> str | None:
-    """Say whether labels never reach beyond a part of the photos, as where these are larger than those labelled.
+    """Describe how far labels reach if they never leave a part of the photos, a sign of photos enlarged since.
 
     Args:
-        samples_and_sizes: pairs of a `Sample` and the size of its photo. Those that say a size and those without a
-            garment are passed over.
+        samples_and_sizes: pairs of a `Sample` and the size of its photo. Samples that state a size and those without a
+            garment are skipped.
 
     Returns:
-        How far they reach, or None: far enough, or there are too few photos to tell.
+        One line, or None if labels reach far enough or there are too few photos to tell.
     """
     reached = [
         (_reach_of_all(sample.garments) + 0.5) / size
@@ -122,7 +124,7 @@ def unreached_part(samples_and_sizes) -> str | None:
 
 
 def _scale(size, other):
-    """Return how many times as large another size of the same shape is; None where the shapes differ."""
+    """Return the factor from `size` to `other`; None if their aspect ratios differ."""
     low = max((there - _ROUNDING) / here for here, there in zip(size, other, strict=True))
     high = min((there + _ROUNDING) / here for here, there in zip(size, other, strict=True))
     return (other[0] * other[1] / (size[0] * size[1])) ** 0.5 if low <= high else None
@@ -133,7 +135,7 @@ def _reach_of_all(garments):
 
 
 def _reach(points_xy):
-    """Return the largest y and x of points, float `(2,)`; 0 where there are none."""
+    """Return the largest y and x of points, float `(2,)`; zeros if there are none."""
     return points_xy.max(axis=0, initial=0.0)[::-1]
 
 

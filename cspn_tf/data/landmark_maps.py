@@ -1,18 +1,18 @@
-"""How the denser landmarks of other datasets come to our eight keypoints: the lossy maps, all in one place.
+"""The lossy maps from the denser landmarks of DeepFashion2 and FashionAI to our eight keypoints.
 
-DeepFashion2 and FashionAI label more landmarks than DeepFashion, by other rules. A landmark is mapped where it marks
-the same place; what has no counterpart is left out, and a slot that no landmark marks stays absent:
+Both datasets label more landmarks than DeepFashion, by other rules. A landmark is mapped if it marks the same place;
+the others are dropped, and a slot without a landmark is ABSENT:
 
-- collars: the two ends of the neckline, where it meets the shoulder seams. Of a garment on straps (DeepFashion2's
+- collars: the two ends of the neckline, where it meets the shoulder seams. For a garment on straps (DeepFashion2's
   sling and sling dress), where the straps begin.
-- sleeves: the outer ends of the cuffs. Of sleeveless garments, DeepFashion2's vests give the outer ends of the
-  shoulders and its slings the far ends of the straps. FashionAI's stay without: a row does not say whether a cuff is
-  missing because there is no sleeve or because it is out of the picture.
-- waistline: of lower-body garments the ends of the waistband. Of dresses, FashionAI has the waistline;
+- sleeves: the outer ends of the cuffs. For sleeveless garments, DeepFashion2's vests have the outer ends of the
+  shoulders and its slings the far ends of the straps. FashionAI's have no sleeve keypoints: a row does not say whether
+  a cuff is missing because there is no sleeve or because it is outside the photo.
+- waistline: for lower-body garments the ends of the waistband. For dresses, FashionAI has the waistline;
   DeepFashion2's landmarks along the sides are evenly spaced and mark no waist.
-- hems: the outer corners of the lower hem; of trousers and shorts the outer end of each leg's.
+- hems: the outer corners of the lower hem; for trousers and shorts the outer end of each leg's hem.
 
-In both datasets "left" is the left of the picture for a garment seen from the front, as in DeepFashion.
+In both datasets "left" is the left of the photo for a garment seen from the front, as in DeepFashion.
 """
 
 import dataclasses
@@ -26,9 +26,9 @@ class DeepFashion2Category:
 
     Attributes:
         name: as in `category_name`.
-        num_landmarks: landmarks of the category.
-        garment_type: what it is to us.
-        landmark_of_slot: the landmark that is a slot's keypoint, counted from 1 as in the dataset's picture.
+        num_landmarks: number of landmarks of the category.
+        garment_type: the corresponding `GarmentType`.
+        landmark_of_slot: slot → landmark, counted from 1 as in the dataset's figure.
     """
 
     name: str
@@ -42,9 +42,9 @@ class FashionAICategory:
     """One of FashionAI's five categories.
 
     Attributes:
-        garment_type: what it is to us.
-        columns: the keypoint columns of the category; its rows have nothing in the others.
-        column_of_slot: the column that is a slot's keypoint.
+        garment_type: the corresponding `GarmentType`.
+        columns: the keypoint columns of the category; the others are absent in its rows.
+        column_of_slot: slot → column.
     """
 
     garment_type: GarmentType
@@ -64,7 +64,7 @@ def _by_slot(**pairs):
 _UPPER, _LOWER, _FULL = GarmentType.UPPER_BODY, GarmentType.LOWER_BODY, GarmentType.FULL_BODY
 
 # By `category_id`. Source: the numbered outlines of figure 2, https://github.com/switchablenorms/DeepFashion2
-# Short sleeve outwear alone numbers its collar 4 and 6: 2 and 26 are the upper ends of the opening.
+# Only short sleeve outwear numbers its collar 4 and 6: there 2 and 26 are the upper ends of the opening.
 DEEPFASHION2 = {
     1: DeepFashion2Category("short sleeve top", 25, _UPPER, _by_slot(collar=(2, 6), sleeve=(9, 23), hem=(15, 17))),
     2: DeepFashion2Category("long sleeve top", 33, _UPPER, _by_slot(collar=(2, 6), sleeve=(11, 29), hem=(19, 21))),
@@ -81,7 +81,7 @@ DEEPFASHION2 = {
     13: DeepFashion2Category("sling dress", 19, _FULL, _by_slot(collar=(2, 6), sleeve=(7, 19), hem=(12, 14))),
 }
 
-# Columns by what they mark, left before right.
+# Columns by the part they mark, left before right.
 _NECKLINE = ("neckline_left", "neckline_right")
 _SHOULDER = ("shoulder_left", "shoulder_right")
 _ARMPIT = ("armpit_left", "armpit_right")

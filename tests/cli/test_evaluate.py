@@ -542,7 +542,7 @@ def test_options_of_the_two_ways_do_not_mix(tmp_path, capsys, arguments):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"image_id": 99}, "entry 1: image_id 99 is no labelled image's"),
+        ({"image_id": 99}, "entry 1: image_id 99 is not a labelled image"),
         ({"category_id": 4}, "entry 1: category_id is 4, required 1, 2, 3"),
         ({"keypoints": [1.0] * 17}, "entry 1: keypoints has 17 values, required 24"),
         ({"keypoints": [float("nan")] * 24}, "entry 1: x of left_collar NaN is not a number of pixels"),

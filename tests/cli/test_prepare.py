@@ -333,11 +333,11 @@ def test_the_cause_is_named_before_what_comes_of_it(root, coco, capsys):
     [
         (
             lambda width, height: (600, 900),
-            "labelled at 600 x 900, photo 300 x 450: 0.5 times as large; so of 12 photos",
+            "labelled at 600 x 900, photo 300 x 450: 0.5 times as large; of 12 photos",
         ),
         (
             lambda width, height: (900, 600),
-            "labelled at 900 x 600, photo 300 x 450: turned, and 0.5 times as large; so",
+            "labelled at 900 x 600, photo 300 x 450: turned, and 0.5 times as large; of",
         ),
         (lambda width, height: (600, 600), "labelled at 600 x 600, photo 300 x 450: 0.5 times as wide, 0.75 times as"),
     ],
@@ -373,7 +373,7 @@ def test_photos_that_are_smaller_than_those_labelled_are_named_so(root, coco, ca
         with Image.open(path) as image:
             image.resize((100, 150)).save(path)
     assert _prepare_coco(root, coco) == 1  # every photo has labels outside
-    assert "labelled at 300 x 450, photo 100 x 150: 0.333 times as large; so of 12 photos" in capsys.readouterr().err
+    assert "labelled at 300 x 450, photo 100 x 150: 0.333 times as large; of 12 photos" in capsys.readouterr().err
 
 
 def test_a_dataset_without_one_good_photo_fails_whatever_is_allowed(root, tmp_path, capsys):

@@ -111,8 +111,8 @@ def test_boxes_and_extents_may_have_no_area(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"image_id": 9}, "image_id 9 is no labelled image's"),
-        ({"image_id": "9\n"}, "image_id '9\\n' is no labelled image's"),
+        ({"image_id": 9}, "image_id 9 is not a labelled image"),
+        ({"image_id": "9\n"}, "image_id '9\\n' is not a labelled image"),
         ({"image_id": 7.5}, "image_id is 7.5, required a whole number or text"),
         ({"category_id": 0}, "category_id is 0, required 1, 2, 3"),
         ({"category_id": 4}, "category_id is 4, required 1, 2, 3"),
@@ -129,7 +129,7 @@ def test_boxes_and_extents_may_have_no_area(tmp_path):
         ({"keypoints": [*KEYPOINTS[:-1], float("nan")]}, "score of right_hem is NaN, required a finite number"),
         ({"keypoints": [[1, 2, 3]] * 8}, "keypoints has 8 values, required 24"),
         ({"bbox": [1, 2, 3]}, "bbox has 3 values, required 4"),
-        ({"bbox": [1, 2, -3, 4]}, "bbox has the width -3 and the height 4, required none below 0"),
+        ({"bbox": [1, 2, -3, 4]}, "bbox has width -3 and height 4, required at least 0"),
         ({"bbox": [1, 2, float("nan"), 4]}, "bbox NaN is not a number of pixels"),
     ],
 )
@@ -149,7 +149,7 @@ def test_a_missing_value_is_named_with_its_entry(tmp_path, key):
         ("[", "is not JSON"),
         ("{}", "it has no 'images'"),
         ('{"images": [{"id": 1}], "annotations": []}', "images[0] has no 'file_name'"),
-        ('{"images": [], "annotations": [{"image_id": 7}]}', "entry 0: image_id 7 is no labelled image's"),
+        ('{"images": [], "annotations": [{"image_id": 7}]}', "entry 0: image_id 7 is not a labelled image"),
         ("null", "it is null, required a list"),
         ("[null]", "entry 0: the entry is null, required an object"),
         ("[[]]", "entry 0: the entry is a list of 0, required an object"),

@@ -386,7 +386,7 @@ def test_a_file_that_is_missing_or_there_twice_is_named(data, file):
     file = list(data.files)[file]
     data.files[file.split("/")[1]] = data.files[file]
     copy = data.root / file.split("/")[1]
-    with pytest.raises(UserError, match=rf"{data.root / file}: {copy} is there too, keep one of them$"):
+    with pytest.raises(UserError, match=rf"{data.root / file}: {copy} also exists, keep one of them$"):
         data.read()
     copy.unlink()
     (data.root / file).unlink()

@@ -101,7 +101,7 @@ def test_most_photos_with_another_size_fail(pairs, fails):
     if not fails:
         check_labelled_sizes(pairs)
         return
-    with pytest.raises(UserError, match=r"^labels.json:3: photo 'a.jpg' labelled at 640 x 480, photo 480 x 640; so of"):
+    with pytest.raises(UserError, match=r"^labels.json:3: photo 'a.jpg' labelled at 640 x 480, photo 480 x 640; of"):
         check_labelled_sizes(pairs)
 
 
@@ -111,7 +111,7 @@ def test_labels_of_photos_enlarged_since_fail_though_boxes_overshoot(num_keypoin
         GarmentType.FULL_BODY, (-5, -4, 325, 484), [(300, 470)] * 8, [2] * num_keypoints + [0] * (8 - num_keypoints)
     )
     sample = Sample("a.jpg", "train", garments, "labels.json:3", "a.jpg", labelled_size=(480, 320))
-    with pytest.raises(UserError, match="so of 20 photos that say their size: 20 labelled size scaled"):
+    with pytest.raises(UserError, match="of 20 photos with a stated size: 20 labelled size scaled"):
         check_labelled_sizes([(sample, (960, 640))] * 20)
 
 
@@ -119,10 +119,8 @@ def test_the_failure_counts_each_kind_and_has_an_example_of_the_most_frequent():
     scaled = (_sample((480, 640)), (240, 320))
     with pytest.raises(UserError) as error:
         check_labelled_sizes([OTHER] + [scaled] * 3 + [SAME])
-    assert "photo 'a.jpg' labelled at 640 x 480, photo 320 x 240: 0.5 times as large; so of 5 photos" in str(
-        error.value
-    )
-    assert "say their size: 3 labelled size scaled, 1 labelled size turned. Bring" in str(error.value)
+    assert "photo 'a.jpg' labelled at 640 x 480, photo 320 x 240: 0.5 times as large; of 5 photos" in str(error.value)
+    assert "with a stated size: 3 labelled size scaled, 1 labelled size turned. Bring" in str(error.value)
     assert "\n" not in str(error.value)
 
 
