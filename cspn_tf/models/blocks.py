@@ -1,8 +1,8 @@
-"""Convolution blocks the pyramids of both networks are made of, as functions on Keras tensors."""
+"""Convolution blocks of the feature pyramids in both networks, as functions on Keras tensors."""
 
 import keras
 
-# Batch-normalisation statistics settle within some hundred steps, which is what a short training run has.
+# With this momentum the statistics settle within some hundred steps, which even a short training run has.
 BATCH_NORM_MOMENTUM = 0.95
 
 
@@ -14,7 +14,8 @@ def normalised_conv(x, width, kernel_size, name, *, separable=False, activation=
         width: channels of the result.
         kernel_size: side of the kernel.
         name: prefix of the layers' names.
-        separable: a depthwise convolution, normalised, then a 1x1 one: about a ninth of the work for 3x3.
+        separable: use a depthwise convolution with batch normalisation, then a 1x1 convolution: about a ninth of the
+            operations of a full 3x3 one.
         activation: name of the activation, or None.
 
     Returns:
@@ -32,7 +33,7 @@ def normalised_conv(x, width, kernel_size, name, *, separable=False, activation=
 
 
 def merge_down(coarse, fine, width, name, *, separable, upsampling="bilinear"):
-    """Apply one step of a pyramid: double the coarse map, add the fine one's 1x1 lateral, smooth by 3x3.
+    """Apply one top-down pyramid step: upsample the coarse map by 2, add the fine map's 1x1 lateral, smooth by 3x3.
 
     Args:
         coarse: Keras tensor `(B, H, W, width)`.
@@ -40,7 +41,7 @@ def merge_down(coarse, fine, width, name, *, separable, upsampling="bilinear"):
         width: channels of the result.
         name: prefix of the layers' names.
         separable: see `normalised_conv`.
-        upsampling: "bilinear", or "nearest" for less work.
+        upsampling: "bilinear", or the cheaper "nearest".
 
     Returns:
         Keras tensor `(B, 2 * H, 2 * W, width)`.

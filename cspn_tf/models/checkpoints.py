@@ -1,13 +1,13 @@
-"""Directories with a trained network: its config and its best weights.
+"""Checkpoint directories: the config and the best weights of a trained network.
 
 ::
 
     config.json       the whole `Config`
-    network.json      which network this is, and what it was trained with
-    best.weights.h5   the weights of the epoch that validated best
+    network.json      the network's name and its training settings
+    best.weights.h5   the weights of the epoch with the best validation metric
 
-The pair that comes with the package lies in `cspn_tf/weights`, in half precision, and is named `shipped` wherever such
-a directory is asked for. Its descriptions have the SHA-256 of the weights, which loading checks.
+The package comes with a pair of checkpoints in `cspn_tf/weights`, in half precision. The name `shipped` stands for them
+wherever a checkpoint directory is expected. Their network.json has the SHA-256 of the weights, checked on loading.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ _SHA256 = "weights_sha256"
 
 
 def write_description(directory, network: str, config: Config, details: dict) -> None:
-    """Write what is known before training: which network, its config, and any JSON-ready details."""
+    """Write config.json and network.json; `details` are any JSON-ready values to add to network.json."""
     directory = Path(directory)
     configs.save(config, directory / _CONFIG)
     write_json(directory / _NETWORK, {"network": network, **details})
@@ -40,7 +40,7 @@ def read_description(directory, network: str) -> tuple[Config, dict]:
     """Return the config and the details of a checkpoint directory.
 
     Raises:
-        UserError: if it is not one, or is another network's.
+        UserError: this is not a checkpoint directory, or it is the other network's.
     """
     directory = _located(directory, network)
     if not (directory / _NETWORK).is_file():
@@ -56,16 +56,16 @@ def read_description(directory, network: str) -> tuple[Config, dict]:
 
 
 def save_weights(model, directory) -> None:
-    """Write a model's weights as the directory's best, by rename."""
+    """Write a model's weights as the directory's best weights, by atomic rename."""
     with replaced_file(Path(directory) / WEIGHTS) as temporary:
         model.save_weights(temporary)
 
 
 def load_detector(directory):
-    """Return the `Config` and the trained detector of a directory.
+    """Return the `Config` and the trained detector of a checkpoint directory.
 
     Raises:
-        UserError: if the directory is not a detector's, has no weights yet, or they do not fit its config.
+        UserError: the directory is not a detector's, has no weights yet, or its weights do not fit its config.
     """
     from cspn_tf.models.faster_rcnn import build_detector
 
@@ -76,7 +76,7 @@ def load_detector(directory):
 
 
 def load_keypoints(directory):
-    """Return the `Config` and the trained keypoint network of a directory; raises as `load_detector` does."""
+    """Return the `Config` and the trained keypoint network of a checkpoint directory; raises as `load_detector`."""
     config, _ = read_description(directory, KEYPOINTS)
     model = method_of(config.keypoints).build()
     load_weights(model, directory, KEYPOINTS)
@@ -84,10 +84,10 @@ def load_keypoints(directory):
 
 
 def joint_config(detector_config: Config, keypoint_config: Config) -> Config:
-    """Return the config of a pipeline of two networks that may come from different runs.
+    """Return the config of a pipeline whose two networks may come from different runs.
 
     Raises:
-        UserError: if they were trained on different canvases.
+        UserError: they were trained on different canvas sizes.
     """
     if detector_config.canvas_size != keypoint_config.canvas_size:
         raise UserError(
@@ -100,16 +100,17 @@ def joint_config(detector_config: Config, keypoint_config: Config) -> Config:
 
 
 def write_json(path, content) -> None:
-    """Write JSON by rename."""
+    """Write a JSON file by atomic rename."""
     with replaced_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def load_weights(model, directory, network: str) -> None:
-    """Give a network that has just been built the weights of a checkpoint directory.
+    """Load the weights of a checkpoint directory into a newly built network.
 
     Raises:
-        UserError: there are none yet, they do not fit the network, or they are not those that were shipped.
+        UserError: the directory has no weights yet, they do not fit the network, or their SHA-256 is not the recorded
+            one.
     """
     _, details = read_description(directory, network)
     directory = _located(directory, network)
@@ -125,16 +126,16 @@ def load_weights(model, directory, network: str) -> None:
 
 
 def write_shippable(directory, network: str, target, config: Config | None = None) -> None:
-    """Write what is needed of a finished training into another directory: in half precision, without the optimizer.
+    """Write a distributable copy of a checkpoint: weights in half precision, without optimizer state.
 
     Args:
-        directory: of the training.
-        network: which one it is.
-        target: directory to write, or to replace; it is there whole or not at all.
-        config: what to write as its config, such as that of the pair it is part of; None for its own.
+        directory: the training's checkpoint directory.
+        network: `DETECTOR` or `KEYPOINTS`.
+        target: directory to write or replace, atomically.
+        config: the `Config` to write, such as that of a pair of networks; None for the checkpoint's own.
 
     Raises:
-        UserError: as `load_detector`.
+        UserError: as in `load_detector`.
     """
     own_config, details = read_description(directory, network)
     _, model = load_detector(directory) if network == DETECTOR else load_keypoints(directory)
@@ -147,7 +148,7 @@ def write_shippable(directory, network: str, target, config: Config | None = Non
 
 
 def _halve(path):
-    """Store the numbers of a weights file in half precision, compressed."""
+    """Convert the float arrays of a weights file to float16."""
     import h5py
 
     with replaced_file(path) as temporary, h5py.File(path) as whole, h5py.File(temporary, "w") as halved:

@@ -1,25 +1,26 @@
-"""The garment detector: KerasCV's Faster R-CNN, made to work, and with parts that suit small inputs.
+"""The garment detector: KerasCV's Faster R-CNN with its bugs worked around and its parts sized for small inputs.
 
-KerasCV 0.9 ships `FasterRCNN` in its legacy tree. Its compile, losses, label encoder and region sampler are used as
-they are; what is broken or too heavy is replaced here, each point named where it is:
+KerasCV 0.9 ships `FasterRCNN` in its legacy tree. Its compile, losses, label encoder and region sampler are used
+unchanged. The broken or too expensive parts are replaced here:
 
 * its RoI aligner gathers without an axis and fails          -> `cspn_tf.models.roi_features`
-* `call` asks for anchors of a dynamic image shape           -> anchors of the static input size
+* `call` generates anchors from a dynamic image shape        -> anchors of the static input size
 * its RPN head loses the static number of boxes              -> `RegionProposalHead`
 * clipping boxes to a dynamic image shape fails              -> clipping to the static input size
-* a garment that no anchor fits well has no anchor at all    -> `AnchorMatcher`
-* a photo without garments teaches the head on regions
-  nothing                                                    -> `_to_keras_cv`
-* sampling draws the same anchors and regions at every step  -> TensorFlow's random numbers
-* anchors and labels follow a mixed-precision policy, too
-  coarse for coordinates, and then fail                      -> float32 for all that holds boxes
+* a garment that no anchor fits well is matched to none      -> `AnchorMatcher`
+* the region head learns nothing from a photo without
+  garments                                                   -> `_to_keras_cv`
+* its samplers draw the same anchors and regions at every
+  step                                                       -> `sampling.random` replaced by `tf.random`
+* anchors and labels follow a mixed-precision policy, which
+  is too coarse for coordinates and then fails               -> float32 for every layer that handles boxes
 * `train_step` fails without weight decay                    -> `train_step`
-* a thousand proposals into 1024-wide layers, 256-channel
-  pyramids and per-level suppression                         -> sizes from the config, one suppression
+* a thousand proposals, 1024-unit layers, 256-channel
+  pyramids, suppression per level                            -> sizes from the config, one suppression for all levels
 
-Frames: callers speak x_min, y_min, x_max, y_max with integers at pixel centres, as everywhere in this package.
-KerasCV speaks y_min, x_min, y_max, x_max of pixel edges; the two differ by half a pixel, and `_to_keras_cv` and
-`_from_keras_cv` are the only places that know.
+Frames: callers pass and get x_min, y_min, x_max, y_max with integers at pixel centres, as everywhere in this package.
+KerasCV uses y_min, x_min, y_max, x_max of pixel edges. The two differ by half a pixel; only `_to_keras_cv` and
+`_from_keras_cv` convert between them.
 """
 
 import keras
@@ -42,30 +43,27 @@ with quiet_keras_cv():
     from keras_cv.src.layers.object_detection.rpn_label_encoder import _RpnLabelEncoder
     from keras_cv.src.models.legacy.object_detection.faster_rcnn.faster_rcnn import BOX_VARIANCE, FasterRCNN
 
-# KerasCV fixes the seed of its samplers when the training step is traced: most anchors would never be drawn.
+# KerasCV's samplers fix their seed when the training step is traced, so most anchors would never be sampled.
 sampling.random = tf.random
 
-# A proposal may not grow by more than this factor in one regression step; keeps exp() finite on untrained networks.
+# Limit on the log of a box's growth in one regression step; keeps exp() finite in untrained networks.
 _MAX_LOG_SCALE = 4.0
-# Proposals that overlap a better one by more than this are the same region.
+# IoU threshold of the proposals' non-maximum suppression.
 _PROPOSAL_IOU = 0.7
-# Candidates that enter the proposals' suppression, per proposal kept.
+# Candidates that enter this suppression, per proposal kept.
 _CANDIDATES_PER_PROPOSAL = 4
-# The label encoder's thresholds: anchors on garments, anchors off them, between the two ignored.
+# The label encoder's IoU thresholds for positive and negative anchors; anchors in between are ignored.
 _ANCHOR_POSITIVE_IOU, _ANCHOR_NEGATIVE_IOU = 0.6, 0.3
 _SAMPLED_ANCHORS = 64
 
 
 def build_detector(config: DetectorConfig, *, pretrained: bool = False) -> "GarmentDetector":
-    """Build the detector with all its weights made.
+    """Build the detector and create all its weights.
 
     Args:
         config: its `DetectorConfig`.
-        pretrained: load the backbone's initial weights that `config.weights` names; leave it out where a checkpoint
-            is loaded afterwards.
-
-    Returns:
-        GarmentDetector, see there.
+        pretrained: load the backbone's initial weights that `config.weights` names; False if a checkpoint is loaded
+            afterwards.
     """
     model = GarmentDetector(config, pretrained=pretrained)
     model(tf.zeros([1, config.input_size, config.input_size, 3]), training=False)
@@ -76,8 +74,8 @@ class GarmentDetector(FasterRCNN):
     """Faster R-CNN over garment types.
 
     `fit` takes batches of images, float32 `(B, D, D, 3)`, 0 to 255, with a static B, and a dict of `boxes_xyxy`,
-    float32 `(B, M, 4)`, input pixels, and `garment_types`, int32 `(B, M)`, 0 where a row is padding.
-    `detect` gives garments; calling the model gives KerasCV's raw regions and class scores.
+    float32 `(B, M, 4)`, input pixels, and `garment_types`, int32 `(B, M)`, 0 in padding rows.
+    `detect` returns garments; calling the model returns KerasCV's raw regions and class scores.
     """
 
     def __init__(self, config: DetectorConfig, *, pretrained: bool = False, **kwargs):
@@ -85,7 +83,7 @@ class GarmentDetector(FasterRCNN):
         self._levels = list(range(config.min_level, config.max_level + 1))
         self._strides = {f"P{level}": 2**level for level in self._levels}
         body = _build_body(config, pretrained)
-        # KerasCV wants a backbone whose layers it can name; ours is whole already and takes its place below.
+        # KerasCV's constructor looks up layers of a backbone by name. This stand-in satisfies it; it is replaced below.
         stand_in = keras.Model(body.input, body.output)
         stand_in.pyramid_level_inputs = {f"P{level}": body.layers[0].name for level in (2, 3, 4, 5)}
         super().__init__(
@@ -118,7 +116,7 @@ class GarmentDetector(FasterRCNN):
         self.rpn_labeler.box_matcher = AnchorMatcher(
             thresholds=[_ANCHOR_NEGATIVE_IOU, _ANCHOR_POSITIVE_IOU], match_values=[-1, -2, 1], dtype="float32"
         )
-        # The body already holds backbone and pyramid.
+        # The body contains both backbone and feature pyramid.
         self.feature_extractor = body
         self.backbone = None
         self.feature_pyramid = None
@@ -134,7 +132,7 @@ class GarmentDetector(FasterRCNN):
             num_sampled_rois=config.num_sampled_rois,
             dtype="float32",
         )
-        # Computed once, in Python numbers: KerasCV's own call asks with a tensor, which its generator cannot take.
+        # Computed once from a static shape: KerasCV's `call` passes a tensor, which its anchor generator cannot take.
         anchors = self.anchor_generator(image_shape=(config.input_size, config.input_size, 3))
         self._anchors = {level: tf.constant(boxes).numpy() for level, boxes in anchors.items()}
 
@@ -147,9 +145,9 @@ class GarmentDetector(FasterRCNN):
             images: float32 `(B, D, D, 3)`, 0 to 255.
 
         Returns:
-            boxes_xyxy: float32 `(B, N, 4)`, input pixels, clipped to the input, best first; zeros where padding.
-            types: int32 `(B, N)`, `GarmentType` ids; 0 where padding.
-            scores: float32 `(B, N)`, in [0, 1]; 0 where padding.
+            boxes_xyxy: float32 `(B, N, 4)`, input pixels, clipped to the input, best first; zeros in padding rows.
+            types: int32 `(B, N)`, `GarmentType` ids; 0 in padding rows.
+            scores: float32 `(B, N)`, in [0, 1]; 0 in padding rows.
         """
         boxes_xyxy, scores, class_scores, valid = self.search(images, self.config.score_threshold)
         # The last column is background.
@@ -161,17 +159,17 @@ class GarmentDetector(FasterRCNN):
         )
 
     def search(self, images, score_threshold):
-        """Find garments, as `detect`, and tell how likely each is of any type.
+        """Find garments as `detect` does, and return the scores of all classes.
 
         Args:
-            images: as of `detect`.
-            score_threshold: detections scored below are dropped.
+            images: as in `detect`.
+            score_threshold: detections with a lower score are dropped.
 
         Returns:
-            boxes_xyxy: float32 `(B, N, 4)`, input pixels, clipped to the input, best first; anything where padding.
-            scores: float32 `(B, N)`, of the likeliest type, lower for overlap with better ones; 0 where padding.
-            class_scores: float32 `(B, N, 4)`, of the three types and of background; anything where padding.
-            valid: bool `(B, N)`, False where padding.
+            boxes_xyxy: float32 `(B, N, 4)`, input pixels, clipped to the input, best first; arbitrary in padding rows.
+            scores: float32 `(B, N)`, of the most likely type, lowered by Soft-NMS; 0 in padding rows.
+            class_scores: float32 `(B, N, 4)`, of the three types and the background; arbitrary in padding rows.
+            valid: bool `(B, N)`, False in padding rows.
         """
         config = self.config
         boxes_yxyx, class_scores = self(images, training=False)
@@ -184,7 +182,7 @@ class GarmentDetector(FasterRCNN):
         return boxes_xyxy, scores, tf.gather(class_scores, indices, batch_dims=1), valid
 
     def call(self, images, training=None):
-        """Return KerasCV's outputs: boxes `(B, R, 4)`, y, x, pixel edges, and class scores `(B, R, 4)`."""
+        """Return boxes `(B, R, 4)` in KerasCV's frame (box deltas in training), and class scores `(B, R, 4)`."""
         num_proposals = None if training else self.config.num_proposals
         rois, features, _, _ = self._call_rpn(images, self._anchors, training, num_proposals)
         deltas, class_scores = self._call_rcnn(rois, features, training=training)
@@ -195,9 +193,9 @@ class GarmentDetector(FasterRCNN):
         return boxes, class_scores
 
     def _call_rpn(self, images, anchors, training=None, num_proposals=None):
-        """As KerasCV's, with anchors of the static size, one suppression over all levels and static clipping.
+        """Replace KerasCV's method: static anchors, one suppression over all levels, clipping to a static size.
 
-        `compute_loss` does not say how many proposals it wants: as many as in training, from which it samples.
+        Without `num_proposals`, as `compute_loss` calls it, it returns `num_proposals_train` proposals to sample from.
         """
         config = self.config
         features = self.feature_extractor(images, training=training)
@@ -219,7 +217,7 @@ class GarmentDetector(FasterRCNN):
         )
         boxes = self._clip(boxes)
         indices, valid = non_max_suppression(boxes, scores, num_proposals, _PROPOSAL_IOU)
-        # Rows past the last proposal repeat the best one, which later suppression removes again.
+        # Padding rows repeat the best proposal; the final suppression removes the duplicates.
         rois = tf.gather(boxes, tf.where(valid, indices, indices[:, :1]), batch_dims=1)
         return rois, features, deltas, logits
 
@@ -239,7 +237,7 @@ class GarmentDetector(FasterRCNN):
     # Training ----------------------------------------------------------------------------------------------------
 
     def compile(self, optimizer, **kwargs):
-        """Prepare for `fit`; the losses are Faster R-CNN's own and not to be chosen."""
+        """Compile for `fit` with Faster R-CNN's own losses, which callers cannot change."""
         total = keras.losses.Reduction.SUM
         super().compile(
             optimizer=optimizer,
@@ -252,7 +250,7 @@ class GarmentDetector(FasterRCNN):
         )
 
     def train_step(self, data):
-        """As KerasCV's, without its L2 penalty, which fails at zero: weight decay belongs to the optimizer."""
+        """Train as KerasCV does, without its L2 penalty, which fails at zero: the optimizer does the weight decay."""
         images, labels = data
         boxes, classes = _to_keras_cv(labels)
         with tf.GradientTape() as tape:
@@ -267,19 +265,19 @@ class GarmentDetector(FasterRCNN):
         return self._logged(images)
 
     def _logged(self, images):
-        """Return the losses; KerasCV's parts also track counts that nobody asked for."""
+        """Return the losses, without the counts that KerasCV's layers also track."""
         logs = self.compute_metrics(images, {}, {}, sample_weight={})
         return {name: value for name, value in logs.items() if name.endswith("loss")}
 
 
 class AnchorMatcher(BoxMatcher):
-    """As KerasCV's, and every garment also gets the anchor that fits it best, however badly it does.
+    """KerasCV's matcher, which also matches every garment to the anchor of highest IoU, even below the threshold.
 
-    Without it a garment between two anchor sizes teaches the region proposal network nothing. KerasCV's own switch
-    for this matches rows of padding too, to the first anchor.
+    Without this, the region proposal network learns nothing from a garment between two anchor sizes. KerasCV's own
+    switch for it also matches padding rows, to the first anchor.
 
-    Call with overlaps `(B, A, M)` of anchors and garments, 0 for rows of padding; returns the garment of each anchor
-    and 1, -1 or -2 where the anchor is on it, off it or to be ignored, both int32 `(B, A)`.
+    Call with the IoU of anchors and garments, `(B, A, M)`, 0 for padding rows. Returns each anchor's garment and its
+    match, 1 positive, -1 negative, -2 ignored, both int32 `(B, A)`.
 
     Source: Faster R-CNN, section 3.1.2, rule (i).
     """
@@ -294,10 +292,10 @@ class AnchorMatcher(BoxMatcher):
 
 
 def _to_keras_cv(labels):
-    """Return boxes in KerasCV's frame and 0-based classes `(B, M, 1)`, both -1 where a row is padding.
+    """Return boxes in KerasCV's frame and 0-based classes `(B, M, 1)`, both -1 in padding rows.
 
-    The first row of a photo without garments is not padding but a box of no size in the corner. Nothing overlaps it,
-    so that all regions are background; KerasCV leaves them out where all rows are padding.
+    The first row of a photo without garments is an empty box in the corner instead of padding. Nothing overlaps it, so
+    all regions train as background; if all rows were padding, KerasCV would ignore the photo's regions.
     """
     real = labels["garment_types"] > 0
     empty = tf.logical_not(tf.reduce_any(real, axis=1, keepdims=True))
@@ -309,25 +307,25 @@ def _to_keras_cv(labels):
 
 
 def _from_keras_cv(boxes_yxyx):
-    """Return boxes of KerasCV's frame in ours."""
+    """Convert boxes from KerasCV's frame to ours."""
     return geometry.swap_box_axes(boxes_yxyx) - 0.5
 
 
 def _limit_growth(deltas):
-    """Limit the logarithmic height and width of box deltas `(..., 4)`."""
+    """Clip the log height and log width of box deltas `(..., 4)`."""
     limit = _MAX_LOG_SCALE / BOX_VARIANCE[2]
     return tf.concat([deltas[..., :2], tf.clip_by_value(deltas[..., 2:], -limit, limit)], axis=-1)
 
 
 def _small_weights():
-    """Return a new initializer: one that serves two layers would give both the same weights."""
+    """Return a new initializer: two layers that share one would start with the same weights."""
     return keras.initializers.RandomNormal(stddev=0.01)
 
 
 def _build_body(config, pretrained):
     """Build backbone and pyramid: float32 `(B, D, D, 3)` to a dict of `"P<l>"`: `(B, D / 2**l, D / 2**l, width)`.
 
-    The pyramid begins at the backbone's deepest level, also where only finer ones are looked at.
+    The pyramid starts at the backbone's deepest level, even if only finer levels are returned.
     """
     # ---- Inputs ----
     width, separable = config.pyramid_width, config.separable
@@ -352,8 +350,8 @@ def _build_body(config, pretrained):
 class RegionProposalHead(keras.layers.Layer):
     """The region proposal network's head, shared by all levels.
 
-    Call with a dict of `"P<l>"`: `(B, H, W, width)`; returns two dicts of the same keys, box deltas
-    `(B, H * W * A, 4)` and objectness logits `(B, H * W * A, 1)`, float32, the number of boxes static.
+    Call with a dict of `"P<l>"`: `(B, H, W, width)`. Returns two dicts with the same keys: box deltas
+    `(B, H * W * A, 4)` and objectness logits `(B, H * W * A, 1)`, both float32 with a static number of boxes.
     """
 
     def __init__(self, config: DetectorConfig, **kwargs):
@@ -380,7 +378,7 @@ class RegionProposalHead(keras.layers.Layer):
 
 
 def _build_region_head(config):
-    """Build the head on regions: `(B, R, n, n, width)` to box deltas `(B, R, 4)` and class scores `(B, R, 4)`."""
+    """Build the region head: `(B, R, n, n, width)` to box deltas `(B, R, 4)` and class scores `(B, R, 4)`."""
     size, width = config.roi_size, config.pyramid_width
 
     # ---- Inputs ----
@@ -388,7 +386,7 @@ def _build_region_head(config):
 
     # ---- Body ----
     x = keras.layers.Reshape((-1, size * size * width), name="flatten")(regions)
-    # Normalised, which the original is not: without it the types take ten times as long to learn as the boxes.
+    # Batch normalisation is not in the original; without it the types take ten times as long to learn as the boxes.
     for name in ("hidden_1", "hidden_2"):
         x = keras.layers.Dense(config.head_width, use_bias=False, name=name)(x)
         x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=name + "_bn")(x)

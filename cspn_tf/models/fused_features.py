@@ -1,4 +1,4 @@
-"""One map out of a backbone's levels, for the networks whose original reads a single map of VGG16 at stride 8."""
+"""One fused feature map at stride 8, for the methods whose papers read VGG16's map at that stride."""
 
 import keras
 
@@ -11,8 +11,8 @@ LEVELS = (3, 4, 5)
 def fused_features(features, config: KeypointConfig):
     """Add the levels' 1x1 laterals at stride 8, and smooth by 3x3.
 
-    VGG16's own map of that stride is enough where VGG16 is the backbone; the newer ones are so shallow there that it
-    is not, and what they know of the whole garment is added from the levels above.
+    VGG16's own map at stride 8 is deep enough to see the whole garment. Newer backbones are too shallow at that stride,
+    so features of the coarser levels are added.
 
     Args:
         features: dict of `"P<l>"`: Keras tensor `(B, C / 2**l, C / 2**l, channels)`, for `LEVELS`.

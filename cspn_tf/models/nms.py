@@ -1,20 +1,20 @@
-"""Non-maximum suppression with every shape static, over a batch, in ops that TensorFlow Lite has."""
+"""Batched non-maximum suppression with static shapes, in operations that TensorFlow Lite has."""
 
 import tensorflow as tf
 
 
 def non_max_suppression(boxes_yxyx, scores, max_outputs, iou_threshold):
-    """Keep the best-scored boxes that overlap no better kept one by more than a threshold.
+    """Keep the highest-scored boxes, dropping each that overlaps a kept box of higher score.
 
     Args:
         boxes_yxyx: float32 `(B, K, 4)`.
         scores: float32 `(B, K)`.
         max_outputs: rows of the result, M.
-        iou_threshold: intersection over union above which the worse of two boxes is dropped.
+        iou_threshold: IoU above which the box with the lower score is dropped.
 
     Returns:
-        indices: int32 `(B, M)`, into K, best first; 0 where padding.
-        valid: bool `(B, M)`, False where padding.
+        indices: int32 `(B, M)`, into K, best first; 0 in padding rows.
+        valid: bool `(B, M)`, False in padding rows.
     """
 
     def one_photo(inputs):
@@ -35,21 +35,21 @@ def non_max_suppression(boxes_yxyx, scores, max_outputs, iou_threshold):
 
 
 def soft_non_max_suppression(boxes_yxyx, scores, max_outputs, iou_threshold, sigma, score_threshold):
-    """Keep the best-scored boxes, each scored lower for every better kept one that it overlaps.
+    """Keep the highest-scored boxes (Soft-NMS), lowering the score of each that overlaps kept boxes of higher score.
 
-    A score is multiplied by exp(-iou**2 / (2 * sigma)) for each. Unlike hard suppression it loses no coat for the top
-    under it, if that is certain enough.
+    The score is multiplied by exp(-iou**2 / (2 * sigma)) for each such box. Unlike hard suppression, this keeps a coat
+    and the top under it, if both scores are high enough.
 
     Args:
-        boxes_yxyx, scores, max_outputs: as of `non_max_suppression`; scores of at least 0.
-        iou_threshold: boxes that overlap a better one by more are dropped whatever their score.
-        sigma: the larger, the less overlap costs; 0 for hard suppression.
+        boxes_yxyx, scores, max_outputs: as in `non_max_suppression`; scores must not be negative.
+        iou_threshold: boxes with a larger IoU with a kept box of higher score are dropped whatever their score.
+        sigma: larger values lower scores less; 0 for hard suppression.
         score_threshold: boxes whose lowered score is not above it are dropped.
 
     Returns:
-        indices: int32 `(B, M)`, into K, by their lowered scores, best first; 0 where padding.
-        lowered: float32 `(B, M)`, the lowered scores; 0 where padding.
-        valid: bool `(B, M)`, False where padding.
+        indices: int32 `(B, M)`, into K, in descending order of lowered score; 0 in padding rows.
+        lowered: float32 `(B, M)`, the lowered scores; 0 in padding rows.
+        valid: bool `(B, M)`, False in padding rows.
 
     Source: Bodla et al. 2017, Soft-NMS, with the Gaussian.
     """
@@ -77,6 +77,6 @@ def _of_each_photo(one_photo, boxes_yxyx, scores, max_outputs, dtypes):
     if batch is None:
         outputs = tuple(tf.TensorSpec([max_outputs], dtype) for dtype in dtypes)
         return tf.map_fn(one_photo, (boxes_yxyx, scores), fn_output_signature=outputs)
-    # A static batch is unrolled: its photos run side by side, and a single one converts without a loop.
+    # A static batch is unrolled: photos run in parallel, and a batch of one converts to TensorFlow Lite without a loop.
     photos = [one_photo((boxes_yxyx[i], scores[i])) for i in range(batch)]
     return tuple(tf.stack(parts) for parts in zip(*photos, strict=True))

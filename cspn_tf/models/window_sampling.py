@@ -1,11 +1,10 @@
-"""Looking at a part of a feature map, with gradients to the map and to the choice of the part.
+"""Differentiable sampling of windows from feature maps, with gradients to the map and to the window.
 
-A window is float32 `(4,)`: centre_x, centre_y, width, height, in shares of the side of the map it lies on; (0.5, 0.5,
-1, 1) is all of the map. What the window shows, resampled to a square, is a view. A window may reach beyond its map,
-where there is nothing: zeros.
+A window is float32 `(4,)`: centre_x, centre_y, width, height, as fractions of the side of its map; (0.5, 0.5, 1, 1) is
+the whole map. A view is the content of a window, resampled to a square. Outside its map, a window samples zeros.
 
-The sampling is two products with tent-shaped weight matrices: it converts to TensorFlow Lite, and is what a spatial
-transformer with scales and shifts does.
+The sampling is two products with matrices of triangular weights, which converts to TensorFlow Lite. It is equivalent to
+a spatial transformer with scales and shifts.
 
 Letters in shapes: B maps, H, W size of a map, S side of a view, C channels.
 
@@ -15,12 +14,12 @@ Source: Spatial Transformer Networks (Jaderberg et al., 2015), restricted to sca
 import keras
 import tensorflow as tf
 
-# All of a map.
+# The window that covers the whole map.
 WHOLE = (0.5, 0.5, 1.0, 1.0)
 
 
 def sample_windows(maps, windows, size):
-    """Show what lies in each map's window, bilinear and antialiased.
+    """Sample each map's window, bilinear and anti-aliased.
 
     Args:
         maps: `(B, H, W, C)`.
@@ -35,14 +34,14 @@ def sample_windows(maps, windows, size):
     rows = tf.cast(_tent_weights(centre_y, size_y, height, size), maps.dtype)
     columns = tf.cast(_tent_weights(centre_x, size_x, width, size), maps.dtype)
     picked = tf.matmul(rows, tf.reshape(maps, [-1, height, width * channels]))
-    # (B, S, W, C): the columns' product is over W, for each row by itself.
+    # (B, S, W, C); next, a product over W for each row.
     picked = tf.transpose(tf.reshape(picked, [-1, size, width, channels]), [0, 2, 1, 3])
     picked = tf.matmul(columns, tf.reshape(picked, [-1, width, size * channels]))
     return tf.transpose(tf.reshape(picked, [-1, size, size, channels]), [0, 2, 1, 3])
 
 
 def _tent_weights(centres, sizes, length, size):
-    """Return float32 `(B, S, length)`: what each pixel of one axis gives to each of the view; zeros outside."""
+    """Return float32 `(B, S, length)`: the weight of each map pixel in each view pixel, along one axis; 0 outside."""
     shares = (tf.range(size, dtype=tf.float32) + 0.5) / size - 0.5
     positions = (centres[:, tf.newaxis] + sizes[:, tf.newaxis] * shares) * length - 0.5
     step = tf.maximum(sizes * (length / size), 1.0)[:, tf.newaxis, tf.newaxis]
@@ -54,14 +53,14 @@ def _tent_weights(centres, sizes, length, size):
 
 
 def compose(outer, inner):
-    """Return the windows on the first map of windows `inner` on the views of windows `outer`; float32 `(..., 4)`."""
+    """Convert windows `inner`, given on the views of windows `outer`, to the map of `outer`; float32 `(..., 4)`."""
     outer_centre, outer_size = tf.split(outer, 2, axis=-1)
     inner_centre, inner_size = tf.split(inner, 2, axis=-1)
     return tf.concat([outer_centre + (inner_centre - 0.5) * outer_size, outer_size * inner_size], axis=-1)
 
 
 def invert(windows):
-    """Return the windows on the views that show all of the maps again; float32 `(..., 4)`; its own inverse."""
+    """Return the windows on the views that cover the whole maps; float32 `(..., 4)`; its own inverse."""
     centre, size = tf.split(windows, 2, axis=-1)
     return tf.concat([0.5 + (0.5 - centre) / size, 1.0 / size], axis=-1)
 
