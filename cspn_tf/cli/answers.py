@@ -1,4 +1,4 @@
-"""What commands do with a model's answers: write them in a format, draw them, say on stderr which photos failed."""
+"""Output of results by commands: files in several formats, pictures, and errors on stderr."""
 
 import csv
 import dataclasses
@@ -15,7 +15,7 @@ PICTURE_SUFFIX = ".keypoints.jpg"
 
 
 def complain(message) -> None:
-    """Print one line on stderr."""
+    """Print an error as one line on stderr."""
     print(f"error: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
 
 
@@ -23,14 +23,14 @@ def complain(message) -> None:
 
 
 def name_pictures(photos, out) -> dict:
-    """Return photo to the path of its picture, `<stem>.keypoints.jpg`, numbered where two photos have one stem.
+    """Return a dict of photo to picture path, `<stem>.keypoints.jpg`, numbered if photos share a stem.
 
     Args:
-        photos: paths; none of them is the path of a picture.
-        out: folder of the pictures.
+        photos: paths; no picture gets the path of a photo.
+        out: folder for the pictures.
     """
     paths, untried_names = {}, {}
-    # A photo in the folder, and what a link there leads to.
+    # Names in the folder that must not be overwritten: photos, and the targets of symlinks.
     places = (place for photo in photos for place in (Path(os.path.abspath(photo)), Path(photo).resolve()))
     folder = out.resolve()
     taken = {place.name for place in places if place.parent.resolve() == folder}
@@ -49,12 +49,12 @@ def _picture_names(stem):
 
 
 def reported(results, picture_paths, failed):
-    """Yield results, after a line on stderr for each photo that failed, or a picture of it.
+    """Pass results through, drawing each photo and reporting failures on stderr.
 
     Args:
         results: iterable of `Result`.
-        picture_paths: result's name to the path of the picture to draw; empty to draw none.
-        failed: list; given the names of the photos that were not looked at, or could not be drawn.
+        picture_paths: dict of result name to picture path; empty to draw nothing.
+        failed: list to which the names of photos are appended that failed or could not be drawn.
     """
     for result in results:
         if not result.ok:
@@ -79,11 +79,11 @@ def _draw(result, path) -> bool:
 
 
 def write_json_lines(path, results) -> None:
-    """Write results as one line of JSON a photo, see `Result.to_dict`, as they come.
+    """Write results as one line of JSON per photo, see `Result.to_dict`.
 
     Args:
-        path: file to write; it is there whole or not at all.
-        results: iterable of `Result`; only one of them is held at a time.
+        path: file to write, by atomic rename.
+        results: iterable of `Result`, consumed one at a time.
     """
     with replaced_file(path) as temporary, temporary.open("w") as file:
         for result in results:
@@ -91,20 +91,20 @@ def write_json_lines(path, results) -> None:
 
 
 def write_csv(path, results, cm_per_pixel=None) -> None:
-    """Write results as a table with one row a garment; as `write_json_lines`.
+    """Write results as a CSV table with one row per garment.
 
-    A photo without garments, or that was not looked at, has one row with its name, status and size. Keypoints that a
-    garment's type does not have are empty, and so are lengths that are not measurable.
+    A photo without garments, or with a status other than 0, has one row with its name, status and size. Keypoints that
+    the garment type does not have are empty, and so are lengths that are not measurable.
 
     Args:
         path, results: as for `write_json_lines`.
-        cm_per_pixel: scale of all photos, for lengths in centimetres too; or None.
+        cm_per_pixel: scale of all photos, to add lengths in centimetres; or None.
     """
     columns = ["photo", "status", "width", "height", "type", "score", "x_min", "y_min", "x_max", "y_max"]
     columns += [f"{name}_{value}" for name in KEYPOINT_NAMES for value in ("x", "y", "score")]
     units = ("pixels",) if cm_per_pixel is None else ("pixels", "cm")
     columns += [f"{name}_{unit}{sd}" for name in LENGTHS for unit in units for sd in ("", "_sd")]
-    # Names that are not UTF-8 are written as they are on the disk.
+    # File names that are not UTF-8 are written byte for byte.
     with (
         replaced_file(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
@@ -119,7 +119,7 @@ def write_csv(path, results, cm_per_pixel=None) -> None:
 
 
 def _csv_row(garments, cm_per_pixel):
-    """Return the columns of one garment, a `Garments` of one row."""
+    """Return the columns of one garment, given as `Garments` of one row."""
     (garment,) = garments.to_dicts()
     row = {"type": garment["type"], "score": garment["score"]}
     row |= zip(("x_min", "y_min", "x_max", "y_max"), garment["box_xyxy"], strict=True)
@@ -132,10 +132,10 @@ def _csv_row(garments, cm_per_pixel):
 
 
 def write_coco(path, results, folder=".") -> None:
-    """Write results as a document of COCO keypoints, with scores as extra keys; as `write_json_lines`.
+    """Write results as a COCO keypoints file, with scores as extra keys.
 
-    Its images are the photos that were looked at, named by their paths in `folder`. The keypoints that a garment's type
-    has are said to be visible.
+    Its images are the photos with status 0, with paths relative to `folder`. All keypoints that the garment type has
+    are marked visible.
     """
     from cspn_tf.data import coco
     from cspn_tf.data.samples import Sample
@@ -147,7 +147,7 @@ def write_coco(path, results, folder=".") -> None:
     coco.write_coco(path, ((sample(result), *result.image_size) for result in results if result.ok))
 
 
-# Format → the file's name and how it is written.
+# Format → file name and writer.
 WRITERS = {
     "jsonl": ("predictions.jsonl", write_json_lines),
     "csv": ("predictions.csv", write_csv),

@@ -1,4 +1,4 @@
-"""Fits the scores of two trainings to what is right of them, on photos that they were not trained on.
+"""Calibrates the confidence scores of trained networks on photos that they were not trained on.
 
 cspn-tf calibrate --data DIR --detector DIR --keypoints DIR
 
@@ -11,12 +11,12 @@ from cspn_tf.console import Parser, run
 
 
 def main(argv=None):
-    """Calibrate, and print how far the scores were off before and after."""
-    parser = Parser(description="Fit the scores of two trainings to what is right of them; replaces their weights.")
-    parser.add_argument("--data", required=True, metavar="DIR", help="a folder that prepare wrote")
-    parser.add_argument("--split", default="val", choices=("val", "test"), help="the photos to fit on")
-    parser.add_argument("--detector", metavar="DIR", help="the detector's training")
-    parser.add_argument("--keypoints", metavar="DIR", help="the keypoint network's training")
+    """Calibrate, and print the calibration error before and after."""
+    parser = Parser(description="Calibrate the confidence scores of trained networks; replaces their weights.")
+    parser.add_argument("--data", required=True, metavar="DIR", help="folder written by prepare")
+    parser.add_argument("--split", default="val", choices=("val", "test"), help="photos to calibrate on")
+    parser.add_argument("--detector", metavar="DIR", help="training directory of the detector")
+    parser.add_argument("--keypoints", metavar="DIR", help="training directory of the keypoint network")
     args = parser.parse_args(argv)
     if not (args.detector or args.keypoints):
         parser.error("give --detector, --keypoints or both")
@@ -29,8 +29,8 @@ def main(argv=None):
         if directory:
             found = fit(directory, args.data, args.split)
             print(
-                f"{directory}: calibration error {found['before']:.3f} before, {found['after']:.3f} after, of "
-                f"{found['count']} scores; logits times {found['scale']:.3f}, shifted by {found['shift']:.3f}"
+                f"{directory}: calibration error {found['before']:.3f} before, {found['after']:.3f} after, on "
+                f"{found['count']} scores; logit scale {found['scale']:.3f}, shift {found['shift']:.3f}"
             )
 
 

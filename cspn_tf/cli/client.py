@@ -1,7 +1,7 @@
-"""Send photos to a served model and print one line of JSON a photo: garments, boxes, keypoints.
+"""Send photos to a served model and print one line of JSON per photo: garments, boxes, keypoints.
 
-The exit code is 0 when every photo was answered with status 0 (and drawn, if asked), else 1; a photo that could not
-be read, decoded or drawn costs nothing but itself, and one line on stderr.
+The exit code is 0 if every photo got status 0 (and was drawn, with --draw), else 1. A photo that cannot be read,
+decoded or drawn is reported in one line on stderr and does not affect the others.
 """
 
 import argparse
@@ -54,29 +54,29 @@ def _parse(argv):
     parser = Parser(any_names=("photos",), description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="JPEG or PNG file")
     parser.add_argument("--server", type=_address, default="localhost:8500", help="HOST:PORT of the gRPC server")
-    parser.add_argument("--model-name", default=DEFAULT_MODEL_NAME, help="name the model is served under")
+    parser.add_argument("--model-name", default=DEFAULT_MODEL_NAME, help="name under which the model is served")
+    parser.add_argument("--out", metavar="DIR", help="directory for predictions.jsonl and pictures (default: none)")
+    parser.add_argument("--draw", action="store_true", help="also write <photo>.keypoints.jpg to --out")
     parser.add_argument(
-        "--out", metavar="DIR", help="directory to write predictions.jsonl and pictures to (default: none)"
+        "--batch-size", type=positive_int, default=DEFAULT_BATCH_SIZE, help="maximum photos per request"
     )
-    parser.add_argument("--draw", action="store_true", help="write <photo>.keypoints.jpg to --out")
-    parser.add_argument("--batch-size", type=positive_int, default=DEFAULT_BATCH_SIZE, help="photos a request, at most")
-    parser.add_argument("--timeout", type=positive_seconds, default=120.0, help="seconds one request may take")
+    parser.add_argument("--timeout", type=positive_seconds, default=120.0, help="seconds allowed per request")
     parser.add_argument(
         "--signature",
         choices=[BYTES_SIGNATURE, PIXELS_SIGNATURE],
         default=BYTES_SIGNATURE,
-        help="send files as they are, or photos decoded here",
+        help="send photo files, or photos decoded by the client",
     )
     return parser.parse_args(argv)
 
 
 def _ask(ask, photos, batch_size):
-    """Yield the `Result` of each photo, in order, as the answers come.
+    """Yield the `Result` of each photo, in order, as responses arrive.
 
     Args:
-        ask: function of a list of files, bytes, at least one, to an iterable of their results.
+        ask: function that takes a non-empty list of photo files as bytes and returns an iterable of their results.
         photos: paths.
-        batch_size: files a list, at most.
+        batch_size: maximum number of files per list.
     """
     files = ((photo, _read(photo)) for photo in photos)
     for batch in batches(files, batch_size, size=lambda item: len(item[1] or b"")):
@@ -95,7 +95,7 @@ def _read(photo):
 
 
 def _ask_with_pixels(client, files):
-    """Yield results of files that are decoded here and sent one by one, since a request holds one size only."""
+    """Decode files, send them one by one, and yield the results; a request can only hold photos of equal size."""
     from cspn_tf.config import Config
     from cspn_tf.decoding import decode_photo
 

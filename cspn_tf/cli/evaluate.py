@@ -1,25 +1,26 @@
-"""Measure a model on a split of a prepared dataset, or any system's predictions against labels.
+"""Evaluate a model on a split of a prepared dataset, or any system's predictions against labels.
 
     cspn-tf evaluate --data DIR --split test --detector DIR --keypoints DIR --out DIR
     cspn-tf evaluate --data DIR --split test --model SAVED_MODEL_DIR --out DIR
     cspn-tf evaluate --data DIR --split test --tflite FILE --out DIR
     cspn-tf evaluate --truth COCO.json --predictions RESULTS.json --out DIR
 
-A model is measured through the same served contract that is exported. With training directories beside --model or
---tflite, the export finds the boxes and their keypoints, and the training directories answer for the labelled boxes.
+A model is evaluated through the served contract, exactly as it is exported. If training directories are given together
+with --model or --tflite, the exported model is evaluated on detected boxes, and the training directories on labelled
+boxes.
 
---truth takes COCO keypoints, as `cspn_tf.data.coco` reads and writes them, and --predictions COCO's results format, see
-`cspn_tf.data.coco_results`; no photos are needed. Both ways measure by the same code and the same rules: a garment that
-was missed fails all its keypoints in PCK and AUC, and NE and EPE are of the garments that were found.
+--truth takes COCO keypoints, see `cspn_tf.data.coco`, and --predictions COCO's results format, see
+`cspn_tf.data.coco_results`; no photos are needed. Both modes use the same code and rules: all keypoints of a missed
+garment count as wrong in PCK and AUC; NE and EPE are computed over found garments.
 
-Writes into --out, each file by rename and `metrics.json` last:
-    metrics.json        every number, see `cspn_tf.evaluation`; `ground_truth_boxes` holds what training directories
-                        do when they are given the labelled boxes instead of the detected ones, else null
-    report.md           the same, to read
+Writes into --out, each file by atomic rename, `metrics.json` last:
+    metrics.json        all numbers, see `cspn_tf.evaluation`; `ground_truth_boxes` has the metrics of the training
+                        directories on labelled boxes instead of detected ones, or null
+    report.md           the same, for reading
 and with --data:
-    predictions.jsonl   a line a photo, see `cspn_tf.result.Result.to_dict`
-    pictures/           worst.jpg and random.jpg: predictions in colour over labels in white; reliability.png: how
-                        often keypoints of a score are visible
+    predictions.jsonl   one line per photo, see `cspn_tf.result.Result.to_dict`
+    pictures/           worst.jpg and random.jpg: predictions in colour over labels in white; reliability.png: share of
+                        visible keypoints by score
 """
 
 import io
@@ -35,7 +36,7 @@ from cspn_tf.evaluation.report import main_table, write_scores
 
 SPLITS = ("train", "val", "test")
 
-# What only --data takes, and what it is where it is not given.
+# Options that belong to --data, with their defaults.
 _PHOTO_DEFAULTS = {
     "data": None,
     "split": "test",
@@ -50,7 +51,7 @@ _PHOTO_DEFAULTS = {
 
 
 def main(argv=None) -> int:
-    """Evaluate a model or predictions; see the module's docstring and --help."""
+    """Evaluate a model or predictions, see --help."""
     args = _parse(argv)
     require_extra("training")
     _check_out(args.out)
@@ -65,38 +66,40 @@ def main(argv=None) -> int:
 
 
 def _parse(argv):
-    parser = Parser(description="Measure a model on a split of a prepared dataset, or predictions in COCO's format.")
+    parser = Parser(
+        description="Evaluate a model on a split of a prepared dataset, or predictions in COCO's results format."
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write into")
     parser.add_argument(
-        "--seed", type=non_negative_int, default=0, help="of the resamples behind intervals, of random photos"
+        "--seed", type=non_negative_int, default=0, help="seed for bootstrap resampling and random photos"
     )
     photos = parser.add_argument_group("a model on photos")
-    photos.add_argument("--data", type=Path, metavar="DIR", help="folder that prepare wrote")
-    photos.add_argument("--split", choices=SPLITS, help="which of its photos (default: test)")
+    photos.add_argument("--data", type=Path, metavar="DIR", help="folder written by prepare")
+    photos.add_argument("--split", choices=SPLITS, help="split to evaluate (default: test)")
     photos.add_argument("--detector", metavar="DIR", help="detector's training directory (default: shipped)")
     photos.add_argument("--keypoints", metavar="DIR", help="keypoint network's training directory (likewise)")
-    photos.add_argument("--model", type=Path, metavar="DIR", help="SavedModel: a version, or the folder of versions")
+    photos.add_argument("--model", type=Path, metavar="DIR", help="SavedModel: one version, or the folder of versions")
     photos.add_argument("--tflite", type=Path, metavar="FILE", help="TFLite file")
-    photos.add_argument("--batch-size", type=positive_int, metavar="N", help="photos at a time (default: 8)")
-    photos.add_argument("--limit", type=positive_int, metavar="N", help="only the first N photos instead of all")
+    photos.add_argument("--batch-size", type=positive_int, metavar="N", help="photos per batch (default: 8)")
+    photos.add_argument("--limit", type=positive_int, metavar="N", help="evaluate only the first N photos")
     text = "photos on each contact sheet (default: 12)"
     photos.add_argument("--num-pictures", type=non_negative_int, metavar="N", help=text)
     results = parser.add_argument_group("any system's predictions, without photos")
-    text = "COCO keypoints: the labels, of one or more files"
+    text = "labels: one or more files of COCO keypoints"
     results.add_argument("--truth", type=Path, nargs="+", metavar="FILE", help=text)
-    results.add_argument("--predictions", type=Path, metavar="FILE", help="COCO's results format: what was found")
+    results.add_argument("--predictions", type=Path, metavar="FILE", help="predictions in COCO's results format")
     args = parser.parse_args(argv)
     _check_options(parser, args)
     return args
 
 
 def _check_options(parser, args):
-    """Refuse options that do not go together, and fill in those that were not given."""
+    """Reject incompatible options, and fill in defaults."""
     if (args.truth is None) != (args.predictions is None):
         parser.error("--truth and --predictions belong together")
     for name, default in _PHOTO_DEFAULTS.items():
         if args.truth and getattr(args, name) is not None:
-            parser.error(f"--{name.replace('_', '-')} is for a model on photos, not for --truth")
+            parser.error(f"--{name.replace('_', '-')} applies to a model on photos, not to --truth")
         if getattr(args, name) is None:
             setattr(args, name, default)
     if args.truth:
@@ -112,7 +115,7 @@ def _check_options(parser, args):
 
 
 def _check_out(out):
-    """Find out before the work starts whether its results can be written."""
+    """Check that --out can be written, before the work starts."""
     parent = out.absolute()
     while not parent.exists():
         parent = parent.parent
@@ -122,18 +125,18 @@ def _check_out(out):
         raise CallError(f"--out {out}: {parent} is not writable")
 
 
-# Measuring -----------------------------------------------------------------------------------------------------------
+# Evaluation ----------------------------------------------------------------------------------------------------------
 
 
 def _evaluate_files(args):
-    """Measure predictions of a file; return the scores, and the files to write beside them, name to content."""
+    """Evaluate a predictions file; return the scores, and further files to write, name to content."""
     matched, notes = read_coco_files(args.truth, args.predictions)
     about = {"truth": [str(path) for path in args.truth], "predictions": str(args.predictions), **notes}
     return measure(about, matched, None, args.seed), {}
 
 
 def _evaluate_photos(args):
-    """Measure a model on photos; return what `_evaluate_files` does."""
+    """Evaluate a model on photos; return the same as `_evaluate_files`."""
     photos = Photos(args.data, args.split, args.limit)
     model, keypoints_in_boxes = _load(args)
     matched, in_labelled_boxes = predict_photos(photos, model, args.batch_size, keypoints_in_boxes)
@@ -153,11 +156,11 @@ def _evaluate_photos(args):
 
 
 def _load(args):
-    """Return the model to measure, and what answers for the labelled boxes, or None."""
+    """Return the model to evaluate, and the function that predicts keypoints in given boxes, or None."""
     from cspn_tf.inference.model import load
 
     trained = load(detector=args.detector, keypoints=args.keypoints) if args.detector else None
-    # An export cannot be given boxes; what it was exported from can.
+    # Exported models do not accept boxes; the networks they were exported from do.
     model = load(args.model or args.tflite) if args.model or args.tflite else trained
     return model, trained.keypoints_in_boxes if trained else None
 

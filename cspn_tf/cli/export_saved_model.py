@@ -1,8 +1,8 @@
-"""Writes the fused pipeline as one SavedModel: a version directory that TF Serving loads.
+"""Exports the fused pipeline as one SavedModel: a version directory that TF Serving loads.
 
     cspn-tf export --detector DIR --keypoints DIR --out models/cspn
 
-What is in the version directory: `cspn_tf.export.saved_model`.
+Content of the version directory: see `cspn_tf.export.saved_model`.
 """
 
 import sys
@@ -12,17 +12,17 @@ from cspn_tf.console import Parser, positive_int, run
 
 
 def main(argv=None):
-    """Export as the arguments say, and print where to."""
+    """Export as the arguments say, and print the path."""
     parser = Parser(description="Export a detector and a keypoint network as one SavedModel.")
     add_pair(parser)
-    parser.add_argument("--out", required=True, metavar="DIR", help="the model's directory; a version is added to it")
-    parser.add_argument("--version", type=positive_int, help="number of the version (default: one more than the last)")
+    parser.add_argument("--out", required=True, metavar="DIR", help="model directory; a version is added to it")
+    parser.add_argument("--version", type=positive_int, help="version number (default: last one plus 1)")
     parser.add_argument(
         "--precision",
         choices=("float32", "bfloat16"),
         default="float32",
-        help="what the networks compute in; bfloat16 is faster where the CPU that serves has it (AVX-512 BF16, AMX), "
-        "and much slower elsewhere",
+        help="compute precision of the networks; bfloat16 is faster if the serving CPU has it (AVX-512 BF16, AMX), "
+        "and much slower otherwise",
     )
     arguments = parser.parse_args(argv)
     from cspn_tf.export.saved_model import export

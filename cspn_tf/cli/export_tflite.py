@@ -1,9 +1,9 @@
-"""Writes the fused pipeline as one TensorFlow Lite file of builtin operations, for one photo at a time.
+"""Exports the fused pipeline as one TensorFlow Lite file of builtin operations, for one photo at a time.
 
     cspn-tf export-tflite --detector DIR --keypoints DIR --out DIR
     cspn-tf export-tflite ... --precision int8 --photos some/of/yours/*.jpg
 
-What is written: `cspn_tf.export.tflite`.
+Files written: see `cspn_tf.export.tflite`.
 """
 
 import sys
@@ -15,25 +15,24 @@ MOST_PHOTOS = 128
 
 
 def main(argv=None):
-    """Export as the arguments say, and print where to."""
+    """Export as the arguments say, and print the path."""
     parser = Parser(
         any_names=("photos",), description="Export a detector and a keypoint network as one TensorFlow Lite file."
     )
     add_pair(parser)
-    parser.add_argument("--out", required=True, metavar="DIR", help="where cspn.tflite goes")
+    parser.add_argument("--out", required=True, metavar="DIR", help="directory for cspn.tflite")
     parser.add_argument(
         "--precision",
         choices=("float32", "int8"),
         default="float32",
-        help="what the convolutions compute in; int8 makes a smaller, faster file, and wants --photos",
+        help="compute precision of the convolutions; int8 is smaller and faster, and needs --photos",
     )
     parser.add_argument(
         "--photos",
         nargs="+",
         default=[],
         metavar="FILE",
-        help=f"for int8: photos with garments such as the phone will see, to measure which values occur; the first "
-        f"{MOST_PHOTOS} are read",
+        help=f"for int8: calibration photos, with garments typical of later use; the first {MOST_PHOTOS} are read",
     )
     arguments = parser.parse_args(argv)
     if (arguments.precision == "int8") != bool(arguments.photos):

@@ -1,8 +1,8 @@
-"""Serve a model directory over gRPC for development, with TF Serving's own services and errors.
+"""Serve a model directory over gRPC for development, with TF Serving's services and errors.
 
-Production is the official `tensorflow/serving` image; this server needs nothing but Python. It serves the highest
-version, switches to a newer one when that has loaded and warmed up, and keeps the old one if the new one is broken. It
-stops on SIGTERM and SIGINT, after the requests under way, with exit code 0.
+For production use the official `tensorflow/serving` image; this server needs only Python. It serves the highest
+version, switches to a newer one once that has loaded and warmed up, and keeps the old one if the new one is broken. On
+SIGTERM or SIGINT it finishes running requests and exits with code 0.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def main(argv=None):
     args = _parse(argv)
     require_extra("serving")
     model_name = args.model_name or Path(args.model).resolve().name
-    # What can be found wrong without TensorFlow is, before the seconds that its import takes.
+    # Fail fast: check what is possible before the import of TensorFlow, which takes seconds.
     latest_version(args.model)
     check_address_is_free(args.host, args.port)
     with _stop_on_signals() as stop:
@@ -39,21 +39,23 @@ def main(argv=None):
 def _parse(argv):
     parser = Parser(description=__doc__.split("\n\n")[0])
     parser.add_argument(
-        "--model", required=True, metavar="DIR", help="model directory, with one directory a version in it"
+        "--model", required=True, metavar="DIR", help="model directory, with one subdirectory per version"
     )
-    parser.add_argument("--port", type=_port, default=8500, help="port to listen on; 0 takes a free one")
+    parser.add_argument("--port", type=_port, default=8500, help="port to listen on; 0 picks a free port")
     parser.add_argument("--host", default="localhost", help="address to listen on")
-    parser.add_argument("--model-name", help="name clients ask for (default: the model directory's name)")
+    parser.add_argument("--model-name", help="model name in requests (default: the model directory's name)")
     parser.add_argument(
-        "--workers", type=positive_int, default=os.cpu_count() or 1, help="requests answered at a time; others wait"
+        "--workers", type=positive_int, default=os.cpu_count() or 1, help="requests processed concurrently; others wait"
     )
     parser.add_argument(
-        "--poll-seconds", type=positive_seconds, default=2.0, help="time between two looks for a new version"
+        "--poll-seconds", type=positive_seconds, default=2.0, help="interval between checks for a new version"
     )
     parser.add_argument(
-        "--intra-op-threads", type=_threads, default=0, help="threads of one op; 0: TensorFlow's choice"
+        "--intra-op-threads", type=_threads, default=0, help="threads within one op; 0: TensorFlow's choice"
     )
-    parser.add_argument("--inter-op-threads", type=_threads, default=0, help="ops at a time; 0: TensorFlow's choice")
+    parser.add_argument(
+        "--inter-op-threads", type=_threads, default=0, help="ops run in parallel; 0: TensorFlow's choice"
+    )
     return parser.parse_args(argv)
 
 
@@ -79,7 +81,7 @@ def _stop_on_signals():
 
 
 class _Stop:
-    """A signal handler that lets the server finish its requests; before there are any, it ends the process at once."""
+    """A signal handler that lets the server finish its requests; before the server is ready, it exits at once."""
 
     def __init__(self):
         self._received = threading.Event()
@@ -87,7 +89,7 @@ class _Stop:
 
     def __call__(self, number, frame):
         if not self._waiting:
-            os._exit(0)  # an exception could come out anywhere inside TensorFlow's import, and nothing is to be undone
+            os._exit(0)  # no exception: it could be raised inside TensorFlow's import; there is nothing to clean up
         self._received.set()
 
     def wait_for_signal(self):

@@ -1,17 +1,17 @@
-"""Find garments and their keypoints in photos, and write what was found.
+"""Find garments and their keypoints in photos, and write the results.
 
     cspn-tf predict photos/ more/a.jpg --out out
     cspn-tf predict photos/ --model phone/cspn.tflite --out out --draw --format csv
 
 Writes into --out, by --format:
-    jsonl   predictions.jsonl       one line of JSON a photo
-    csv     predictions.csv         a table with one row a garment, its lengths too, see `cspn_tf.lengths`
-    coco    predictions.coco.json   a document of COCO keypoints, with scores; photos are named by their paths in the
-                                    folder that was searched, or that all that was named lies in
-and with --draw a picture `<photo>.keypoints.jpg` for each photo. Each file is there whole or not at all.
+    jsonl   predictions.jsonl       one line of JSON per photo
+    csv     predictions.csv         one row per garment, including its lengths, see `cspn_tf.lengths`
+    coco    predictions.coco.json   COCO keypoints, with scores; photo paths are relative to the searched folder, or to
+                                    the common folder of several arguments
+and with --draw a picture `<photo>.keypoints.jpg` for each photo. Files are written by atomic rename.
 
-The exit code is 0 when every photo was looked at (and drawn, if asked), else 1; a photo that could not be, or a folder
-without one, costs nothing but itself, and one line on stderr.
+The exit code is 0 if every photo was processed (and drawn, with --draw), else 1. A photo that fails, or a folder
+without photos, is reported in one line on stderr and does not affect the others.
 """
 
 import functools
@@ -27,7 +27,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def main(argv=None) -> int:
-    """Predict as the arguments say; returns the exit code."""
+    """Predict as the arguments say; return the exit code."""
     args = _parse(argv)
     if args.out.exists() and not args.out.is_dir():
         raise CallError(f"--out {args.out} is a file, required a folder")
@@ -43,25 +43,25 @@ def _parse(argv):
         "photos",
         nargs="+",
         metavar="PHOTO_OR_FOLDER",
-        help="JPEG or PNG file, or a folder, searched with all in it for .jpg, .jpeg and .png; hidden files are not",
+        help="JPEG or PNG file, or a folder to search recursively for .jpg, .jpeg and .png, without hidden files",
     )
     parser.add_argument(
         "--model",
         metavar="PATH",
-        help="SavedModel's folder, .tflite file, or folder of a training pair (default: what comes with the package)",
+        help="SavedModel folder, .tflite file, or folder with two training runs (default: the model in the package)",
     )
-    parser.add_argument("--detector", metavar="DIR", help="in place of --model: the detector's training")
-    parser.add_argument("--keypoints", metavar="DIR", help="and the keypoint network's")
+    parser.add_argument("--detector", metavar="DIR", help="instead of --model: training directory of the detector")
+    parser.add_argument("--keypoints", metavar="DIR", help="and of the keypoint network")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write into")
-    parser.add_argument("--draw", action="store_true", help="write <photo>.keypoints.jpg too")
-    parser.add_argument("--format", choices=WRITERS, default="jsonl", help="what is written")
+    parser.add_argument("--draw", action="store_true", help="also write <photo>.keypoints.jpg")
+    parser.add_argument("--format", choices=WRITERS, default="jsonl", help="output format")
     parser.add_argument(
         "--cm-per-pixel",
         type=positive_float,
         metavar="CM",
-        help="for csv: the photos' scale, for lengths in centimetres",
+        help="for csv: scale of the photos, to add lengths in centimetres",
     )
-    parser.add_argument("--batch-size", type=positive_int, default=8, help="photos that are looked at together")
+    parser.add_argument("--batch-size", type=positive_int, default=8, help="photos per batch")
     args = parser.parse_args(argv)
     is_pair = bool(args.detector and args.keypoints)
     if (args.model and is_pair) or bool(args.detector) != bool(args.keypoints):
@@ -72,15 +72,15 @@ def _parse(argv):
 
 
 def find_photos(paths, out) -> tuple[list[str], list[str]]:
-    """Look photos up; a folder that fails costs one line on stderr.
+    """List the photos in files and folders; a folder that fails is reported in one line on stderr.
 
     Args:
-        paths: of photos and folders, strings.
-        out: folder of pictures that an earlier call may have drawn; a search passes over them.
+        paths: photos and folders, strings.
+        out: output folder; pictures drawn there by an earlier run are skipped.
 
     Returns:
-        photos: those that paths name and those in folders, each once.
-        failed: the folders that cannot be searched, or that have none.
+        photos: the given photos and those found in folders, without duplicates.
+        failed: folders that cannot be read or contain no photos.
     """
     photos, failed = {}, []
 
@@ -100,9 +100,10 @@ def find_photos(paths, out) -> tuple[list[str], list[str]]:
 
 
 def _photos_below(folder, out, on_error):
-    """Yield a folder's photos, then those of folders in it, sorted, but no hidden ones: macOS puts such beside photos.
+    """Yield the photos in a folder, then those in its subfolders, sorted.
 
-    Links to folders are not followed, since they may lead in circles.
+    Hidden files are skipped, because macOS creates them beside photos. Symlinks to folders are not followed, because
+    they may form cycles.
     """
     for parent, folders, files in os.walk(folder, onerror=on_error):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -132,14 +133,14 @@ def _predict(args, photos):
             yield result
             progress(num_done, len(photos))
 
-    with Progress("looked at") as progress:
+    with Progress("processed") as progress:
         write(args.out / file_name, answers(progress))
     print(f"written to {args.out}: {file_name}{' and pictures' if picture_paths else ''}, {len(failed)} photos failed")
     return 1 if failed else 0
 
 
 def _common_folder(paths):
-    """Return the folder that some photos and folders lie in, or are."""
+    """Return the deepest folder that contains all given photos and folders."""
     places = map(os.path.abspath, paths)
     return os.path.commonpath([place if os.path.isdir(place) else os.path.dirname(place) for place in places])
 

@@ -1,14 +1,13 @@
-"""Turn a dataset's annotation files and photos into TFRecords, and say what is wrong with them.
+"""Convert a dataset's annotation files and photos to TFRecords, and report its defects.
 
     cspn-tf prepare --source fld --root DIR --out DIR
 
-Writes into --out: the shards and their manifest `dataset.json` (see `cspn_tf.data.tfrecords`), and what
-`cspn_tf.data.report` has to say of the data: `report.json` and `report.md` with the counts that are printed,
-`rejected.jsonl` with the rows that cannot be used, `findings.jsonl` with what is odd about the others, and contact
-sheets of random and of rejected photos. The photos of the train split are shuffled on the way, so that a training run
-reads them in no particular order.
+Writes into --out: the shards and their manifest `dataset.json` (see `cspn_tf.data.tfrecords`), and the report of
+`cspn_tf.data.report`: `report.json` and `report.md` with the printed counts, `rejected.jsonl` with the unusable rows,
+`findings.jsonl` with suspicious but usable ones, and contact sheets of random and of rejected photos. The train split
+is shuffled before it is written.
 
-A run that was interrupted goes on after the last finished shard when the same command is given again.
+An interrupted run resumes after the last finished shard when the same command is given again.
 """
 
 import argparse
@@ -25,15 +24,15 @@ from cspn_tf.garments import GARMENT_TYPE_NAMES, Variation
 from cspn_tf.progress import Progress
 
 SYNTHETIC_COUNTS = {"num_train": 2000, "num_val": 250, "num_test": 250}
-# What a synthetic dataset was drawn with, in its own folder.
+# File in a synthetic dataset's folder with the options it was drawn with.
 DRAWN_WITH = "synthetic.json"
 
 
 def main(argv=None) -> int:
-    """Prepare a dataset; see the module's docstring and --help."""
+    """Prepare a dataset, see --help."""
     args = _parse(argv)
     with termination_as_interrupt(), warnings.catch_warnings():
-        # Pillow warns of photos with very many pixels; they are rejected with a reason of their own.
+        # Pillow warns about very large photos; they are rejected anyway, with a reason.
         warnings.filterwarnings("ignore", message=".*decompression bomb")
         try:
             _prepare(args)
@@ -46,7 +45,7 @@ def main(argv=None) -> int:
 
 
 def _parse(argv):
-    parser = Parser(description="Turn annotation files and photos into TFRecords, and say what is wrong with them.")
+    parser = Parser(description="Convert annotation files and photos to TFRecords, and report their defects.")
     parser.add_argument("--source", required=True, choices=SOURCES, help="format of the dataset")
     for flag, text in (("--root", "folder of the dataset"), ("--out", "folder to write; it must be new or empty")):
         parser.add_argument(flag, required=True, type=Path, metavar="DIR", help=text)
@@ -54,25 +53,27 @@ def _parse(argv):
         "--splits",
         type=_fractions,
         metavar="TRAIN,VAL,TEST",
-        help="make seeded splits of these fractions of the photos, even if the dataset has its own (default: its own; "
-        "0.8,0.1,0.1 where there are none)",
+        help="split the photos at random by these fractions (default: the dataset's own splits, or "
+        "0.8,0.1,0.1 if it has none)",
     )
-    text = "of splits that are made, of the train split's order, of photos that are drawn"
+    text = "seed for random splits, for the order of the train split, and for synthetic photos"
     parser.add_argument("--seed", type=non_negative_int, default=0, help=text)
-    parser.add_argument("--workers", type=positive_int, default=os.cpu_count() or 1, help="photos worked on at a time")
+    parser.add_argument(
+        "--workers", type=positive_int, default=os.cpu_count() or 1, help="photos processed in parallel"
+    )
     parser.add_argument(
         "--max-rejected",
         type=_fraction,
         default=0.01,
         metavar="FRACTION",
-        help="fail if a larger part of the annotation rows than this cannot be used",
+        help="fail if more than this fraction of the annotation rows is unusable",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace --out if there is something in it")
+    parser.add_argument("--overwrite", action="store_true", help="replace --out if it is not empty")
     parser.add_argument(
         "--coco",
         type=Path,
         metavar="FILE",
-        help="also write what was accepted as COCO keypoints: FILE.train.json, FILE.val.json, FILE.test.json",
+        help="also write the accepted labels as COCO keypoints: FILE.train.json, FILE.val.json, FILE.test.json",
     )
     of_coco = parser.add_argument_group("for --source coco")
     of_coco.add_argument(
@@ -83,23 +84,23 @@ def _parse(argv):
         type=_category,
         action="append",
         metavar="NAME=TYPE",
-        help=f"garment type of a category whose name does not say it: {', '.join(GARMENT_TYPE_NAMES.values())}",
+        help=f"garment type of a category that is not known by name: {', '.join(GARMENT_TYPE_NAMES.values())}",
     )
-    of_synthetic = parser.add_argument_group("for --source synthetic, drawn into --root unless it is there")
+    of_synthetic = parser.add_argument_group("for --source synthetic, drawn into --root unless it exists")
     for name, count in SYNTHETIC_COUNTS.items():
-        text = f"photos of the {name.removeprefix('num_')} split (default: {count})"
+        text = f"photos in the {name.removeprefix('num_')} split (default: {count})"
         of_synthetic.add_argument(_flag(name), type=non_negative_int, metavar="N", help=text)
     of_synthetic.add_argument(
         "--max-garments",
         type=positive_int,
         metavar="N",
-        help="label 1 to N garments a photo and lay the dataset out as COCO (default: one, laid out as FLD)",
+        help="label 1 to N garments per photo, in COCO format (default: one, in FLD format)",
     )
     of_synthetic.add_argument(
         "--variations",
         type=_shares,
         metavar="NAME=SHARE,...",
-        help=f"shares of the variations that are drawn: {', '.join(_variation_names())} (default: all)",
+        help=f"relative frequencies of the variations to draw: {', '.join(_variation_names())} (default: all)",
     )
     args = parser.parse_args(argv)
     _check_options(parser, args)
@@ -115,9 +116,9 @@ def _check_options(parser, args):
         if given and args.source != source:
             parser.error(f"{_flag(given[0])} is for --source {source}")
     if args.root.resolve().is_relative_to(args.out.resolve()):
-        parser.error(f"--out {args.out} must not hold --root {args.root}, which it would replace")
+        parser.error(f"--out {args.out} must not contain --root {args.root}, which it would replace")
     if args.coco and args.coco.resolve().is_relative_to(args.out.resolve()):
-        parser.error(f"--coco {args.coco} must not lie in --out, which is written as a whole")
+        parser.error(f"--coco {args.coco} must not be inside --out, which is written as a whole")
     if args.coco and not args.coco.resolve().parent.is_dir():
         parser.error(f"--coco {args.coco}: no folder {args.coco.resolve().parent}")
 
@@ -152,7 +153,7 @@ def _prepare(args):
         rejected = _in_order([*result.rejected, *faults])
         _check_rejected(rejected, num_rows, args.max_rejected)
         if not photos:
-            raise UserError(f"{args.root}: not one photo can be used")
+            raise UserError(f"{args.root}: none of the photos can be used")
         from cspn_tf.data.report import write_report
 
         summary = write_report(
@@ -161,11 +162,11 @@ def _prepare(args):
         if args.coco:
             _write_coco(args.coco, photos)
     print(summary)
-    print(f"written to {args.out}: look at contact_sheet.jpg and report.md in it")
+    print(f"written to {args.out}: check contact_sheet.jpg and report.md in it")
 
 
 def _read(args):
-    """Read the source and see to the splits; returns the `ReadResult` and where the splits come from."""
+    """Read the source and assign splits; return the `ReadResult` and the origin of the splits."""
     from cspn_tf.data.sources import read_source
     from cspn_tf.data.splits import DEFAULT_FRACTIONS, make_splits, own_splits
 
@@ -195,7 +196,7 @@ def _write_coco(path, photos):
 
 
 def _in_order(rejected):
-    """Sort rejected rows by file and line; those of a file without lines stay as they are, causes first."""
+    """Sort rejected rows by file and line; rows without a line number keep their order."""
 
     def key(fault):
         path, _, place = fault.where.rpartition(":")
@@ -205,7 +206,7 @@ def _in_order(rejected):
 
 
 def _check_sizes(photos, faults):
-    """Fail if most labels are for other sizes of the photos, which explains many of the faults."""
+    """Fail if most labels were made for photos of another size, which would explain many of the faults."""
     from cspn_tf.data.labelled_sizes import check_labelled_sizes
 
     sized = [(photo.sample, (photo.facts.height, photo.facts.width)) for photo in photos]
@@ -213,7 +214,7 @@ def _check_sizes(photos, faults):
 
 
 def _check_rejected(rejected, num_rows, max_fraction):
-    """Fail if too many rows cannot be used."""
+    """Fail if too many rows were rejected."""
     if len(rejected) <= max_fraction * num_rows:
         return
     from cspn_tf.data.report import describe_rejected
@@ -230,11 +231,11 @@ def _check_rejected(rejected, num_rows, max_fraction):
 
 
 def _ensure_synthetic(args):
-    """Draw the synthetic dataset, unless it stands in --root already."""
+    """Draw the synthetic dataset, unless it already exists in --root."""
     asked = {name: getattr(args, name) for name in (*SYNTHETIC_COUNTS, "max_garments", "variations")}
     if args.root.is_dir() and any(args.root.iterdir()):
         _check_drawn_with(args.root, {**asked, "seed": args.seed})
-        print(f"{args.root} is there already and is used as it is")
+        print(f"{args.root} already exists and is used as is")
         return
     from cspn_tf.data.synthetic import write_coco_dataset, write_fld_dataset
 
@@ -251,15 +252,15 @@ def _ensure_synthetic(args):
 
 
 def _check_drawn_with(root, asked):
-    """Refuse to use a dataset that is there already in place of one that was asked for with other options."""
+    """Fail if the existing dataset was drawn with other options than requested."""
     path = root / DRAWN_WITH
     try:
         drawn_with = json.loads(path.read_text())
     except (OSError, ValueError):
-        raise UserError(f"{root} is not empty and is no synthetic dataset that was drawn here: no {path}")
+        raise UserError(f"{root} is not empty and is not a synthetic dataset: {path} is missing")
     for name, wanted in asked.items():
         if wanted is not None and drawn_with.get(name) != wanted:
-            raise CallError(f"{root} is there already, drawn with {_flag(name)} {drawn_with.get(name)}, not {wanted}")
+            raise CallError(f"{root} already exists, drawn with {_flag(name)} {drawn_with.get(name)}, not {wanted}")
 
 
 # Types of arguments --------------------------------------------------------------------------------------------------

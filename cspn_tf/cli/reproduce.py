@@ -1,21 +1,21 @@
-"""Train and evaluate all that the paper's tables 1, 2 and 3 and figure 6 need, and write ours beside the paper's.
+"""Train and evaluate everything for the paper's tables 1, 2 and 3 and figure 6, and compare with its numbers.
 
     cspn-tf reproduce --data DIR --out DIR [--scale paper|cpu] [--budget MINUTES] [--beyond]
 
-`--scale paper` takes the paper's networks as they are and wants a GPU; `--scale cpu` takes one small backbone for all
-methods, at which the same questions can be asked of a few thousand photos on two cores. All experiments of a scale
-share the data, the augmentation, the schedule and the detector; each is trained once for each seed.
+`--scale paper` uses the paper's networks and needs a GPU; `--scale cpu` uses one small backbone for all methods, so
+that the same questions can be answered with a few thousand photos on two cores. All experiments of a scale share the
+data, the augmentation, the schedule and the detector; each is trained once per seed.
 
-The same command goes on where it was cut off. In --out:
+An interrupted run resumes when the same command is given again. In --out:
 
 ::
 
-    plan.json       what was asked for, and the epochs that the budget allows
-    detector/       the one detector, a training run
-    runs/           a training run for each experiment and seed
-    evaluations/    for each, metrics.json and report.md of the test split
-    costs.json      parameters, operations and milliseconds, measured in turns
-    logs/           what the commands printed
+    plan.json       the arguments, and the epochs that fit the budget
+    detector/       the training run of the shared detector
+    runs/           a training run per experiment and seed
+    evaluations/    metrics.json and report.md on the test split, per experiment and seed
+    costs.json      parameters, operations and milliseconds, timed in alternation
+    logs/           output of the commands
     report.md, report.json, figure_6.png; with --beyond reliability.png
 """
 
@@ -31,12 +31,12 @@ from cspn_tf.reproduction import steps
 from cspn_tf.reproduction.experiments import SCALES
 from cspn_tf.reproduction.jobs import Progress, run_jobs
 
-# More runs side by side need more memory than most machines have.
+# More parallel runs need more memory than most machines have.
 _MOST_PARALLEL = 8
 
 
 def main(argv=None) -> int:
-    """Reproduce the paper; see the module's docstring and --help."""
+    """Reproduce the paper's tables, see --help."""
     args = _parse(argv)
     require_extra("training")
     from cspn_tf.data import tfrecords
@@ -48,7 +48,7 @@ def main(argv=None) -> int:
         plan = plans.settle_plan(plan, args)
         jobs = steps.make_jobs(plan, args.data, args.out)
         progress = Progress(jobs)
-        # The detector is the longest: what has no need of it runs beside it.
+        # The detector takes longest: train everything else in parallel, then evaluate.
         run_jobs([job for job in jobs if job.module != steps.EVALUATE], args.jobs, progress)
         for experiment in plan.experiments:
             if experiment.derived:
@@ -60,25 +60,25 @@ def main(argv=None) -> int:
 
 
 def _parse(argv):
-    parser = Parser(description="Train and evaluate all that the paper's tables and figure need.")
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder that prepare wrote")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where everything goes")
+    parser = Parser(description="Train and evaluate everything for the paper's tables and figure.")
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder written by prepare")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="output directory")
     parser.add_argument("--scale", default="cpu", choices=list(SCALES), help="networks and schedule")
     parser.add_argument(
         "--budget",
         type=_minutes,
         metavar="MINUTES",
-        help="train as many epochs, the same for all, as this time allows (default: the scale's)",
+        help="time budget; all experiments get the same number of epochs (default: the scale's)",
     )
-    parser.add_argument("--epochs", type=positive_int, help="passes over the training split, in place of a budget")
-    parser.add_argument("--seeds", type=positive_int, metavar="N", help="trainings of each experiment (default: 3)")
-    parser.add_argument("--beyond", action="store_true", help="try what goes beyond the paper too")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="only these experiments, by their folders' names")
+    parser.add_argument("--epochs", type=positive_int, help="passes over the training split, instead of a budget")
+    parser.add_argument("--seeds", type=positive_int, metavar="N", help="number of seeds per experiment (default: 3)")
+    parser.add_argument("--beyond", action="store_true", help="also run experiments beyond the paper")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="run only these experiments, by folder name")
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="override a field of every config"
     )
     parser.add_argument(
-        "--jobs", type=positive_int, metavar="N", help="runs side by side (default: cpu a core, paper 1)"
+        "--jobs", type=positive_int, metavar="N", help="parallel runs (default: cpu one per core, paper 1)"
     )
     args = parser.parse_args(argv)
     if args.budget and args.epochs:

@@ -11,7 +11,7 @@ from cspn_tf.console import require_extra, run
 
 
 def main(argv=None):
-    """Train, or go on training, as the arguments say."""
+    """Start or resume training as the arguments say."""
     from cspn_tf.train.detector import train
 
     asked = parse(argv)
@@ -20,7 +20,7 @@ def main(argv=None):
 
 
 def parse(argv=None):
-    """Return the `cspn_tf.train.fitting.Run` that the arguments describe."""
+    """Return the `cspn_tf.train.fitting.Run` described by the arguments."""
     arguments = build_parser("Train the garment detector, a Faster R-CNN.", "detector").parse_args(argv)
     return parse_run(arguments, DETECTOR_TRAINING)
 

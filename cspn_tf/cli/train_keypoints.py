@@ -11,7 +11,7 @@ from cspn_tf.console import require_extra, run
 
 
 def main(argv=None):
-    """Train, or go on training, as the arguments say."""
+    """Start or resume training as the arguments say."""
     from cspn_tf.train.keypoints import train
 
     asked = parse(argv)
@@ -20,11 +20,11 @@ def main(argv=None):
 
 
 def parse(argv=None):
-    """Return the `cspn_tf.train.fitting.Run` that the arguments describe."""
+    """Return the `cspn_tf.train.fitting.Run` described by the arguments."""
     parser = build_parser("Train the keypoint network: the CSPN, or another method.", "keypoints")
     for name, choices, text in (
-        ("method", METHODS, "what is trained"),
-        ("backbone", BACKBONES, "what it stands on; vgg16 is what the papers of the other methods have"),
+        ("method", METHODS, "the method to train"),
+        ("backbone", BACKBONES, "its backbone; the papers on the other methods use vgg16"),
     ):
         parser.add_argument(f"--{name}", choices=choices, help=f"{text}: short for --set keypoints.{name}=...")
     arguments = parser.parse_args(argv)

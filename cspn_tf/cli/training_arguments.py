@@ -1,4 +1,4 @@
-"""Arguments that commands share: those of the two trainings, and those that name a trained pair."""
+"""Arguments shared by commands: those of the two training commands, and those that name two trained networks."""
 
 import dataclasses
 from pathlib import Path
@@ -8,55 +8,55 @@ from cspn_tf.console import CallError, Parser, UserError, non_negative_int, posi
 from cspn_tf.models.checkpoints import SHIPPED
 from cspn_tf.train.fitting import Run
 
-# Arguments that replace what the preset says of the training.
+# Arguments that override the preset's training settings.
 _OF_TRAINING = ("epochs", "batch_size", "learning_rate", "ema_momentum")
 
 
 def add_pair(parser) -> None:
-    """Give a parser the arguments that name a trained pair of networks."""
+    """Add the arguments that name two trained networks to a parser."""
     for name, network in (("detector", "detector"), ("keypoints", "keypoint network")):
         parser.add_argument(
             f"--{name}",
             default=SHIPPED,
             metavar="DIR",
-            help=f"folder of the {network}'s training; `shipped` is the one that comes with the package",
+            help=f"training directory of the {network}; `shipped` is the one included in the package",
         )
 
 
 def build_parser(description: str, network: str) -> Parser:
     """Return the parser of a training command."""
     parser = Parser(description=description)
-    parser.add_argument("--data", required=True, metavar="DIR", help="a folder that prepare wrote")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the run's checkpoints and logs go")
-    parser.add_argument("--preset", default="mobile", choices=list(configs.PRESETS), help="where the config starts")
+    parser.add_argument("--data", required=True, metavar="DIR", help="folder written by prepare")
+    parser.add_argument("--out", required=True, metavar="DIR", help="directory for the run's checkpoints and logs")
+    parser.add_argument("--preset", default="mobile", choices=list(configs.PRESETS), help="base config")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help=f"override a field of the config, such as {network}.backbone=resnet50; may be given again",
+        help=f"override a field of the config, such as {network}.backbone=resnet50; repeatable",
     )
     parser.add_argument("--epochs", type=positive_int, help="passes over the training split (default: the preset's)")
-    parser.add_argument("--batch-size", type=positive_int, help="examples a step (default: the preset's)")
+    parser.add_argument("--batch-size", type=positive_int, help="examples per step (default: the preset's)")
     parser.add_argument("--learning-rate", type=float, help="peak learning rate (default: the preset's)")
     parser.add_argument(
         "--ema-momentum",
         type=float,
-        help="keep the moving average of the weights with this momentum, such as 0.999, as the result",
+        help="save an exponential moving average of the weights with this momentum, such as 0.999",
     )
     parser.add_argument(
         "--init",
         metavar="DIR",
-        help="start from the weights of this training of the same network, or `shipped`: those of the package",
+        help="initial weights: training directory of the same kind of network, or `shipped` for the package's weights",
     )
-    parser.add_argument("--no-augment", action="store_true", help="train on the photos as they are")
-    parser.add_argument("--seed", type=non_negative_int, default=1, help="seed of weights, shuffling and augmentation")
-    parser.add_argument("--resume", action="store_true", help="go on after the last finished epoch in --out, if any")
+    parser.add_argument("--no-augment", action="store_true", help="train without augmentation")
+    parser.add_argument("--seed", type=non_negative_int, default=1, help="seed for weights, shuffling and augmentation")
+    parser.add_argument("--resume", action="store_true", help="resume after the last finished epoch in --out, if any")
     parser.add_argument(
         "--precision",
         default="float32",
         choices=["float32", "mixed_float16", "mixed_bfloat16"],
-        help="what the layers compute in; mixed_float16 needs a GPU",
+        help="compute precision of the layers; mixed_float16 needs a GPU",
     )
     parser.add_argument(
         "--strategy", default="none", choices=["none", "mirrored"], help="mirrored trains on all GPUs of the machine"
@@ -65,7 +65,7 @@ def build_parser(description: str, network: str) -> Parser:
 
 
 def parse_run(arguments, training_presets) -> Run:
-    """Return the run that parsed arguments describe; raise `CallError` where they do not fit together."""
+    """Return the `Run` described by parsed arguments; raise `CallError` if they contradict each other."""
     try:
         config = configs.override(configs.preset(arguments.preset), arguments.set)
         training = training_presets[arguments.preset]

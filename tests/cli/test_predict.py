@@ -68,7 +68,7 @@ def test_folders_are_searched_and_one_line_a_photo_is_written(model_dir, folder,
     captured = capsys.readouterr()
     assert captured.err == ""
     assert captured.out.splitlines()[-1] == f"written to {out}: predictions.jsonl, 0 photos failed"
-    assert "3 of 3 photos looked at" in captured.out
+    assert "3 of 3 photos processed" in captured.out
     results = [Result.from_dict(json.loads(line)) for line in (out / "predictions.jsonl").read_text().splitlines()]
     assert [len(result.garments) for result in results] == [1, 2, 0]
     for result, name in zip(results, SIZES, strict=True):
