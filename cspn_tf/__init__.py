@@ -9,7 +9,7 @@
         print(result.to_json())
         result.draw().save("drawn.jpg")
 
-To import this package costs next to nothing: what is named below, and TensorFlow, come when they are used.
+Importing this package is cheap: the names below, and TensorFlow, are imported on first use.
 """
 
 import importlib
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 __all__ = ["Garments", "Model", "Result", "UserError", "draw", "load"]
 
-# Name here → module and name there.
+# Public name → module, and name in that module.
 _HOMES = {
     "Garments": ("cspn_tf.garment_set", "Garments"),
     "Model": ("cspn_tf.inference.model", "Model"),
@@ -37,7 +37,7 @@ _HOMES = {
 
 
 def __getattr__(name):
-    """Import one of the names above when it is asked for."""
+    """Import a public name on first access."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, there = _HOMES[name]

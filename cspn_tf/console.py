@@ -1,6 +1,6 @@
-"""What every command shares: one-line errors, exit codes, an argument parser.
+"""Shared by all commands: one-line errors, exit codes, an argument parser.
 
-Exit codes: 0 done, 1 the work failed, 2 the call was wrong.
+Exit codes: 0 success, 1 failure, 2 wrong usage.
 """
 
 import argparse
@@ -12,38 +12,38 @@ import sys
 
 from cspn_tf.quiet import quiet_tensorflow
 
-# Modules that come with an extra of the installation, and that the commands which need the extra cannot do without.
+# Installation extra → modules that it installs and that commands check for.
 _EXTRAS = {"training": ("matplotlib", "pycocotools", "scipy"), "serving": ("tensorflow_serving", "grpc_health")}
 
-# What a usage line calls the command, where it is not the module that is run.
+# Program name in usage lines; None to use the name of the module that is run.
 _prog = None
 
 
 class UserError(Exception):
-    """Something outside the program is wrong; the message is one line that names it and where it is.
+    """An error in the program's input or environment; the message is one line that says what is wrong and where.
 
-    Raised for a file, an annotation row, a checkpoint or a server that is not as required: the command prints the
-    message on stderr and exits with 1.
+    Raised for an invalid file, annotation row, checkpoint or server: the command prints the message on stderr and
+    exits with 1.
     """
 
 
 class CallError(UserError):
-    """The command was called wrongly; as `UserError`, but the exit code is 2."""
+    """Wrong usage of a command: a `UserError` with exit code 2."""
 
 
 def run(main, argv=None, prog=None) -> int:
-    """Run a command's `main(argv)` and turn what it raises into one line and an exit code.
+    """Run a command's `main(argv)` and turn exceptions into one line on stderr and an exit code.
 
-    Libraries that the command imports keep quiet.
+    TensorFlow's log output is silenced.
 
     Args:
         main: a function of `argv` that returns None or an exit code.
-        argv: list of arguments, or None for the process's own.
-        prog: what `--help` calls the command, such as `cspn-tf predict`; None where it is run as a module.
+        argv: list of arguments, or None for `sys.argv`.
+        prog: program name in `--help`, such as `cspn-tf predict`; None if run as a module.
 
     Returns:
-        The exit code: 0, 1 (`UserError`, or the system refused something), 2 (`CallError`), or 130 when interrupted.
-        A wrong argument ends in argparse's own `SystemExit(2)`.
+        The exit code: 0, 1 (`UserError` or an operating-system error), 2 (`CallError`), or 130 if interrupted.
+        A wrong argument raises argparse's `SystemExit(2)` instead.
     """
     global _prog
     _prog = prog
@@ -59,11 +59,11 @@ def run(main, argv=None, prog=None) -> int:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return 1
     except OSError as error:
-        # What the system refuses, such as a full disk or a folder that may not be written; else it is our own fault.
+        # An error of the operating system, such as a full disk or missing permission; without strerror it is a bug.
         if error.strerror is None:
             raise
         _drop_what_stdout_refuses()
-        if not isinstance(error, BrokenPipeError):  # whoever read the lines has gone, and knows it
+        if not isinstance(error, BrokenPipeError):  # the reader closed the pipe: nothing to report
             named = "" if error.filename is None else f"{error.filename}: "
             print(f"error: {named}{error.strerror}", file=sys.stderr)
         return 1
@@ -73,13 +73,13 @@ def run(main, argv=None, prog=None) -> int:
 
 
 def require_extra(extra: str) -> None:
-    """Check that an extra of the installation is there, before work is put into what needs it.
+    """Check that an installation extra is installed, before work that needs it starts.
 
     Args:
-        extra: "training" or "serving", as `pyproject.toml` names them.
+        extra: "training" or "serving", as in `pyproject.toml`.
 
     Raises:
-        UserError: it is not.
+        UserError: it is not installed.
     """
     missing = [name for name in _EXTRAS[extra] if importlib.util.find_spec(name) is None]
     if missing:
@@ -88,7 +88,7 @@ def require_extra(extra: str) -> None:
 
 @contextlib.contextmanager
 def termination_as_interrupt():
-    """Let a request to terminate clean up as Ctrl-C does."""
+    """Raise KeyboardInterrupt on SIGTERM, so that it cleans up like Ctrl-C."""
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -101,13 +101,13 @@ def termination_as_interrupt():
 
 
 def _flush_stdout():
-    """Write what was printed, so that it fails here where nobody takes it; a service may have no stdout."""
+    """Flush stdout, so that a closed pipe or full disk fails here and not at exit; a service may have no stdout."""
     if sys.stdout is not None and not sys.stdout.closed:
         sys.stdout.flush()
 
 
 def _drop_what_stdout_refuses():
-    """Drop what was printed and cannot be written, or it would fail once more at exit."""
+    """Discard buffered output that cannot be written; otherwise flushing would fail again at exit."""
     try:
         _flush_stdout()
     except OSError:
@@ -120,7 +120,7 @@ def _one_line(error) -> str:
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the defaults that say something: not those of flags, and not "None"."""
+    """Shows default values, except None, empty lists, and False of flags."""
 
     def _get_help_string(self, action):
         if action.default is None or action.default is False or action.default == []:
@@ -129,11 +129,11 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that shows defaults and reports a wrong call in one line, also names that are not UTF-8.
+    """An argument parser that shows defaults, reports errors in one line, and rejects arguments that are not UTF-8.
 
     Args:
-        any_names: destinations of arguments that may be no UTF-8, since TensorFlow does not get their paths.
-        kwargs: for `argparse.ArgumentParser`.
+        any_names: destinations of arguments that need not be UTF-8, because their paths are not passed to TensorFlow.
+        kwargs: arguments of `argparse.ArgumentParser`.
     """
 
     def __init__(self, any_names=(), **kwargs):
@@ -150,7 +150,7 @@ class Parser(argparse.ArgumentParser):
         for name, value in vars(namespace).items():
             for text in map(str, value if isinstance(value, list) else [value]):
                 if name not in self._any_names and any("\ud800" <= character <= "\udfff" for character in text):
-                    # TensorFlow takes no such path, and no report could name it.
+                    # TensorFlow does not accept such a path, and a report could not contain it.
                     self.error(f"{text!a} is not UTF-8: rename it")
         return namespace, others
 
@@ -160,7 +160,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def positive_int(text: str) -> int:
-    """Parse an argument that must be a whole number of at least 1."""
+    """Parse an integer argument of at least 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, received {value}")
@@ -168,7 +168,7 @@ def positive_int(text: str) -> int:
 
 
 def positive_float(text: str) -> float:
-    """Parse an argument that must be a finite number above 0."""
+    """Parse a finite number above 0."""
     value = float(text)
     if not 0.0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number above 0, received {text}")
@@ -176,7 +176,7 @@ def positive_float(text: str) -> float:
 
 
 def non_negative_int(text: str) -> int:
-    """Parse an argument that must be a whole number of at least 0."""
+    """Parse an integer argument of at least 0."""
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"must not be negative, received {value}")
@@ -184,7 +184,7 @@ def non_negative_int(text: str) -> int:
 
 
 def positive_seconds(text: str) -> float:
-    """Parse an argument that must be a time above 0."""
+    """Parse a finite time in seconds above 0."""
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be more than 0, received {text}")

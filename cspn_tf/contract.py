@@ -1,9 +1,9 @@
-"""The served contract: what a model answers for a photo; `cspn_tf.result` reads one photo's answer.
+"""The served contract: inputs and outputs of an exported model; `cspn_tf.result` wraps the outputs for one photo.
 
-An exported model has two signatures. `serving_default` takes photo files, `pixels` takes decoded photos; both answer
-with `OUTPUTS`, the batch first. A photo whose `status` is not 0, and every row beyond `num_garments`, is all zeros.
+An exported model has two signatures. `serving_default` takes photo files, `pixels` takes decoded photos; both return
+`OUTPUTS`, batch first. Photos whose `status` is not 0, and rows beyond `num_garments`, are all zeros.
 
-Letters in shapes: B photos, N garment rows a photo, K = 8 keypoints, H and W the height and width of a photo.
+Letters in shapes: B photos, N garment rows per photo, H and W height and width of a photo, S canvas side.
 """
 
 import dataclasses
@@ -15,14 +15,14 @@ from cspn_tf.garments import GARMENT_TYPE_NAMES, NUM_KEYPOINTS
 DEFAULT_MODEL_NAME = "cspn"
 
 BYTES_SIGNATURE = "serving_default"
-BYTES_INPUT = "image_bytes"  # string (B,): JPEG or PNG files as they are
+BYTES_INPUT = "image_bytes"  # string (B,): JPEG or PNG files
 PIXELS_SIGNATURE = "pixels"
-PIXELS_INPUT = "images"  # uint8 (B, H, W, 3): photos as displayed, all of one size
+PIXELS_INPUT = "images"  # uint8 (B, H, W, 3): upright photos of equal size
 
 STATUS_OK = 0
-STATUS_NOT_A_PHOTO = 1  # neither a JPEG nor a PNG, by its first bytes
-STATUS_TOO_LARGE = 2  # more pixels than allowed, by its header; nothing was decoded
-STATUS_UNDECODABLE = 3  # truncated, corrupt, or with an impossible size
+STATUS_NOT_A_PHOTO = 1  # neither JPEG nor PNG, by its first bytes
+STATUS_TOO_LARGE = 2  # more pixels than the cap, by its header; not decoded
+STATUS_UNDECODABLE = 3  # truncated, corrupt, or with an invalid size
 STATUS_MEANINGS = {
     STATUS_OK: "ok",
     STATUS_NOT_A_PHOTO: "not a JPEG or PNG",
@@ -35,8 +35,8 @@ STATUS_MEANINGS = {
 class Output:
     """One output tensor of both signatures."""
 
-    dtype: str  # numpy's name
-    shape: tuple  # letters are sizes that vary
+    dtype: str  # NumPy name
+    shape: tuple  # letters are variable sizes
     meaning: str
 
 
@@ -51,23 +51,23 @@ OUTPUTS = {
     "keypoint_scores": Output("float32", ("B", "N", NUM_KEYPOINTS), "confidence in [0, 1]; 0 where the type has none"),
 }
 
-# A TensorFlow Lite file takes a canvas, not a photo file: it has these outputs, for one photo, in canvas pixels.
+# A TensorFlow Lite model takes a canvas instead of a photo file. It has these outputs, for one photo, in canvas pixels.
 CANVAS_INPUT = "image"  # uint8 (1, S, S, 3)
 CANVAS_OUTPUTS = {name: output for name, output in OUTPUTS.items() if name not in ("status", "image_size")}
 
 
 def check_outputs(outputs) -> None:
-    """Check a batch of model outputs against the contract. Outputs beyond it are ignored.
+    """Check a batch of model outputs against the contract; additional outputs are ignored.
 
     Args:
-        outputs: dict of numpy arrays, as `OUTPUTS` says.
+        outputs: dict of NumPy arrays, see `OUTPUTS`.
 
     Raises:
-        ValueError: an output is missing or not as the contract says; the message names it.
+        ValueError: an output is missing or violates the contract; the message names it.
     """
     missing = [name for name in OUTPUTS if name not in outputs]
     if missing:
-        raise ValueError(f"outputs must hold {', '.join(OUTPUTS)}; missing: {', '.join(missing)}")
+        raise ValueError(f"outputs must contain {', '.join(OUTPUTS)}; missing: {', '.join(missing)}")
     for name, output in OUTPUTS.items():
         if outputs[name].ndim != len(output.shape):
             raise ValueError(_mismatch(name, outputs[name]))

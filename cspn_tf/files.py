@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and paths that TensorFlow would take for patterns."""
+"""Atomic writes of files and folders, lock files, and paths that TensorFlow would read as glob patterns."""
 
 import contextlib
 import os
@@ -14,19 +14,19 @@ _LOCK = "lock"
 
 @contextlib.contextmanager
 def replaced_file(path):
-    """Give a path to write to that becomes `path` when the block ends well, and is gone when it does not.
+    """Yield a temporary path that is renamed to `path` when the block succeeds, and deleted when it fails.
 
     Args:
-        path: file to write; what is there is replaced.
+        path: file to write or replace.
 
     Yields:
-        Path of a file that is not there yet, beside `path` and with the same suffixes.
+        Path of a file that does not exist yet, beside `path` and with the same suffixes.
 
     Raises:
-        OSError: what the block or the system raises; where that names the file of the block, it names `path` instead.
+        OSError: raised by the block or the rename; a temporary path in its `filename` is replaced by `path`.
     """
     path = Path(path)
-    # Short, as a name may have 255 bytes and `path` may need them all; but `.weights.h5` and its like stay.
+    # Short, because names are limited to 255 bytes, but with suffixes such as `.weights.h5`.
     temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name[-20:]}")
     try:
         yield temporary
@@ -40,7 +40,7 @@ def replaced_file(path):
 
 
 def is_newer(path, sources) -> bool:
-    """Tell whether a file is there and not older than any of the files it was made from, which must be there too."""
+    """Check whether a file and all its sources exist, and the file is not older than any source."""
     path, sources = Path(path), [Path(source) for source in sources]
     if not path.exists() or not all(source.exists() for source in sources):
         return False
@@ -49,18 +49,18 @@ def is_newer(path, sources) -> bool:
 
 @contextlib.contextmanager
 def staged_directory(out, *, overwrite=False):
-    """Give a folder to write into that becomes `out` when the block ends well.
+    """Yield a staging directory that is renamed to `out` when the block succeeds.
 
-    When the block fails, the folder is removed. When it is interrupted (`KeyboardInterrupt`, or the process is
-    killed), what has been written stays, and the next call for the same `out` gives it again: whoever writes must be
-    able to tell finished files from others.
+    If the block fails, the staging directory is removed. If it is interrupted (`KeyboardInterrupt`, or the process is
+    killed), the staging directory is kept and reused by the next call with the same `out`; the block must then be able
+    to tell complete files from partial ones.
 
     Args:
         out: folder to create. Missing parents are created; an empty folder is replaced.
-        overwrite: whether a folder with something in it is replaced too. It stays as it is until then.
+        overwrite: whether a non-empty folder is replaced too. It is not touched before the block succeeds.
 
     Yields:
-        Path of a folder beside `out`, empty but for what an interrupted run has left.
+        Path of the staging directory, beside `out`; empty unless an earlier run was interrupted.
 
     Raises:
         CallError: see `check_replaceable`; or another process is writing the same folder.
@@ -75,7 +75,7 @@ def staged_directory(out, *, overwrite=False):
             lock.enter_context(locked(staging / _LOCK, out))
             try:
                 yield staging
-                lock.close()  # first, since Windows renames no folder with an open file in it
+                lock.close()  # first, because Windows cannot rename a folder that contains an open file
                 _replace(out, staging, overwrite)
             except BaseException as error:
                 if not isinstance(error, KeyboardInterrupt):
@@ -84,20 +84,20 @@ def staged_directory(out, *, overwrite=False):
     except BaseException:
         for folder in (staging, *missing_parents):
             with contextlib.suppress(OSError):
-                folder.rmdir()  # refused where there is something in it
+                folder.rmdir()  # fails if not empty
         raise
 
 
 @contextlib.contextmanager
 def locked(path, out):
-    """Hold a lock while the block runs.
+    """Hold a lock file while the block runs.
 
     Args:
-        path: file of the lock, in a folder that is there; it is gone afterwards.
-        out: what is being written, for the message.
+        path: lock file, in an existing folder; deleted afterwards.
+        out: the output that is protected, for the error message.
 
     Raises:
-        CallError: if another process holds it.
+        CallError: if another process holds the lock.
     """
     import filelock
 
@@ -110,15 +110,15 @@ def locked(path, out):
         yield
     finally:
         with contextlib.suppress(OSError):
-            path.unlink()  # while it is held, so that it is nobody else's; Windows refuses that
+            path.unlink()  # while holding the lock, so that no other process can own it; fails on Windows
         lock.release()
 
 
 def check_replaceable(out, overwrite) -> None:
-    """Check that a folder can be written, before work is put into what shall be in it.
+    """Check that an output folder can be created or replaced, before the work starts.
 
     Raises:
-        CallError: `out` is not empty and is not to be overwritten, is no folder, or cannot be replaced.
+        CallError: `out` is not empty and `overwrite` is false, is not a folder, or cannot be replaced.
     """
     out = Path(out).resolve()
     if not out.exists():
@@ -130,13 +130,13 @@ def check_replaceable(out, overwrite) -> None:
     if any(out.iterdir()) and not overwrite:
         raise CallError(f"{out} is not empty: give --overwrite to replace it")
     if Path.cwd().is_relative_to(out):
-        raise CallError(f"{out} holds the working folder and cannot be replaced")
+        raise CallError(f"{out} contains the working directory and cannot be replaced")
 
 
 def _replace(out, staging, overwrite):
     if not (overwrite and out.exists()):
         with contextlib.suppress(FileNotFoundError):
-            out.rmdir()  # fails if something came to be in it meanwhile; Windows renames onto no folder, not even empty
+            out.rmdir()  # fails if no longer empty; needed because Windows cannot rename onto an existing folder
         staging.rename(out)
         return
     old = out.with_name(f".{out.name}.replaced-{secrets.token_hex(4)}")
@@ -151,19 +151,19 @@ def _replace(out, staging, overwrite):
 
 @contextlib.contextmanager
 def plain_path(folder):
-    """Give a path by which TensorFlow finds a folder, whatever characters are in the folder's own.
+    """Yield a path without glob characters by which TensorFlow can access a folder.
 
-    TensorFlow looks for the files of a checkpoint, and so for those of a SavedModel, as for a pattern: to it,
-    `run [v1]` is `run v` or `run 1`, and a backslash only marks the character after it.
+    TensorFlow reads the paths of checkpoints, and so of SavedModels, as glob patterns: `run [v1]` matches `run v` or
+    `run 1`, and a backslash escapes the next character.
 
     Args:
-        folder: any path; there need not be anything yet.
+        folder: any path; it need not exist yet.
 
     Yields:
-        The folder itself where its path is an ordinary one, else a symbolic link to it; a string.
+        The folder's path if it has no glob characters, else that of a temporary symlink to it; a string.
 
     Raises:
-        UserError: no such link can be made.
+        UserError: the symlink cannot be created.
     """
     folder = Path(folder)
     if _is_plain(folder):
@@ -172,11 +172,11 @@ def plain_path(folder):
     with tempfile.TemporaryDirectory(prefix="cspn-tf-") as links:
         link = Path(links) / "link"
         if not _is_plain(link):
-            raise UserError(f"{folder.name} needs a folder for temporary files with an ordinary name: set TMPDIR")
+            raise UserError(f"{folder.name} needs a temporary directory without any of *?[]\\ in its path: set TMPDIR")
         try:
             link.symlink_to(folder.absolute(), target_is_directory=True)
         except OSError as error:
-            raise UserError(f"{folder}: TensorFlow cannot read from a folder of this name: {error.strerror}") from error
+            raise UserError(f"{folder}: TensorFlow cannot use a folder of this name: {error.strerror}") from error
         yield str(link)
 
 

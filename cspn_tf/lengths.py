@@ -5,9 +5,9 @@
     for name, length in result.garments[0].lengths(cm_per_pixel=0.21).items():
         print(name, length)  # waist_width 212 ± 9 px, 44.5 ± 1.9 cm
 
-All are straight lines on the photo, see `LENGTHS`. They are those of the garment only as far as it lies flat, parallel
-to the camera's sensor, and at the distance for which the scale holds: a bent arm shortens a sleeve, a worn waistline is
-half its girth at most.
+All are straight-line distances in the photo, see `LENGTHS`. They equal those of the garment only if it lies flat,
+parallel to the camera's sensor, at the distance for which the scale holds: a bent arm shortens a sleeve, and the width
+of a worn waistline is at most half its girth.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import numpy as np
 
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS, KEYPOINT_NAMES, GarmentType
 
-# Name → its two ends, each the middle of the keypoints named.
+# Name → its two ends, each the mean of the listed keypoints.
 LENGTHS = {
     "collar_width": (("LC",), ("RC",)),
     "left_shoulder_to_cuff": (("LC",), ("LS",)),
@@ -39,12 +39,12 @@ LENGTHS_OF_TYPE = {
     ),
 }
 
-# A keypoint that is less likely to be visible cannot be measured from.
+# Keypoints with a lower visibility score are not used.
 MIN_VISIBLE = 0.5
 
-# Standard deviation of a visible keypoint's error along one axis, share of the long side of the garment's box, by type
-# and slot. Measured by `cspn-tf evaluate`, which writes it under "keypoint_sds" of metrics.json, with the shipped pair
-# on the street and the flat-lay test photos of `training/labels`; means of both.
+# Standard deviation of a visible keypoint's error along one axis, as a fraction of the long side of the garment's box,
+# by type and keypoint. Measured by `cspn-tf evaluate` ("keypoint_sds" in metrics.json) with the shipped networks on the
+# street and the flat-lay test photos of `training/labels`; mean of both.
 KEYPOINT_SDS = {
     GarmentType.UPPER_BODY: (0.015, 0.016, 0.016, 0.016, 0.0, 0.0, 0.011, 0.015),
     GarmentType.LOWER_BODY: (0.0, 0.0, 0.0, 0.0, 0.012, 0.009, 0.010, 0.008),
@@ -57,11 +57,11 @@ class Length:
     """One length of a garment.
 
     Attributes:
-        pixels: of the photo; None where it is not measurable.
+        pixels: length in photo pixels; None if not measurable.
         pixels_sd: its standard deviation, from that of the keypoints; None likewise.
-        cm: in centimetres; None where it is not measurable or no scale is known.
-        cm_sd: its standard deviation, also from that of a scale which was measured on the photo.
-        missing: names of the keypoints for want of which it is not measurable: not visible, or not found.
+        cm: length in centimetres; None if not measurable or the scale is unknown.
+        cm_sd: its standard deviation; includes that of the scale if the scale comes from a known length. None likewise.
+        missing: names of the keypoints that are not visible or not found; empty if measurable.
     """
 
     pixels: float | None = None
@@ -72,7 +72,7 @@ class Length:
 
     @property
     def measurable(self) -> bool:
-        """Whether there is a number."""
+        """Whether the length could be measured."""
         return self.pixels is not None
 
     def __str__(self):
@@ -83,23 +83,23 @@ class Length:
 
 
 def lengths_of(garment, cm_per_pixel=None, known_cm=None, keypoint_sds=None) -> dict[str, Length]:
-    """Measure one garment.
+    """Measure the lengths of one garment.
 
     Args:
-        garment: `Garments` of one row, found by a model or labelled.
-        cm_per_pixel: the photo's scale at the garment's distance; or None.
-        known_cm: in its place, a dict of one length's name to its centimetres, from which the scale is taken; or None.
-        keypoint_sds: `(8,)`, standard deviations as in `KEYPOINT_SDS`; None takes those of the garment's type.
+        garment: `Garments` of one row, predicted or labelled.
+        cm_per_pixel: scale of the photo at the garment's distance; or None.
+        known_cm: alternatively, a dict of one length's name to its centimetres, to derive the scale from; or None.
+        keypoint_sds: `(8,)`, standard deviations as in `KEYPOINT_SDS`; None for those of the garment's type.
 
     Returns:
-        Name to `Length`, in the order of `LENGTHS_OF_TYPE`.
+        Dict of name to `Length`, in the order of `LENGTHS_OF_TYPE`.
 
     Raises:
-        ValueError: there is not one garment; both scales are given, or one that is not above 0; or the type has no
-            length of the known one's name.
+        ValueError: `garment` does not have exactly one row; both scales are given, or one is not a finite number above
+            0; or the garment type does not have the known length.
     """
     if len(garment) != 1:
-        raise ValueError(f"lengths are of one garment, such as garments[0]; received {len(garment)}")
+        raise ValueError(f"garment must be one garment, such as garments[0]; received {len(garment)}")
     garment_type = GarmentType(int(garment.types[0]))
     given = [cm_per_pixel] if cm_per_pixel is not None else []
     given += list(known_cm.values()) if known_cm is not None else []
@@ -117,7 +117,9 @@ def lengths_of(garment, cm_per_pixel=None, known_cm=None, keypoint_sds=None) -> 
     if known_cm is not None:
         ((name, cm),) = known_cm.items()
         if name not in found:
-            raise ValueError(f"{GARMENT_TYPE_NAMES[garment_type]} garments have no {name}, but {', '.join(found)}")
+            raise ValueError(
+                f"{GARMENT_TYPE_NAMES[garment_type]} garments have no {name}; their lengths are {', '.join(found)}"
+            )
         known = found[name]
         if not known.measurable or not known.pixels:
             return found
@@ -127,7 +129,7 @@ def lengths_of(garment, cm_per_pixel=None, known_cm=None, keypoint_sds=None) -> 
 
 
 def _usable(garment):
-    """Return which keypoints can be measured from, bool `(8,)`."""
+    """Return which keypoints can be used for measuring, bool `(8,)`."""
     if garment.keypoint_scores is not None:
         return garment.of_type[0] & (garment.keypoint_scores[0] >= MIN_VISIBLE)
     return garment.visible[0]
@@ -144,7 +146,7 @@ def _length(name, keypoints_xy, usable, sds) -> Length:
 
 
 def _in_cm(length, cm_per_pixel, scale_sd) -> Length:
-    """Return a length with centimetres; `scale_sd` is the standard deviation of the scale over the scale."""
+    """Return a length with centimetres; `scale_sd` is the relative standard deviation of the scale."""
     if not length.measurable:
         return length
     cm = length.pixels * cm_per_pixel

@@ -1,4 +1,4 @@
-"""Keeps the libraries underneath from talking where only the program's own words belong."""
+"""Silences log and console output of TensorFlow, KerasCV and native code."""
 
 import contextlib
 import io
@@ -11,9 +11,8 @@ import warnings
 def quiet_tensorflow() -> None:
     """Silence TensorFlow's start-up notes and warnings, and TensorFlow Addons' end-of-life notice.
 
-    To be called where TensorFlow is about to be imported on behalf of somebody who did not ask for it by name. Where
-    it has been imported already, it does nothing: what it says is then that program's affair. What a user has set
-    stays as it is.
+    Call before TensorFlow is imported. If it has been imported already, this does nothing: the program that imported it
+    decides. Existing user settings are kept.
     """
     if "tensorflow" in sys.modules:
         return
@@ -28,9 +27,9 @@ def quiet_tensorflow() -> None:
 
 @contextlib.contextmanager
 def quiet_keras_cv():
-    """Drop what is printed while KerasCV is imported: Keras Core, which comes with it, greets on stdout.
+    """Discard stdout during the import of KerasCV.
 
-    There its words would come between lines that a program may read.
+    Keras Core, imported by it, prints a greeting, which would end up in output that other programs parse.
     """
     with contextlib.redirect_stdout(io.StringIO()):
         yield
@@ -38,12 +37,12 @@ def quiet_keras_cv():
 
 @contextlib.contextmanager
 def quiet_native_output():
-    """Drop what C++ code prints, which no setting silences; its errors come as exceptions.
+    """Discard output of C++ code that no setting silences; its errors are raised as exceptions.
 
-    TensorFlow Lite's converter and interpreters need this. What Python prints meanwhile is dropped as well.
+    Needed for TensorFlow Lite's converter and interpreters. Output of Python code is discarded as well.
     """
     _flush()
-    with _leading_nowhere(1), _leading_nowhere(2):
+    with _redirected_to_null(1), _redirected_to_null(2):
         try:
             yield
         finally:
@@ -52,13 +51,13 @@ def quiet_native_output():
 
 def _flush():
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None and not stream.closed:  # a service may have none
+        if stream is not None and not stream.closed:  # a service may not have them
             stream.flush()
 
 
 @contextlib.contextmanager
-def _leading_nowhere(descriptor):
-    """Let a file descriptor, which may be closed, lead nowhere for a while."""
+def _redirected_to_null(descriptor):
+    """Redirect a file descriptor, which may be closed, to the null device."""
     with open(os.devnull, "w") as nowhere:
         try:
             kept = os.dup(descriptor)

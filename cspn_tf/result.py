@@ -1,4 +1,4 @@
-"""One photo's answer, whatever gave it: a model in this process, a server, a file of predictions."""
+"""The result for one photo, from a local model, a server or a predictions file."""
 
 import dataclasses
 import json
@@ -9,23 +9,23 @@ from typing import Any
 from cspn_tf.contract import OUTPUTS, STATUS_MEANINGS, STATUS_OK, check_outputs
 from cspn_tf.garment_set import Garments
 
-# The photo's file could not be read at all; a model, which is given files, never answers so.
+# The file could not be read. Set by clients only: models get file contents.
 STATUS_UNREADABLE = 4
-# Pixels of the photos that are drawn: whatever cap the model has, it has let them pass.
+# No pixel cap for drawing: the photo has passed the model's cap.
 _NO_CAP = 2**31 - 1
 _MEANINGS = {**STATUS_MEANINGS, STATUS_UNREADABLE: "the file could not be read"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What was found on one photo.
+    """Garments found in one photo.
 
     Attributes:
-        status: 0 where the photo was looked at, else why not, see `status_meaning`; there are then no garments.
-        image_size: height and width of the photo as displayed, pixels; 0, 0 where the status is not 0 or nobody knows.
-        garments: `Garments` in photo pixels, the most certain one first.
-        name: the photo's path as it was given, or another name for people; empty for a photo without one.
-        photo: what it was found on, for `draw`: a path, the file as bytes, or its pixels; None where that is gone.
+        status: 0 on success, else the reason of failure, see `status_meaning`; there are then no garments.
+        image_size: height and width of the upright photo, pixels; 0, 0 if unknown or if the status is not 0.
+        garments: `Garments` in photo pixels, by descending score.
+        name: the photo's path as given, or another display name; empty if it has none.
+        photo: the photo, for `draw`: a path, the file as bytes, or its pixels; None if not kept.
     """
 
     status: int
@@ -36,16 +36,16 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether the photo was looked at."""
+        """Whether the photo was processed: status 0."""
         return self.status == STATUS_OK
 
     @property
     def status_meaning(self) -> str:
-        """The status in words."""
+        """Description of the status."""
         return _MEANINGS.get(self.status, f"unknown status {self.status}")
 
     def to_dict(self) -> dict:
-        """Return the answer as a JSON-ready dict: pixels to a hundredth, scores to four digits."""
+        """Return the result as a JSON-serialisable dict: pixels to 2 decimals, scores to 4."""
         height, width = self.image_size
         return {
             "photo": self.name,
@@ -60,22 +60,22 @@ class Result:
 
     @classmethod
     def from_dict(cls, answer) -> "Result":
-        """Read what `to_dict` gave."""
+        """Build a result from a dict of `to_dict`."""
         size = (answer["image_size"]["height"], answer["image_size"]["width"])
         return cls(answer["status"]["code"], size, Garments.from_dicts(answer["garments"]), answer["photo"])
 
     def draw(self, min_keypoint_score=0.0, scale=1.0):
-        """Draw the garments on the photo, as the model saw it.
+        """Draw the garments on the photo, decoded as for the model.
 
         Args:
-            min_keypoint_score: keypoints below are not drawn.
-            scale: size of the picture over the photo's.
+            min_keypoint_score: keypoints with a lower score are not drawn.
+            scale: size of the picture relative to the photo.
 
         Returns:
-            A `PIL.Image`, RGB, to show or `save`.
+            An RGB `PIL.Image`.
 
         Raises:
-            ValueError: the photo could not be decoded, or is not there any more.
+            ValueError: the photo could not be decoded, was not kept, or its file is gone.
         """
         from PIL import Image
 
@@ -84,9 +84,9 @@ class Result:
         return draw_garments(Image.fromarray(self._pixels()), self.garments, min_keypoint_score, scale)
 
     def _pixels(self):
-        """Return the photo as displayed, uint8 `(H, W, 3)`, by the decoder that every model has."""
+        """Return the upright photo, uint8 `(H, W, 3)`, decoded as for the model."""
         if self.photo is None:
-            raise ValueError(f"{self.name or 'the photo'} cannot be drawn: nobody kept it")
+            raise ValueError(f"{self.name or 'the photo'} cannot be drawn: the result has no photo")
         if not self.ok:
             raise ValueError(f"{self.name or 'the photo'} cannot be drawn: {self.status_meaning}")
         if not isinstance(self.photo, str | os.PathLike | bytes):
@@ -101,22 +101,23 @@ class Result:
 
 
 def results_of_outputs(outputs, names=None, photos=None) -> list[Result]:
-    """Turn a batch of model outputs into results.
+    """Convert a batch of model outputs to results.
 
     Args:
-        outputs: dict of numpy arrays, as the served contract says; others are ignored.
+        outputs: dict of NumPy arrays, see `cspn_tf.contract.OUTPUTS`; others are ignored.
         names: B names of the photos, or None.
-        photos: B photos to draw on, see `Result`, or None.
+        photos: B photos for drawing, see `Result`, or None.
 
     Raises:
-        ValueError: an output is missing or not as the contract says, the message names it; or there are not B.
+        ValueError: an output is missing or violates the contract (the message names it), or the number of names or
+            photos is not B.
     """
     outputs = {name: outputs[name] for name in OUTPUTS if name in outputs}
     check_outputs(outputs)
     num = len(outputs["status"])
     for given in (names, photos):
         if given is not None and len(given) != num:
-            raise ValueError(f"{len(given)} photos were asked about, {num} answered")
+            raise ValueError(f"{len(given)} photos were sent, but the outputs are for {num}")
     return [
         Result(
             status=int(outputs["status"][index]),

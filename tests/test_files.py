@@ -60,7 +60,7 @@ def test_a_file_and_the_working_folder_are_not_replaced(tmp_path, monkeypatch):
     with pytest.raises(CallError, match="is a file, required a folder"), staged_directory(tmp_path / "file"):
         pass
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CallError, match="holds the working folder"), staged_directory(".", overwrite=True):
+    with pytest.raises(CallError, match="contains the working directory"), staged_directory(".", overwrite=True):
         pass
     assert (tmp_path / "file").exists()
 

@@ -102,7 +102,7 @@ def test_labels_are_measured_by_what_is_labelled_as_visible():
         ({"known_cm": {"hem_width": float("nan")}}, "a scale must be a number above 0, received nan"),
         ({"known_cm": {}}, "give one scale: cm_per_pixel, or known_cm with one length"),
         ({"cm_per_pixel": 1.0, "known_cm": {"hem_width": 1.0}}, "give one scale: cm_per_pixel, or known_cm with one"),
-        ({"known_cm": {"left_outseam": 9.0}}, "upper-body garments have no left_outseam, but collar_width, "),
+        ({"known_cm": {"left_outseam": 9.0}}, "upper-body garments have no left_outseam; their lengths are collar"),
     ],
 )
 def test_refuses_scales_that_are_none(arguments, message):
@@ -111,5 +111,5 @@ def test_refuses_scales_that_are_none(arguments, message):
 
 
 def test_refuses_several_garments():
-    with pytest.raises(ValueError, match="lengths are of one garment, such as garments\\[0\\]; received 0"):
+    with pytest.raises(ValueError, match="garment must be one garment, such as garments\\[0\\]; received 0"):
         Garments([], [], []).lengths()

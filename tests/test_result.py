@@ -41,7 +41,7 @@ def test_each_photo_has_its_real_rows():
 
 def test_names_and_photos_are_as_many_as_the_answers():
     for given in ({"names": ["a.jpg"]}, {"photos": [b"a"] * 3}):
-        with pytest.raises(ValueError, match=r"^\d photos were asked about, 2 answered$"):
+        with pytest.raises(ValueError, match=r"^\d photos were sent, but the outputs are for 2$"):
             results_of_outputs(make_outputs(), **given)
 
 
@@ -115,7 +115,7 @@ def test_keypoints_below_a_score_are_left_out():
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        (Result(0, name="a.jpg"), "^a.jpg cannot be drawn: nobody kept it$"),
+        (Result(0, name="a.jpg"), "^a.jpg cannot be drawn: the result has no photo$"),
         (Result(1, name="a.jpg", photo=b"x"), "^a.jpg cannot be drawn: not a JPEG or PNG$"),
         (Result(0, name="gone.jpg", photo="gone.jpg"), "^gone.jpg cannot be drawn: No such file or directory$"),
         (Result(STATUS_UNREADABLE, photo="gone.jpg"), "^the photo cannot be drawn: the file could not be read$"),

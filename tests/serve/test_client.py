@@ -154,7 +154,7 @@ def test_an_answer_that_is_not_the_contract_is_an_error_that_names_the_output():
     wrong = [
         ({name: array for name, array in outputs.items() if name != "boxes"}, "missing: boxes"),
         (outputs | {"scores": outputs["scores"].astype(np.float64)}, "dtype must be one of"),
-        ({name: array.repeat(2, axis=0) for name, array in outputs.items()}, "1 photos were asked about, 2 answered"),
+        ({name: array.repeat(2, axis=0) for name, array in outputs.items()}, "1 photos were sent, but the outputs"),
     ]
     for answer, message in wrong:
         with (
