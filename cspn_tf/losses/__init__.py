@@ -1,10 +1,10 @@
-"""The losses that methods of finding keypoints choose from, `cspn_tf.methods`.
+"""The losses of the keypoint networks in `cspn_tf.methods`.
 
 Every output of every network gets the same targets, float32 `(B, 8, 4)`:
 
     x, y          crop pixels, 0 where the weight is 0
     weight        1 where the keypoint is labelled (it may be occluded) and inside the crop, else 0
-    visibility    its `cspn_tf.garments.Visibility` code as a number
+    visibility    the keypoint's `cspn_tf.garments.Visibility` code as a float
 
 Letters in shapes: B garments of a batch, 8 keypoint slots, H side of a heatmap.
 """

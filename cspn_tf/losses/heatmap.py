@@ -1,11 +1,11 @@
-"""The loss of heatmaps.
+"""The heatmap loss.
 
-The loss of one keypoint is the mean squared error over its heatmap. It is averaged over the labelled keypoints, as in
-the CSPN's first stage (equation 1), or over the K labelled keypoints with the largest loss alone, as in its later ones:
-online hard-keypoint mining (equation 2). Absent and cut-off keypoints, and those outside the crop, carry none; occluded
-ones count as visible ones do.
+The loss of one keypoint is the mean squared error over its heatmap. It is averaged over all labelled keypoints, as in
+the CSPN's first stage (equation 1), or over only the K labelled keypoints with the largest loss, as in later stages:
+online hard-keypoint mining (equation 2). Absent and cut-off keypoints and those outside the crop are ignored; occluded
+keypoints count like visible ones.
 
-Targets are keypoints, not pictures, see `cspn_tf.losses`. The loss draws the heatmaps itself, with the codec.
+Targets are keypoints, not heatmaps, see `cspn_tf.losses`. The loss encodes them with `cspn_tf.heatmaps`.
 """
 
 import keras
@@ -33,16 +33,16 @@ def mean_over_labelled(errors, weights):
 
 
 def mean_over_hardest(errors, weights, num_hard):
-    """Average over each garment's `num_hard` labelled keypoints of largest error (equation 2).
+    """Average over each garment's `num_hard` labelled keypoints with the largest errors (equation 2).
 
     Args:
         errors: float32 `(B, K)`, none negative.
         weights: float32 `(B, K)`, 1 labelled, 0 not.
-        num_hard: how many are kept, at most K.
+        num_hard: number of keypoints to keep, at most K.
 
     Returns:
-        float32 `(B,)`: sum of the kept errors over their number, which is `num_hard` or, if fewer are labelled,
-        that; 0 for a garment without labels.
+        float32 `(B,)`: sum of the kept errors over their number, which is `num_hard` or, if fewer, the number of
+        labelled keypoints; 0 for a garment without labels.
     """
     hardest, chosen = tf.math.top_k(tf.where(weights > 0, errors, -1.0), k=num_hard)
     kept = tf.gather(weights, chosen, batch_dims=1)
@@ -53,8 +53,8 @@ class HeatmapLoss(keras.losses.Loss):
     """Loss of one output's heatmaps.
 
     Args:
-        crop_size, stride, sigma: as `cspn_tf.heatmaps.encode` takes them.
-        num_hard: keep only so many of the hardest keypoints (equation 2), or None to keep all (equation 1).
+        crop_size, stride, sigma: as in `cspn_tf.heatmaps.encode`.
+        num_hard: number of hardest keypoints to average over (equation 2), or None for all (equation 1).
 
     Call with targets `(B, 8, 3 or more)` and heatmaps `(B, H, H, 8)`; the denominator over the batch is B.
     """

@@ -1,4 +1,4 @@
-"""The loss of predicted offsets: how far each keypoint is from the heatmap pixels around it."""
+"""The loss of predicted offsets from heatmap pixels to the keypoints near them."""
 
 import keras
 import tensorflow as tf
@@ -6,7 +6,7 @@ import tensorflow as tf
 from cspn_tf import geometry
 from cspn_tf.losses.heatmap import mean_over_labelled
 
-# Offsets are learnt this far around the keypoint, heatmap pixels: as far as a peak is likely to be off.
+# Offsets are trained within this radius of the keypoint, heatmap pixels: the likely error of a peak.
 RADIUS = 2.0
 
 
@@ -14,11 +14,11 @@ class OffsetLoss(keras.losses.Loss):
     """Huber loss of the offsets near each labelled keypoint.
 
     Args:
-        crop_size, stride: as `cspn_tf.heatmaps.encode` takes them.
+        crop_size, stride: as in `cspn_tf.heatmaps.encode`.
 
-    Call with targets `(B, 8, 4)` and offsets `(B, H, H, 16)`, x of the 8 keypoints and then y, heatmap pixels from
-    the pixel's centre to the keypoint. Averaged over the pixels within `RADIUS` of a keypoint, then over the
-    garment's labelled keypoints, then over B.
+    Call with targets `(B, 8, 4)` and offsets `(B, H, H, 16)`, x of the 8 keypoints, then y, in heatmap pixels from the
+    pixel's centre to the keypoint. Averaged over the pixels within `RADIUS` of a keypoint, then over the garment's
+    labelled keypoints, then over B.
     """
 
     def __init__(self, crop_size, stride, name="offset_loss", **kwargs):

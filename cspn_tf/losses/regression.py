@@ -6,17 +6,17 @@ import tensorflow as tf
 from cspn_tf import geometry
 from cspn_tf.losses.heatmap import mean_over_labelled
 
-# Squared distances are some thousandths, a cross-entropy is some tenths: so weighted, the coordinates lead.
+# Squared distances are some thousandths, cross-entropies some tenths; with these weights the coordinates dominate.
 COORDINATE_WEIGHT = 10.0
 VISIBILITY_WEIGHT = 0.1
 
 
 def coordinate_errors(keypoints_xy_crop, points_xy_unit, crop_size):
-    """Return each keypoint's squared distance, in shares of the crop's side.
+    """Return each keypoint's squared error, in fractions of the crop's side.
 
     Args:
-        keypoints_xy_crop: float32 `(B, 8, 2)`, where the keypoints are, crop pixels.
-        points_xy_unit: float32 `(B, 8, 2)`, where they were predicted, shares of the crop's side.
+        keypoints_xy_crop: float32 `(B, 8, 2)`, ground truth, crop pixels.
+        points_xy_unit: float32 `(B, 8, 2)`, predictions, fractions of the crop's side.
         crop_size: side of the crop, pixels.
 
     Returns:
@@ -27,13 +27,13 @@ def coordinate_errors(keypoints_xy_crop, points_xy_unit, crop_size):
 
 
 class CoordinateLoss(keras.losses.Loss):
-    """Squared distance of each labelled keypoint, in shares of the crop's side.
+    """Squared error of each labelled keypoint, in fractions of the crop's side.
 
     Args:
         crop_size: side of the crop, pixels.
 
-    Call with targets `(B, 8, 3 or more)` and coordinates `(B, 8, 2)`; the denominator is each garment's number of
-    labelled keypoints, and B over the batch.
+    Call with targets `(B, 8, 3 or more)` and coordinates `(B, 8, 2)`. The denominator is each garment's number of
+    labelled keypoints, and over the batch B.
     """
 
     def __init__(self, crop_size, name="coordinate_loss", **kwargs):

@@ -8,13 +8,13 @@ from cspn_tf.losses.heatmap import mean_over_labelled
 
 
 class VisibilityLoss(keras.losses.Loss):
-    """Sigmoid cross-entropy of "this keypoint is seen" against all that is known of it.
+    """Sigmoid cross-entropy of keypoint visibility.
 
-    Visible keypoints are 1; occluded and cut-off ones 0; those that are absent, and visible ones outside the crop,
-    do not count.
+    The target is 1 for visible keypoints, 0 for occluded and cut-off ones. Absent keypoints, and visible ones outside
+    the crop, are ignored.
 
-    Call with targets `(B, 8, 4)` and logits `(B, 8)`; the denominator is each garment's number of keypoints that
-    count, and B over the batch.
+    Call with targets `(B, 8, 4)` and logits `(B, 8)`. The denominator is each garment's number of keypoints that count,
+    and over the batch B.
     """
 
     def __init__(self, name="visibility_loss", **kwargs):

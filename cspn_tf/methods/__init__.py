@@ -1,4 +1,4 @@
-"""The methods of finding keypoints in a crop: the CSPN, and those the paper compares it with, a file each."""
+"""The methods of finding keypoints in a crop: the CSPN and those the paper compares it with, one file each."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def method_of(config: KeypointConfig) -> "KeypointMethod":
     """Return the method that a config names.
 
-    The names are listed in `cspn_tf.config.METHODS`, which knows no TensorFlow; each is that of the file here, whose
-    `Method` is imported when it is asked for.
+    `cspn_tf.config.METHODS`, which must not import TensorFlow, lists the names. Each is a module of this package, which
+    is imported on demand and defines a class `Method`.
     """
     return importlib.import_module(f"{__name__}.{config.method}").Method(config)

@@ -1,4 +1,4 @@
-"""What a method of finding keypoints is: all that training and inference ask of one.
+"""The interface of a method of finding keypoints, as training and inference use it.
 
 Letters in shapes: B crops, C side of a crop, 8 keypoint slots.
 """
@@ -13,14 +13,14 @@ from cspn_tf.losses.heatmap import HeatmapLoss
 
 
 class KeypointMethod(abc.ABC):
-    """A method: its network, its losses, and how keypoints are read from the network's outputs.
+    """A method: its network, its losses, and the decoding of the network's outputs to keypoints.
 
     Args:
         config: the network's `KeypointConfig`.
 
     Attributes:
-        name: of the method, as `KeypointConfig.method` has it.
-        prediction_outputs: names of the outputs that `decode` reads; the others only train.
+        name: the method's name in `KeypointConfig.method`.
+        prediction_outputs: names of the outputs that `decode` reads; the others are used in training only.
     """
 
     name: str
@@ -34,33 +34,33 @@ class KeypointMethod(abc.ABC):
         """Build the network.
 
         Args:
-            pretrained: load the backbone's initial weights that `config.weights` names; leave it out where a
-                checkpoint is loaded afterwards.
+            pretrained: load the backbone's initial weights that `config.weights` names; False if a checkpoint is loaded
+                afterwards.
 
         Returns:
-            keras.Model: float32 `(B, C, C, 3)`, 0 to 255, to a dict of float32 outputs; `losses` has one for each.
+            keras.Model: float32 `(B, C, C, 3)`, 0 to 255, to a dict of float32 outputs; `losses` has a loss for each.
         """
 
     def label_statistics(self, read_labels, seed: int):
-        """Find what the losses need to know of the training split's labels, once before training.
+        """Compute statistics of the training split's labels that the losses need, once before training.
 
         Args:
-            read_labels: function giving keypoints, `(N, 8, 2)`, shares of the crop's side, and weights, `(N, 8)`, 1
-                labelled, 0 not; reading takes time, and most methods need nothing of it.
-            seed: of whatever is drawn.
+            read_labels: function that returns keypoints, `(N, 8, 2)`, fractions of the crop's side, and weights,
+                `(N, 8)`, 1 labelled, 0 not. It is slow, and most methods do not call it.
+            seed: seed of any random choice.
 
         Returns:
-            What `losses` takes; None if nothing is needed.
+            The argument of `losses`; None if the losses need no statistics.
         """
         return None
 
     @abc.abstractmethod
     def losses(self, label_statistics=None) -> dict:
-        """Return the output's name to its Keras loss, on the targets of `cspn_tf.losses`, and the loss's weight."""
+        """Return each output's Keras loss on the targets of `cspn_tf.losses` and its weight: name to (loss, weight)."""
 
     @abc.abstractmethod
     def decode(self, outputs: dict):
-        """Turn the outputs that `prediction_outputs` names into keypoints.
+        """Decode the outputs that `prediction_outputs` names to keypoints.
 
         Returns:
             keypoints_xy_crop: float32 `(B, 8, 2)`, crop pixels.
@@ -68,23 +68,23 @@ class KeypointMethod(abc.ABC):
         """
 
     def prediction_network(self, model: keras.Model) -> keras.Model:
-        """Return a network of `build` up to what inference reads: the same input to fewer outputs, sharing weights."""
+        """Return the part of a model of `build` that inference needs: only `prediction_outputs`, sharing weights."""
         outputs = {name: model.output[name] for name in self.prediction_outputs}
         return keras.Model(model.input, outputs, name=f"{self.name}_prediction")
 
 
 class RefinedHeatmaps(KeypointMethod):
-    """A method whose network draws heatmaps twice, learns from both alike, and predicts by the second ones.
+    """A method whose network outputs heatmaps twice; both are trained with the same loss, the second is the prediction.
 
     Attributes:
-        first_heatmaps: name of the output with the first ones.
+        first_heatmaps: name of the output with the first heatmaps.
     """
 
     first_heatmaps: str
     prediction_outputs = ("heatmaps",)
 
     def losses(self, label_statistics=None) -> dict:
-        """Return the losses: the mean over all labelled keypoints, for both outputs alike."""
+        """Return the losses: for both outputs, the mean over all labelled keypoints."""
         config = self.config
         return {
             name: (HeatmapLoss(config.crop_size, config.heatmap_stride, config.sigmas), 1.0)
@@ -92,5 +92,5 @@ class RefinedHeatmaps(KeypointMethod):
         }
 
     def decode(self, outputs: dict):
-        """Return keypoints and scores by the peaks of the heatmaps."""
+        """Return keypoints and scores at the peaks of the heatmaps."""
         return heatmaps.decode(outputs["heatmaps"], self.config.heatmap_stride, subpixel=self.config.subpixel)

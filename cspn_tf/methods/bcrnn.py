@@ -1,4 +1,4 @@
-"""BCRNN: heatmaps that agree with a grammar of clothes, by messages between the keypoints' features.
+"""BCRNN: heatmaps that follow a grammar of clothes, by message passing between the keypoints' features.
 
 ::
 
@@ -7,20 +7,18 @@
                         | symmetry grammar:  left - right, for collars, sleeves, waistlines and hems
                         +-> features + messages -> heatmaps: the prediction
 
-Along each chain of the grammars a bidirectional convolutional recurrent network runs, once from either end: a
-keypoint's state is computed from its own features and the state of the keypoint before it, both through 3x3
-convolutions. What both ways make of a keypoint is its message; the messages of all the chains it is in are averaged
-and added to its features.
+A bidirectional convolutional recurrent network runs along each chain of the grammars. A keypoint's state is computed
+from its own features and the previous keypoint's state, both through 3x3 convolutions. The sum of its states in both
+directions is its message. A keypoint's messages are averaged over its chains and added to its features.
 
 Source: Attentive Fashion Grammar Network for Fashion Landmark Detection and Clothing Category Classification (Wang et
 al., CVPR 2018).
 
-What is simpler here: the two attentions are left out, because they are taught by clothing categories, which the
-landmark benchmark has not, and with them the classification. Features are a backbone's levels added up at stride 8
-(`cspn_tf.models.fused_features`) for VGG16's map of that stride; heatmaps are upsampled from it to stride 4, so that
-all methods share one codec. A keypoint has a quarter of `config.width` channels. A recurrent network is shared by a
-chain on the left and the same chain on the right, and by the four pairs, which are told apart by their keypoints'
-features: it says that the grammar is symmetric, and lets them run side by side as one batch.
+Simplified here: the two attention branches and the classification are left out, because they need clothing category
+labels, which the landmark benchmark does not have. A backbone's levels summed at stride 8
+(`cspn_tf.models.fused_features`) replace VGG16's map of that stride. Heatmaps are upsampled from there to stride 4, so
+that all methods share one codec. A keypoint has a quarter of `config.width` channels. The left and the right chain
+share one recurrent network, and so do the four pairs: this makes the grammar symmetric and lets them run as one batch.
 
 Letters in shapes: B crops, C side of a crop, h = C / 8, H = C / 4, 8 keypoint slots, g channels of a keypoint.
 """
@@ -34,7 +32,7 @@ from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.blocks import normalised_conv
 from cspn_tf.models.fused_features import LEVELS, fused_features
 
-# Chains of keypoint slots by grammar; those of one entry are of one length and share a network.
+# Chains of keypoint slots; the chains of one entry have the same length and share a recurrent network.
 GRAMMARS = {
     "body": ((0, 4, 6), (1, 5, 7)),
     "sleeve": ((0, 2), (1, 3)),
@@ -43,16 +41,16 @@ GRAMMARS = {
 
 
 class Method(RefinedHeatmaps):
-    """The network with the grammar."""
+    """BCRNN."""
 
     name = "bcrnn"
     first_heatmaps = "first_heatmaps"
 
     def build(self, *, pretrained: bool = False) -> keras.Model:
-        """Build the network; as `KeypointMethod.build`.
+        """Build the network, see `KeypointMethod.build`.
 
         Returns:
-            keras.Model: to a dict of `"first_heatmaps"`, before the messages, and `"heatmaps"`, both float32
+            keras.Model: outputs a dict of `"first_heatmaps"`, before message passing, and `"heatmaps"`, both float32
             `(B, H, H, 8)`.
         """
         config = self.config
@@ -78,7 +76,7 @@ class Method(RefinedHeatmaps):
 
 
 def _messages(nodes, chains, group, name):
-    """Run one recurrent network along chains, side by side.
+    """Run one recurrent network along several chains in parallel.
 
     Args:
         nodes: list of 8 Keras tensors `(B, h, h, g)`.
@@ -87,7 +85,7 @@ def _messages(nodes, chains, group, name):
         name: prefix of the layers' names.
 
     Returns:
-        list of slot and message `(B, h, h, g)`, for every keypoint of every chain.
+        list of (slot, message), the message `(B, h, h, g)`, for every keypoint of every chain.
     """
     # Step t holds the t-th keypoint of all chains, (chains * B, h, h, g).
     steps = [tf.concat([nodes[chain[t]] for chain in chains], axis=0) for t in range(len(chains[0]))]
@@ -101,7 +99,7 @@ def _messages(nodes, chains, group, name):
 
 
 def _states(steps, group, name):
-    """Return the state at each step of one direction."""
+    """Return the states at all steps in one direction."""
     own = keras.layers.Conv2D(group, 3, padding="same", name=f"{name}_own")
     before = keras.layers.Conv2D(group, 3, padding="same", use_bias=False, name=f"{name}_before")
     states = []
@@ -112,7 +110,7 @@ def _states(steps, group, name):
 
 
 def _heatmaps(nodes, group, config, name):
-    """Draw each keypoint's heatmap from its features, by layers that all share, float32 `(B, H, H, 8)`."""
+    """Compute each keypoint's heatmap from its features, with layers shared by all, float32 `(B, H, H, 8)`."""
     x = tf.concat(nodes, axis=0)
     x = keras.layers.UpSampling2D(2, interpolation=config.upsampling, name=f"{name}_upsample")(x)
     x = normalised_conv(x, group, 3, f"{name}_smooth", separable=config.separable)

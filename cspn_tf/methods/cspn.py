@@ -1,6 +1,6 @@
 """The cascaded stacked pyramid network: a crop of one garment in, eight heatmaps per stage out.
 
-Source: the CSPN paper, "Detection KeyPoint". Level l has stride 2**l; C5 stands for the backbone's last map.
+Source: the CSPN paper, "Detection KeyPoint". Level l has stride 2**l; C5 is the backbone's last map.
 
 ::
 
@@ -9,11 +9,11 @@ Source: the CSPN paper, "Detection KeyPoint". Level l has stride 2**l; C5 stands
     stage 3   C5 -> P4 -> P3 -> P2       as stage 1, over C5 and the maps of stage 2
     stage 4         P4 -> P3 -> P2       as stage 2, over the maps of stage 3
 
-Every stage has a supervised head on its P2; the last one is the prediction. What the paper leaves open (width, 1x1
-laterals, 3x3 smoothing, batch normalisation, bilinear upsampling, the heads) is settled here and in the config.
+Every stage has a supervised head on its P2; the last one is the prediction. The paper leaves open the width, 1x1
+laterals, 3x3 smoothing, batch normalisation, upsampling and heads; they are defined here and in the config.
 
-Beyond the paper, and off unless the config says so, the last stage may have two more heads: offsets from each heatmap
-pixel to the keypoint, and which keypoints are visible.
+Beyond the paper, the config can add two heads to the last stage: offsets from each heatmap pixel to the keypoint, and
+the visibility of each keypoint.
 """
 
 import keras
@@ -27,22 +27,22 @@ from cspn_tf.methods.base import KeypointMethod
 from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.blocks import merge_down, normalised_conv
 
-# Beside heatmap losses of some thousandths: heads that must not bend the features to their own ends.
+# Heatmap losses are some thousandths; weights of this size keep these heads from dominating the shared features.
 OFFSET_WEIGHT = 0.002
 VISIBILITY_WEIGHT = 0.002
 
 
 class Method(KeypointMethod):
-    """The cascade."""
+    """CSPN."""
 
     name = "cspn"
 
     def build(self, *, pretrained: bool = False) -> keras.Model:
-        """Build the network; as `KeypointMethod.build`.
+        """Build the network, see `KeypointMethod.build`.
 
         Returns:
-            keras.Model: to a dict of `"stage_1"` ... `"stage_<num_stages>"`, each float32 `(B, C / 4, C / 4, 8)`; with
-            `offset_head` also `"offsets"`, `(B, C / 4, C / 4, 16)`, see `cspn_tf.heatmaps.decode`; with
+            keras.Model: outputs a dict of `"stage_1"` ... `"stage_<num_stages>"`, each float32 `(B, C / 4, C / 4, 8)`;
+            with `offset_head` also `"offsets"`, `(B, C / 4, C / 4, 16)`, see `cspn_tf.heatmaps.decode`; with
             `visibility_head` also `"visibility"`, logits `(B, 8)`.
         """
         config = self.config
@@ -68,8 +68,8 @@ class Method(KeypointMethod):
     def losses(self, label_statistics=None) -> dict:
         """Return the losses: equation 1 for the first stage, equation 2 for the others.
 
-        With `stage_weight_growth` 1 the stages weigh the same, as in the paper; otherwise each weighs so many times
-        what the one before it does, and the weights sum to the number of stages all the same.
+        Each stage's loss weighs `stage_weight_growth` times the previous stage's; 1 gives equal weights, as in the
+        paper. The weights always sum to the number of stages.
         """
         config = self.config
         growth = [config.stage_weight_growth**index for index in range(config.num_stages)]
@@ -86,12 +86,12 @@ class Method(KeypointMethod):
 
     @property
     def prediction_outputs(self):
-        """The last stage's heatmaps, and the heads beyond the paper."""
+        """The last stage's heatmaps, and the heads beyond the paper that the config has."""
         extras = (("offsets", self.config.offset_head), ("visibility", self.config.visibility_head))
         return (self.config.stage_names[-1], *(name for name, there in extras if there))
 
     def decode(self, outputs: dict):
-        """Return keypoints by the peaks of the last stage, and scores by the peaks' height or the visibility."""
+        """Return keypoints at the last stage's peaks; scores are from the visibility head, if any, else peak heights."""
         keypoints_xy_crop, scores = heatmaps.decode(
             outputs[self.config.stage_names[-1]],
             self.config.heatmap_stride,
@@ -104,7 +104,7 @@ class Method(KeypointMethod):
 
 
 def _stage(conv5, maps, config, name):
-    """Return the maps of one stage, `{4: ..., 3: ..., 2: ...}`, of those before it and, if given, of conv5."""
+    """Return one stage's maps, `{4: ..., 3: ..., 2: ...}`, from the previous stage's maps and, if given, conv5."""
     width, separable = config.width, config.separable
     how = {"separable": separable, "upsampling": config.upsampling}
     if conv5 is None:
@@ -119,7 +119,7 @@ def _stage(conv5, maps, config, name):
 
 
 def _head(features, channels, name):
-    """Return one head's maps, in float32 whatever the network computes in."""
+    """Return one head's maps, in float32 also under mixed precision."""
     maps = keras.layers.Conv2D(
         channels, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.001), name=f"{name}_heatmaps"
     )(features)
@@ -127,7 +127,7 @@ def _head(features, channels, name):
 
 
 def _visibility_head(maps, heatmaps_of_stage):
-    """Return logits of visibility, from the last stage's coarsest map and the height of each heatmap."""
+    """Return visibility logits, from the last stage's coarsest map and each heatmap's peak height."""
     context = keras.layers.GlobalAveragePooling2D(name="visibility_context")(maps[4])
     peaks = keras.layers.GlobalMaxPooling2D(name="visibility_peaks")(heatmaps_of_stage)
     seen = keras.layers.Concatenate(name="visibility_input")([context, peaks])

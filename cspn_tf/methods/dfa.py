@@ -1,4 +1,4 @@
-"""Deep Fashion Alignment (DFA): regression in three stages, each of which corrects the one before it.
+"""Deep Fashion Alignment (DFA): regression in three stages, each of which corrects the previous one.
 
 ::
 
@@ -9,34 +9,34 @@
         +-> stage 3, easy -> offsets -> + positions of stage 2 -> positions, pseudo-labels --+
         +-> stage 3, hard -> offsets -> + positions of stage 2 -> positions, pseudo-labels --+-> mean: the prediction
 
-A stage reads C5 through fully connected layers of its own, and what the stage before it said through one more. Its
-pseudo-labels say which of K typical configurations (stage 1) or patterns of offsets (stages 2 and 3) the garment is
-like, and are learnt beside the positions. In training a garment goes to the easy or to the hard branch; in use, nobody
-knows, and the two are averaged, as the authors' released cascade does.
+A stage reads C5 through its own fully connected layers, and the previous stage's outputs through another one. Besides
+positions, it predicts pseudo-labels: how similar the garment is to each of K typical configurations (stage 1) or
+patterns of offsets (stages 2 and 3). In training a garment is routed to the easy or the hard branch. At inference the
+routing is unknown and the two branches are averaged, as in the authors' released cascade.
 
 Pseudo-labels
-    The labels of the training split are grouped once, before training, into K typical configurations. A garment's
-    pseudo-label is how near it is to each, as shares that sum to 1: a coarse target beside the exact coordinates. The
-    later stages, which correct positions, are given typical patterns of correction in their place: what is left of
-    each configuration after the centre nearest to it, brought to unit size. How large a correction is left depends on
-    how far training has got; which way the keypoints are to move together does not, so the patterns can be found
-    before training, and be the same after a pause in it.
+    Before training, the labels of the training split are clustered into K typical configurations. A garment's
+    pseudo-label is its similarity to each cluster centre, normalised to sum to 1: a coarse target besides the exact
+    coordinates. Stages 2 and 3, which correct positions, use typical patterns of correction instead: the difference
+    between each configuration and its nearest centre, scaled to unit size. The size of the corrections changes during
+    training; the direction in which keypoints move together does not. So the patterns can be computed before training,
+    and are the same when training is resumed.
 
 Routing
-    A garment is hard if stage 2 is further off on it than on the mean garment of its batch, else easy, and trains
-    the branch of stage 3 that is for it.
+    A garment is hard if stage 2's error on it is above the mean of its batch, else easy. It trains only its branch of
+    stage 3.
 
-Source: Fashion Landmark Detection in the Wild (Liu et al., ECCV 2016); the offsets' scale, the width of the layer that
-reads the stage before and the averaging are those of the authors' released networks, and K that of their full-body one.
+Source: Fashion Landmark Detection in the Wild (Liu et al., ECCV 2016). The offsets' scale, the averaging and the width
+of the layer that reads the previous stage are those of the authors' released networks, K that of their full-body one.
 
-What is simpler here: the original has a VGG16 for each stage and branch, trained one after the other on the finished
-predictions of the last, and such a cascade for each garment type. Here one backbone serves all, and all is trained at
-once, on all types: a single `model.fit`, as for every method it is compared with. No stage's loss reaches the layers
-of a stage before it, as in a cascade; the backbone learns from all. The branches of stage 3 share their first layer.
-Visibility is predicted once, by stage 3, as seen or not. The layers are as wide as FashionNet's, and normalised as
-they are, see `cspn_tf.models.regression`. Stage 3 has the same kind of pseudo-label as stage 2, the weight of the
-pseudo-labels' losses stays the same from first to last, and the error that parts easy from hard is that of the batch
-instead of all the training split's after stage 2 is finished.
+Simplified here: the original has one VGG16 for each stage and branch, trained one after the other on the final
+predictions of the previous one, and one such cascade for each garment type. Here all share one backbone and are trained
+together, on all types, in a single `model.fit`, as for every other method. As in a cascade, a stage's loss does not
+reach the layers of earlier stages; the backbone learns from all losses. The branches of stage 3 share their first
+layer. Visibility is predicted once, by stage 3, as visible or not. The layers have FashionNet's width and
+normalisation, see `cspn_tf.models.regression`. Stage 3 has the same kind of pseudo-label as stage 2, the weight of the
+pseudo-label losses is constant, and easy and hard are separated by the batch's mean error instead of the whole training
+split's after stage 2 is trained.
 
 Letters in shapes: B crops or garments of a batch, C side of a crop, N garments of a split, 8 keypoint slots, K
 pseudo-labels.
@@ -55,44 +55,44 @@ from cspn_tf.methods.base import KeypointMethod
 from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.regression import as_points, decode_points, flattened, hidden_units, normalised_dense, small_dense
 
-# K: how many cluster centres `pseudo_label_centres` is to find.
+# K, the number of cluster centres.
 NUM_PSEUDO_LABELS = 20
 
-# The later stages' layers give offsets in this unit, shares of the crop's side: offsets are small numbers.
+# Unit of the offsets that stages 2 and 3 output, as a fraction of the crop's side, because offsets are small.
 OFFSET_UNIT = 0.2
 
 BRANCHES = ("easy", "hard")
 
-# Beside coordinates weighted by 10, as visibility's: the coordinates lead.
+# As visibility's weight: coordinates, weighted by 10, should dominate.
 PSEUDO_LABEL_WEIGHT = 0.1
 
-# A centre this much further off gets 1/e of the share: a fraction of the distance between neighbouring centres, in
-# shares of the crop's side, and in the unit size of a pattern.
+# A centre that is farther by this distance gets 1/e of the similarity. A fraction of the distance between neighbouring
+# centres: for configurations in fractions of the crop's side, for patterns in their unit size.
 _CONFIGURATION_TEMPERATURE = 0.03
 _PATTERN_TEMPERATURE = 0.2
 
-# Corrections smaller than this, shares of the crop's side, have no pattern: they are noise over nothing.
+# Corrections smaller than this fraction of the crop's side have no pattern: scaling them would only amplify noise.
 _MIN_CORRECTION = 1e-4
 
 _MAX_ROUNDS = 50
 
 
 class Method(KeypointMethod):
-    """The cascaded regression."""
+    """DFA."""
 
     name = "dfa"
     prediction_outputs = (*(f"stage_3_{name}" for name in BRANCHES), "visibility")
 
     def build(self, *, pretrained: bool = False) -> keras.Model:
-        """Build the network; as `KeypointMethod.build`.
+        """Build the network, see `KeypointMethod.build`.
 
         Returns:
-            keras.Model: to a dict, all float32:
-                stage_1, stage_2: `(B, 8, 2)`, shares of the crop's side.
-                stage_3_easy, stage_3_hard: `(B, 8, 4)`, the branch's positions and then those of stage 2, which say to
-                    the loss whose garment this is.
+            keras.Model: outputs a dict, all float32:
+                stage_1, stage_2: `(B, 8, 2)`, fractions of the crop's side.
+                stage_3_easy, stage_3_hard: `(B, 8, 4)`, the branch's positions, then stage 2's, by which the loss
+                    routes the garment.
                 stage_1_pseudo_labels: `(B, K)` logits.
-                stage_2_pseudo_labels, stage_3_easy_pseudo_labels, stage_3_hard_pseudo_labels: `(B, K + 16)`, logits and
+                stage_2_pseudo_labels, stage_3_easy_pseudo_labels, stage_3_hard_pseudo_labels: `(B, K + 16)`, logits,
                     then the positions that the stage corrects.
                 visibility: `(B, 8)` logits.
         """
@@ -132,14 +132,14 @@ class Method(KeypointMethod):
         return keras.Model(crops, outputs, name=self.name)
 
     def label_statistics(self, read_labels, seed: int):
-        """Find the cluster centres of the pseudo-labels, `(2, K, 8, 2)`, see `pseudo_label_centres`."""
+        """Compute the cluster centres of the pseudo-labels, `(2, K, 8, 2)`, see `pseudo_label_centres`."""
         return pseudo_label_centres(*read_labels(), NUM_PSEUDO_LABELS, seed=seed)
 
     def losses(self, label_statistics=None) -> dict:
         """Return the losses of each stage's positions and pseudo-labels, and of visibility.
 
         Raises:
-            ValueError: if there are no centres.
+            ValueError: `label_statistics` is None.
         """
         if label_statistics is None:
             raise ValueError("label_statistics must be the centres of pseudo_label_centres; received None")
@@ -157,18 +157,18 @@ class Method(KeypointMethod):
         return {**losses, "visibility": (VisibilityLoss(), VISIBILITY_WEIGHT)}
 
     def decode(self, outputs: dict):
-        """Return the mean of the branches' positions, and their visibility as score."""
+        """Return the mean of the branches' positions, with the visibility as scores."""
         branches = [outputs[f"stage_3_{name}"][..., :2] for name in BRANCHES]
         return decode_points(sum(branches) / len(branches), outputs["visibility"], self.config)
 
 
 def _frozen(positions, logits):
-    """Return what a stage hands to the next one: positions `(B, 16)` and pseudo-labels `(B, K)`, without gradient."""
+    """Return a stage's outputs as inputs of the next: positions `(B, 16)`, pseudo-labels `(B, K)`, without gradient."""
     return tf.stop_gradient(positions), tf.stop_gradient(tf.nn.softmax(logits))
 
 
 def _stage_input(image, before, config, name):
-    """Return one stage's view of the image beside what the stage before it said."""
+    """Concatenate one stage's image features with the features of the previous stage's outputs."""
     seen = normalised_dense(image, hidden_units(config), f"{name}_hidden_1")
     said = keras.layers.Concatenate(name=f"{name}_before")(list(before))
     said = normalised_dense(said, 2 * config.width, f"{name}_before_hidden")
@@ -176,7 +176,7 @@ def _stage_input(image, before, config, name):
 
 
 def _corrections(x, before, config, name):
-    """Return corrected positions `(B, 16)`, pseudo-labels' logits `(B, K)` and the hidden layer they come from."""
+    """Return corrected positions `(B, 16)`, pseudo-label logits `(B, K)` and the hidden layer that both read."""
     x = normalised_dense(x, hidden_units(config), f"{name}_hidden_2")
     offsets = small_dense(x, 2 * NUM_KEYPOINTS, f"{name}_regression")
     return before[0] + OFFSET_UNIT * offsets, small_dense(x, NUM_PSEUDO_LABELS, f"{name}_logits"), x
@@ -194,19 +194,19 @@ def _joined(parts, name):
 
 
 def pseudo_label_centres(configurations, weights, num_centres, seed):
-    """Find typical configurations, and typical patterns of what is left after the nearest of them.
+    """Cluster the labels into typical configurations, and their differences to the nearest one into typical patterns.
 
     Args:
-        configurations: `(N, 8, 2)`, keypoints in shares of the crop's side, anything where the weight is 0.
+        configurations: `(N, 8, 2)`, keypoints as fractions of the crop's side, arbitrary where the weight is 0.
         weights: `(N, 8)`, 1 labelled, 0 not.
         num_centres: K.
-        seed: of the choice of the first centres; the same labels and seed give the same centres.
+        seed: seed of the initial centres; the same labels and seed give the same centres.
 
     Returns:
         float32 `(2, K, 8, 2)`: the configurations and the patterns.
 
     Raises:
-        ValueError: if nothing is labelled.
+        ValueError: no keypoint is labelled.
     """
     configurations, weights = np.asarray(configurations, np.float64), np.asarray(weights, np.float64)
     labelled = weights.sum(axis=1) > 0
@@ -221,16 +221,17 @@ def pseudo_label_centres(configurations, weights, num_centres, seed):
 
 
 def masked_k_means(values, weights, num_centres, seed):
-    """Group points with missing coordinates by Lloyd's method, from centres drawn far apart (k-means++).
+    """Cluster rows with missing keypoints by k-means (Lloyd's method with k-means++ initialisation).
 
     Args:
         values: `(N, 8, 2)`, 0 where the weight is 0.
-        weights: `(N, 8)`, each row with a 1.
-        num_centres: K; where there are fewer different rows, some centres are the same.
-        seed: of the draw.
+        weights: `(N, 8)`, at least one 1 in each row.
+        num_centres: K; if there are fewer distinct rows, some centres are equal.
+        seed: seed of the initial centres.
 
     Returns:
-        float64 `(K, 8, 2)`; where nobody in a group has a keypoint labelled, its mean over all of them, or 0.
+        float64 `(K, 8, 2)`. A keypoint that no row of a cluster has labelled gets its mean over all rows, or 0 if none
+        has it.
     """
     values, random = np.asarray(values, np.float64), np.random.default_rng(seed)
     mean = _masked_means(values, weights, np.zeros(len(values), int), np.zeros((1, *values.shape[1:])))[0]
@@ -254,7 +255,7 @@ def masked_k_means(values, weights, num_centres, seed):
 
 
 def _masked_means(values, weights, groups, fallback):
-    """Return each group's mean over those that have the keypoint, or else the fallback's, `(K, 8, 2)`."""
+    """Return each group's mean over the rows with the keypoint labelled, or the fallback if none, `(K, 8, 2)`."""
     sums, counts = np.zeros(fallback.shape), np.zeros(fallback.shape[:2])
     np.add.at(sums, groups, values * weights[..., None])
     np.add.at(counts, groups, weights)
@@ -262,7 +263,7 @@ def _masked_means(values, weights, groups, fallback):
 
 
 def _distances(values, weights, centres):
-    """Return `masked_distances` of many rows, in NumPy and little memory."""
+    """Compute `masked_distances` of many rows, in NumPy and with little memory."""
     weights = weights / weights.sum(axis=1, keepdims=True)
     weighted = (values * weights[..., None]).reshape(len(values), -1)
     squared = (values**2 * weights[..., None]).sum(axis=(1, 2))[:, None]
@@ -274,7 +275,7 @@ def _distances(values, weights, centres):
 
 
 def masked_distances(values, weights, centres):
-    """Return how far each garment is from each centre, over its labelled keypoints.
+    """Return the distance of each garment from each centre, over its labelled keypoints.
 
     Args:
         values: float32 `(B, 8, 2)`.
@@ -282,22 +283,22 @@ def masked_distances(values, weights, centres):
         centres: float32 `(K, 8, 2)`.
 
     Returns:
-        float32 `(B, K)`: root of the mean squared distance over labelled keypoints; 0 where there are none.
+        float32 `(B, K)`: root of the mean squared distance over labelled keypoints; 0 for garments without any.
     """
     squared = tf.reduce_sum(tf.math.squared_difference(values[:, tf.newaxis], centres), axis=-1)
     return tf.sqrt(mean_over_labelled(squared, weights[:, tf.newaxis]))
 
 
 def unit_patterns(offsets, weights):
-    """Bring offsets to unit size, so that only their directions and relative sizes are left.
+    """Scale offsets to unit size, so that only their directions and relative sizes remain.
 
     Args:
         offsets: float32 `(B, 8, 2)`.
         weights: float32 `(B, 8)`, 1 labelled, 0 not.
 
     Returns:
-        float32 `(B, 8, 2)`: over their root mean square over labelled keypoints; 0 where unlabelled or where all are
-        next to nothing.
+        float32 `(B, 8, 2)`: divided by their root mean square over labelled keypoints; 0 where unlabelled, and for
+        garments whose root mean square is at most `_MIN_CORRECTION`.
     """
     offsets = tf.where(weights[..., tf.newaxis] > 0, offsets, 0.0)
     size = tf.sqrt(mean_over_labelled(tf.reduce_sum(tf.square(offsets), axis=-1), weights))
@@ -306,21 +307,21 @@ def unit_patterns(offsets, weights):
 
 
 def soft_assignments(values, weights, centres, temperature):
-    """Return how near each garment is to each centre, as shares, float32 `(B, K)`; arguments as `masked_distances`."""
+    """Return each garment's similarity to each centre, float32 `(B, K)`, rows sum to 1; see `masked_distances`."""
     return tf.nn.softmax(-masked_distances(values, weights, centres) / temperature)
 
 
 class PseudoLabelLoss(keras.losses.Loss):
-    """Divergence of predicted from true soft assignments.
+    """Kullback-Leibler divergence of predicted from true soft assignments.
 
     Args:
         crop_size: side of the crop, pixels.
         centres: `(K, 8, 2)`, configurations, or patterns if `corrects`.
-        corrects: whether the stage corrects positions, which then stand behind the logits.
+        corrects: whether the stage corrects positions; these then follow the logits.
         branch: "easy" or "hard" for a branch of stage 3, which learns only from garments routed to it, or None.
 
-    Call with targets `(B, 8, 3 or more)` and logits `(B, K)`, or, if `corrects`, `(B, K + 16)`. The Kullback-Leibler
-    divergence of each garment that has a label (and is routed to the branch); the denominator over the batch is B.
+    Call with targets `(B, 8, 3 or more)` and logits `(B, K)`, or, if `corrects`, `(B, K + 16)`. Garments without labels
+    and those not routed to the branch count as 0; the denominator over the batch is B.
     """
 
     def __init__(self, crop_size, centres, corrects=False, branch=None, name="pseudo_label_loss", **kwargs):
@@ -353,17 +354,17 @@ class PseudoLabelLoss(keras.losses.Loss):
 
 
 def routing(y_true, points_xy_unit, crop_size):
-    """Part a batch's garments into easy and hard ones by the error of stage 2.
+    """Split a batch's garments into easy and hard ones by the error of stage 2.
 
     Args:
         y_true: float32 `(B, 8, 3 or more)`, targets.
-        points_xy_unit: float32 `(B, 8, 2)`, stage 2's positions, shares of the crop's side.
+        points_xy_unit: float32 `(B, 8, 2)`, stage 2's positions, fractions of the crop's side.
         crop_size: side of the crop, pixels.
 
     Returns:
-        dict of "easy" and "hard": float32 `(B,)`, 1 for the garments of that branch; a garment is hard if its mean
-        distance over labelled keypoints is above that of the batch's labelled garments, and in neither branch if it
-        has no labels.
+        dict of "easy" and "hard": float32 `(B,)`, 1 for the garments of that branch. A garment is hard if its mean
+        distance over labelled keypoints is above the mean of the batch's labelled garments. Garments without labels are
+        in neither branch.
     """
     weights = y_true[..., 2]
     distances = mean_over_labelled(tf.sqrt(coordinate_errors(y_true[..., :2], points_xy_unit, crop_size)), weights)
@@ -380,8 +381,8 @@ class RoutedCoordinateLoss(keras.losses.Loss):
         crop_size: side of the crop, pixels.
         branch: "easy" or "hard".
 
-    Call with targets `(B, 8, 3 or more)` and `(B, 8, 4)`, the branch's positions and then stage 2's; the denominator
-    is each garment's number of labelled keypoints, and B, all garments and not only the routed ones, over the batch.
+    Call with targets `(B, 8, 3 or more)` and `(B, 8, 4)`, the branch's positions, then stage 2's. The denominator is
+    each garment's number of labelled keypoints, and over the batch B, which counts all garments, routed or not.
     """
 
     def __init__(self, crop_size, branch, name="routed_coordinate_loss", **kwargs):

@@ -1,29 +1,29 @@
-"""The Deep Landmark Network (DLAN): filters of several reaches, and views that close in on the garment.
+"""The Deep Landmark Network (DLAN): dilated convolutions, and spatial transformers that zoom in on the garment.
 
 ::
 
     fused features -> selective dilated convolution -> x
-    the garment's window on x: all of it; twice: look through it, correct it       (recurrent)
+    the garment's window on x: the whole map, then corrected twice from its own view   (recurrent)
     the garment's view -> a heatmap of each keypoint ------ mapped back ------+
         -> each keypoint's window on that view                  (hierarchical) |
              -> the keypoint's view -> its heatmap --- mapped back twice --- + -> the prediction
 
-Selective dilated convolution: one 3x3 kernel, spread over 1, 2 and 4 pixels; at each place and channel the strongest
-of the three answers is selected, so that a garment's size in the crop matters less.
+Selective dilated convolution: one 3x3 kernel at dilations 1, 2 and 4; at each position and channel the largest of the
+three responses is selected, so that a garment's size in the crop matters less.
 
-Hierarchical recurrent spatial transformer: windows with a scale and a shift for each axis, predicted from what is
-seen through the window before. Untrained, every window shows everything. A correction halves or doubles a window's
-sides at most and moves it by half a side at most, which stands for the paper's regularised scales. Heatmaps are drawn
-in the views and resampled into the crop's frame, where they are added up and compared with the labels; windows learn
-from that comparison alone.
+Hierarchical recurrent spatial transformer: windows with a scale and a shift for each axis, predicted from the view of
+the previous window. Untrained, every window covers the whole map. A correction at most halves or doubles a window's
+sides and moves it by at most half a side; this replaces the paper's regularised scales. Heatmaps are computed in the
+views and resampled to the crop's frame, where they are summed and compared with the labels. That loss alone trains the
+windows.
 
 Source: Unconstrained Fashion Landmark Detection via Hierarchical Recurrent Transformer Networks (Yan et al., ACM MM
 2017).
 
-What is simpler here: the original dilates VGG16's convolutions, and is for whole photos, where it estimates and trains
-the garment's box as well; ours gets crops as all the methods do, one selective dilated convolution after any
-backbone's levels added up at stride 8 (`cspn_tf.models.fused_features`), and windows without labels of their own.
-Keypoints come from heatmaps at stride 4, by the codec that all heatmap methods share.
+Simplified here: the original dilates VGG16's convolutions and reads whole photos, where it also estimates the garment's
+box and is trained on it. Here the network reads crops, as all methods do, and applies one selective dilated convolution
+to any backbone's levels summed at stride 8 (`cspn_tf.models.fused_features`); windows have no labels of their own.
+Keypoints are decoded from heatmaps at stride 4, by the codec that all heatmap methods share.
 
 Letters in shapes: B crops, C side of a crop, h = C / 8, H = C / 4, 8 keypoint slots.
 """
@@ -39,19 +39,19 @@ from cspn_tf.models.fused_features import LEVELS, fused_features
 from cspn_tf.models.window_sampling import WHOLE, WindowSampling, compose, invert
 
 _DILATIONS = (1, 2, 4)
-# How often the garment's window is corrected.
+# Number of corrections of the garment's window.
 _ROUNDS = 2
-# Side of the map that windows are predicted from, about.
+# Approximate side of the map that windows are predicted from.
 _LOOK_SIDE = 4
 
 
 class SelectiveDilatedConv(keras.layers.Layer):
-    """The strongest of one 3x3 kernel's answers over several dilations, `(B, H, W, channels)` to `(B, H, W, width)`.
+    """The largest response of one 3x3 kernel over several dilations, `(B, H, W, channels)` to `(B, H, W, width)`.
 
     Args:
         width: channels of the result.
         dilations: the dilations, pixels.
-        separable: a depthwise kernel; the result then has as many channels as the input, whatever `width` says.
+        separable: use a depthwise kernel; the result then has the channels of the input, and `width` is ignored.
     """
 
     def __init__(self, width, dilations=_DILATIONS, separable=False, **kwargs):
@@ -61,7 +61,7 @@ class SelectiveDilatedConv(keras.layers.Layer):
     def build(self, input_shape):
         channels = input_shape[-1]
         shape = (3, 3, channels, 1 if self.separable else self.width)
-        # A depthwise kernel has nine inputs to a channel, which the initializer does not know.
+        # A depthwise kernel has a fan-in of 9, which "he_normal" does not compute.
         initializer = keras.initializers.RandomNormal(stddev=(2 / 9) ** 0.5) if self.separable else "he_normal"
         self.kernel = self.add_weight("kernel", shape, initializer=initializer)
         super().build(input_shape)
@@ -82,16 +82,16 @@ class SelectiveDilatedConv(keras.layers.Layer):
 
 
 class Method(RefinedHeatmaps):
-    """The network with the views."""
+    """DLAN."""
 
     name = "dlan"
     first_heatmaps = "garment_heatmaps"
 
     def build(self, *, pretrained: bool = False) -> keras.Model:
-        """Build the network; as `KeypointMethod.build`.
+        """Build the network, see `KeypointMethod.build`.
 
         Returns:
-            keras.Model: to a dict of `"garment_heatmaps"`, those of the garment's view alone, and `"heatmaps"`, both
+            keras.Model: outputs a dict of `"garment_heatmaps"`, from the garment's view alone, and `"heatmaps"`, both
             float32 `(B, H, H, 8)` in the crop's frame.
         """
         config = self.config
@@ -123,7 +123,7 @@ class Method(RefinedHeatmaps):
 
 
 def _selective(x, config):
-    """Return x after the selective dilated convolution, normalised, `(B, h, h, width)`."""
+    """Apply the selective dilated convolution, batch normalisation and ReLU, `(B, h, h, width)`."""
     x = SelectiveDilatedConv(config.width, separable=config.separable, name="selective")(x)
     x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="selective_bn")(x)
     if config.separable:
@@ -132,12 +132,12 @@ def _selective(x, config):
 
 
 def _whole_windows(x):
-    """Return a window on each map that shows all of it, float32 `(B, 4)`."""
+    """Return for each map the window that covers all of it, float32 `(B, 4)`."""
     return tf.zeros_like(tf.cast(x[:, 0, 0, :1], tf.float32)) + tf.constant(WHOLE)
 
 
 class _Look:
-    """Predicts windows from a view: Keras layers that are used again in every round."""
+    """Predicts windows from a view; its Keras layers are shared by all rounds."""
 
     def __init__(self, side, width, num_windows, name):
         pool = max(side // _LOOK_SIDE, 1)
@@ -145,7 +145,7 @@ class _Look:
         self._flatten = keras.layers.Flatten(name=f"{name}_flatten")
         self._reduce = keras.layers.Conv2D(width, 1, activation="relu", name=f"{name}_reduce")
         self._hidden = keras.layers.Dense(width, activation="relu", name=f"{name}_hidden")
-        # All zeros: untrained, it sees no reason to move.
+        # Zeros: before training, the predicted window is the whole view.
         self._moves = keras.layers.Dense(
             4 * num_windows, kernel_initializer="zeros", dtype="float32", name=f"{name}_moves"
         )
@@ -160,11 +160,11 @@ class _Look:
 
 
 def _keypoint_maps(view, garment_windows, config):
-    """Look at the garment's view through a window for each keypoint.
+    """Predict a window for each keypoint on the garment's view, and the keypoint's heatmap in it.
 
     Returns:
         windows: float32 `(B * 8, 4)`, each keypoint's window on the crop.
-        maps: `(B * 8, h, h, 1)`, its heatmap in that window.
+        maps: `(B * 8, h, h, 1)`, each keypoint's heatmap in its window.
     """
     side, group = view.shape[1], max(config.width // 4, 4)
     windows = _Look(side, config.width, NUM_KEYPOINTS, "keypoint_look")(view)
@@ -178,17 +178,17 @@ def _keypoint_maps(view, garment_windows, config):
 
 
 def _small_maps(x, channels, name):
-    """Return maps that are almost nothing before they are trained, float32."""
+    """Apply a 1x1 convolution whose output is almost 0 before training, float32."""
     small = keras.initializers.RandomNormal(stddev=0.001)
     return keras.layers.Conv2D(channels, 1, kernel_initializer=small, dtype="float32", name=name)(x)
 
 
 def _back(maps, windows, config, name):
-    """Bring maps of views back to the frame of the crop, `(..., h, h, n)` to `(..., H, H, n)`."""
+    """Resample maps from their views to the crop's frame, `(..., h, h, n)` to `(..., H, H, n)`."""
     return WindowSampling(config.heatmap_size, dtype="float32", name=name)([maps, invert(windows)])
 
 
 def _keypoints_last(maps):
-    """Bring `(B * 8, H, H, 1)` to `(B, H, H, 8)`."""
+    """Reshape `(B * 8, H, H, 1)` to `(B, H, H, 8)`."""
     size = maps.shape[1]
     return tf.transpose(tf.reshape(maps, [-1, NUM_KEYPOINTS, size, size]), [0, 2, 3, 1])

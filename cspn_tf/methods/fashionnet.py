@@ -1,16 +1,15 @@
-"""FashionNet's landmark branch: one fully connected regression of all keypoints.
+"""FashionNet's landmark branch: all keypoints are regressed by fully connected layers.
 
 ::
 
     C5 -> fully connected -> fully connected -> coordinates, visibility
 
 Source: DeepFashion: Powering Robust Clothes Recognition and Retrieval with Rich Annotations (Liu et al., CVPR 2016),
-section 4, where VGG16's convolutions feed the layers that find the landmarks and tell which of them are visible.
+section 4, where layers on VGG16's convolutions predict the landmarks and their visibility.
 
-What is simpler here: the branches that use the landmarks, for categories, attributes and retrieval, are left out, and
-so are their losses, because the keypoints are all that is compared. The fully connected layers are 16 times
-`config.width` wide, the 4096 of VGG16 at the width of 256, and are batch-normalised in place of dropout, see
-`cspn_tf.models.regression`.
+Simplified here: the branches that use the landmarks, for categories, attributes and retrieval, are left out with their
+losses, because only keypoints are compared. The fully connected layers have 16 times `config.width` units, which is
+VGG16's 4096 at width 256, and batch normalisation instead of dropout, see `cspn_tf.models.regression`.
 """
 
 import keras
@@ -24,16 +23,16 @@ from cspn_tf.models.regression import as_points, decode_points, flattened, hidde
 
 
 class Method(KeypointMethod):
-    """The landmark branch."""
+    """FashionNet's landmark branch."""
 
     name = "fashionnet"
     prediction_outputs = ("coordinates", "visibility")
 
     def build(self, *, pretrained: bool = False) -> keras.Model:
-        """Build the network; as `KeypointMethod.build`.
+        """Build the network, see `KeypointMethod.build`.
 
         Returns:
-            keras.Model: to a dict of `"coordinates"`, float32 `(B, 8, 2)`, shares of the crop's side, and
+            keras.Model: outputs a dict of `"coordinates"`, float32 `(B, 8, 2)`, fractions of the crop's side, and
             `"visibility"`, float32 logits `(B, 8)`.
         """
         config = self.config
@@ -45,7 +44,7 @@ class Method(KeypointMethod):
         x = flattened(features["P5"], "c5")
         for name in ("hidden_1", "hidden_2"):
             x = normalised_dense(x, hidden_units(config), name)
-        # An untrained network points at the crop's centre.
+        # Before training, every keypoint is predicted at the crop's centre.
         coordinates = small_dense(x, 2 * NUM_KEYPOINTS, "regression", start=0.5)
 
         # ---- Named outputs ----
@@ -63,5 +62,5 @@ class Method(KeypointMethod):
         }
 
     def decode(self, outputs: dict):
-        """Return keypoints and their visibility as score."""
+        """Return keypoints, with their visibility as scores."""
         return decode_points(outputs["coordinates"], outputs["visibility"], self.config)
