@@ -1,20 +1,20 @@
-"""Random changes of training examples that move the labels with the pixels; evaluation never comes here.
+"""Augmentation of training examples: image and labels together. Not used in evaluation.
 
-    draws        the random numbers, and which of them belong to which change
-    ranges       what a step makes of them
-    boxes        box errors, scale and shift: what part of the photo is cut out
-    deformation  rotation, and the smooth bending of the cloth
-    flip         mirrored pictures, with swapped keypoint slots
+    draws        the random numbers of each augmentation
+    ranges       maps from uniform numbers to the ranges of the steps
+    boxes        box jitter, scale and shift: the part of the photo that is cut out
+    deformation  rotation, and smooth warping of the cloth
+    flip         mirrored images, with swapped keypoint slots
     occlusion    rectangles that hide keypoints
-    colour       brightness, contrast, saturation, the colour of the light
+    colour       brightness, contrast, saturation, colour cast
     camera       blur and JPEG artefacts
 
-All randomness is drawn at once, by `draws.draw`, from a seed of the photo: uniform numbers by name, which travel in
-the example under ``draws``. A step maps its own numbers to its range and is a plain function of them, so that what
-happens to an example depends neither on its neighbours nor on how many cores work. Steps work on one example, a
-garment's crop or the detector's input, so that what only some examples draw costs nothing for the others.
+`draws.draw` draws all random numbers of an example at once from a per-photo seed, as named uniform numbers under
+``draws``. A step is a deterministic function of its own numbers, so that the result depends neither on other examples
+nor on the number of cores. Steps work on single examples (a garment's crop or the detector's input), not on batches,
+so that an augmentation costs nothing for the examples it skips.
 
-To add a step: name its numbers in `draws.AUGMENTATIONS`, write the step, and put it into the chains of
+To add a step: declare its numbers in `draws.AUGMENTATIONS`, write the step, and add it to the chains in
 `cspn_tf.data.pipeline`.
 
 Letters in shapes: N examples, G garments of a photo, C side of a crop or of the detector's input.

@@ -1,4 +1,4 @@
-"""What part of the photo is cut out: the errors of a detector's boxes, and random scale and shift."""
+"""Augmentation of the part of the photo that is cut out: box jitter like a detector's errors, scale and shift."""
 
 import math
 
@@ -7,35 +7,35 @@ import tensorflow as tf
 from cspn_tf import geometry
 from cspn_tf.data.augmentation.ranges import around_zero, between
 
-# How far a detector's boxes are off. `cspn-tf evaluate` with the trained detector writes what to put here under
-# "box_errors" of metrics.json: the core is (p95 - p5) / 3.29, of the centre's shifts over the long side of the
-# labelled box, and of the logarithms of the ratios of widths and of heights. These are of the demo's detector on its
-# synthetic test photos: 0.019 and 0.029, 0.082 and 0.072.
+# Standard deviations of the detector's box errors: shift of the centre over the long side of the labelled box, and
+# log ratio of widths and of heights. Estimated as (p95 - p5) / 3.29, from "box_errors" of the metrics.json that
+# `cspn-tf evaluate` writes for the trained detector. Measured with the demo's detector on its synthetic test photos:
+# 0.019 and 0.029 for x and y shift, 0.082 and 0.072 for width and height.
 BOX_SHIFT_SD = 0.024
 BOX_LOG_SIZE_SD = 0.077
-# Some boxes are off by more: this share has errors so many times as large, which brings the standard deviation of all
-# to the measured 1.15 times the core's.
+# Heavy tail: this fraction of boxes has errors larger by this factor, which raises the overall standard deviation to
+# the measured 1.15 times the values above.
 BOX_TAIL_CHANCE = 0.05
 BOX_TAIL_FACTOR = 3.0
-# No error is larger than so many standard deviations of its kind, core or tail.
+# Errors are truncated at this many standard deviations, of the core or of the tail.
 BOX_MAX_SDS = 2.5
 
-# Beyond what the detector does, for crops of more kinds: reach of the factor's logarithm and of the shift, of the
-# window's side.
+# Scale and shift of the crop window on top of the detector's errors, for more variety: largest log factor, and largest
+# shift as a fraction of the window's side.
 LOG_SCALE = math.log(1.15)
 SHIFT = 0.04
 
 # The detector's window.
-WINDOW_SCALE = (0.4, 1.3)  # its side, of the canvas: from the waist up to a person in the distance
-WINDOW_SHIFT = 0.05  # how far it may reach beyond where it must end, of the canvas
-KEPT_AREA = 0.3  # boxes of which it keeps less are no longer labelled
+WINDOW_SCALE = (0.4, 1.3)  # side over the canvas's: from a close-up (waist up) to a person in the distance
+WINDOW_SHIFT = 0.05  # fraction of the canvas by which a small window may reach beyond it, or a large one cut it off
+KEPT_AREA = 0.3  # a box with less than this fraction of its area in the window loses its label
 
 
 # Keypoints -----------------------------------------------------------------------------------------------------------
 
 
 def jitter_box(example):
-    """Move and resize a garment's box as a detector's boxes are off, so that crops look like those in use.
+    """Shift and resize a garment's box with errors like the detector's, so that crops resemble those in inference.
 
     Needs and changes:
         box_xyxy_canvas: float32 `(4,)`.
@@ -58,7 +58,7 @@ def truncated_normal(uniform):
 
 
 def move_window(example):
-    """Scale and shift the window that is cut out for a garment.
+    """Scale and shift a garment's crop window.
 
     Needs and changes:
         window: float32 `(3,)`, centre_x, centre_y, side.
@@ -76,9 +76,9 @@ def move_window(example):
 
 
 def random_window(example, canvas_size):
-    """Choose the part of a photo's canvas that the detector sees, and drop the garments it would hardly see.
+    """Choose a random window of the canvas for the detector's input, and drop garments mostly outside of it.
 
-    If none of the garments would be left, the window becomes the whole canvas and all are kept.
+    If no garment would be kept, the window becomes the whole canvas and all are kept.
 
     Needs:
         boxes_xyxy_canvas: float32 `(G, 4)`.
@@ -91,7 +91,7 @@ def random_window(example, canvas_size):
     draws, boxes = example["draws"], example["boxes_xyxy_canvas"]
     whole = geometry.whole_window(canvas_size)
     scale = between(draws["scale"], WINDOW_SCALE)
-    # A small window moves about inside the canvas, a large one moves about it, and both a little further.
+    # A small window stays inside the canvas, a large one contains it, both up to WINDOW_SHIFT.
     reach = (tf.abs(1.0 - scale) / 2.0 + WINDOW_SHIFT) * canvas_size
     shift_xy = around_zero(draws["shift"], reach)
     window = tf.concat([whole[:2] + shift_xy, [scale * canvas_size]], axis=0)

@@ -1,4 +1,4 @@
-"""What cameras and shops do to pictures: blur and JPEG artefacts."""
+"""Augmentation with image degradations: blur and JPEG artefacts."""
 
 import functools
 
@@ -8,18 +8,18 @@ import tensorflow_addons as tfa
 from cspn_tf.data.augmentation.ranges import between
 
 BLUR_CHANCE = 0.2
-# Standard deviation and size of the filter, pixels. A few fixed ones: the op takes Python numbers only.
+# Standard deviation and size of the Gaussian filter, pixels. Fixed choices, because the op takes Python numbers only.
 BLURS = ((0.6, 5), (1.0, 7), (1.4, 7))
 JPEG_CHANCE = 0.3
 JPEG_QUALITY = (25, 95)
 
 
 def blur(example, key):
-    """Blur some pictures, each with one of `BLURS`.
+    """Blur some images, each with one of `BLURS`.
 
     Args:
-        example: as below.
-        key: name of the picture.
+        example: a dict with the keys below.
+        key: key of the image.
 
     Needs and changes:
         <key>: float32 `(C, C, 3)`.
@@ -39,14 +39,14 @@ def _blurred(picture, sigma, filter_size):
 
 
 def compress(example, key):
-    """Write some pictures as JPEG files of random quality, and read them again.
+    """Encode some images as JPEG with random quality and decode them again.
 
     Args:
-        example: as below.
-        key: name of the picture.
+        example: a dict with the keys below.
+        key: key of the image.
 
     Needs and changes:
-        <key>: float32 `(C, C, 3)`, 0 to 255; whole numbers afterwards.
+        <key>: float32 `(C, C, 3)`, 0 to 255; integers afterwards.
 
     Needs:
         draws: of the example.

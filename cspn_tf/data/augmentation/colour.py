@@ -1,26 +1,26 @@
-"""Brightness, contrast, saturation and the colour of the light."""
+"""Augmentation of brightness, contrast, saturation and colour cast."""
 
 import tensorflow as tf
 
 from cspn_tf import geometry
 from cspn_tf.data.augmentation.ranges import between
 
-BRIGHTNESS = (0.7, 1.3)  # gain of all colours
+BRIGHTNESS = (0.7, 1.3)  # gain of all channels
 CONTRAST = (0.75, 1.25)  # gain about mid-grey
 SATURATION = (0.6, 1.4)  # gain of the difference from grey
 GREY_CHANCE = 0.08
-CAST = (0.9, 1.1)  # gain of each colour by itself: the light's colour
+CAST = (0.9, 1.1)  # gain of each channel, drawn separately: the colour of the light
 
-# What each colour gives to brightness (ITU-R BT.601).
+# Weights of the channels in luma (ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
 
 
 def recolour(example, key):
-    """Change the colours of a picture: one matrix and one offset, so that the pixels are touched once.
+    """Apply all colour changes to an image as one affine map, in a single pass over the pixels.
 
     Args:
-        example: as below.
-        key: name of the picture.
+        example: a dict with the keys below.
+        key: key of the image.
 
     Needs and changes:
         <key>: float32 `(C, C, 3)`, 0 to 255.
@@ -35,14 +35,14 @@ def recolour(example, key):
 
 
 def colour_change(draws):
-    """Return the change of colours of a picture: `changed = matrix @ colour + offset`.
+    """Return the affine map of an image's colours: `changed = matrix @ colour + offset`.
 
     Args:
-        draws: of the example.
+        draws: the example's ``draws``.
 
     Returns:
         matrix: float32 `(3, 3)`.
-        offset: float32 scalar, the same for the three colours.
+        offset: float32 scalar, the same for all channels.
     """
     saturation = tf.where(draws["grey"] < GREY_CHANCE, 0.0, between(draws["saturation"], SATURATION))
     saturate = saturation * tf.eye(3) + (1.0 - saturation) * tf.constant(_LUMA)

@@ -1,16 +1,16 @@
-"""Rotation and the smooth bending of the cloth, in one resampling, with the keypoints moved by the same map.
+"""Rotation and smooth warp ("bend") of the cloth, in one resampling, with the keypoints moved by the same map.
 
 The bend displaces every point by a cubic B-spline surface over `NUM_BEND_CONTROLS` squared random control points.
-With controls at most `a` from zero and `h` apart, no partial derivative of the surface is above 2 a / h, so that in
-the maximum norm it stretches distances by at most L = 4 a / h. With L below 1 the map is one-to-one, and the place a
-point goes to is found by iterating a contraction.
+With control values of at most `a` and `h` between control points, the surface's partial derivatives are at most
+2 a / h, so that it is Lipschitz in the maximum norm with L = 4 a / h. With L below 1 the map is one-to-one, and the new
+position of a point is found by fixed-point iteration of a contraction.
 
 ::
 
     crop before   ->  turn: t = R (p - c) + c      positive angles turn x towards y, clockwise on screen
-                  ->  bend: q - d(q) = t           what is seen at q comes from q - d(q): `dense_image_warp`'s sign
+                  ->  bend: q - d(q) = t           the pixel at q is read from q - d(q): `dense_image_warp`'s sign
 
-Letters in shapes: C side of the crop, W of the wider cut that it is taken from, P points, K `NUM_BEND_CONTROLS`.
+Letters in shapes: C side of the crop, W side of the crop with its border, P points, K `NUM_BEND_CONTROLS`.
 """
 
 import math
@@ -27,21 +27,21 @@ MAX_ANGLE = math.radians(25.0)  # largest rotation either way
 BEND_CHANCE = 0.25
 NUM_BEND_INTERVALS = 2  # between control points, over the crop's side
 BEND_STRETCH = 0.6  # L above
-BEND_REACH = BEND_STRETCH / 4.0 / NUM_BEND_INTERVALS  # largest displacement of a control point, of the crop's side
-# The error shrinks by `BEND_STRETCH` each time, at worst, and begins below `BEND_REACH`.
+BEND_REACH = BEND_STRETCH / 4.0 / NUM_BEND_INTERVALS  # largest displacement of a control point over the crop's side
+# The error starts below `BEND_REACH` and shrinks at least by the factor `BEND_STRETCH` per iteration.
 NUM_BEND_ITERATIONS = 12
 
-# A cubic spline reaches one control point beyond either end.
+# A cubic spline needs one more control point beyond either end.
 NUM_BEND_CONTROLS = NUM_BEND_INTERVALS + 3
 NUM_BEND_NUMBERS = 2 * NUM_BEND_CONTROLS**2
 
-# What is cut out around a crop that will be turned, of its side, so that its corners show the photo and not padding:
-# half of (cos + sin - 1) at the largest angle is 0.165.
+# Border cut out around a crop before rotation, as a fraction of its side, so that its corners show the photo and not
+# padding: half of (cos + sin - 1) at the largest angle is 0.165.
 _BORDER = 1 / 6
 
 
 def cut_garment(example, *, crop_size):
-    """Cut a garment's crop out of its canvas, turned and bent where that was drawn, and take the keypoints along.
+    """Cut a garment's crop out of its canvas, rotated and bent if so drawn, with the keypoints.
 
     Needs:
         pyramid: `CanvasPyramid` of the canvas.
@@ -84,7 +84,7 @@ def cut_garment(example, *, crop_size):
 
 
 def turn(picture, angle, border):
-    """Turn a picture about its centre and take the border off, bilinear.
+    """Rotate an image about its centre and remove the border, bilinear.
 
     Args:
         picture: float32 `(W, W, 3)`.
@@ -95,7 +95,7 @@ def turn(picture, angle, border):
         float32 `(C, C, 3)`; `geometry.PAD_VALUE` where the border was too small.
     """
     size = picture.shape[0] - 2 * border
-    # A picture's pixel (0, 0), (1, 0) and (0, 1) and where they come from make the three columns of the map.
+    # The source positions of pixels (0, 0), (1, 0) and (0, 1) determine the three columns of the affine map.
     origin, end_x, end_y = tf.unstack(_turn_back(tf.constant([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), angle, size))
     matrix = tf.stack([end_x - origin, end_y - origin, origin + border], axis=1)
     row = tf.concat([tf.reshape(matrix, [6]), [0.0, 0.0]], axis=0)
@@ -106,7 +106,7 @@ def turn(picture, angle, border):
 
 
 def turn_points(points_xy, angle, size):
-    """Move points with a crop that is turned, float32 `(P, 2)`; `_turn_back` is the inverse."""
+    """Map points float32 `(P, 2)` by the crop's rotation; `_turn_back` is the inverse."""
     centre = (size - 1) / 2
     return tf.matmul(points_xy - centre, _rotation(angle), transpose_b=True) + centre
 
@@ -127,21 +127,21 @@ def bend_controls(uniform, size):
     """Return the displacements of the control points, pixels, float32 `(K, K, 2)`, rows first, x before y.
 
     Args:
-        uniform: float32 `(NUM_BEND_NUMBERS,)` in [0, 1); 0.5 displaces nothing.
+        uniform: float32 `(NUM_BEND_NUMBERS,)` in [0, 1); 0.5 means no displacement.
         size: C.
     """
     return tf.reshape(around_zero(uniform, BEND_REACH * size), [NUM_BEND_CONTROLS, NUM_BEND_CONTROLS, 2])
 
 
 def turn_and_bend(picture, angle, controls, border):
-    """Turn a picture about its centre, bend it and take the border off, bilinear.
+    """Rotate an image about its centre, bend it and remove the border, bilinear.
 
     Args:
         picture, angle, border: as in `turn`.
-        controls: of `bend_controls`.
+        controls: from `bend_controls`.
 
     Returns:
-        float32 `(C, C, 3)`; the border's edge is repeated where the border was too small.
+        float32 `(C, C, 3)`; edge pixels are replicated where the border was too small.
     """
     size = picture.shape[0] - 2 * border
     index = tf.range(size, dtype=tf.float32)
@@ -151,7 +151,7 @@ def turn_and_bend(picture, angle, controls, border):
     rows = tf.reshape(tf.matmul(weights, tf.reshape(controls, [NUM_BEND_CONTROLS, -1])), [size, -1, 2])
     displacement = tf.matmul(tf.tile(weights[tf.newaxis], [size, 1, 1]), rows)
     come_from = _turn_back(tf.reshape(grid_xy - displacement, [-1, 2]), angle, size)
-    # The op has rows first, and a flow as large as the picture; of the border nothing is kept.
+    # The op takes (row, column) and a flow of the image's size; the border is cut off below, so its flow is zero.
     flow_yx = tf.reverse(grid_xy - tf.reshape(come_from, [size, size, 2]), [-1])
     flow_yx = tf.pad(flow_yx, [[border, border], [border, border], [0, 0]])
     bent = tfa.image.dense_image_warp(picture[tf.newaxis], flow_yx[tf.newaxis])[0]
@@ -159,7 +159,7 @@ def turn_and_bend(picture, angle, controls, border):
 
 
 def bend_points(points_xy, controls, size):
-    """Move points with a crop that is bent, float32 `(P, 2)`: to the q with q - displacement(q) = p."""
+    """Map points p, float32 `(P, 2)`, by the crop's bend: to the q with q - displacement(q) = p."""
     moved = points_xy
     for _ in range(NUM_BEND_ITERATIONS):
         moved = points_xy + bend_displacement(moved, controls, size)
@@ -167,15 +167,15 @@ def bend_points(points_xy, controls, size):
 
 
 def bend_displacement(points_xy, controls, size):
-    """Return the displacement at points, float32 `(P, 2)`; beyond the crop's edge it is the edge's."""
+    """Return the displacement at points, float32 `(P, 2)`; outside the crop, that of the nearest edge."""
     weights = _spline_weights(points_xy[:, 0], size)[:, tf.newaxis] * _spline_weights(points_xy[:, 1], size)[..., None]
     flat = tf.reshape(weights, [-1, NUM_BEND_CONTROLS**2])
     return tf.matmul(flat, tf.reshape(controls, [NUM_BEND_CONTROLS**2, 2]))
 
 
 def _spline_weights(positions, size):
-    """Return what each control point gives to positions along one axis, float32 `(P, K)`, each row's sum is 1."""
-    # In units of the distance between control points, the first of which stands one before the crop's edge.
+    """Return the B-spline weights of the control points at positions along one axis, float32 `(P, K)`, row sums 1."""
+    # In units of the distance between control points; the first lies one unit before the crop's edge.
     position = tf.clip_by_value((positions + 0.5) / size, 0.0, 1.0) * NUM_BEND_INTERVALS
     distance = tf.abs(position[:, tf.newaxis] - (tf.range(NUM_BEND_CONTROLS, dtype=tf.float32) - 1.0))
     near = 2.0 / 3.0 - distance**2 * (1.0 - distance / 2.0)

@@ -1,4 +1,4 @@
-"""The random numbers behind every change, by augmentation, and how to force one of them alone."""
+"""The random numbers of each augmentation, and a way to force single augmentations."""
 
 import dataclasses
 
@@ -9,12 +9,12 @@ from cspn_tf.data.augmentation.deformation import NUM_BEND_NUMBERS
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """Uniform numbers in [0, 1) that one random choice of one example needs.
+    """The uniform numbers in [0, 1) of one random choice for one example.
 
     Attributes:
-        width: how many.
-        neutral: the value that changes nothing.
-        is_switch: whether it decides if the augmentation happens at all: it does where the number is below a chance.
+        width: how many numbers.
+        neutral: the value that leaves the example unchanged.
+        is_switch: whether it turns the augmentation on, which happens if the number is below the step's chance.
     """
 
     width: int = 1
@@ -22,11 +22,11 @@ class Draw:
     is_switch: bool = False
 
 
-# No number reaches it, so that it is below no chance.
+# Larger than any drawn number, so never below a chance.
 OFF = 1.0
 _SWITCH = Draw(neutral=OFF, is_switch=True)
 
-# What can happen to an example, in the order in which it happens, and the numbers it takes.
+# All augmentations in the order in which they are applied, with their numbers.
 AUGMENTATIONS = {
     "box jitter": {"box_tail": Draw(neutral=OFF), "box_shift": Draw(2), "box_log_size": Draw(2)},
     "scale": {"scale": Draw()},
@@ -53,11 +53,11 @@ def draw(seed, num):
     """Draw the random numbers of N examples.
 
     Args:
-        seed: int64 `(2,)`, the photo's own.
-        num: N, a number or a scalar int32 tensor.
+        seed: int64 `(2,)`, the photo's seed.
+        num: N, an int or a scalar int32 tensor.
 
     Returns:
-        float32 in [0, 1) for every name in `DRAWS`: `(N,)` where it needs one number, else `(N, width)`.
+        A dict with every name in `DRAWS`: float32 in [0, 1), `(N,)` if its width is 1, else `(N, width)`.
     """
     widths = [numbers.width for numbers in DRAWS.values()]
     columns = tf.split(tf.random.stateless_uniform([num, sum(widths)], seed), widths, axis=1)
@@ -67,14 +67,14 @@ def draw(seed, num):
 
 
 def forced(draws, *augmentations):
-    """Return draws in which the named augmentations happen, for certain, and nothing else does.
+    """Return draws that apply exactly the named augmentations, for figures and tests.
 
     Args:
-        draws: of `draw`.
-        augmentations: names in `AUGMENTATIONS`; with none, nothing happens.
+        draws: from `draw`.
+        augmentations: names in `AUGMENTATIONS`; with none, the example stays unchanged.
 
     Raises:
-        ValueError: if a name is unknown.
+        ValueError: a name is unknown.
     """
     unknown = set(augmentations) - set(AUGMENTATIONS)
     if unknown:

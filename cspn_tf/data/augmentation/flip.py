@@ -1,4 +1,4 @@
-"""Mirrored pictures, with their labels."""
+"""Horizontal flip of images and labels."""
 
 import tensorflow as tf
 
@@ -9,7 +9,7 @@ FLIP_CHANCE = 0.5
 
 
 def flip_crop(example):
-    """Mirror a crop half of the time. A mirrored garment's left is its right: the keypoint slots are swapped.
+    """Flip a crop with probability 0.5, and swap its left and right keypoint slots.
 
     Needs and changes:
         crop: float32 `(C, C, 3)`.
@@ -32,7 +32,7 @@ def flip_crop(example):
 
 
 def flip_image(example):
-    """Mirror the detector's input, with its boxes, half of the time.
+    """Flip the detector's input and its boxes with probability 0.5.
 
     Needs and changes:
         image: float32 `(C, C, 3)`.

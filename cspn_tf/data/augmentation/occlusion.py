@@ -1,4 +1,4 @@
-"""Rectangles that hide a part of the garment and the keypoints under them."""
+"""Occlusion augmentation: rectangles that hide a part of the garment and the keypoints under them."""
 
 import tensorflow as tf
 import tensorflow_addons as tfa
@@ -7,11 +7,11 @@ from cspn_tf.data.augmentation.ranges import between
 from cspn_tf.garments import Visibility
 
 COVER_CHANCE = 0.3
-COVER_SIZE = (0.1, 0.35)  # sides of the rectangle, of the crop
+COVER_SIZE = (0.1, 0.35)  # sides of the rectangle as a fraction of the crop's side
 
 
 def cover(example):
-    """Cover a rectangle of some crops with one colour; the keypoints under it become occluded, and stay labelled.
+    """Cover a rectangle of some crops with one colour; visible keypoints under it become OCCLUDED, so stay labelled.
 
     Needs and changes:
         crop: float32 `(C, C, 3)`.
@@ -24,7 +24,7 @@ def cover(example):
     draws, crop, visibility = example["draws"], example["crop"], example["visibility"]
     size = crop.shape[0]
     centre_xy = tf.cast(draws["cover_centre"] * size, tf.int32)
-    # Half sides, because the op takes even sizes only, and at least one pixel.
+    # Half sides, at least one pixel, because the op takes even sizes only.
     half_xy = tf.maximum(tf.cast(between(draws["cover_size"], COVER_SIZE) * size / 2.0, tf.int32), 1)
 
     def covered():
@@ -32,10 +32,10 @@ def cover(example):
             crop[tf.newaxis],
             mask_size=2 * half_xy[::-1],
             offset=centre_xy[tf.newaxis, ::-1],
-            # Documented as one number; it may be whatever broadcasts to the pictures.
+            # Documented as one number, but anything that broadcasts to the images works.
             constant_values=draws["cover_colour"] * 255.0,
         )[0]
-        # The op covers `centre - half` up to, but not with, `centre + half`.
+        # The op covers [centre - half, centre + half), the end excluded.
         first_xy, last_xy = (tf.cast(edge, tf.float32) for edge in (centre_xy - half_xy, centre_xy + half_xy - 1))
         points = example["keypoints_xy_crop"]
         under = tf.reduce_all((points >= first_xy - 0.5) & (points <= last_xy + 0.5), axis=-1)
