@@ -91,7 +91,7 @@ class Method(KeypointMethod):
         return (self.config.stage_names[-1], *(name for name, there in extras if there))
 
     def decode(self, outputs: dict):
-        """Return keypoints at the last stage's peaks; scores are from the visibility head, if any, else peak heights."""
+        """Return keypoints at the last stage's peaks; scores: the visibility head's, if any, else peak heights."""
         keypoints_xy_crop, scores = heatmaps.decode(
             outputs[self.config.stage_names[-1]],
             self.config.heatmap_stride,

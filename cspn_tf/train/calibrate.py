@@ -1,9 +1,9 @@
-"""Makes scores mean something: those of 0.8 are right in 8 cases of 10, on photos like the validation split's.
+"""Calibrate scores so that a score of 0.8 is right in 8 of 10 cases, on photos like the validation split's.
 
-Two numbers for each network are fitted to the validation split, a scale and a shift of the logits behind its scores,
-and folded into the last layer's weights: a network that was calibrated is built, exported and served as any other.
+For each network, a scale and a shift of the logits behind its scores are fitted on the validation split and folded into
+the last layer's weights, so that a calibrated network is built, exported and served like any other.
 
-Source: Platt 1999, and Guo et al. 2017, On Calibration of Modern Neural Networks, with a shift beside the temperature.
+Source: Platt 1999, and Guo et al. 2017, On Calibration of Modern Neural Networks, with a shift besides the temperature.
 """
 
 import numpy as np
@@ -11,24 +11,25 @@ import numpy as np
 from cspn_tf.console import UserError
 from cspn_tf.models import checkpoints
 
-# Detections below are not looked at: they are never served, and most of what there is.
+# Detections below this score are ignored: they are never served, and would be the majority.
 _LOWEST_SCORE = 0.05
 _BATCH = 16
 
 
 def calibrate_detector(directory, data_dir, split="val") -> dict:
-    """Calibrate a finished training of a detector, in place.
+    """Calibrate a trained detector in place.
 
     Args:
-        directory: of the training; its weights are replaced, by rename.
-        data_dir: a folder that `prepare` wrote.
+        directory: the training's checkpoint directory; its weights are replaced, by atomic rename.
+        data_dir: directory that `prepare` wrote.
         split: the photos to fit on; not those that the detector was trained on.
 
     Returns:
-        What was fitted and how much it changes: scale, shift, count, before, after (calibration errors).
+        scale, shift, count (of detections), before and after (calibration errors).
 
     Raises:
-        UserError: it was calibrated before, is not finished, or found nothing on these photos.
+        UserError: the detector is already calibrated or has no weights yet, its detections on these photos are all
+            right or all wrong, or the fit diverges.
     """
     import tensorflow as tf
 
@@ -52,7 +53,7 @@ def calibrate_detector(directory, data_dir, split="val") -> dict:
     logits, lowered, correct = np.concatenate(logits), np.concatenate(lowered), np.concatenate(correct)
 
     def scores_of(scale, shift):
-        """Return the scores as they would be, with what overlap takes off as it was."""
+        """Return the scores after scaling and shifting; Soft-NMS lowers each by the same factor as before."""
         shifted = scale * logits + np.append(np.zeros(logits.shape[1] - 1), shift)
         exponents = np.exp(shifted - shifted.max(axis=1, keepdims=True))
         return (exponents / exponents.sum(axis=1, keepdims=True))[:, :-1].max(axis=1) * lowered
@@ -68,10 +69,10 @@ def calibrate_detector(directory, data_dir, split="val") -> dict:
 
 
 def calibrate_keypoints(directory, data_dir, split="val") -> dict:
-    """Calibrate the visibilities of a finished training of a keypoint network, in place; as `calibrate_detector`.
+    """Calibrate a trained keypoint network's visibility in place, as `calibrate_detector` does for detections.
 
     Raises:
-        UserError: as there; or the network predicts no visibility.
+        UserError: as in `calibrate_detector`; or the network predicts no visibility.
     """
     import tensorflow as tf
 
@@ -106,7 +107,7 @@ def _load(directory, network):
 
 
 def _fit(scores_of, positive, directory) -> dict:
-    """Return the scale and the shift with the least negative log likelihood, by a grid that becomes finer."""
+    """Find the scale and shift with the least negative log-likelihood, by a grid search with a shrinking step."""
     from cspn_tf.evaluation.calibration import measure_calibration
 
     if not positive.any() or positive.all():
@@ -124,11 +125,14 @@ def _fit(scores_of, positive, directory) -> dict:
             (log_scale + reach * a, shift + reach * b) for a in (-1, -0.5, 0, 0.5, 1) for b in (-1, -0.5, 0, 0.5, 1)
         ]
         best = min(places, key=lambda place: loss(np.exp(place[0]), place[1]))
-        # The grid becomes finer once its middle is the best of it.
+        # Refine the grid once its centre is its best point.
         reach *= 0.5 if best == (log_scale, shift) else 1.0
         log_scale, shift = best
         if abs(log_scale) > 5 or abs(shift) > 20:
-            raise UserError(f"{directory}: scores of {len(positive)} cases tell nothing of which are right")
+            raise UserError(
+                f"{directory}: calibration diverges: {len(positive)} scores separate right from wrong "
+                "perfectly or not at all"
+            )
     scale = float(np.exp(log_scale))
     errors = [
         measure_calibration(scores, positive)["calibration_error"]

@@ -1,4 +1,4 @@
-"""Trains the garment detector, and measures it while it trains."""
+"""Train the garment detector, with validation after every epoch."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from cspn_tf.garments import NUM_KEYPOINTS
 from cspn_tf.train import fitting
 from cspn_tf.train.task import Task
 
-# Validation photos in the overlays.
+# Number of validation photos drawn as overlays.
 _NUM_OVERLAYS = 8
 
 
@@ -18,7 +18,7 @@ def train(run) -> None:
 
 
 class DetectorTask(Task):
-    """The training of the detector, which has its own losses."""
+    """The detector's training; the losses are built into the model."""
 
     network = "detector"
     unit = "photos"
@@ -40,18 +40,18 @@ class DetectorTask(Task):
 
 
 class DetectorValidator:
-    """Measures a detector on a dataset of `pipeline.detector_dataset`, in the pixels of its input."""
+    """Evaluates a detector on a dataset of `pipeline.detector_dataset`, in pixels of its input."""
 
     def __init__(self, model, dataset):
         import tensorflow as tf
 
         self._dataset = dataset
-        # Weights stay variables, so the one traced function follows the training.
+        # The function reads the model's variables, so it is traced once and always uses the current weights.
         self._detect = tf.function(model.detect, reduce_retracing=True, autograph=False)
         self._shown = []
 
     def measure(self) -> dict:
-        """Return average precision and recall: name to number, or to None where there is nothing to measure."""
+        """Return average precision, recall and precision: name to value, None if it is undefined."""
         from cspn_tf.evaluation.average_precision import box_precision
         from cspn_tf.evaluation.matching import match_photos
         from cspn_tf.evaluation.measures import measure_rates
@@ -77,7 +77,7 @@ class DetectorValidator:
         }
 
     def overlays(self):
-        """Return the first validation photos with what was found when they were last measured."""
+        """Return the first validation photos, drawn with the detections of the last `measure`."""
         from PIL import Image
 
         from cspn_tf.drawing import draw_garments
@@ -87,7 +87,7 @@ class DetectorValidator:
 
 
 def _garments(boxes_xyxy, garment_types, scores=None):
-    """Return boxes as `Garments` without keypoints, padding left out; with scores they are detections."""
+    """Return boxes as `Garments` without keypoints and without padding; with scores, they are detections."""
     real = garment_types > 0
     num = int(real.sum())
     detected = {} if scores is None else {"scores": scores[real], "keypoint_scores": np.zeros((num, NUM_KEYPOINTS))}

@@ -1,14 +1,14 @@
-"""What both networks' trainings share: `model.fit` with checkpoints, resuming, logs and curves.
+"""The training loop of both networks: `model.fit` with checkpoints, resuming, logs and curves.
 
 A run's directory:
 
 ::
 
-    config.json, network.json, best.weights.h5   what `cspn_tf.models.checkpoints` reads
+    config.json, network.json, best.weights.h5   the checkpoint that `cspn_tf.models.checkpoints` reads
     history.json    losses and validation metrics of every epoch
-    curves.png      the same as a picture
-    lock            held by the process that trains, while it does
-    state/          weights, optimizer and epoch of the last finished epoch, for --resume
+    curves.png      plots of history.json
+    lock            lock file, held by the training process
+    state/          weights and optimizer state after the last finished epoch, for --resume
     logs/           TensorBoard: losses, metrics, overlays of validation photos
 """
 
@@ -28,21 +28,21 @@ _HISTORY = "history.json"
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training run, as the command line gives it."""
+    """One training run, as given on the command line."""
 
     data_dir: str
     config: configs.Config
     training: configs.TrainingConfig
-    directory: Path | None = None  # None where nothing is kept, as where steps are timed
+    directory: Path | None = None  # None if nothing is saved, for example when only timing steps
     seed: int = 1
     resume: bool = False
     precision: str = "float32"
     strategy: str = "none"
-    init: str | None = None  # the directory of a training to start from, or `shipped`; None starts from the backbone's
+    init: str | None = None  # checkpoint directory to start from, or `shipped`; None for the backbone's initial weights
 
 
 def scope(run: Run):
-    """Set seeds and precision, and return the context in which to build and compile the model."""
+    """Set the seeds and the precision, and return the context to build and compile the model in."""
     import keras
     import tensorflow as tf
 
@@ -55,7 +55,7 @@ def scope(run: Run):
 
 
 def verify_data(run: Run) -> None:
-    """Check the bytes of the training and validation data against their manifest, before time is put into them.
+    """Check the bytes of the training and validation data against their manifest, before training starts.
 
     Raises:
         UserError: see `cspn_tf.data.tfrecords.verify`.
@@ -66,7 +66,7 @@ def verify_data(run: Run) -> None:
 
 
 def build_optimizer(training: configs.TrainingConfig, steps: int):
-    """Return AdamW with a linear warm-up and a cosine to zero over the whole run."""
+    """Return AdamW with a linear warm-up and cosine decay to zero over the whole run; `steps` are those of an epoch."""
     import keras
 
     total = training.epochs * steps
@@ -89,16 +89,16 @@ def build_optimizer(training: configs.TrainingConfig, steps: int):
 
 
 def fit(run: Run, task) -> None:
-    """Train a network, keeping its directory in order.
+    """Train a network and write its run directory.
 
     Args:
         run: the run.
         task: the `cspn_tf.train.task.Task` of the network.
 
     Raises:
-        UserError: if the data or the weights to start from are not what they should be, the directory holds another
-            run, or a loss is not finite.
-        CallError: if another process is writing the directory.
+        UserError: the data or the initial weights are damaged or do not fit, the directory holds another run, or a loss
+            is not finite.
+        CallError: another process is writing to the directory.
     """
     verify_data(run)
     num_steps, validation = task.num_steps(run), task.validation(run)
@@ -133,10 +133,10 @@ def _fit(run, task, model, num_steps, validator, done):
 
 
 def prepare_directory(run: Run, network: str) -> int:
-    """Make the run's directory, or check the one that stands; return how many epochs are finished.
+    """Create the run's directory, or check the existing one; return the number of finished epochs.
 
     Raises:
-        UserError: there is another run, or something else.
+        UserError: the directory holds another run, or is not a training run.
     """
     from cspn_tf.models import checkpoints
 
@@ -159,7 +159,7 @@ def prepare_directory(run: Run, network: str) -> int:
         ]
         if different:
             raise UserError(f"{run.directory} holds another run (there != asked): {'; '.join(different)}")
-        # A dataset that has moved, or has been prepared once more, is often the same.
+        # Only a notice: a dataset that was moved or prepared again is often the same.
         if Path(there.get("data", run.data_dir)).resolve() != Path(run.data_dir).resolve():
             print(f"{run.directory} goes on with other data: {there['data']} before, {run.data_dir} now", flush=True)
         return done
@@ -171,12 +171,12 @@ def prepare_directory(run: Run, network: str) -> int:
 
 
 def _is_barely_begun(directory) -> bool:
-    """Tell whether a directory has no more than a run has that was cut off before its description was whole."""
+    """Check whether a directory holds only what a run interrupted before writing network.json leaves behind."""
     return all(path.name == "config.json" or path.name.startswith(".") for path in directory.iterdir())
 
 
 def read_history(directory) -> list[dict]:
-    """Return the logs of the finished epochs, oldest first; empty where there are none."""
+    """Return the logs of the finished epochs, oldest first; empty if there are none."""
     path = Path(directory) / _HISTORY
     try:
         return json.loads(path.read_text()) if path.exists() else []
@@ -185,22 +185,22 @@ def read_history(directory) -> list[dict]:
 
 
 class TrainingState:
-    """Weights and optimizer of the last finished epochs, on disk.
+    """Weights and optimizer state of the last two finished epochs, on disk.
 
-    An epoch's files carry its number and are complete before the history names it, so that a run cut off at any
-    moment finds a whole state.
+    An epoch's files have its number in their names and are complete before history.json lists the epoch, so that a run
+    interrupted at any moment can resume from a complete state.
     """
 
     def __init__(self, directory, model):
         import tensorflow as tf
 
         self._directory = Path(directory)
-        # The slots exist from here on, so that restoring finds every one of them.
+        # Creates the optimizer's slot variables, so that `restore` finds all of them.
         model.optimizer.build(model.trainable_variables)
         self._checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
 
     def save(self, epoch: int) -> None:
-        """Write the state after `epoch` finished epochs and drop those before the last."""
+        """Write the state after `epoch` finished epochs, and delete all but the previous one."""
         self._directory.mkdir(exist_ok=True)
         with plain_path(self._directory) as folder:
             self._checkpoint.write(f"{folder}/epoch-{epoch:04d}")
@@ -212,7 +212,7 @@ class TrainingState:
         """Read the state after `epoch` finished epochs.
 
         Raises:
-            UserError: if it is not there or does not fit the model.
+            UserError: the state is missing or does not fit the model.
         """
         import tensorflow as tf
 
@@ -226,7 +226,7 @@ class TrainingState:
 
 
 def _recorder(run, task, state, validator, history):
-    """Return the callback that validates, saves and draws at the end of every epoch."""
+    """Return the callback that validates, saves and plots at the end of every epoch."""
     import keras
     import tensorflow as tf
 
@@ -253,7 +253,7 @@ def _recorder(run, task, state, validator, history):
             with averaged_weights(self.model):
                 self._validate_and_save(epoch, logs)
             state.save(epoch + 1)
-            # Last, because it is what says that the epoch is finished.
+            # After the state, because an epoch counts as finished once history.json lists it.
             checkpoints.write_json(run.directory / _HISTORY, history)
             draw_curves(history, run.directory / "curves.png")
 
@@ -261,7 +261,7 @@ def _recorder(run, task, state, validator, history):
             metrics = {name: _number(value) for name, value in validator.measure().items()}
             validated = {f"val_{name}": value for name, value in metrics.items()}
             history.append({"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}, **validated})
-            # For the progress line and TensorBoard, which know no missing values.
+            # For the progress line and TensorBoard, which cannot show missing values.
             logs.update({name: value for name, value in validated.items() if value is not None})
             print("  validation: " + "  ".join(f"{name} {_text(value)}" for name, value in metrics.items()), flush=True)
             with self._writer.as_default():
@@ -277,11 +277,11 @@ def _recorder(run, task, state, validator, history):
 
 @contextlib.contextmanager
 def averaged_weights(model):
-    """Let a model have the moving averages of its weights for a while, if its optimizer keeps them."""
+    """Replace a model's weights by their moving averages within the block, if its optimizer keeps them."""
     if not model.optimizer.use_ema:
         yield
         return
-    # Keras itself only offers to replace the weights for good.
+    # Keras' own method replaces the weights permanently.
     averages = model.optimizer._model_variables_moving_average
     trained = [variable.numpy() for variable in model.trainable_variables]
     for variable, average in zip(model.trainable_variables, averages, strict=True):
@@ -294,7 +294,7 @@ def averaged_weights(model):
 
 
 def best_epoch(history: list[dict], metric: str, lower_is_better: bool) -> int:
-    """Return the epoch, counted from 1, with the best value of a metric; the last one while there is no value."""
+    """Return the epoch, counted from 1, with the best value of a metric; the last epoch if none has a value."""
     rated = [entry for entry in history if entry.get(metric) is not None]
     if not rated:
         return history[-1]["epoch"]
@@ -303,7 +303,7 @@ def best_epoch(history: list[dict], metric: str, lower_is_better: bool) -> int:
 
 
 def draw_curves(history: list[dict], path) -> None:
-    """Write a picture of every logged number against the epoch, losses in one panel, each metric in its own."""
+    """Plot every logged number against the epoch: all losses in one panel, each metric in its own."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -331,7 +331,7 @@ def draw_curves(history: list[dict], path) -> None:
 
 
 def _number(value):
-    """Return a number as JSON and `best_epoch` know it; what is not finite is no value."""
+    """Return a float, or None if there is no value or it is not finite."""
     return None if value is None or not math.isfinite(value) else float(value)
 
 

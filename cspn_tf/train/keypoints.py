@@ -1,4 +1,4 @@
-"""Trains the keypoint network, and measures it while it trains."""
+"""Train the keypoint network, with validation after every epoch."""
 
 import functools
 import json
@@ -12,29 +12,29 @@ from cspn_tf.methods import method_of
 from cspn_tf.train import fitting
 from cspn_tf.train.task import Task
 
-# Validation crops in the overlays.
+# Number of validation crops drawn as overlays.
 _NUM_OVERLAYS = 8
 
 
 def train(run) -> None:
     """Train the keypoint network of a `cspn_tf.train.fitting.Run`."""
     if run.config.keypoints.visibility_head and nothing_is_visible(run.data_dir):
-        print("not one keypoint to train on is labelled as visible: the network learns that nothing is", flush=True)
+        print("no training keypoint is labelled as visible: the network will predict none as visible", flush=True)
     fitting.fit(run, KeypointTask())
 
 
 def nothing_is_visible(data_dir) -> bool:
-    """Return whether `prepare` counted labelled keypoints in the training split, and no visible ones."""
+    """Check whether the training split has labelled keypoints but no visible ones, by the report of `prepare`."""
     try:
         report = json.loads(Path(data_dir, "report.json").read_text(encoding="utf-8"))
-    except OSError:  # a dataset that was written by other means, or none, which the training says
+    except OSError:  # no report, or no dataset; the training reports the latter
         return False
     counts = report["splits"]["train"]["visibility"]
     return counts["occluded"] > 0 and not counts["visible"]
 
 
 class KeypointTask(Task):
-    """The training of the keypoint network, by the config's method."""
+    """The keypoint network's training, with the losses of the config's method."""
 
     network = "keypoints"
     unit = "garments"
@@ -68,11 +68,11 @@ class KeypointTask(Task):
 
 
 def to_fit(batch, names):
-    """Turn a batch of `pipeline.keypoint_dataset` into what `model.fit` takes: every output learns the same targets.
+    """Convert a batch of `pipeline.keypoint_dataset` to inputs and targets for `model.fit`, the same for all outputs.
 
     Args:
         batch: dict with ``crops``, ``targets`` and ``visibility``.
-        names: of the network's outputs.
+        names: names of the network's outputs.
 
     Returns:
         crops, and name to targets `(B, 8, 4)`, see `cspn_tf.losses`.
@@ -84,13 +84,13 @@ def to_fit(batch, names):
 
 
 class KeypointValidator:
-    """Measures a network on a dataset of `pipeline.keypoint_dataset`, with labelled boxes, in photo pixels.
+    """Evaluates a network on a dataset of `pipeline.keypoint_dataset`, with labelled boxes, in photo pixels.
 
-    `predict` gives for a batch the keypoints in the crops, their scores, and the keypoints on the photos as an export
-    would serve them for the same boxes.
+    `predict` returns for a batch the keypoints in the crops, their scores, and the keypoints on the photos as an
+    exported model would serve them for the same boxes.
 
     Args:
-        network: what `KeypointMethod.prediction_network` gives.
+        network: as returned by `KeypointMethod.prediction_network`.
         dataset: the validation data.
         config: a `Config`.
     """
@@ -109,14 +109,15 @@ class KeypointValidator:
             return keypoints_xy_crop, scores, keypoints_on_photos(on_canvas, scores, *of_photo)[0]
 
         self._dataset = dataset
-        # Weights stay variables, so the one traced function follows the training.
+        # The function reads the model's variables, so it is traced once and always uses the current weights.
         self.predict = tf.function(predict, reduce_retracing=True, autograph=False)
         self._shown, self._has_said = [], False
 
     def measure(self) -> dict:
-        """Return `ne_bbox`, `pck_02` and `epe`: name to number, or to None where there is nothing to measure.
+        """Return `ne_bbox`, `pck_02` and `epe`: name to value, None if it is undefined.
 
-        Where not one keypoint is labelled as visible, `ne_bbox` is of the occluded ones, so that there is a best epoch.
+        If no keypoint is labelled as visible, `ne_bbox` is computed over occluded ones, so that a best epoch can be
+        chosen.
         """
         from cspn_tf.evaluation.keypoint_metrics import KEYPOINT_METRICS
         from cspn_tf.evaluation.matching import match_given_boxes
@@ -131,12 +132,12 @@ class KeypointValidator:
             rows = (batch["crops"], batch["garment_types"], keypoints_xy_crop, scores)
             self._shown += list(zip(*(row[:missing].numpy() for row in rows), strict=True))
         if not any(truth.visible.any() for truth in truths):
-            self._say_once("not one keypoint is labelled as visible: ne_bbox is of the occluded ones")
+            self._say_once("no keypoint is labelled as visible: ne_bbox is computed over occluded keypoints")
             truths = [
                 truth.replace(visibility=np.where(truth.labelled, Visibility.VISIBLE, truth.visibility))
                 for truth in truths
             ]
-        # A batch of garments stands for a photo, which only intervals would tell apart.
+        # Each batch is treated as one photo: which photo a garment is on matters to confidence intervals only.
         matched = match_given_boxes(truths, predicted)
         return {name: KEYPOINT_METRICS[name](matched).value for name in ("ne_bbox", "pck_02", "epe")}
 
@@ -146,7 +147,7 @@ class KeypointValidator:
         self._has_said = True
 
     def overlays(self):
-        """Return the first validation crops with the keypoints found when they were last measured."""
+        """Return the first validation crops, drawn with the keypoints of the last `measure`."""
         from PIL import Image
 
         from cspn_tf.drawing import draw_garments
@@ -154,7 +155,7 @@ class KeypointValidator:
         pictures = []
         for crop, garment_type, keypoints_xy, scores in self._shown:
             whole = [0, 0, crop.shape[1] - 1, crop.shape[0] - 1]
-            # All keypoints of the type, however unsure.
+            # Above 0, so that all keypoints of the garment type are drawn.
             scores = scores.clip(1e-3, 1.0)
             garment = Garments([garment_type], [whole], [keypoints_xy], scores=[1.0], keypoint_scores=[scores])
             photo = Image.fromarray(crop.clip(0, 255).astype("uint8"))

@@ -1,4 +1,4 @@
-"""What differs between the trainings of the two networks; what they share is in `cspn_tf.train.fitting`."""
+"""The interface by which the two networks' trainings differ; the shared code is in `cspn_tf.train.fitting`."""
 
 import abc
 
@@ -6,13 +6,13 @@ from cspn_tf.config import Config
 
 
 class Task(abc.ABC):
-    """The training of one network: how it is built, what it learns from, how it is measured.
+    """The training of one network: its model, datasets, losses and validation.
 
     Attributes:
-        network: which one, as `cspn_tf.models.checkpoints` names it.
-        unit: what is counted in its batches, "photos" or "garments".
-        monitor: the validation metric that tells which epoch was best; higher is better unless it begins with "ne_".
-        validation_batch: examples in a batch of validation.
+        network: the network's name in `cspn_tf.models.checkpoints`.
+        unit: what a batch consists of, "photos" or "garments".
+        monitor: the validation metric that selects the best epoch; higher is better unless it begins with "ne_".
+        validation_batch: examples in a validation batch.
     """
 
     network: str
@@ -22,40 +22,40 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def build(self, config: Config, *, pretrained: bool):
-        """Return the Keras model; with its backbone's initial weights if `pretrained`."""
+        """Return the Keras model, with its backbone's pretrained weights if `pretrained`."""
 
     @abc.abstractmethod
     def dataset(self, data_dir, split, config: Config, batch_size, **options):
-        """Return the dataset of a split in batches, as the functions of `cspn_tf.data.pipeline` do."""
+        """Return the batched dataset of a split, from `cspn_tf.data.pipeline`."""
 
     @abc.abstractmethod
     def validator(self, model, dataset, config: Config):
-        """Return what measures the model on the validation split while it trains.
+        """Return the object that evaluates the model on the validation split during training.
 
-        It has `measure()`, a dict of metrics, name to number or None; and `overlays()`, validation photos with what
-        was found when they were last measured, uint8 `(n, H, W, 3)`.
+        Its `measure()` returns a dict of metrics, name to number or None. Its `overlays()` returns validation photos
+        drawn with the predictions of the last `measure()`, uint8 `(n, H, W, 3)`.
         """
 
     def losses(self, run) -> dict:
-        """Return the `loss` and `loss_weights` to compile the model with; nothing for one that has its own."""
+        """Return the `loss` and `loss_weights` to compile the model with; empty if its losses are built in."""
         return {}
 
     def num_steps(self, run) -> int:
-        """Return how many batches an epoch of a run has.
+        """Return the number of batches in an epoch of a run.
 
         Raises:
-            UserError: if the data are missing or do not fill one batch.
+            UserError: the data are missing or do not fill one batch.
         """
         from cspn_tf.data import pipeline
 
         return pipeline.steps_per_epoch(run.data_dir, "train", run.training.batch_size, what=self.unit)
 
     def compiled_model(self, run, num_steps: int):
-        """Return the model that a run trains: seeded, built, given the weights to start from, and compiled.
+        """Return the model of a run: seeded, built, loaded with its initial weights, and compiled.
 
         Args:
             run: a `cspn_tf.train.fitting.Run`.
-            num_steps: batches an epoch, by which the learning rate changes.
+            num_steps: batches an epoch, for the learning-rate schedule.
         """
         from cspn_tf.models import checkpoints
         from cspn_tf.train import fitting
@@ -68,12 +68,12 @@ class Task(abc.ABC):
         return model
 
     def batches(self, run, model, first_epoch: int = 0):
-        """Return what `model.fit` takes: the endless batches of a run's training split from an epoch on.
+        """Return the infinite dataset for `model.fit`: batches of a run's training split.
 
         Args:
             run: a `cspn_tf.train.fitting.Run`.
-            model: what `compiled_model` gives.
-            first_epoch: how many epochs are finished.
+            model: as returned by `compiled_model`.
+            first_epoch: number of finished epochs, where the dataset starts.
         """
         of_run = {"seed": run.seed, "augment": run.training.augment, "first_epoch": first_epoch}
         return self.dataset(run.data_dir, "train", run.config, run.training.batch_size, training=True, **of_run)

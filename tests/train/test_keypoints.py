@@ -53,7 +53,7 @@ def test_without_visible_keypoints_there_is_an_error_to_choose_the_best_epoch_by
     measured, validator = validate_right_heatmaps(dataset, config)
     assert 0 < measured["ne_bbox"] < 0.002
     assert validator.measure() == measured
-    line = "  validation: not one keypoint is labelled as visible: ne_bbox is of the occluded ones\n"
+    line = "  validation: no keypoint is labelled as visible: ne_bbox is computed over occluded keypoints\n"
     assert capsys.readouterr().out == line
 
 
