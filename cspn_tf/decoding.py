@@ -1,18 +1,19 @@
-"""Photo files to pixels, in the graph and with core TensorFlow ops only: one decoder for training and serving.
+"""Decodes photo files in the graph, with core TensorFlow ops only: one decoder for training and serving.
 
-A file that cannot be used gets a status and a small grey photo in its place; it never raises, so that one bad photo
-does not fail its neighbours in a batch.
+A file that cannot be decoded gets a status and a one-pixel grey placeholder. Nothing is raised, so that one bad photo
+does not fail the others in its batch.
 
-What comes out, always RGB, is the photo as displayed: whatever draws on photos, or sends their pixels, takes these.
-    JPEG  grey, YCbCr, CMYK and YCCK, baseline and progressive. A file that ends early is refused, not filled up with
-          grey: a keypoint in the missing part would be a guess. Damage that leaves the file decodable passes, as in
-          other decoders.
-    PNG   grey, palette and RGB of every depth, 16 bits cut to the upper 8; transparency is laid on white, because the
-          colour under transparent pixels of a product cut-out is arbitrary. A wrong checksum of the header or of the
-          picture data refuses the file; other chunks with one count as missing.
-    Both are turned by the orientation in their EXIF block (of PNG: in the `eXIf` chunk), and a JPEG without one there
-    by that in its XMP packet. An EXIF orientation that is no number from 1 to 8 says to leave the photo as it is
-    stored. So does Pillow; browsers do not look into XMP.
+The output is RGB and "as displayed": upright, after EXIF orientation. Code that draws on photos, or sends pixels, uses
+the same decoder.
+    JPEG  grey, YCbCr, CMYK and YCCK, baseline and progressive. A truncated file is rejected, not padded with grey:
+          a keypoint in the missing part would be a guess. Corruption that leaves the file decodable is accepted, as
+          in other decoders.
+    PNG   grey, palette and RGB of every depth, 16 bits truncated to the upper 8; transparency is composited on white,
+          because the colour under transparent pixels of a product cut-out is arbitrary. A wrong checksum of the header
+          or the image data rejects the file; other chunks with a wrong checksum are ignored.
+    Both are rotated or flipped by the EXIF orientation (of PNG: in the `eXIf` chunk); a JPEG without one, by that in
+    its XMP packet. An EXIF orientation other than 1 to 8 leaves the photo as stored. Pillow behaves the same; browsers
+    ignore XMP.
 
 Letters in shapes: H, W height and width of the photo as displayed.
 """
@@ -29,54 +30,54 @@ from cspn_tf.geometry import PAD_VALUE, swap_axes
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-# A size field of a PNG is 31 bits wide.
+# Sizes in a PNG header have 31 bits.
 _PNG_MAX_SIDE = 2**31 - 1
-# The last chunk: length, name, checksum.
+# The IEND chunk: length, name, checksum.
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
-# Metadata stand among the first segments of a JPEG, and EXIF holds a few dozen entries; files beyond these bounds are
-# hostile.
+# Metadata is among the first segments of a JPEG, and EXIF has a few dozen entries; files beyond these limits are
+# malicious.
 _MAX_SEGMENTS = 100
 _MAX_EXIF_ENTRIES = 200
-# How often the name of what is looked for may stand elsewhere before it.
+# Maximum number of occurrences of a searched name to check: it may occur in other data first.
 _MAX_PLACES = 100
 _EXIF_NAME = b"Exif\0\0"
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 
-# A gzip file up to the sizes of its only block, which is stored as it is.
+# Header of a gzip file with a single stored (uncompressed) block, up to the block's sizes.
 _GZIP_HEAD = b"\x1f\x8b\x08" + bytes(7) + b"\1"
 _BYTES = [bytes([number]) for number in range(256)]
 
-# By how much a JPEG can be shrunk while it is decoded.
+# Downscaling factors of the JPEG decoder.
 _RATIOS = np.array([1, 2, 4, 8])
-# Longer than half of what any photo has.
+# Larger than any photo's side: disables downscaling.
 _NEVER = 2**40
 
 
 def decode_photo(photo_bytes, max_pixels, least_side=None):
-    """Decode one JPEG or PNG file to the photo as displayed, or say why not.
+    """Decode one JPEG or PNG file to the photo as displayed, or return a status that says why not.
 
-    Works eagerly, in `tf.data.Dataset.map`, and in `tf.map_fn`, whose iterations it leaves free to run in parallel.
+    Works eagerly, in `tf.data.Dataset.map`, and in `tf.map_fn` without preventing parallel iterations.
 
     Args:
-        photo_bytes: string scalar, the file as it is.
-        max_pixels: the largest height times width to decode, an integer.
-        least_side: None for the photo at full size. An integer where a smaller one will do: a JPEG is then decoded at
-            1/2, 1/4 or 1/8 of its size while its long side keeps so many pixels, which costs less time and memory
-            than to shrink it afterwards.
+        photo_bytes: string scalar, the file's content.
+        max_pixels: maximum height times width to decode, an integer.
+        least_side: None to decode at full size. Otherwise an integer: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size
+            as long as its long side keeps at least this many pixels, which is faster and uses less memory than resizing
+            it afterwards.
 
     Returns:
-        photo: uint8 `(H, W, 3)`, RGB, or, shrunk by r, `(ceil(H / r), ceil(W / r), 3)`; where the status is not 0, one
-            grey pixel.
-        image_size: int32 `(2,)`, H and W at full size; zeros where the status is not 0.
+        photo: uint8 `(H, W, 3)`, RGB; if downscaled by r, `(ceil(H / r), ceil(W / r), 3)`; one grey pixel if the status
+            is not 0.
+        image_size: int32 `(2,)`, H and W at full size; zeros if the status is not 0.
         status: int32 scalar, one of `STATUS_*`.
     """
     least_side = _NEVER if least_side is None else least_side
     if tf.executing_eagerly():
         return _decode_or_catch(photo_bytes, np.int64(max_pixels), np.int64(least_side))
     args = [tf.convert_to_tensor(photo_bytes, tf.string), tf.cast(max_pixels, tf.int64), tf.cast(least_side, tf.int64)]
-    # A stateless call on purpose: the guard's last op counts as stateful, and `tf.map_fn` would decode one photo after
-    # another to keep such ops in order.
+    # Deliberately a stateless call: the guard's last op is marked stateful, and `tf.map_fn` would decode photos one by
+    # one to keep stateful ops in order.
     with tf.device("/cpu:0"):
         photo, image_size, status = tf.raw_ops.PartitionedCall(
             args=args, Tout=[tf.uint8, tf.int32, tf.int32], f=_decode_guarded.get_concrete_function()
@@ -85,17 +86,17 @@ def decode_photo(photo_bytes, max_pixels, least_side=None):
 
 
 def pixels_as_displayed(photo_bytes, max_pixels=Config.max_pixels):
-    """Return what a model sees of a photo.
+    """Decode a photo as the models do.
 
     Args:
-        photo_bytes: a JPEG or PNG file, as it is.
-        max_pixels: the largest height times width to decode.
+        photo_bytes: content of a JPEG or PNG file.
+        max_pixels: maximum height times width to decode.
 
     Returns:
         uint8 array `(H, W, 3)`, RGB.
 
     Raises:
-        ValueError: the photo cannot be used; the message is one of `contract.STATUS_MEANINGS`.
+        ValueError: the photo cannot be decoded; the message is one of `contract.STATUS_MEANINGS`.
     """
     photo, _, status = decode_photo(photo_bytes, max_pixels)
     if int(status) != STATUS_OK:
@@ -104,10 +105,10 @@ def pixels_as_displayed(photo_bytes, max_pixels=Config.max_pixels):
 
 
 def read_photo_files(paths) -> list[bytes]:
-    """Return photo files as they are, each of which a model answers for.
+    """Return the contents of photo files, after checking that each can be decoded.
 
     Raises:
-        UserError: one cannot be read, or is not a photo that can be used.
+        UserError: a file cannot be read or decoded.
     """
     files = []
     for path in paths:
@@ -124,14 +125,14 @@ def read_photo_files(paths) -> list[bytes]:
 _INTEGER = tf.TensorSpec([], tf.int64)
 _graph = tf.function(input_signature=[tf.TensorSpec([], tf.string), _INTEGER, _INTEGER], autograph=False)
 
-# What most photos pass by is called, not built in: each op of a branch that is not taken still costs a little time.
+# Code that most photos do not need is called, not inlined: ops of a branch not taken still cost some time.
 _called = tf.function(
     input_signature=[tf.TensorSpec([], tf.string)], autograph=False, experimental_attributes={"_noinline": True}
 )
 
 
 def _decode_or_catch(photo_bytes, max_pixels, least_side):
-    """Decode one photo eagerly; where the decoder fails, return the stand-in. It is faster than the guard."""
+    """Decode one photo eagerly; if the decoder fails, return the placeholder. Faster than `_decode_guarded`."""
     try:
         with tf.device("/cpu:0"):
             return _decode_unguarded(photo_bytes, max_pixels, least_side)
@@ -147,21 +148,21 @@ def _decode_unguarded(photo_bytes, max_pixels, least_side):
 
 @_graph
 def _decode_guarded(photo_bytes, max_pixels, least_side):
-    """Decode one photo; where the decoder fails, return the stand-in.
+    """Decode one photo in a graph; if the decoder fails, return the placeholder.
 
-    A dataset is the one place where core ops can outlive an error: of [decoded, stand-in] without errors, take the
-    first. Its function is built anew for each photo, so what raises nothing stays outside.
+    Only a dataset can catch errors with core ops: drop errors from [decoded, placeholder], and take the first element.
+    The dataset's function is instantiated again for each photo, so code that cannot fail stays outside it.
     """
     orientation = _orientation(photo_bytes)
     inputs = tf.data.Dataset.from_tensors((photo_bytes, orientation, max_pixels, least_side))
-    stand_in = tf.data.Dataset.from_tensors(_refuse(STATUS_UNDECODABLE))
-    decoded = inputs.map(_decode).ignore_errors().concatenate(stand_in).take(1)
+    placeholder = tf.data.Dataset.from_tensors(_refuse(STATUS_UNDECODABLE))
+    decoded = inputs.map(_decode).ignore_errors().concatenate(placeholder).take(1)
     return _turn_upright(decoded.get_single_element(), orientation)
 
 
 @tf.autograph.experimental.do_not_convert
 def _decode(photo_bytes, orientation, max_pixels, least_side):
-    """Decode one photo, with the returns of `decode_photo`, but as stored; raises on a corrupt file."""
+    """Decode one photo, see `decode_photo`, but in its stored orientation; raises on a corrupt file."""
 
     def decode_if_small(height, width, decode):
         height, width = tf.cast(height, tf.int64), tf.cast(width, tf.int64)
@@ -178,7 +179,7 @@ def _decode(photo_bytes, orientation, max_pixels, least_side):
 
 
 def _by_format(photo_bytes, jpeg, png, neither):
-    """Return what one of three functions returns, by the first bytes of a file."""
+    """Call one of three functions, by the first bytes of a file, and return its result."""
     is_jpeg, is_png = _starts_with(photo_bytes, _JPEG_MAGIC), _starts_with(photo_bytes, _PNG_MAGIC)
     return tf.case([(is_jpeg, jpeg), (is_png, png)], default=neither)
 
@@ -195,22 +196,22 @@ def _refuse(status):
 
 
 def _jpeg_size(photo_bytes):
-    """Return height and width by the header, before any turn: read by the decoder's own library, so they agree."""
+    """Return height and width from the header, as stored; read by libjpeg, so that they agree with the decoder."""
     shape = tf.image.extract_jpeg_shape(photo_bytes)
     return shape[0], shape[1]
 
 
 def _decode_jpeg(photo_bytes, height, width, orientation, least_side):
     sides = tf.cast(tf.stack([height, width]), tf.int64)
-    # One decoder a ratio, as it is an attribute of the op.
+    # One op per ratio, because the ratio is an attribute of the op.
     index = tf.reduce_sum(tf.cast(tf.reduce_max(sides) >= least_side * _RATIOS[1:], tf.int32))
-    # The last row and column of a shrunk photo stand for fewer pixels. Turning would bring them to the front, where
-    # the frame of the photo begins.
+    # If the size is not a multiple of the ratio, the last row and column of the downscaled photo cover fewer pixels.
+    # Rotating or flipping could move them to the origin and shift all coordinates, so such photos keep full size.
     is_whole = tf.reduce_all(sides % tf.gather(_RATIOS, index) == 0)
     index = tf.where((orientation == 1) | is_whole, index, 0)
 
     def decode_by(ratio):
-        # The accurate DCT is what Pillow and browsers use; TensorFlow's default is a faster, coarser one.
+        # Pillow and browsers use the accurate DCT; TensorFlow's default is faster and less accurate.
         return lambda: tf.io.decode_jpeg(photo_bytes, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
     photo = tf.switch_case(index, [decode_by(int(ratio)) for ratio in _RATIOS])
@@ -221,10 +222,10 @@ def _decode_jpeg(photo_bytes, height, width, orientation, least_side):
 
 
 def _png_size(photo_bytes):
-    """Return height and width by the header, int64 scalars; raises on a size that no PNG can have."""
+    """Return height and width from the header, int64 scalars; raises on an invalid size."""
     sides = _big_endian(tf.reshape(_bytes_at(photo_bytes, 16, 8), [2, 4]))
     is_possible = tf.reduce_all((sides >= 1) & (sides <= _PNG_MAX_SIDE)) & (_text_at(photo_bytes, 12, 4) == b"IHDR")
-    with tf.control_dependencies([tf.debugging.Assert(is_possible, ["A PNG without a possible size"])]):
+    with tf.control_dependencies([tf.debugging.Assert(is_possible, ["PNG with an invalid size"])]):
         return tf.identity(sides[1]), tf.identity(sides[0])
 
 
@@ -234,11 +235,11 @@ def _decode_png(photo_bytes):
     colour, alpha = photo[..., :3], photo[..., 3:]
 
     def on_white():
-        # 255 - (255 - colour) * alpha / 255, rounded, without leaving 16 bits.
+        # 255 - (255 - colour) * alpha / 255, rounded, in 16-bit arithmetic.
         weighted = tf.cast(255 - colour, tf.uint16) * tf.cast(alpha, tf.uint16)
         return 255 - tf.cast((weighted + 127) // 255, tf.uint8)
 
-    # Where a PNG has no alpha, the op fills in the largest sample of the file's depth: 1 of 255 for a 1-bit PNG.
+    # Without alpha, the op fills in the maximum sample value at the file's bit depth: 1 instead of 255 for a 1-bit PNG.
     bit_depth = tf.cast(_bytes_at(photo_bytes, 24, 1)[0], tf.int32)
     no_alpha = tf.cast(tf.bitwise.left_shift(1, bit_depth) - 1, tf.uint8)
     photo = tf.cond(tf.reduce_all(alpha == no_alpha), lambda: colour, on_white)
@@ -249,29 +250,29 @@ def _decode_png(photo_bytes):
 
 
 def _orientation(photo_bytes):
-    """Return how a file says that its photo is to be turned, int32 scalar, 1 to 8; 1 where it does not.
+    """Return the EXIF orientation of a file, int32 scalar, 1 to 8; 1 if it has none.
 
-    Raises nothing and ends soon whatever the bytes are: reads past the end give zeros.
+    Does not raise, and terminates quickly on any input: reads past the end return zeros.
     """
 
-    # To look for a name is many times faster than to walk a file's parts, and most files have none of these.
+    # Searching for a name is many times faster than walking a file's segments or chunks, and most files have none.
     def if_held(name, find):
         return lambda: tf.cond(_holds(photo_bytes, name), lambda: tf.maximum(find(photo_bytes), 1), lambda: 1)
 
-    # The marker of APP1 never stands in a JPEG's picture data.
+    # The APP1 marker cannot occur in a JPEG's image data.
     jpeg, png = if_held(b"\xff\xe1", _jpeg_orientation), if_held(b"eXIf", _png_orientation)
     return _by_format(photo_bytes, jpeg, png, lambda: 1)
 
 
 def _turn_upright(decoded, orientation):
-    """Turn a photo from how it is stored to how it is displayed.
+    """Rotate or flip a photo from its stored to its displayed orientation.
 
     Args:
-        decoded: photo, image_size and status of `decode_photo`, but as stored.
+        decoded: photo, image_size and status of `decode_photo`, but in stored orientation.
         orientation: int32 scalar, 1 to 8.
 
     Returns:
-        The same, as displayed.
+        The same in displayed orientation.
 
     Source: EXIF 2.32, tag 0x0112.
     """
@@ -298,23 +299,23 @@ def _turn_upright(decoded, orientation):
 
 @_called
 def _jpeg_orientation(photo_bytes):
-    """Return the orientation that a JPEG's metadata tell, int32 scalar; 0 where they do not."""
+    """Return the orientation from a JPEG's metadata, int32 scalar; 0 if there is none."""
     by_exif = _exif_orientation(_app1_content(photo_bytes, _EXIF_NAME))
     return tf.cond(by_exif > 0, lambda: by_exif, lambda: _xmp_orientation(_app1_content(photo_bytes, _XMP_NAME)))
 
 
 def _app1_content(photo_bytes, name):
-    """Return what follows the name in a JPEG's first APP1 segment of that name, a string; empty where there is none."""
+    """Return a JPEG's first APP1 segment of that name, without the name, a string; empty if there is none."""
 
     def is_more(position, content_position, content_length, step):
         return (position >= 0) & (step < _MAX_SEGMENTS)
 
     def next_segment(position, content_position, content_length, step):
-        # Marker, 2 bytes; length, 2 bytes that count themselves; content, which in an APP1 begins with a name.
+        # Marker, 2 bytes; length including itself, 2 bytes; content, which in APP1 begins with a name.
         marker, length = tf.unstack(_big_endian(tf.reshape(_bytes_at(photo_bytes, position, 4), [2, 2])))
         is_found = (marker == 0xFFE1) & (_text_at(photo_bytes, position + 4, len(name)) == name)
         is_fill = marker == 0xFFFF
-        # After the start of scan, 0xFFDA, comes the picture's data.
+        # Image data follows the start of scan, 0xFFDA.
         goes_on = ~is_found & (marker >= 0xFF00) & (marker != 0xFFDA) & ((length >= 2) | is_fill)
         content_position = tf.where(is_found, position + 4 + len(name), content_position)
         content_length = tf.where(is_found, tf.maximum(length - 2 - len(name), 0), content_length)
@@ -328,19 +329,19 @@ def _app1_content(photo_bytes, name):
 
 @_called
 def _png_orientation(photo_bytes):
-    """Return the orientation that a PNG's metadata tell, int32 scalar; 0 where they do not."""
+    """Return the orientation from a PNG's metadata, int32 scalar; 0 if there is none."""
     exif = _chunk_content(_split(photo_bytes, _PNG_END, 1)[0], b"eXIf")
-    # Some writers keep the name that the block has in a JPEG.
+    # Some writers keep the EXIF header of a JPEG segment.
     start = tf.where(_starts_with(exif, _EXIF_NAME), len(_EXIF_NAME), 0)
     return _exif_orientation(_text_at(exif, start, tf.strings.length(exif)))
 
 
 def _chunk_content(photo_bytes, name):
-    """Return the content of a PNG's first chunk of that name with a right checksum, a string; empty if there is none.
+    """Return the content of a PNG's first chunk with that name and a valid checksum, a string; empty if there is none.
 
-    The chunk may stand behind thousands of others, so they are not walked: of the places where the name stands, the
-    chunk is the first that has its checksum. What computes that is the reader of gzip files, so one is made of the
-    chunk. One of more than 65535 bytes does not fit in and counts as wrong.
+    The chunk may follow thousands of others, so they are not walked: the chunk is at the first occurrence of the name
+    where the checksum is valid. To verify the checksum (CRC-32), the chunk is wrapped into a gzip file, whose reader
+    computes it. A chunk of more than 65535 bytes does not fit into one gzip block and counts as invalid.
 
     Source: PNG 1.3, section 3.2; RFC 1952, section 2.2; RFC 1951, section 3.2.4.
     """
@@ -351,9 +352,9 @@ def _chunk_content(photo_bytes, name):
         num_bytes = _big_endian(_bytes_at(photo_bytes, position - len(name) - 4, 4)) + len(name)
         start = tf.cast(position, tf.int64) - len(name)
         end = start + num_bytes
-        # Of a gzip file that ends early the reader returns what there is.
+        # The gzip reader accepts truncated files, so the length is checked here.
         is_whole = (num_bytes <= 0xFFFF) & (end + 4 <= tf.cast(tf.strings.length(photo_bytes), tf.int64))
-        with tf.control_dependencies([tf.debugging.Assert(is_whole, ["A chunk beyond the end or too long"])]):
+        with tf.control_dependencies([tf.debugging.Assert(is_whole, ["PNG chunk truncated or too long"])]):
             chunk, checksum = _text_at(photo_bytes, start, num_bytes), _bytes_at(photo_bytes, end, 4)
         size = num_bytes // [1, 2**8, 2**16, 2**24] % 256
         head, tail = tf.concat([size[:2], 255 - size[:2]], 0), tf.concat([checksum[::-1], size], 0)
@@ -365,10 +366,10 @@ def _chunk_content(photo_bytes, name):
 
 
 def _exif_orientation(exif):
-    """Return the orientation in an EXIF block, int32 scalar; 0 where it says nothing, 1 where it says nonsense.
+    """Return the orientation in an EXIF block, int32 scalar; 0 if it has none, 1 if it is invalid.
 
     Args:
-        exif: string scalar, a TIFF file; the orientation is in its first directory, as SHORT or, against the
+        exif: string scalar, a TIFF file; the orientation is in its first directory, as SHORT or, violating the
             standard, as LONG.
 
     Source: TIFF 6.0, section 2; EXIF 2.32, section 4.6.2.
@@ -382,7 +383,7 @@ def _exif_orientation(exif):
     directory = number(_bytes_at(exif, 4, 4))
     num_entries = number(_bytes_at(exif, directory, 2))
     entries = _bytes_at(exif, directory + 2, 12 * _MAX_EXIF_ENTRIES)
-    # An entry: tag, 2 bytes; type, 2; count, 4; value, 4, left-aligned: a SHORT stands in the first 2 of them.
+    # An entry: tag, 2 bytes; type, 2; count, 4; value, 4, left-aligned: a SHORT occupies the first 2.
     entries = tf.reshape(entries, [_MAX_EXIF_ENTRIES, 12])
     is_tag = (tf.range(_MAX_EXIF_ENTRIES, dtype=tf.int64) < num_entries) & (number(entries[:, 0:2]) == 0x0112)
     is_short, is_long = number(entries[:, 2:4]) == 3, number(entries[:, 2:4]) == 4
@@ -393,9 +394,9 @@ def _exif_orientation(exif):
 
 
 def _xmp_orientation(xmp):
-    """Return the orientation in an XMP packet, as attribute or as element, int32 scalar; 0 where there is none.
+    """Return the orientation in an XMP packet, from an attribute or element, int32 scalar; 0 if there is none.
 
-    Source: XMP specification part 2, section 3.6, the namespace of TIFF properties.
+    Source: XMP specification part 2, section 3.6, TIFF namespace.
     """
     values = tf.strings.substr(_split(xmp, b"tiff:Orientation", _MAX_PLACES)[1:], 0, 4)
     values = tf.boolean_mask(values, tf.strings.regex_full_match(values, "=[\"'][1-8][\"']|>[1-8]</"))
@@ -406,7 +407,7 @@ def _xmp_orientation(xmp):
 
 
 def _split(text, name, max_splits):
-    """Return the parts of a string that stand before, between and after a name, strings `(at most max_splits + 1,)`."""
+    """Split a string at the occurrences of a name; strings `(at most max_splits + 1,)`."""
     return tf.raw_ops.StringSplitV2(input=text[tf.newaxis], sep=name, maxsplit=max_splits).values
 
 
@@ -419,23 +420,23 @@ def _starts_with(text, prefix):
 
 
 def _text_at(text, position, count):
-    """Return up to `count` bytes of a string from a position on, a string; fewer or none past its end."""
+    """Return the string of `count` bytes from a position on; shorter or empty past the end."""
     length = tf.cast(tf.strings.length(text), tf.int64)
     return tf.strings.substr(text, tf.minimum(tf.cast(position, tf.int64), length), tf.cast(count, tf.int64))
 
 
 def _bytes_at(text, position, count):
-    """Return `count` bytes of a string from a position on, int64 `(count,)`; zeros past its end."""
+    """Return `count` bytes from a position on, int64 `(count,)`; zeros past the end."""
     found = tf.io.decode_raw(_text_at(text, position, count), tf.uint8, fixed_length=count)
     return tf.cast(tf.ensure_shape(found, [count]), tf.int64)
 
 
 def _big_endian(digits):
-    """Return the numbers that bytes spell, most significant first, int64 `(..., count)` to `(...)`, count up to 4."""
+    """Convert big-endian bytes to numbers, int64 `(..., count)` to `(...)`, count up to 4."""
     count = digits.shape[-1]
     return tf.reduce_sum(digits * [256 ** (count - 1 - i) for i in range(count)], axis=-1)
 
 
 def _text_of(numbers):
-    """Return the string of the bytes that integers `(count,)`, 0 to 255, are."""
+    """Convert byte values, integers `(count,)` from 0 to 255, to a string."""
     return tf.strings.reduce_join(tf.gather(_BYTES, numbers))

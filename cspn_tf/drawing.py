@@ -1,7 +1,7 @@
-"""Boxes and keypoints on a photo, for people: predictions, labels, one over the other, and sheets of many.
+"""Draws boxes and keypoints on photos: predictions, labels, comparisons of both, and contact sheets.
 
-Everything is drawn on a transparent layer several times as large as the picture and then shrunk onto it, so that
-lines are smooth; widths grow with the picture. Coordinates are photo pixels with integers at pixel centres.
+For anti-aliasing, everything is drawn on a transparent supersampled layer that is then downscaled onto the picture.
+Line widths scale with the picture. Coordinates are photo pixels with integers at pixel centres.
 
 Letters in shapes: N garments.
 """
@@ -29,24 +29,24 @@ PAIR_COLOURS = ((255, 214, 10), (34, 211, 238), (255, 105, 180), (140, 230, 60))
 TRUTH_COLOUR = (255, 255, 255)
 OUTLINE_COLOUR = (20, 20, 24)
 
-# Pictures with a shorter long side get no names beside their keypoints, only dots.
+# Minimum long side of a picture, in pixels, for keypoint names beside the dots.
 _MIN_SIZE_FOR_NAMES = 400
-# The layer is as large as fits in this, at most four times the picture: memory against smoothness.
+# Maximum side of the layer, in pixels, and maximum supersampling factor, to limit memory.
 _MAX_LAYER_SIZE = 4096
 _MAX_SUPERSAMPLING = 4
 
 
 def draw_garments(image, garments, min_keypoint_score=0.0, scale=1.0) -> Image.Image:
-    """Draw garments, found or labelled: box and type, keypoints with their names, and the lines between them.
+    """Draw predicted or labelled garments: box and type, keypoints with their names, and the lines between them.
 
-    Occluded keypoints are hollow dots where visibility is known; the tag has the score where it is known.
+    Keypoints labelled as occluded are hollow dots. The tag includes the score if there is one.
 
     Args:
-        image: a `PIL.Image` as displayed; it is left as it is.
-        garments: `Garments` in photo pixels, the most important ones first: they come out on top.
-        min_keypoint_score: keypoints below are not drawn; those without coordinates never are, and of predictions
-            those at 0 or not of the garment's type.
-        scale: size of the returned picture over the photo's.
+        image: a `PIL.Image` as displayed; not modified.
+        garments: `Garments` in photo pixels; the tags of the first ones are on top.
+        min_keypoint_score: keypoints with a lower score are not drawn; never drawn are unlabelled keypoints, and
+            predicted ones with score 0 or absent from the garment type.
+        scale: size of the returned picture relative to the photo.
 
     Returns:
         A new RGB picture.
@@ -70,8 +70,8 @@ def draw_comparison(image, truth, predicted, matches, scale=1.0) -> Image.Image:
     Args:
         image, scale: as for `draw_garments`.
         truth: `Garments`, the labels.
-        predicted: `Garments`, what was found.
-        matches: int, for each labelled garment the row of its prediction, or -1.
+        predicted: `Garments`, the predictions.
+        matches: int, the row of the matched prediction for each labelled garment, or -1.
 
     Returns:
         A new RGB picture.
@@ -91,19 +91,19 @@ def draw_comparison(image, truth, predicted, matches, scale=1.0) -> Image.Image:
 
 
 def contact_sheet(images, columns, tile_size, captions=None) -> Image.Image:
-    """Lay pictures out in rows of equal square tiles, each shrunk or grown to fit, with a line of text below.
+    """Arrange pictures in rows of equal square tiles, each resized to fit, with a caption below.
 
     Args:
         images: the pictures, at least one.
-        columns: tiles in a row; fewer pictures make a narrower sheet.
+        columns: tiles per row; with fewer pictures the sheet is narrower.
         tile_size: side of a tile, pixels.
-        captions: a text for each picture, cut where it is too long; or None.
+        captions: one text per picture, truncated to the tile's width; or None.
 
     Returns:
         An RGB picture.
 
     Raises:
-        ValueError: if there are no pictures, or not as many captions as pictures.
+        ValueError: if there are no pictures, or the number of captions differs.
     """
     if not images:
         raise ValueError("images must hold at least one picture, received none")
@@ -145,13 +145,13 @@ class _Layer:
         self.supersampling = min(max(_MAX_LAYER_SIZE // max(size), 1), _MAX_SUPERSAMPLING)
         self.layer = Image.new("RGBA", tuple(side * self.supersampling for side in size))
         self.draw = ImageDraw.Draw(self.layer)
-        # Photo pixels to layer pixels, and the layer pixels that one pixel of a 512-pixel picture would have.
+        # Layer pixels per photo pixel, and per unit of line width: one pixel in a picture of 512 pixels.
         self.zoom = np.array(self.layer.size) / np.array(image.size)
         self.unit = max(max(size) / 512, 0.4) * self.supersampling
         self.has_names = max(size) >= _MIN_SIZE_FOR_NAMES
 
     def at(self, xy):
-        """Return a photo point's place on the layer."""
+        """Map a point from photo pixels to layer pixels."""
         return tuple(((np.asarray(xy, dtype=float) + 0.5) * self.zoom - 0.5).tolist())
 
     def width(self, units):
@@ -187,7 +187,7 @@ class _Layer:
         self.draw.ellipse((x - radius, y - radius, x + radius, y + radius), colour)
 
     def names(self, keypoints_xy, shown, box_xyxy):
-        """Write the keypoints' abbreviations beside their dots, on the side away from the garment's middle."""
+        """Write the keypoints' abbreviations beside their dots, on the outer side of the garment."""
         if not self.has_names:
             return
         font = _font(self.width(12))
@@ -212,7 +212,7 @@ class _Layer:
             )
 
     def tag(self, box_xyxy, text, colour):
-        """Write a box's label on a plate above its top left corner, or just inside where there is no room."""
+        """Draw a box's tag above its top left corner, or inside the box if there is no room."""
         font = _font(self.width(12))
         padding = 4 * self.unit
         width, height = font.getlength(text) + 2 * padding, font.size + 1.5 * padding
@@ -242,13 +242,13 @@ def _is_hollow(garments, row, slot):
 
 
 def _boxes(layer, garments, colour=None):
-    """Draw the boxes in one colour, or each in its type's."""
+    """Draw the boxes in one colour, or in the colours of their types."""
     for garment_type, box_xyxy in zip(garments.types, garments.boxes_xyxy, strict=True):
         layer.box(box_xyxy, colour or TYPE_COLOURS[GarmentType(garment_type)])
 
 
 def _tags(layer, garments):
-    """Write type and score beside each box; the first garments, the most certain ones, come out on top."""
+    """Draw the tags with type and score; those of the first garments, with the highest scores, are on top."""
     for row in range(len(garments))[::-1]:
         garment_type = GarmentType(garments.types[row])
         score = "" if garments.scores is None else f" {garments.scores[row]:.2f}"

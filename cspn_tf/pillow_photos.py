@@ -1,7 +1,6 @@
-"""Pictures of Pillow as displayed, by the rules of `cspn_tf.decoding`, for who holds a picture instead of a file.
+"""Converts Pillow images to pixels as displayed, by the rules of `cspn_tf.decoding`, without TensorFlow.
 
-No TensorFlow is needed. What Pillow drops cannot follow the rules: of a PNG of 16-bit RGB, the colour that a `tRNS`
-chunk makes transparent.
+One exception: Pillow discards the transparent colour (`tRNS` chunk) of a 16-bit RGB PNG.
 
 Letters in shapes: H, W height and width of the photo as displayed.
 """
@@ -19,29 +18,29 @@ _TURN = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Greys of 16 bits, in each byte order, and modes that have no upper end.
+# 16-bit grey modes, in each byte order, and modes without a defined white value.
 _GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
 _WITHOUT_RANGE = ("I", "F")
-# What Pillow multiplies greys of fewer than 8 bits by; it leaves the transparent one as it is in the file.
+# Factors by which Pillow scales greys of fewer than 8 bits; it does not scale the transparent value.
 _GREY_SCALES = {"L;2": 85, "L;4": 17}
 
 
 def pillow_as_displayed(image):
-    """Return what a model sees of a picture of Pillow.
+    """Convert a Pillow image to pixels, like `cspn_tf.decoding` converts a photo file.
 
     Args:
-        image: a `PIL.Image.Image` of any mode but `I` and `F`; opened from a file, or made.
+        image: a `PIL.Image.Image` of any mode except `I` and `F`, opened from a file or created in memory.
 
     Returns:
-        uint8 `(H, W, 3)`, RGB: turned by its orientation, transparency laid on white, 16 bits cut to the upper 8.
+        uint8 `(H, W, 3)`, RGB: upright, transparency composited on white, 16 bits truncated to the upper 8.
 
     Raises:
-        ValueError: the mode says nothing of which number is white.
-        OSError: the picture's file cannot be decoded.
+        ValueError: the mode does not define which value is white.
+        OSError: the image file cannot be decoded.
     """
-    is_grey_16 = image.mode in _GREY_16 or (image.mode, image.format) == ("I", "PNG")  # which is Pillow 10's way
+    is_grey_16 = image.mode in _GREY_16 or (image.mode, image.format) == ("I", "PNG")  # the mode in Pillow 10
     if image.mode in _WITHOUT_RANGE and not is_grey_16:
-        raise ValueError(f"a picture of mode {image.mode} has no white; convert it to L or RGB, received {image}")
+        raise ValueError(f"an image of mode {image.mode} has no white value; convert it to L or RGB, received {image}")
     grey_scale = _grey_scale(image)
     image.load()
     if is_grey_16:
@@ -58,7 +57,7 @@ def pillow_as_displayed(image):
 
 
 def _grey_scale(image) -> int:
-    """Return what the greys of a PNG will be multiplied by; only before it is read Pillow knows."""
+    """Return the factor by which Pillow will scale a PNG's greys; known only before the image is loaded."""
     is_unread_png = image.format == "PNG" and image.tile
     return _GREY_SCALES.get(image.tile[0][3], 1) if is_unread_png else 1  # Pillow 10's tiles are plain tuples
 
@@ -73,17 +72,17 @@ def _grey_on_white(grey, is_transparent):
 
 
 def _on_white(rgba):
-    """Lay RGBA on white, to the same integers as the graph's."""
+    """Composite RGBA on white, with the same rounding as `cspn_tf.decoding`."""
     weighted = np.uint16(255 - rgba[..., :3]) * rgba[..., 3:]
     return 255 - np.uint8((weighted + 127) // 255)
 
 
 def _orientation(image) -> int:
-    """Return the orientation by EXIF, else XMP; of a PNG, which may hold more that Pillow reads, by EXIF alone."""
+    """Return the orientation from EXIF, else XMP; of a PNG from EXIF only, although Pillow also reads other chunks."""
     names = ("exif",) if image.format == "PNG" else ("exif", "xmp")
     carrier = Image.new("1", (1, 1))
     carrier.info = {name: image.info[name] for name in names if name in image.info}
     try:
         return carrier.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # Pillow's parser raises SyntaxError, struct.error and more on garbage
+    except Exception:  # Pillow's parser raises SyntaxError, struct.error and others on corrupt data
         return 1

@@ -103,5 +103,5 @@ def test_a_made_picture_of_every_mode():
 
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_a_picture_without_a_white_is_refused(mode):
-    with pytest.raises(ValueError, match=f"mode {mode} has no white"):
+    with pytest.raises(ValueError, match=f"mode {mode} has no white value"):
         pillow_as_displayed(Image.new(mode, (2, 2)))
