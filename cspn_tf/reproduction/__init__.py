@@ -1,1 +1,1 @@
-"""The paper's tables from one command: what is trained, how it is run, what it costs, what is written about it."""
+"""Reproduction of the paper's tables by one command: experiments, jobs, cost measurements and report."""

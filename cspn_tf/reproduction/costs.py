@@ -1,4 +1,4 @@
-"""What networks cost: parameters, operations, and milliseconds beside each other in one run."""
+"""Costs of networks: parameters, operations, and latencies measured side by side in one run."""
 
 import functools
 import gc
@@ -9,23 +9,23 @@ import numpy as np
 from cspn_tf.methods import method_of
 from cspn_tf.timing import measure_in_turns
 
-# Steps of a training that are timed, after those in which TensorFlow still traces and allocates.
+# Untimed warm-up steps, in which TensorFlow traces and allocates, and timed steps of a training.
 _WARMUP_STEPS, _TIMED_STEPS = 3, 5
 NUM_REPEATS = 30
 
 
 def num_parameters(network) -> int:
-    """Return the number of weights of a Keras model, statistics of batch normalisation left out."""
+    """Return the number of weights of a Keras model, without batch-normalisation statistics."""
     return int(sum(np.prod(variable.shape) for variable in network.variables if "moving_" not in variable.name))
 
 
 def num_flops(network) -> int:
-    """Return the floating-point operations of one example; a multiplication with its addition counts as two."""
+    """Return the floating-point operations of one example; a multiply-add counts as two."""
     return num_flops_of(lambda inputs: network(inputs, training=False), [1, *network.input_shape[1:]])
 
 
 def num_flops_of(function, shape) -> int:
-    """Return the floating-point operations of a function of one float32 tensor of a static shape, as `num_flops`."""
+    """Return the floating-point operations of a function of one float32 tensor of static shape, as `num_flops` does."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph
     from tensorflow.python.profiler import model_analyzer, option_builder
@@ -43,12 +43,12 @@ def num_flops_of(function, shape) -> int:
 
 
 def training_seconds(config, training, data) -> float:
-    """Return the seconds that one garment takes in training, with its photo's reading, by a few steps.
+    """Measure the training time of one garment in seconds, including reading its photo, over a few steps.
 
     Args:
         config: a `Config`.
         training: a `TrainingConfig`.
-        data: folder that `prepare` wrote.
+        data: directory that `prepare` wrote.
     """
     import keras
 
@@ -68,20 +68,20 @@ def training_seconds(config, training, data) -> float:
 
 
 def measure(keypoints_dirs: dict, detector_dir, data) -> dict:
-    """Measure trained keypoint networks, alone and behind the detector, in turns in this process.
+    """Measure trained keypoint networks, alone and behind the detector, interleaved in this process.
 
     Args:
         keypoints_dirs: name to training directory.
         detector_dir: the detector's training directory.
-        data: folder that `prepare` wrote; the photo is the first of its test split with one garment found, or
-            its last.
+        data: directory that `prepare` wrote. The photo measured is the first of the test split with exactly one
+            detected garment, or else its last photo.
 
     Returns:
         A JSON-ready dict: num_repeats; networks, name to
-            parameters: weights of what inference needs
-            flops: of one crop, a multiplication with its addition counts as two
-            network_ms: median of one crop through the network
-            photo_ms: median from the photo's bytes to keypoints in its pixels, with the detector
+            parameters: number of weights that inference needs
+            flops: of one crop; a multiply-add counts as two
+            network_ms: median time of one crop through the network
+            photo_ms: median time from the photo's bytes to keypoints in its pixels, including the detector
     """
     import tensorflow as tf
 
@@ -119,5 +119,5 @@ def _photo_with_garment(pipeline, photos):
 
 
 def _wait(function, argument):
-    """Call a function and wait for its answer."""
+    """Call a function and convert its outputs to NumPy, which waits for them."""
     return [value.numpy() for value in function(argument).values()]

@@ -1,11 +1,10 @@
-"""Evaluate many keypoint networks behind one detector, as `evaluate` does one by one.
+"""Evaluate many keypoint networks behind one detector, with the same results as `evaluate` on each.
 
     python -m cspn_tf.reproduction.evaluate_runs --data DIR --detector DIR --keypoints DIR... --out DIR
 
-Reading a photo and finding its garments costs more than a small keypoint network, and is the same for all of them: it
-is done once for each photo. What is measured is the served pipeline's own parts, in its order. Writes `metrics.json`
-and `report.md` into a folder of --out for each network, named as its directory; those that are newer than the networks
-are left out.
+Reading a photo and detecting its garments costs more than a small keypoint network, so it is done once for all of them.
+The code that runs is the served pipeline's. For each network, `metrics.json` and `report.md` are written to a directory
+of the network's name in --out. Networks whose metrics are not older than the weights are skipped.
 """
 
 import itertools
@@ -22,12 +21,12 @@ _BATCH_SIZE = 8
 def main(argv=None) -> int:
     """Evaluate; see the module's docstring and --help."""
     parser = Parser(description="Evaluate many keypoint networks behind one detector.")
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder that prepare wrote")
-    parser.add_argument("--split", default="test", help="which of its photos")
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="directory that prepare wrote")
+    parser.add_argument("--split", default="test", help="split to evaluate on")
     parser.add_argument("--detector", required=True, type=Path, metavar="DIR", help="detector's training directory")
     parser.add_argument("--keypoints", required=True, nargs="+", type=Path, metavar="DIR", help="training directories")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write into")
-    parser.add_argument("--batch-size", type=positive_int, default=_BATCH_SIZE, help="photos at a time")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="directory to write into")
+    parser.add_argument("--batch-size", type=positive_int, default=_BATCH_SIZE, help="photos a batch")
     args = parser.parse_args(argv)
 
     from cspn_tf.evaluation.inputs import Photos
@@ -48,23 +47,23 @@ def main(argv=None) -> int:
 
 
 def is_evaluated(out, detector_dir, keypoints_dir) -> bool:
-    """Tell whether the evaluation of a training is in `out` and not older than the weights it is of."""
+    """Check whether `out` has an evaluation of these networks that is not older than their weights."""
     weights = [directory / WEIGHTS for directory in (detector_dir, keypoints_dir)]
     return is_newer(out / keypoints_dir.name / "metrics.json", weights)
 
 
 def predict_all(photos, detector_dir, keypoints_dirs, batch_size):
-    """Find garments and keypoints in photos, with every keypoint network.
+    """Predict garments and keypoints in photos with every keypoint network.
 
     Args:
-        photos: iterable of `cspn_tf.evaluation.inputs.LabelledPhoto` that knows its length.
+        photos: iterable of `cspn_tf.evaluation.inputs.LabelledPhoto` with a length.
         detector_dir: the detector's training directory.
-        keypoints_dirs: those of the keypoint networks.
-        batch_size: photos at a time.
+        keypoints_dirs: the keypoint networks' training directories.
+        batch_size: photos a batch.
 
     Returns:
-        For each network two `cspn_tf.evaluation.matching.Matched`: of the served pipeline, and of keypoints in the
-        labelled boxes.
+        For each network two `cspn_tf.evaluation.matching.Matched`: one of detected garments, as served, and one of
+        keypoints in the labelled boxes.
     """
     from cspn_tf.evaluation.matching import match_given_boxes, match_photos
     from cspn_tf.inference.shared import SharedDetector

@@ -1,25 +1,25 @@
-"""What has to be trained for the paper's tables and figure, at which scale."""
+"""The experiments behind the paper's tables and figure, and the scales they run at."""
 
 import dataclasses
 
-# Table 1: the methods in the paper's order, ours last; BCRNN the paper only names.
+# Table 1: the baselines in the paper's order; the paper mentions BCRNN but has no numbers for it.
 BASELINES = {"fashionnet": "FashionNet", "dfa": "DFA", "dlan": "DLAN", "bcrnn": "BCRNN"}
 CSPN, NCSPN = "cspn", "ncspn"
-# Figure 6 and table 3: the CSPN itself has four.
+# Figure 6 and table 3; the CSPN itself has PAPER_STAGES.
 STAGES = (1, 2, 3, 4, 5)
 PAPER_STAGES = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """One way of finding keypoints, trained once for each seed.
+    """One keypoint network's configuration, trained once for each seed.
 
     Attributes:
-        name: what its folders are called.
-        title: what it is called in tables.
-        overrides: `field=value` texts on top of the scale's.
-        flags: further arguments of `train-keypoints`.
-        derived: whether it is the trained CSPN with another config, and takes no training of its own.
+        name: prefix of its directories' names.
+        title: name in the report's tables.
+        overrides: `field=value` overrides, applied after the scale's.
+        flags: additional arguments of `train-keypoints`.
+        derived: True if it is the trained CSPN with another config, which needs no training.
     """
 
     name: str
@@ -31,12 +31,12 @@ class Experiment:
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """How large everything is.
+    """Sizes of the networks and lengths of the trainings.
 
     Attributes:
-        preset: where the config starts.
-        overrides: `field=value` texts for all networks.
-        baseline_overrides: further ones for the methods the paper compares with.
+        preset: the preset that overrides apply to.
+        overrides: `field=value` overrides for all networks.
+        baseline_overrides: additional overrides for the methods the paper compares with.
         detector_epochs, keypoint_epochs: passes over the training split.
         num_seeds: trainings of each experiment.
     """
@@ -50,11 +50,11 @@ class Scale:
 
 
 SCALES = {
-    # The paper's networks as they are; those it compares with as their own papers have them.
+    # CSPN as in the paper; the methods it compares with as in their own papers.
     "paper": Scale(
         preset="paper",
         overrides=(),
-        # At a quarter of 224 pixels a heatmap's own pixels are too coarse to be the answer.
+        # Heatmaps of a 224 pixel crop have 56 pixels, which is too coarse without sub-pixel decoding.
         baseline_overrides=(
             "keypoints.backbone=vgg16",
             "keypoints.crop_size=224",
@@ -65,7 +65,7 @@ SCALES = {
         keypoint_epochs=30,
         num_seeds=3,
     ),
-    # One small backbone for all, pretrained and partly frozen: an hour or two on two cores for 5,000 photos.
+    # One small backbone for all methods, pretrained and partly frozen: an hour or two on two cores for 5,000 photos.
     "cpu": Scale(
         preset="mobile",
         overrides=(
@@ -82,7 +82,7 @@ SCALES = {
     ),
 }
 
-# What goes beyond the paper, each by itself against the CSPN of the scale's preset.
+# Additions to the paper's method, each compared separately with the CSPN of the scale's preset.
 BEYOND = (
     Experiment("subpixel-none", "sub-pixel decoding: none", ("keypoints.subpixel=none",), derived=True),
     Experiment("subpixel-parabola", "sub-pixel decoding: parabola", ("keypoints.subpixel=parabola",), derived=True),
@@ -100,7 +100,7 @@ BEYOND = (
 )
 
 
-# What the experiments themselves vary: nobody else may set it.
+# Fields that the experiments vary; users may not override them.
 OWN_FIELDS = tuple(
     f"keypoints.{name}"
     for name in (
@@ -126,5 +126,5 @@ def paper_experiments(scale: Scale) -> list[Experiment]:
 
 
 def stages_name(num_stages: int) -> str:
-    """Return the name of the experiment with so many stages."""
+    """Return the name of the experiment with that number of stages."""
     return CSPN if num_stages == PAPER_STAGES else f"stages-{num_stages}"

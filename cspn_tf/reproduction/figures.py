@@ -1,8 +1,8 @@
-"""The paper's figure 6 as a picture."""
+"""The plot of the paper's figure 6."""
 
 
 def draw_stages(rows, path) -> None:
-    """Draw the error and the cost against the number of stages.
+    """Plot the error and the cost against the number of stages.
 
     Args:
         rows: list of dicts, the rows `stages` of `results.summarise`.

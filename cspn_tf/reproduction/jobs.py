@@ -48,7 +48,7 @@ class Progress:
         self._num_done = sum(job.is_done() for job in jobs)
         self._work_left = sum(job.work for job in jobs if not job.is_done())
         self._work_done = 0.0
-        done_already = f", {self._num_done} of them are done already" if self._num_done else ""
+        done_already = f", {self._num_done} of them already done" if self._num_done else ""
         self._print(f"{self._num} runs{done_already}")
 
     def finished(self, job, seconds):

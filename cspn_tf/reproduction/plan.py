@@ -1,4 +1,4 @@
-"""What a call of the reproduction asks for, and what of it is settled: experiments, seeds and epochs."""
+"""The plan of a reproduction: its experiments, seeds and epochs, from the command line or a plan.json."""
 
 import dataclasses
 import json
@@ -11,17 +11,17 @@ from cspn_tf.models.checkpoints import write_json
 from cspn_tf.reproduction.experiments import BEYOND, CSPN, OWN_FIELDS, SCALES, paper_experiments
 
 _PLAN = "plan.json"
-# Work of training the detector, in that of keypoints: a photo of the one for a garment of the other.
+# Cost of training the detector on one photo, relative to a keypoint network on one garment.
 DETECTOR_WORK = 5.0
-# Part of a budget that training may take; the rest is for validation and evaluation.
+# Fraction of a time budget for training; the rest is for validation and evaluation.
 _TRAINING_SHARE = 0.7
-# What one run takes before its first step.
+# Time one run takes before its first step.
 _START_SECONDS = 20.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is trained, and for how long."""
+    """The experiments to train, their seeds and epochs."""
 
     scale: str
     overrides: tuple[str, ...]  # the user's
@@ -39,11 +39,11 @@ class Plan:
         return configs.override(configs.preset(self.preset), self.overrides_of(experiment))
 
     def overrides_of(self, experiment) -> list[str]:
-        """Return all `field=value` texts of an experiment; what the user asked for goes before what the scale says."""
+        """Return all `field=value` overrides of an experiment, the user's last, so that they win."""
         return [*SCALES[self.scale].overrides, *experiment.overrides, *self.overrides]
 
     def to_dict(self) -> dict:
-        """Return the JSON-ready form, experiments by their names."""
+        """Return a JSON-ready dict, with the names of the experiments."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {
             **{name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()},
@@ -52,10 +52,10 @@ class Plan:
 
 
 def make_plan_of(args) -> Plan:
-    """Return what a call asks for, with the epochs of its scale or its own.
+    """Return the plan of a command line, with the scale's epochs unless --epochs is given.
 
     Raises:
-        CallError: an experiment or an override does not exist, or an override is of what the experiments vary.
+        CallError: an experiment or an overridden field does not exist, or the experiments vary that field.
     """
     scale = SCALES[args.scale]
     for text in args.set:
@@ -73,7 +73,7 @@ def make_plan_of(args) -> Plan:
         found = {experiment.name: plan.config(experiment) for experiment in plan.experiments}
     except UserError as error:
         raise CallError(str(error)) from error
-    # A way of decoding that the preset has already is the CSPN itself.
+    # A derived experiment with the CSPN's own config would only repeat it.
     experiments = [e for e in plan.experiments if not (e.derived and found[e.name] == found[CSPN])]
     return dataclasses.replace(plan, experiments=tuple(experiments))
 
@@ -84,24 +84,24 @@ def _chosen(experiments, only):
     names = [experiment.name for experiment in experiments]
     for name in only:
         if name not in names:
-            raise CallError(f"--only {name}: no such experiment, choose of {', '.join(names)}")
-    # What goes beyond the paper is compared with the CSPN.
+            raise CallError(f"--only {name}: no such experiment; choose from {', '.join(names)}")
+    # Experiments beyond the paper are compared with the CSPN.
     wanted = {*only, *([CSPN] if any(experiment.name in only for experiment in BEYOND) else [])}
     return tuple(experiment for experiment in experiments if experiment.name in wanted)
 
 
 def settle_plan(plan, args) -> Plan:
-    """Write the plan into --out, with the epochs that its budget allows; if one stands there, its epochs stay.
+    """Write the plan into --out, with the epochs that --budget allows; an existing plan keeps its epochs.
 
     Raises:
-        UserError: --out holds a plan of another scale, of other overrides, or of other data.
+        UserError: --out holds a plan with another scale, other overrides or other data.
     """
     path = args.out / _PLAN
     about = {"data": str(args.data), "data_sha256": _data_digest(args.data)}
     if path.exists():
         plan = _resumed(plan, path, args, about)
         if args.budget:
-            print(f"{path} stands: its {plan.keypoint_epochs} epochs stay, whatever the budget", flush=True)
+            print(f"{path} exists: its {plan.keypoint_epochs} epochs stay, and --budget is ignored", flush=True)
     elif args.budget:
         plan = _within_budget(plan, args)
     write_json(path, {**plan.to_dict(), **about})
@@ -111,12 +111,12 @@ def settle_plan(plan, args) -> Plan:
 def _data_digest(data) -> str:
     from cspn_tf.data import tfrecords
 
-    # It holds the digests of all shards.
+    # The manifest holds the digests of all shards.
     return tfrecords.file_sha256(Path(data) / tfrecords.MANIFEST)
 
 
 def _resumed(plan, path, args, about):
-    """Return the plan that stands, with the experiments that are asked for now; its epochs stay."""
+    """Return the new plan with the epochs of the existing one, after a check that the two agree."""
     try:
         found = json.loads(path.read_text())
         epochs = {name: found[name] for name in ("detector_epochs", "keypoint_epochs")}
@@ -134,9 +134,10 @@ def _resumed(plan, path, args, about):
 
 
 def _within_budget(plan, args):
-    """Return the plan with the epochs that the budget allows, at least one, after a few steps of every network.
+    """Return the plan with the epochs that the budget allows, at least one, estimated from a few steps of each network.
 
-    A network that is timed has all cores for itself. Several side by side share them: their sum is what counts.
+    Each network is timed alone on all cores. Networks trained in parallel share the cores, so the sum of these times
+    estimates the total.
     """
     from cspn_tf.data import pipeline
     from cspn_tf.reproduction.costs import training_seconds
@@ -152,10 +153,10 @@ def _within_budget(plan, args):
     an_epoch += an_epoch / num_runs * DETECTOR_WORK
     available = _TRAINING_SHARE * 60 * args.budget - num_runs * _START_SECONDS
     epochs = max(int(available / an_epoch), 1)
-    print(f"an epoch of everything takes about {an_epoch / 60:.0f} minutes: {epochs} of them", flush=True)
+    print(f"one epoch of all networks takes about {an_epoch / 60:.0f} minutes: training {epochs}", flush=True)
     if available < an_epoch:
         print(
-            f"a budget of {args.budget:g} minutes is not enough for one epoch, which is trained all the same",
+            f"a budget of {args.budget:g} minutes is not enough for one epoch; training one anyway",
             flush=True,
         )
     return dataclasses.replace(plan, detector_epochs=epochs, keypoint_epochs=epochs)

@@ -1,16 +1,16 @@
-"""The report of a reproduction in Markdown, from what `results.summarise` found."""
+"""The Markdown report of a reproduction, from the results of `results.summarise`."""
 
 from cspn_tf.evaluation.report import make_table
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS
 from cspn_tf.reproduction.results import DETECTED, LABELLED
 
-# Source, variant and splits, as the manifest of a prepared dataset has them.
+# Source, variant and splits of the paper's data, as in a prepared dataset's manifest.
 _PAPERS_DATA = ("fld", "DeepFashion FLD", "source")
 
 _SPLITS_NOTE = (
-    "FLD's own partition file has about 83k photos to train, 20k to validate and 20k to test; the paper speaks of 86k "
-    "and 37k, which no union of those gives exactly. Here the validation split chooses the best epoch, and only the "
-    "test split is measured."
+    "FLD's own partition file has about 83k training, 20k validation and 20k test photos; no union of these gives the "
+    "paper's 86k and 37k exactly. Here the validation split selects the best epoch, and all results are on the test "
+    "split."
 )
 
 
@@ -18,7 +18,7 @@ def make_report(found) -> str:
     """Return the report.
 
     Args:
-        found: what `results.summarise` returned, with `machine`.
+        found: the dict of `results.summarise`, with `machine` added.
     """
     plan, data = found["plan"], found["data"]
     machine = found["machine"]
@@ -35,13 +35,13 @@ def make_report(found) -> str:
         f"- machine: {machine['cores']} cores of {machine['cpu']}",
         _SPLITS_NOTE,
         f"**{_sameness(data)}**",
-        "A number with ± is the mean over seeds and their standard deviation. Errors are of visible keypoints of the "
-        "garments that were found; PCK and AUC are of all labelled keypoints, and those of missed garments are wrong. "
-        "All methods share one detector, so that they miss the same garments, and one schedule, learning rate and set "
-        "of frozen layers, those of the CSPN's preset: none of them was tuned.",
-        "Answers rest on 95 % intervals by Student's t over seeds, paired by seed. They tell what another training "
-        "would give on these test photos, not what other photos would, for which see the bootstrap intervals; and of "
-        "twenty such answers one is wrong by chance.",
+        "Numbers with ± are mean and standard deviation over seeds. Errors are over visible keypoints of detected "
+        "garments. PCK and AUC are over all labelled keypoints; those of missed garments count as wrong. All methods "
+        "share one detector, so they miss the same garments, and the CSPN preset's schedule, learning rate and frozen "
+        "layers, which were not tuned for any of them.",
+        "Answers are based on 95 % intervals by Student's t over seeds, paired by seed. They cover the variation "
+        "between trainings on these test photos; the bootstrap intervals cover the variation between photos. One in "
+        "twenty such answers is wrong by chance.",
         "## What the paper claims",
         _claims(found["claims"]),
     ]
@@ -63,7 +63,7 @@ def claims_text(claims) -> str:
 
 
 def is_papers_data(data) -> bool:
-    """Tell whether a dataset is the one the paper measures on, in the splits that come with it."""
+    """Check whether a dataset is the paper's, in the splits that come with it."""
     return (data["source"], data["variant"], data["splits_from"]) == _PAPERS_DATA
 
 
@@ -73,8 +73,8 @@ def _with_overrides(overrides):
 
 def _sameness(data):
     if is_papers_data(data):
-        return "The paper's data, in FLD's own splits: rows of the paper are of the same photos, split otherwise."
-    return "Not the paper's data: its rows stand here to be read, not to be compared with."
+        return "The paper's data, in FLD's own splits: the paper's rows are on the same photos, split differently."
+    return "Not the paper's data: the paper's rows are for reference only and cannot be compared."
 
 
 def _claims(claims):
@@ -121,8 +121,8 @@ def _table_1(rows, data):
     ]
     return [
         "NE by the garment's sleeve or waistline distance (the paper's equation 3), detected boxes. The interval is "
-        "the bootstrap's over test photos, the mean of the seeds' own; garments whose normalising pair is not fully "
-        "labelled or under 10 pixels are skipped.",
+        "a bootstrap over test photos, averaged over seeds. Garments whose normalising pair is not fully labelled or "
+        "closer than 10 pixels are skipped.",
         make_table(header, lines),
         f"The other measures. *Published* is `ne_bbox` of the methods' own implementations on FLD"
         f"{'' if is_papers_data(data) else ': not the same data'}. "
@@ -150,11 +150,11 @@ def _table_2(rows):
     ]
     header = ["network", *KEYPOINT_ABBREVIATIONS, "NE, garment", "ne_bbox", "ne_bbox, all garments", "PCK@0.2"]
     return [
-        "NE of the garments that the detector found, the same ones for both. NCSPN sees the whole photo and needs no "
-        "detector, so it misses none: its PCK is of all garments; CSPN's counts those that the detector missed as "
-        "wrong. *All garments* is with labelled boxes for CSPN. Both have crops of the same size, so that NCSPN sees "
-        "the garment smaller: that is part of what is compared. In photos with several garments it cannot know which "
-        "is meant. The paper's own numbers are in a picture.",
+        "NE is over the garments that the detector found, the same for both. NCSPN reads the whole photo without a "
+        "detector, so it misses none and its PCK is over all garments; CSPN's PCK counts garments that the detector "
+        "missed as wrong. *All garments* uses labelled boxes for CSPN. Both inputs have the same size, so NCSPN sees "
+        "the garment smaller, which is part of the comparison. In photos with several garments NCSPN cannot know which "
+        "one is meant. The paper gives its own numbers only in a figure.",
         make_table(header, lines),
     ]
 
@@ -198,9 +198,9 @@ def _beyond(rows, cspn_rows):
     header = ["switch", "ne_bbox", "better by", "95 %, seeds", "operations", "ms a crop", "verdict"]
     header += ["visibility AUROC", "calibration error"]
     return [
-        "Each switch by itself, detected boxes; operations and milliseconds as ratios to the CSPN's. A switch helps "
-        "where the interval of its gain leaves out 0. The last two columns are of the keypoint scores: AUROC of "
-        "visible against occluded, and how far they are from being probabilities of it.",
+        "Each switch on its own, detected boxes; operations and milliseconds are ratios to the CSPN's. A switch helps "
+        "if the interval of its gain is above 0. The last two columns rate the keypoint scores as predictions of "
+        "visibility: AUROC of visible against occluded keypoints, and calibration error.",
         make_table(header, lines),
     ]
 

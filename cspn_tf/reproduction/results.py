@@ -1,7 +1,7 @@
-"""From the evaluations of all runs to the paper's tables and the answers to its claims, as JSON-ready dicts.
+"""Compute the paper's tables and the answers to its claims from the evaluations of all runs, as JSON-ready dicts.
 
-A number of several seeds is its mean with the standard deviation between seeds; an interval is either the bootstrap's
-over test photos, or that of a difference, by Student's t over the seeds.
+A value over several seeds is their mean with the standard deviation. The interval of a value is a bootstrap over test
+photos, that of a difference is Student's t over seeds.
 """
 
 import functools
@@ -15,30 +15,30 @@ DETECTED, LABELLED = "detected_boxes", "ground_truth_boxes"
 MEASURES = ("ne_garment", "ne_bbox", "ne_longside", "pck_02", "auc", "epe")
 HIGHER_IS_BETTER = ("pck_02", "auc")
 
-# Table 1 of the paper, on FLD: NE by sleeve or waistline distance of LC RC LS RS LW RW LH RH, and the average it
-# prints. FashionNet's row does not average to what it says; it is quoted as it is.
+# Table 1 of the paper, on FLD: NE by sleeve or waistline distance of LC RC LS RS LW RW LH RH, and the printed average.
+# FashionNet's printed average is not that of its row; it is quoted unchanged.
 PAPER_TABLE_1 = {
     "fashionnet": (0.0878, 0.0910, 0.0968, 0.0925, 0.0965, 0.0845, 0.0856, 0.0832, 0.0798),
     "dfa": (0.0615, 0.0642, 0.0635, 0.0621, 0.0746, 0.0754, 0.0642, 0.0636, 0.0661),
     "dlan": (0.0576, 0.0602, 0.0668, 0.0652, 0.0703, 0.0695, 0.0635, 0.0612, 0.0642),
     "cspn": (0.0515, 0.0523, 0.0502, 0.0556, 0.0621, 0.0648, 0.0540, 0.0575, 0.0560),
 }
-# What else has been published on FLD, by the sides of the box.
+# Other results published on FLD: NE by the sides of the box.
 PUBLISHED_NE_BBOX = {"fashionnet": 0.0859, "dfa": 0.0680, "dlan": 0.0672, "bcrnn": 0.0583}
 
 
 def summarise(plan, evaluations, costs, manifest) -> dict:
-    """Return all that the report says.
+    """Return the contents of the report.
 
     Args:
         plan: a `cspn_tf.reproduction.plan.Plan`.
-        evaluations: experiment name to a list of what `evaluate` wrote as metrics.json, one a seed.
-        costs: of `costs.measure`.
-        manifest: the dataset's.
+        evaluations: experiment name to a list of metrics.json contents, as `evaluate` wrote them, one a seed.
+        costs: as returned by `costs.measure`.
+        manifest: the dataset's manifest.
 
     Returns:
-        A JSON-ready dict: plan, data, costs; table_1, table_2, stages (figure 6 and table 3) and beyond, lists of
-        rows; claims. What needs an experiment that was not run is empty.
+        A JSON-ready dict: plan, config (experiment name to overrides and flags), data, costs; table_1, table_2, stages
+        (figure 6 and table 3) and beyond, lists of rows; claims. Parts whose experiments were not run are empty.
     """
     summaries = {name: summary(runs) for name, runs in evaluations.items()}
     titles = {experiment.name: experiment.title for experiment in plan.experiments}
@@ -91,8 +91,8 @@ def summary(runs) -> dict:
 
     Returns:
         A dict: detected_boxes and ground_truth_boxes, each measure to mean, sd (None for one seed), values, count,
-        skipped, interval (bootstrap, the mean of the seeds' own) and per_keypoint, abbreviation to mean; miss_rate;
-        and how well keypoint scores tell visible from occluded keypoints, visibility_auroc and
+        skipped, interval (mean of the seeds' bootstrap intervals) and per_keypoint, abbreviation to mean; miss_rate;
+        and for the keypoint scores as predictions of visible against occluded, visibility_auroc and
         visibility_calibration_error.
     """
     boxes = {
@@ -124,7 +124,7 @@ def _measured(scores):
 
 
 def _mean_interval(intervals):
-    """Return the mean of the seeds' intervals over photos, end by end."""
+    """Return the means of the lower and of the upper ends, or None if an interval is missing."""
     return None if None in intervals else [statistics.fmean(ends) for ends in zip(*intervals, strict=True)]
 
 
@@ -133,17 +133,18 @@ def _mean(values):
 
 
 def difference(runs, others, measure, mode=DETECTED, others_mode=None) -> dict:
-    """Compare two experiments, seed by seed.
+    """Compare two experiments, paired by seed.
 
     Args:
         runs, others: lists of evaluations, one a seed.
         measure: one of `MEASURES`.
-        mode, others_mode: whose boxes; the others' are the same unless given.
+        mode, others_mode: `DETECTED` or `LABELLED` boxes; `others_mode` defaults to `mode`.
 
     Returns:
-        A dict: measure; mean of runs, of others; gain, the mean difference, above 0 where the others are better;
-        num_better of num_seeds in which they were; interval, 95 % by Student's t over the pairs, None for one seed;
-        verdict: "better" or "worse" for the others where the interval leaves out 0, else "undecided".
+        A dict: measure; mean (of `runs`) and others (their mean); gain, the mean difference, positive if the others
+        are better; num_better, the seeds in which they are, of num_seeds; interval, 95 % by Student's t over the pairs,
+        None for one seed; verdict, "better" or "worse" for the others if the interval excludes 0, else "undecided".
+        Without a value for some seed only measure, gain and interval (both None) and verdict.
     """
     first = [run[mode][measure]["overall"]["value"] for run in runs]
     second = [run[others_mode or mode][measure]["overall"]["value"] for run in others]
@@ -163,7 +164,7 @@ def difference(runs, others, measure, mode=DETECTED, others_mode=None) -> dict:
 
 
 def student_interval(values) -> list[float] | None:
-    """Return the 95 % interval of the mean of some values by Student's t, or None for fewer than two."""
+    """Return the 95 % interval of the mean of the values by Student's t, or None for fewer than two values."""
     if len(values) < 2:
         return None
     from scipy.stats import t
@@ -177,12 +178,12 @@ def student_interval(values) -> list[float] | None:
 
 _ANSWERS = {"better": "holds here", "worse": "does not hold here", "undecided": "is not decided here"}
 
-# A gain below this share of the error is none.
+# Gains below this fraction of the error count as no gain.
 NEGLIGIBLE = 0.02
 
 
 def _claims(evaluations) -> list[dict]:
-    """Return the paper's claims as a list of claim, parts and answer; those without any experiment are left out."""
+    """Return the paper's claims as dicts of claim, answer and parts, without those whose experiments were not run."""
     compare = functools.partial(_compare, evaluations)
     beats = {
         name: compare(name, CSPN, f"CSPN against {title}", measure="ne_garment") for name, title in BASELINES.items()
@@ -213,7 +214,7 @@ def _claims(evaluations) -> list[dict]:
 
 
 def _compare(evaluations, first, second, question, **options):
-    """Return the `difference` of two experiments with its question, or None where one was not run."""
+    """Return the `difference` of two experiments with its question and answer, or None if one was not run."""
     if first not in evaluations or second not in evaluations:
         return None
     found = difference(evaluations[first], evaluations[second], **options)
@@ -221,7 +222,7 @@ def _compare(evaluations, first, second, question, **options):
 
 
 def _claim(claim, parts):
-    """Return a claim, which holds if all of its parts do, and does not if one of them does not."""
+    """Return a claim: it holds if all its parts do, does not hold if any does not, and is undecided otherwise."""
     ran = [part for part in parts if part]
     if not ran:
         return None
@@ -231,7 +232,7 @@ def _claim(claim, parts):
 
 
 def _no_gain(part) -> str:
-    """Answer whether there is no gain: that none was found is not enough, the interval must leave one out."""
+    """Answer whether there is no gain: the interval must exclude a gain of `NEGLIGIBLE`; undecided is not enough."""
     if part["interval"] is None:
         return _ANSWERS["undecided"]
     if part["verdict"] == "better":

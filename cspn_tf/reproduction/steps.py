@@ -1,6 +1,6 @@
-"""The steps of a reproduction, from its plan to its report; what stands in the folder already is not done again.
+"""The steps of a reproduction, from its plan to its report; results that already exist are not computed again.
 
-A folder `out` holds what the docstring of `cspn_tf.cli.reproduce` lists.
+The docstring of `cspn_tf.cli.reproduce` lists the contents of the directory `out`.
 """
 
 import functools
@@ -17,17 +17,17 @@ from cspn_tf.reproduction.plan import DETECTOR_WORK
 
 EVALUATE = "cspn_tf.reproduction.evaluate_runs"
 _COSTS, _REPORT = "costs.json", "report.json"
-# Work of the jobs, in garments trained: a photo evaluated, the start of a process.
+# Work of evaluating one photo, and of starting a process, in units of one garment trained.
 _EVALUATION_WORK, _START_WORK = 1.0, 1000.0
 
 
 def run_name(experiment, seed) -> str:
-    """Return the name of the folders of one training."""
+    """Return the name of one training's directories."""
     return f"{experiment.name}-seed{seed}"
 
 
 def make_jobs(plan, data, out) -> list[Job]:
-    """Return every command that has to run; seeds are the outer loop, so that what is cut off has a whole table."""
+    """Return all commands to run; seeds are the outer loop, so that an interrupted run has complete seeds."""
     from cspn_tf.data import pipeline
 
     num_photos, num_test = (pipeline.num_examples(data, split) for split in ("train", "test"))
@@ -92,7 +92,7 @@ def _num_epochs(directory):
 
 
 def derive(plan, experiment, out) -> None:
-    """Make the run of a derived experiment: the weights of the trained CSPN with another config."""
+    """Write the checkpoints of a derived experiment: the trained CSPN's weights with another config."""
     from cspn_tf.models import checkpoints
 
     for seed in plan.seeds:
@@ -107,7 +107,7 @@ def derive(plan, experiment, out) -> None:
 
 
 def measure_costs(plan, data, out) -> dict:
-    """Measure what the networks of the first seed cost, unless that stands in --out already; see `costs.measure`."""
+    """Return the costs of the first seed's networks, measured unless `out` already has them; see `costs.measure`."""
     from cspn_tf.models.checkpoints import WEIGHTS
     from cspn_tf.reproduction import costs
 
@@ -117,14 +117,14 @@ def measure_costs(plan, data, out) -> dict:
         found = json.loads(path.read_text())
         if set(directories) <= set(found["networks"]):
             return found
-    print("measuring parameters, operations and milliseconds", flush=True)
+    print("measuring parameters, operations and latency", flush=True)
     found = costs.measure(directories, out / "detector", data)
     write_json(path, found)
     return found
 
 
 def write_report(plan, data, out, costs) -> None:
-    """Write `report.json`, `report.md` and the figure from the evaluations, and print where they are."""
+    """Write `report.json`, `report.md` and the figures, and print the claims' answers and the files' names."""
     from cspn_tf.data.tfrecords import read_manifest
     from cspn_tf.evaluation.pictures import draw_reliability
     from cspn_tf.reproduction import figures, report, results

@@ -47,12 +47,12 @@ def test_what_is_done_is_not_run_again(tmp_path):
     (tmp_path / "a").write_text("as it was")
     lines = run([job(tmp_path, "a"), job(tmp_path, "b")])
     assert (tmp_path / "a").read_text() == "as it was"
-    assert lines[0] == "2 runs, 1 of them are done already" and lines[1].startswith("[2/2] b")
+    assert lines[0] == "2 runs, 1 of them already done" and lines[1].startswith("[2/2] b")
 
 
 def test_a_job_that_fails_is_named_with_its_last_line(tmp_path):
     wanted = [job(tmp_path, "bad", "fail")]
-    with pytest.raises(UserError, match=r"bad failed: it broke \(all of it is in .*bad\.log\)"):
+    with pytest.raises(UserError, match=r"bad failed: it broke \(full output in .*bad\.log\)"):
         run(wanted)
     assert "first" in wanted[0].log.read_text()
 
