@@ -1,4 +1,4 @@
-"""Commands that run side by side, each on its own cores, with a line as each ends and the time that is left."""
+"""Run commands in parallel, each pinned to its own cores, and print progress with the estimated time left."""
 
 import contextlib
 import dataclasses
@@ -22,12 +22,12 @@ class Job:
     """One command of the project.
 
     Attributes:
-        title: what it does, for people.
+        title: description for progress and error messages.
         module: its module, such as `cspn_tf.cli.train_keypoints`.
-        arguments: what it is called with.
-        log: file that gets what it prints; an earlier run's text stays.
-        is_done: function that tells whether its result stands already.
-        work: how much it has to do, in any unit that all jobs share.
+        arguments: its command-line arguments.
+        log: file that its output is appended to.
+        is_done: function that returns whether its result already exists.
+        work: estimated amount of work, in any unit common to all jobs.
     """
 
     title: str
@@ -39,10 +39,10 @@ class Job:
 
 
 class Progress:
-    """Counts the jobs of a whole reproduction and guesses the time that is left from the work done so far."""
+    """Counts finished jobs and estimates the time left from the work done so far."""
 
     def __init__(self, jobs, clock=time.monotonic, stream=None):
-        """Start the clock; jobs that are done already count as done but say nothing of the speed."""
+        """Start the clock; jobs that are already done are counted but do not enter the time estimate."""
         self._clock, self._stream = clock, stream or sys.stdout
         self._num, self._start = len(jobs), clock()
         self._num_done = sum(job.is_done() for job in jobs)
@@ -52,7 +52,7 @@ class Progress:
         self._print(f"{self._num} runs{done_already}")
 
     def finished(self, job, seconds):
-        """Say that a job has ended after so many seconds."""
+        """Record and print that a job has finished, with its duration in seconds."""
         self._num_done += 1
         self._work_done += job.work
         self._work_left -= job.work
@@ -62,7 +62,7 @@ class Progress:
         self._print(text)
 
     def seconds_left(self) -> float:
-        """Return the guess, seconds."""
+        """Return the estimated time left, seconds."""
         return (self._clock() - self._start) * self._work_left / self._work_done
 
     def _print(self, text):
@@ -70,17 +70,17 @@ class Progress:
 
 
 def run_jobs(jobs, num_parallel, progress) -> None:
-    """Run the jobs that are not done, several at a time, each pinned to its share of the cores where that can be.
+    """Run the jobs that are not done, several at a time, each pinned to its share of the cores if the platform allows.
 
-    When one fails, or the user interrupts, the others are ended too; what each has finished is kept by itself.
+    If a job fails or the user interrupts, the running jobs are terminated; their finished epochs and files are kept.
 
     Args:
         jobs: list of `Job`, started in this order.
-        num_parallel: how many at a time.
+        num_parallel: number of jobs that run at the same time.
         progress: a `Progress`.
 
     Raises:
-        UserError: a job failed; the message has its last line and where the rest is.
+        UserError: a job failed; the message has the last line of its output and the path of its log.
     """
     waiting = [job for job in jobs if not job.is_done()]
     free = _shares_of_cores(num_parallel)
@@ -106,7 +106,7 @@ def run_jobs(jobs, num_parallel, progress) -> None:
 
 
 def _shares_of_cores(num_parallel):
-    """Divide the cores this process may use; None for each where cores cannot be chosen."""
+    """Split the cores this process may use into sets; None for each if there are too few or no pinning here."""
     if not hasattr(os, "sched_setaffinity"):
         return [None] * num_parallel
     cores = sorted(os.sched_getaffinity(0))
@@ -124,7 +124,7 @@ def _start(job, cores):
 
 @contextlib.contextmanager
 def _pinned(cores):
-    """Stay on some cores for a while: a process that is started meanwhile stays there for good."""
+    """Pin this process to some cores within the block; child processes started in it keep that affinity."""
     if not cores:
         yield
         return
@@ -137,10 +137,10 @@ def _pinned(cores):
 
 
 def _failure(job, code):
-    """Say why a job that ended with an exit code has failed."""
+    """Describe why a job failed, from its exit code and log."""
     if code < 0:
-        return f"it was ended by {signal.Signals(-code).name}; all it printed is in {job.log}"
-    return f"{_last_line(job.log)} (all of it is in {job.log})"
+        return f"it was ended by {signal.Signals(-code).name}; its output is in {job.log}"
+    return f"{_last_line(job.log)} (full output in {job.log})"
 
 
 def _last_line(path):
