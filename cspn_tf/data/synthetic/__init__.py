@@ -1,11 +1,11 @@
-"""The synthetic dataset: photos of drawn people and clothes in three dimensions, with exact labels.
+"""The synthetic dataset: rendered 3D people and clothes, with exact labels.
 
-For tests, for the demo and for experiments where no licensed photos are at hand. Modules, in the order in which a photo
-comes about: `layout` decides what is shown; `poses` draws joint angles and `skeleton` turns them into joints; `body`
-puts skin, hair and shoes around those and `clothes` cuts garments along them, both as grids of points (`mesh`) made of
-a `fabric` with `decals` sewn on; `props` adds what is carried or lies about; `camera` projects it all; `raster` finds
-who is front-most at each pixel, from which `labels` reads boxes and visibility; `shading` paints it over a background
-of `scene`; `effects` makes the picture look taken. `photo` runs these, `writer` writes datasets.
+For tests, for the demo and for experiments if no licensed photos are at hand. Modules, in the order of rendering:
+`layout` samples the content; `poses` samples joint angles and `skeleton` computes joint positions from them; `body`
+builds skin, hair and shoes around the joints and `clothes` fits garments to the body, both as grids of points (`mesh`)
+with a `fabric` and `decals`; `props` adds accessories, furniture and foreground objects; `camera` projects everything;
+`raster` is the z-buffer, from which `labels` computes boxes and visibility; `shading` renders over a background from
+`scene`; `effects` adds camera effects. `photo` runs these, `writer` writes datasets.
 """
 
 from .photo import SyntheticPhoto, render_photo

@@ -1,4 +1,4 @@
-"""The body: its measures, and the surfaces of skin, hair, face and shoes around a posed skeleton."""
+"""The body: measurements, and the surfaces of skin, hair, face and shoes around a posed skeleton."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from .fabric import Fabric
 from .mesh import Mesh, azimuths, ellipsoid, ring, tube
 from .skeleton import FOREARM, HIP_HEIGHT, SHIN, SIDES, THIGH, UPPER_ARM, Path, Skeleton, follow
 
-# The trunk at heights of the rest pose: half-width, half-depth and how far its middle lies to the front.
+# The trunk in the rest pose: height, half-width, half-depth, and z of its centre.
 _TRUNK = np.array(
     [
         (76.0, 12.0, 7.5, -0.8),
@@ -38,14 +38,14 @@ _HAIR_SHARES = (0.32, 0.05, 0.25, 0.16, 0.11, 0.11)
 
 @dataclasses.dataclass(frozen=True)
 class Build:
-    """Body measures as shares of the usual, and looks.
+    """Body measurements relative to the average, and appearance.
 
     Attributes:
         shoulder, chest, waist, hip: widths.
-        depth: of the trunk, from front to back.
+        depth: depth of the trunk, from front to back.
         limb: thickness of arms and legs.
         leg: length of the legs.
-        bust: centimetres by which the chest stands out at its two sides.
+        bust: protrusion of the bust, centimetres.
         skin, hair: RGB in 0..255; hair_style: one of `HAIR_STYLES`; hair_length: centimetres below the crown.
     """
 
@@ -64,7 +64,7 @@ class Build:
 
 
 def draw_build(rng) -> Build:
-    """Draw a body."""
+    """Sample a body."""
     broad = rng.normal(1.0, 0.055)
     feminine = rng.random() < 0.6
     skin = np.array(fabrics.SKIN_TONES[rng.integers(len(fabrics.SKIN_TONES))], float) + rng.normal(0, 5, 3)
@@ -87,11 +87,11 @@ def draw_build(rng) -> Build:
 
 @dataclasses.dataclass
 class Coverage:
-    """Which skin opaque cloth hides, so that it is not drawn and cannot show through.
+    """Skin that opaque cloth hides. It is not rendered, so that it cannot poke through the cloth.
 
     Attributes:
-        trunk: functions of (azimuth, height) arrays to bool arrays.
-        arms, legs: side -> centimetres from shoulder or hip from which, and up to which, the limb is covered.
+        trunk: functions from (azimuth, height) arrays to bool arrays, true where covered.
+        arms, legs: side -> (start, end) of the covered part of the limb, centimetres from shoulder or hip.
     """
 
     trunk: list = dataclasses.field(default_factory=list)
@@ -100,12 +100,12 @@ class Coverage:
 
 
 class Figure:
-    """A body in a pose: the surfaces that clothes are cut along.
+    """A posed body, whose surfaces clothes are fitted to.
 
     Attributes:
         build: `Build`; skeleton: `Skeleton`.
-        flat: share of its depth that is left of a garment laid flat; 1 for a person.
-        spread_legs: how much longer the legs are than the line between them.
+        flat: factor on the depth, below 1 for a garment that is laid flat or hung up; 1 for a person.
+        spread_legs: length of a leg over the length of the centre line between the legs, 1..1.6.
     """
 
     def __init__(self, build, pose, place=(0.0, 0.0), flat=1.0):
@@ -131,11 +131,14 @@ class Figure:
         return np.stack([np.convolve(row, kernel, mode="valid") for row in padded])
 
     def measures(self, heights):
-        """Half-width, half-depth and place of the middle of the bare trunk at heights, each of the heights' shape."""
+        """Return half-width, half-depth and z of the centre of the bare trunk at heights, each of their shape."""
         return tuple(np.interp(heights, _HEIGHTS, row) for row in self._table)
 
     def bulge(self, azimuth, heights, envelope=False):
-        """How far bust and seat stand out to the front, centimetres; cloth spans the bust as an envelope."""
+        """Return the offset to the front by bust (positive) and seat (negative), centimetres.
+
+        With `envelope`, for cloth, the surface spans the hollow between and below the breasts.
+        """
         side = np.abs(np.degrees(azimuth))
         front = np.exp(-(((side - 30.0) / 24.0) ** 2))
         if envelope:
@@ -146,13 +149,13 @@ class Figure:
         return bust - seat
 
     def surface(self, azimuth, heights, half_width, half_depth, front=0.0, power=2.4):
-        """Points around the trunk of the pose.
+        """Return points of a surface around the posed trunk.
 
         Args:
             azimuth, heights: broadcastable arrays, radians and centimetres of the rest pose.
-            half_width, half_depth: of the ring at each, centimetres.
-            front: centimetres added to the front.
-            power: of `ring`.
+            half_width, half_depth: size of the ring at each, centimetres.
+            front: offset to the front, centimetres.
+            power: as in `ring`.
 
         Returns:
             `(..., 3)` world points.
@@ -166,9 +169,9 @@ class Figure:
         return self.place(x, heights, z)
 
     def place(self, x, heights, z):
-        """Bring points of trunk and skirt from the rest pose to where the pose has them.
+        """Map points of trunk and skirt from the rest pose to the pose.
 
-        Above the hips they follow the spine, below the line between the two legs.
+        Points above the hips follow the spine, those below follow the centre line between the legs.
 
         Args:
             x, heights, z: arrays of one shape, centimetres of the rest pose.
@@ -187,7 +190,7 @@ class Figure:
         return points
 
     def skirt_path(self, at) -> Path:
-        """The line between the legs, at distances below the hip joints `(N,)`."""
+        """Return the centre line between the legs, at distances below the hip joints `(N,)`."""
         top = self.skeleton.of_trunk(np.array([0.0, HIP_HEIGHT + 24.0, 0.0]))
         joints = np.concatenate([[top], self._between_legs])
         first = float(np.linalg.norm(joints[1] - joints[0]))
@@ -195,37 +198,40 @@ class Figure:
         return follow(joints, across, np.asarray(at, float) + first, rounding=9.0)
 
     def leg_spread(self, at):
-        """How far each leg lies from the line between them, sideways and in depth, at distances along that line from
-        the hips `(N,)`: each `(N,)`."""
+        """Return the distance of each leg from the centre line between them, sideways and in depth, `(N,)` each.
+
+        Args:
+            at: distances from the hips along the centre line, `(N,)`, centimetres.
+        """
         path = self.skirt_path(at)
         along = np.asarray(at) * self.spread_legs
         apart = (self.leg_path(1, along).centres - self.leg_path(-1, along).centres) / 2.0
         return np.abs((apart * path.across).sum(axis=1)), np.abs((apart * path.front).sum(axis=1))
 
     def leg_path(self, side, at) -> Path:
-        """A leg from hip to ankle at distances from the hip joint `(N,)`."""
+        """Return the path of a leg from hip to ankle, at distances from the hip joint `(N,)`."""
         skeleton = self.skeleton
         return follow(skeleton.legs[side], skeleton.leg_axes[side], at, rounding=7.0)
 
     def arm_path(self, side, at) -> Path:
-        """An arm from shoulder to wrist at distances from the shoulder joint `(N,)`."""
+        """Return the path of an arm from shoulder to wrist, at distances from the shoulder joint `(N,)`."""
         skeleton = self.skeleton
         return follow(skeleton.arms[side][:3], skeleton.arm_axes[side], at, rounding=5.0)
 
     def leg_radius(self, at):
-        """Radius of the bare leg at distances from the hip joint."""
+        """Return the radius of the bare leg at distances from the hip joint."""
         knee, ankle = THIGH * self.build.leg, (THIGH + SHIN) * self.build.leg
         places = (-9.0, 0.0, 10.0, knee - 4, knee + 2, knee + 12, ankle - 8, ankle)
         return np.interp(at, places, (8.2, 8.9, 8.3, 5.9, 5.3, 5.6, 3.7, 3.5)) * self.build.limb**0.7
 
     def arm_radius(self, at):
-        """Radius of the bare arm at distances from the shoulder joint."""
+        """Return the radius of the bare arm at distances from the shoulder joint."""
         wrist = UPPER_ARM + FOREARM
         places = (-3.0, 2.0, 12.0, UPPER_ARM, UPPER_ARM + 7, wrist - 2, wrist)
         return np.interp(at, places, (4.7, 5.0, 4.7, 3.9, 4.0, 2.7, 2.6)) * self.build.limb
 
     def limb_length(self, kind):
-        """Centimetres from shoulder to wrist ("arm") or from hip to ankle ("leg")."""
+        """Return the centimetres from shoulder to wrist ("arm") or from hip to ankle ("leg")."""
         return UPPER_ARM + FOREARM if kind == "arm" else (THIGH + SHIN) * self.build.leg
 
 
@@ -233,7 +239,7 @@ class Figure:
 
 
 def body_meshes(rng, figure, coverage) -> list:
-    """Everything of a person but clothes, without the skin that cloth hides."""
+    """Return the meshes of a person without clothes, and without the skin that clothes hide."""
     skin = Fabric(figure.build.skin, gloss=0.1)
     meshes = [_trunk(figure, skin, coverage)]
     for side in SIDES:
@@ -257,7 +263,7 @@ def _trunk(figure, skin, coverage):
 
 
 def _not_all(hidden):
-    """Faces of which a corner is not hidden."""
+    """Return the faces with at least one corner that is not hidden."""
     return ~(hidden[:-1, :-1] & hidden[1:, :-1] & hidden[:-1, 1:] & hidden[1:, 1:])
 
 
@@ -278,7 +284,7 @@ def _arm(figure, side, skin, coverage):
 
 
 def _hand(figure, side, skin):
-    """A palm with fingers together, and a thumb to the front."""
+    """Build a palm with closed fingers, and a thumb to the front."""
     joints = figure.skeleton.arms[side]
     size = figure.build.limb**0.5
     wrist, tip = joints[2], joints[3]
@@ -321,7 +327,7 @@ def _legs(rng, figure, skin, coverage):
 
 
 def _shoe(figure, side, fabric, high, leather):
-    """A foot that stands on the floor, or hangs from its shin when it is lifted."""
+    """Build a foot or shoe, level on the floor, or at a right angle to the shin if the foot is lifted."""
     ankle = figure.skeleton.legs[side][2]
     end = figure.leg_path(side, np.array([figure.limb_length("leg")]))
     down, ahead = end.along[0], end.front[0]
@@ -401,7 +407,7 @@ def _tail(figure, centre, axes, hair):
 
 
 def _curtain(rng, figure, centre, axes, hair, length):
-    """Loose hair: from the sides and the back of the head downwards, over the shoulders."""
+    """Build loose hair: from the sides and the back of the head down over the shoulders."""
     open_to = rng.uniform(0.75, 1.25)
     azimuth = np.linspace(open_to, 2.0 * np.pi - open_to, 25)[None]
     down = np.linspace(0.0, 1.0, 9)[:, None]
@@ -412,7 +418,7 @@ def _curtain(rng, figure, centre, axes, hair, length):
     x, y, z = np.broadcast_arrays(x, y, z)
     on_head = np.stack([x, np.maximum(y, -9.0), z], axis=-1) @ axes.T + centre
     below = np.minimum(y + 9.0, 0.0)
-    # Below the chin it hangs, resting on the shoulders and the back.
+    # Below the chin it hangs and rests on shoulders and back.
     hanging = figure.skeleton.chest_rotation[:, 1] * 0.5 + np.array([0.0, 0.5, 0.0])
     points = on_head + below[..., None] * hanging
     drape = np.clip(-below / 12.0, 0.0, 1.0)

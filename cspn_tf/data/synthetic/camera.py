@@ -1,6 +1,6 @@
-"""The camera: perspective from world centimetres to photo pixels, then a smooth warp of lens and shutter.
+"""The camera: perspective projection from world centimetres to photo pixels, then a smooth lens warp.
 
-Pixels have integers at their centres. Labels and surfaces go through the same projection.
+Integer coordinates are pixel centres. Labels and surfaces share the projection.
 """
 
 import dataclasses
@@ -15,11 +15,11 @@ class Camera:
     """A camera that looks at a point from the front.
 
     Attributes:
-        target: world `(3,)`, where it looks.
-        rotation: `(3, 3)`, from the world to the camera's axes: right, up, towards the camera.
-        distance: from the target, centimetres.
-        focal: pixels.
-        centre: `(2,)`, pixels; where the target appears.
+        target: `(3,)`, world point that it looks at.
+        rotation: `(3, 3)`, from world to camera axes: right, up, towards the camera.
+        distance: distance from the target, centimetres.
+        focal: focal length, pixels.
+        centre: `(2,)`, pixels; projection of the target.
         warp: rows of (amplitude_x, amplitude_y, frequency_x, frequency_y, phase), pixels and radians a pixel.
     """
 
@@ -32,11 +32,11 @@ class Camera:
 
     @property
     def scale(self) -> float:
-        """Pixels a centimetre at the target."""
+        """Pixels per centimetre at the target."""
         return self.focal / self.distance
 
     def project(self, points):
-        """Map world points `(N, 3)` to photo pixels `(N, 2)` and their distances before the camera `(N,)`."""
+        """Project world points `(N, 3)` to photo pixels `(N, 2)` and depths `(N,)`, centimetres."""
         seen = (np.asarray(points, float) - self.target) @ self.rotation.T
         depth = np.maximum(self.distance - seen[:, 2], 1.0)
         flat = seen[:, :2] * (self.focal / depth)[:, None] * (1.0, -1.0) + self.centre
@@ -46,22 +46,21 @@ class Camera:
         return flat, depth
 
     def unproject(self, xy, depth):
-        """World points that appear at photo pixels `(2,)` or `(N, 2)`, at a distance before the camera; the warp is
-        left out."""
+        """Return the world points at photo pixels `(2,)` or `(N, 2)` and a depth, ignoring the warp."""
         flat = (np.asarray(xy, float) - self.centre) * (depth / self.focal) * (1.0, -1.0)
         toward = np.full(flat.shape[:-1] + (1,), self.distance - depth)
         return np.concatenate([flat, toward], axis=-1) @ self.rotation + self.target
 
     def aimed(self, focal, centre, warp):
-        """The same camera with another lens and frame."""
+        """Return the camera with another focal length, centre and warp."""
         return dataclasses.replace(self, focal=float(focal), centre=tuple(centre), warp=warp)
 
 
 def look_at(target, distance, pitch=0.0, roll=0.0) -> Camera:
-    """Put up a camera of focal length 1.
+    """Return a camera of focal length 1.
 
     Args:
-        target: world `(3,)`.
+        target: `(3,)`, world point that it looks at.
         distance: centimetres.
         pitch: radians by which it looks down.
         roll: radians by which the picture turns clockwise.
@@ -70,7 +69,7 @@ def look_at(target, distance, pitch=0.0, roll=0.0) -> Camera:
 
 
 def draw_warp(rng, long_side, strength=0.006):
-    """A smooth deformation of at most about three times `strength` of the photo's long side."""
+    """Sample a smooth warp with displacements of at most about 3 * `strength` * `long_side`."""
     amplitude = rng.uniform(0.0, strength) * long_side
     direction, phase = rng.uniform(0.0, 2.0 * np.pi, (2, 3))
     frequency = 2.0 * np.pi / (long_side * rng.uniform(0.5, 1.2, 3))

@@ -1,11 +1,11 @@
 """Clothes: tops, bottoms and full-body garments as surfaces around a figure, with their keypoints.
 
-A garment's keypoints are points of the very grids that are drawn, so a label and its visual feature cannot drift
-apart. On a ring around the body the sides are the azimuths -90 and +90 degrees, whatever the pose and the viewpoint:
+A garment's keypoints are points of the grids that are rendered, so a label always matches its visual feature. On a ring
+around the body the sides are the azimuths -90 and +90 degrees, for any pose and viewpoint:
 
 * collars: where the upper edge crosses the shoulder line;
-* sleeves: the outer side of the cuff's ring, that is the one away from the body while the arm hangs down; for
-  sleeveless garments the outer end of the strap on the shoulder line;
+* sleeves: the outer side of the cuff's ring (away from the body when the arm hangs down); for sleeveless garments the
+  outer end of the strap on the shoulder line;
 * waistlines: the sides of the narrowest ring; for bottoms the sides of the upper edge;
 * hems: the sides of the lower edge; for trousers the outer side of each leg's end.
 """
@@ -32,11 +32,11 @@ class Clothing:
 
     Attributes:
         garment_type: `GarmentType`.
-        kind: what a shop would call it.
+        kind: name of its cut, such as "tee"; see `TOP_SHARES`, `FULL_SHARES`, `BOTTOM_SHARES`.
         meshes: list of `Mesh`.
         keypoints: slot -> (mesh, row, column) of the surface point.
-        hides: adds what it covers of the body to a `Coverage`.
-        is_open: whether its front shows what is worn below.
+        hides: function that adds the skin it covers to a `Coverage`.
+        is_open: whether its open front shows the clothes below.
     """
 
     garment_type: GarmentType
@@ -47,30 +47,30 @@ class Clothing:
     is_open: bool = False
 
     def keypoint(self, slot):
-        """A keypoint's place, world `(3,)`."""
+        """Return a keypoint's world position `(3,)`."""
         mesh, row, column = self.keypoints[slot]
         return mesh.points[row, column]
 
     def points(self):
-        """All points of its surfaces, world `(N, 3)`."""
+        """Return all points of its surfaces, world `(N, 3)`."""
         return np.concatenate([mesh.points.reshape(-1, 3) for mesh in self.meshes])
 
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """How a bodice is cut; centimetres.
+    """The cut of a bodice; centimetres.
 
     Attributes:
         neckline: "crew", "v", "scoop", "square", "boat", "shirt", "lapel" or "turtle".
         collar: half the width of the neckline on the shoulder line.
-        front_drop, back_drop: how far it goes down from there.
-        strap: where a sleeveless strap ends on the shoulder line; None with sleeves.
-        sleeve: its length as a share of the arm.
-        sleeve_ease: room in the sleeve at shoulder, elbow and cuff.
-        eases: room at chest, waist, hip and hem.
+        front_drop, back_drop: depth of the neckline below its sides.
+        strap: outer end of a sleeveless strap on the shoulder line, from the middle; None with sleeves.
+        sleeve: sleeve length as a fraction of the arm.
+        sleeve_ease: ease (room between cloth and body) of the sleeve at shoulder, elbow and cuff.
+        eases: ease at chest, waist, hip and hem.
         hem: height of the lower edge in the rest pose.
-        gap: half the gap of an open front, radians at the neck and at the hem; None for a closed one.
-        flutes: number and depth of the folds that a wide skirt falls in.
+        gap: half the gap of an open front, radians at the neck and at the hem; None for a closed front.
+        flutes: number and depth of the vertical folds of a wide skirt.
     """
 
     neckline: str = "crew"
@@ -86,7 +86,7 @@ class Cut:
     flutes: tuple = (0, 0.0)
 
 
-# Drawing the cut -----------------------------------------------------------------------------------------------------
+# Sampling the cut ----------------------------------------------------------------------------------------------------
 
 TOP_SHARES = {"tee": 0.27, "tank": 0.13, "shirt": 0.19, "sweater": 0.18, "coat": 0.15, "blouse": 0.08}
 FULL_SHARES = {"dress": 0.68, "jumpsuit": 0.18, "long_coat": 0.14}
@@ -109,7 +109,7 @@ def _pick(rng, shares):
 
 
 def _draw_neck(rng, style):
-    """Neckline, half-width on the shoulder line and drop in front."""
+    """Sample the neckline, its half-width on the shoulder line and its drop in front."""
     neckline = str(rng.choice(_NECKLINES[style]))
     collar = {"turtle": 6.2, "boat": rng.uniform(10, 12), "scoop": rng.uniform(8, 10.5), "square": rng.uniform(8.5, 11)}
     drop = {
@@ -125,13 +125,13 @@ def _draw_neck(rng, style):
 
 
 def draw_top_cut(rng, build, kind, *, tucked=False, may_open=True) -> Cut:
-    """Draw how a top of a kind is cut.
+    """Sample the cut of a top.
 
     Args:
         rng: generator.
-        build: `Build` of who wears it.
+        build: `Build` of the wearer.
         kind: one of `TOP_SHARES`, or "dress".
-        tucked: whether it ends below a waistband.
+        tucked: whether it is tucked into a waistband.
         may_open: whether a coat may be worn open.
     """
     neckline, collar, drop = _draw_neck(rng, kind)
@@ -176,7 +176,7 @@ def draw_top_cut(rng, build, kind, *, tucked=False, may_open=True) -> Cut:
 
 
 def draw_full_cut(rng, build, kind) -> Cut:
-    """Draw how the upper part, and for a dress the skirt, of a full-body garment of a kind is cut."""
+    """Sample the cut of the upper part of a full-body garment, for a dress or coat with the skirt."""
     style = {"long_coat": "coat", "jumpsuit": str(rng.choice(("tank", "tee", "shirt")))}.get(kind, "dress")
     cut = draw_top_cut(rng, build, style)
     chest = rng.uniform(0.4, 1.4) if kind != "long_coat" else rng.uniform(1.5, 3.0)
@@ -197,31 +197,31 @@ def draw_full_cut(rng, build, kind) -> Cut:
 
 
 def make_top(rng, figure, fabric, owner, *, kind=None, tucked=False, may_open=True, sleeveless=False) -> Clothing:
-    """Cut and sew an upper-body garment.
+    """Build an upper-body garment.
 
     Args:
         rng: generator.
-        figure: `Figure` that wears it, or that it is spread out like.
+        figure: `Figure` that wears it, or whose shape and pose it has when laid flat or hung up.
         fabric: `Fabric`.
         owner: its number, see `Mesh.owner`.
-        kind: one of `TOP_SHARES`; None to draw one.
-        tucked: whether it goes under the bottom.
+        kind: one of `TOP_SHARES`; None to sample one.
+        tucked: whether it is tucked into the bottom garment.
         may_open: whether a coat may be worn open.
-        sleeveless: leave the sleeves out, below a coat.
+        sleeveless: whether to omit the sleeves, for a top below a coat.
     """
     kind = kind or _pick(rng, TOP_SHARES)
     cut = draw_top_cut(rng, figure.build, kind, tucked=tucked, may_open=may_open)
     if sleeveless:
         cut = dataclasses.replace(cut, strap=None, sleeve=0.0, eases=(0.5, 0.6, 0.8, 0.8), hem=max(cut.hem, 84.0))
     garment = _bodice(rng, figure, fabric, owner, cut, kind, GarmentType.UPPER_BODY)
-    # A top that is worn over a bottom has to stay in front of it however the hips bend.
+    # A top that is worn over a bottom garment must be rendered in front of it for any bend of the hips.
     for mesh in garment.meshes:
         mesh.bias += -1.5 if tucked else 1.6
     return garment
 
 
 def make_full(rng, figure, fabric, owner, *, kind=None) -> Clothing:
-    """Cut and sew a full-body garment; arguments as of `make_top`, `kind` one of `FULL_SHARES`."""
+    """Build a full-body garment; arguments as in `make_top`, `kind` one of `FULL_SHARES`."""
     kind = kind or _pick(rng, FULL_SHARES)
     cut = draw_full_cut(rng, figure.build, kind)
     style = {"long_coat": "coat", "dress": "dress"}.get(kind, "shirt" if cut.neckline == "shirt" else "tank")
@@ -244,7 +244,7 @@ def make_full(rng, figure, fabric, owner, *, kind=None) -> Clothing:
 
 
 def make_bottom(rng, figure, fabric, owner, *, kind=None) -> Clothing:
-    """Cut and sew a lower-body garment; arguments as of `make_top`, `kind` one of `BOTTOM_SHARES`."""
+    """Build a lower-body garment; arguments as in `make_top`, `kind` one of `BOTTOM_SHARES`."""
     kind = kind or _pick(rng, BOTTOM_SHARES)
     top = float(rng.uniform(99.0, 108.0))
     if kind == "skirt":
@@ -262,12 +262,12 @@ def make_bottom(rng, figure, fabric, owner, *, kind=None) -> Clothing:
 
 
 def _column(columns, side, extra=0):
-    """The column at azimuth -90 or +90 degrees; `extra` columns were put in at the front."""
+    """Return the column at azimuth -90 or +90 degrees; `extra` is the number of columns inserted at the front."""
     return columns // 4 if side < 0 else 3 * columns // 4 + extra
 
 
 def _folds(rng, azimuth, down, strength, waves=5):
-    """Smooth low-frequency displacement, centimetres, growing downwards from the first row."""
+    """Sample smooth low-frequency displacements, centimetres, that grow downwards from zero."""
     total = 0.0
     for _ in range(waves):
         around, along = int(rng.integers(1, 6)), rng.uniform(-0.28, 0.28)
@@ -276,10 +276,10 @@ def _folds(rng, azimuth, down, strength, waves=5):
 
 
 def _eased(figure, heights, eases, hem):
-    """Half-width and half-depth of cloth around the trunk."""
+    """Return half-width and half-depth of the cloth around the trunk."""
     chest, waist, hip, end = eases
     width, depth, _ = figure.measures(np.maximum(heights, 88.0))
-    # Below the hips the cloth falls on from there; nothing narrows again with the thighs.
+    # Below the hips the cloth hangs down; it does not narrow with the thighs.
     controls = (min(hem, 87.5), 88.0, 107.0, 126.0, 136.0, 141.0, 150.0)
     room = (end, hip, waist, chest, 0.9 + 0.25 * chest, 0.6, 0.5)
     ease = np.interp(heights, controls, room)
@@ -287,17 +287,17 @@ def _eased(figure, heights, eases, hem):
 
 
 def _around_legs(figure, heights, half_width, half_depth):
-    """Widen rings below the hips until both legs are inside."""
+    """Widen rings below the hips, in place, until both legs are inside."""
     low = heights[:, 0] < HIP_HEIGHT
     if low.any():
         at = HIP_HEIGHT - heights[low, 0]
         aside, ahead = figure.leg_spread(at)
         radius = figure.leg_radius(at) + 0.9
         grow = np.clip(at / 8.0, 0.0, 1.0)[:, None]
-        # At its ends an ellipse has to be as blunt as the legs that are there.
+        # The ends of the ellipse must have at least the radius of curvature of the legs there.
         wide = np.maximum(aside + radius, np.sqrt((ahead + radius) * radius))
         deep = np.maximum(ahead + radius, np.sqrt((aside + radius) * radius))
-        # One leg may be in front on one side and the other behind on the other: in the corners of the ring.
+        # With one leg forward and one back, the legs lie in diagonal corners of the ring.
         corner = np.hypot((aside + 0.71 * radius) / wide, (ahead + 0.71 * radius) / deep)
         for half, needed in ((half_width, wide), (half_depth, deep)):
             missing = (needed * np.maximum(corner, 1.0))[:, None] - half[low]
@@ -306,7 +306,7 @@ def _around_legs(figure, heights, half_width, half_depth):
 
 
 def _neck_edge(figure, cut, azimuth):
-    """Height of the upper edge at azimuths, and of the shoulder line where it crosses."""
+    """Return the height of the upper edge at azimuths, and of its crossing with the shoulder line."""
     widths, heights = figure.measures(np.arange(140.0, 149.0, 0.25))[0] + 0.5, np.arange(140.0, 149.0, 0.25)
     crossing = float(np.interp(-cut.collar, -widths, heights))
     if cut.neckline == "turtle":
@@ -326,7 +326,7 @@ def _neck_edge(figure, cut, azimuth):
 
 
 def _armhole(figure, cut, azimuth, top, crossing):
-    """Upper and lower edge of the armholes at azimuths; the same height where there is none."""
+    """Return the heights of the upper and lower edge of the armholes at azimuths; equal outside of armholes."""
     seam = np.minimum(133.0, top - 2.0)
     if cut.strap is None:
         return seam, seam
@@ -341,7 +341,7 @@ def _armhole(figure, cut, azimuth, top, crossing):
 
 
 def _bodice(rng, figure, fabric, owner, cut, kind, garment_type):
-    """Sew everything above the legs, and the skirt of a dress."""
+    """Build the part of a garment above the legs, and the skirt of a dress, with sleeves and collar."""
     columns = _COLUMNS if cut.flutes[0] == 0 else 48
     azimuth = azimuths(columns)
     extra = 0
@@ -418,7 +418,7 @@ def _bodice(rng, figure, fabric, owner, cut, kind, garment_type):
 
 
 def _open_front(cut, angle, heights, columns):
-    """Part the front: the two middle columns move to the edges of the gap, the others after them."""
+    """Open the front: move the two middle columns to the edges of the gap, and compress the others behind them."""
     down = np.clip((140.0 - heights) / max(140.0 - cut.hem, 20.0), 0.0, 1.0)
     half = cut.gap[0] + (cut.gap[1] - cut.gap[0]) * down
     side = np.where(np.arange(angle.shape[1]) <= columns // 2, -1.0, 1.0)
@@ -428,7 +428,7 @@ def _open_front(cut, angle, heights, columns):
 
 
 def _waist_height(figure, cut):
-    """Height of the narrowest ring."""
+    """Return the height of the narrowest ring."""
     heights = np.arange(101.0, 114.0, 0.5)
     width, _ = _eased(figure, heights, cut.eases, cut.hem)
     return float(heights[np.argmin(width)])
@@ -464,7 +464,7 @@ def _sleeve(rng, figure, side, cut, fabric, owner):
     dome = np.sqrt(np.clip(1.0 - (np.minimum(at, 0.0) / 5.8) ** 2, 0.0, 1.0))
     radius = (figure.arm_radius(at) + room) * dome
     path = figure.arm_path(side, at)
-    # Wide cloth hangs from the upper side of the arm.
+    # Wide cloth rests on the upper side of the arm and hangs down.
     level = 1.0 - np.abs(path.along[:, 1])
     path.centres[:, 1] -= 0.75 * room * level * (at > 0)
     azimuth = azimuths(16)
@@ -483,7 +483,7 @@ def _sleeve(rng, figure, side, cut, fabric, owner):
 
 
 def _collar(rng, figure, fabric, cut, azimuth, top, owner):
-    """The turned-down collar of a shirt, or lapels: a strip that lies on the cloth along the upper edge."""
+    """Build the turned-down collar of a shirt, or lapels: a strip on the cloth along the upper edge."""
     lapel = cut.neckline == "lapel"
     wide = rng.uniform(3.0, 4.5) if not lapel else rng.uniform(5.0, 8.0)
     size = np.abs(azimuth)
@@ -534,7 +534,7 @@ def _hips(rng, figure, fabric, owner, top, ease, kind):
 
 
 def _trouser_legs(rng, figure, fabric, owner, *, shorts, room=1.0):
-    """Two legs; their meshes, hem keypoints, and what hides the skin below."""
+    """Build two trouser legs; return meshes, hem keypoints, and the function that hides the skin below."""
     whole = figure.limb_length("leg")
     length = whole * (
         rng.uniform(0.16, 0.52) if shorts else rng.choice((rng.uniform(0.62, 0.9), rng.uniform(0.92, 1.05)))
@@ -608,7 +608,7 @@ def _skirt(rng, figure, fabric, owner, top):
 
 
 def coverage_of(garments) -> Coverage:
-    """What opaque garments hide of the body below them."""
+    """Return the skin that opaque garments hide."""
     coverage = Coverage()
     for garment in garments:
         if all(mesh.fabric.opacity >= 1.0 for mesh in garment.meshes):
@@ -617,7 +617,7 @@ def coverage_of(garments) -> Coverage:
 
 
 def make_sheer(rng, garment) -> None:
-    """Make sleeves and skirt of a garment of sheer cloth; trunk and thighs stay lined."""
+    """Make the sleeves and lower skirt of a garment sheer, in place; trunk and thighs stay opaque (lined)."""
     opacity = float(rng.uniform(0.35, 0.75))
     pieces = []
     for mesh in garment.meshes:
@@ -631,7 +631,7 @@ def make_sheer(rng, garment) -> None:
 
 
 def _lined_to_the_thigh(mesh, opacity, keypoints):
-    """Split a bodice or skirt in two where its lining ends, or leave it."""
+    """Split a long bodice or skirt where its lining ends, into opaque and sheer part; return a short one unchanged."""
     below = mesh.uv[:, 0, 1] - mesh.uv[0, 0, 1]
     row = int(np.searchsorted(below, below[-1] * 0.6))
     if below[-1] < 50.0 or not 2 < row < len(below) - 2:

@@ -1,7 +1,6 @@
-"""What is printed on or sewn onto surfaces: faces, buttons, seams, pockets, prints and writing.
+"""Decals, the textures of surfaces: faces, buttons, seams, pockets, prints and text.
 
-A decal is drawn once, as a picture in cloth coordinates (u to the right of somebody who looks at the cloth, v down),
-and then follows every fold and limb.
+A decal is an image in cloth coordinates (u to the viewer's right, v down), so it follows every fold and limb.
 """
 
 import string
@@ -16,7 +15,7 @@ _DENSITY = 5.0
 
 
 class _Sheet:
-    """A transparent picture to draw on in centimetres."""
+    """A transparent image to draw on in centimetres."""
 
     def __init__(self, u_min, v_min, u_max, v_max, density=_DENSITY):
         self.origin = np.array([u_min, v_min], float)
@@ -51,7 +50,7 @@ def _rgba(colour, opacity):
 
 
 def draw_face(rng, skin, hair) -> Decal:
-    """Eyes, brows, nostrils and mouth, in the coordinates of the head's ellipsoid."""
+    """Draw eyes, brows, nostrils and mouth, in the coordinates of the head's ellipsoid."""
     sheet = _Sheet(-9.0, 9.0, 9.0, 32.0, density=9.0)
     skin, hair = np.array(skin), np.array(hair)
     lips = np.clip(skin * (0.86, 0.58, 0.58) + (rng.uniform(0, 40), 0, 0), 0, 255)
@@ -76,7 +75,7 @@ def draw_face(rng, skin, hair) -> Decal:
 
 
 def draw_top(rng, fabric, *, kind, neck_drop, waist, length, reach):
-    """What is on the front of a top or dress.
+    """Draw details on the front of a top or dress: button placket, pockets, print, seams.
 
     Args:
         rng: generator.
@@ -86,7 +85,7 @@ def draw_top(rng, fabric, *, kind, neck_drop, waist, length, reach):
         reach: u at the sides.
 
     Returns:
-        `Decal`, or None.
+        `Decal`, or None if nothing was drawn.
     """
     colour = np.array(fabric.colour)
     seam = colour * 0.62 if colour.mean() > 60 else colour + 38
@@ -118,7 +117,7 @@ def draw_top(rng, fabric, *, kind, neck_drop, waist, length, reach):
 
 
 def _print(rng, sheet, fabric, top, waist):
-    """A print on the chest: a disc, writing, bars, splashes or a picture."""
+    """Draw a print on the chest: a disc, text, bars, splashes or a small logo."""
     ink = np.array(contrasting(rng, fabric.colour))
     size = rng.uniform(3.0, 8.0)
     centre = (0.0, min(top + size + rng.uniform(0.0, 6.0), waist - 4.0))
@@ -147,7 +146,7 @@ def _print(rng, sheet, fabric, top, waist):
 
 
 def draw_bottom(rng, fabric, *, kind, crotch, length, reach):
-    """What is on the front of trousers, shorts or a skirt: waistband, fly, pockets, pleats; `Decal`."""
+    """Draw details on trousers, shorts or a skirt: waistband, fly, pockets, pleats; return the `Decal`."""
     colour = np.array(fabric.colour)
     seam = colour * 0.6 if colour.mean() > 60 else colour + 38
     whole_turn = np.pi * reach / (np.pi / 2)
@@ -173,7 +172,7 @@ def draw_bottom(rng, fabric, *, kind, crotch, length, reach):
 
 
 def contrasting(rng, colour):
-    """A colour that stands off from another one, RGB."""
+    """Sample an RGB colour that contrasts with another."""
     for _ in range(8):
         other = any_colour(rng, (colour,), 90.0)
         if colour_distance(other, colour) > 70.0:

@@ -1,4 +1,4 @@
-"""What a camera does to a picture: focus, motion, exposure, colour cast, vignette, sensor noise and small copies."""
+"""Camera effects: defocus, motion blur, upscaling of small copies, exposure, colour cast, vignette, sensor noise."""
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -7,7 +7,7 @@ _UNDEREXPOSED, _OVEREXPOSED, _SHAKEN, _SMALL_COPY = 0.07, 0.08, 0.07, 0.08
 
 
 def develop(rng, image):
-    """Make a drawn picture look taken; nothing in it moves.
+    """Apply camera effects to a rendered image; nothing in it moves, so labels stay valid.
 
     Args:
         rng: generator.
@@ -31,7 +31,7 @@ def develop(rng, image):
     field = np.asarray(Image.fromarray(coarse).resize(image.size, Image.Resampling.BILINEAR))
     noise = rng.standard_normal(field.shape, dtype=np.float32)
     noise *= np.float32(rng.uniform(0.5, 5.0) if rng.random() < 0.9 else rng.uniform(5.0, 13.0))
-    # One noise value a pixel serves all channels: luminance noise is what JPEG keeps, and it costs a third.
+    # One noise value per pixel for all channels: JPEG keeps mainly luminance noise, and it costs a third.
     pixels = np.asarray(image, np.float32)
     pixels = pixels * field[..., None]
     pixels += noise[..., None]
@@ -39,7 +39,7 @@ def develop(rng, image):
 
 
 def _focus(rng, image):
-    """Blur by focus or by motion, or the loss of a picture that was small once; all centred on each pixel."""
+    """Apply defocus, motion blur, or down- and upscaling; all symmetric, so that nothing shifts."""
     kind = rng.random()
     if kind < _SHAKEN:
         reach = int(rng.integers(1, 3))
@@ -59,7 +59,7 @@ def _focus(rng, image):
 
 
 def _vignette(rng, cells):
-    """A factor near 1, darker towards the corners and slightly lit from one side, float32 `(cells, cells)`."""
+    """Sample a brightness factor near 1 that falls off towards the corners and one side, float32 `(cells, cells)`."""
     t = np.linspace(-1.0, 1.0, cells, dtype=np.float32)
     radius = t[None, :] ** 2 + t[:, None] ** 2
     slope = rng.uniform(-0.08, 0.08) * t[None, :] + rng.uniform(-0.06, 0.06) * t[:, None]

@@ -1,4 +1,4 @@
-"""Fabrics: colours, and the patterns that are woven into or printed on them."""
+"""Fabrics: colours, and woven or printed patterns."""
 
 import colorsys
 import dataclasses
@@ -42,8 +42,8 @@ class Fabric:
         pattern: one of `PATTERNS`; period: its repeat, centimetres; phase: radians.
         crease: strength of small creases, 0..1; crease_size: across and along the cloth, centimetres.
         gloss: strength of highlights, 0..1.
-        opacity: 1 for cloth that hides what is below, less for sheer cloth.
-        decal: `Decal` sewn on or printed over the pattern, or None.
+        opacity: 1 for opaque cloth, less for sheer cloth.
+        decal: `Decal` over the pattern, or None.
     """
 
     colour: tuple
@@ -60,12 +60,12 @@ class Fabric:
 
 @dataclasses.dataclass(frozen=True)
 class Decal:
-    """A picture in cloth coordinates.
+    """An image in cloth coordinates.
 
     Attributes:
         rgba: float32 `(H, W, 4)`, RGB in 0..255 and opacity in 0..1.
         origin: u and v of its upper left corner, centimetres.
-        density: pixels a centimetre.
+        density: pixels per centimetre.
     """
 
     rgba: np.ndarray
@@ -73,7 +73,7 @@ class Decal:
     density: float
 
     def at(self, u, v):
-        """Look up cloth coordinates `(N,)`; RGB and opacity `(N, 4)`, clear outside of the picture."""
+        """Sample the image at cloth coordinates `(N,)`: RGB and opacity `(N, 4)`, transparent outside of it."""
         height, width = self.rgba.shape[:2]
         column = ((u - self.origin[0]) * self.density).astype(np.int32)
         row = ((v - self.origin[1]) * self.density).astype(np.int32)
@@ -84,12 +84,12 @@ class Decal:
 
 
 def colour_distance(a, b) -> float:
-    """How far two RGB colours are from each other, 0..441."""
+    """Return the Euclidean distance of two RGB colours, 0..441."""
     return float(np.linalg.norm(np.subtract(a, b)))
 
 
 def any_colour(rng, away_from=(), distance=55.0):
-    """Draw a clothing colour that is at least `distance` from every colour of `away_from`, where possible."""
+    """Sample a clothing colour at least `distance` from every colour in `away_from`; the farthest of 12 if none is."""
     best, best_distance = None, -1.0
     for _ in range(12):
         colour = _draw_colour(rng)
@@ -110,7 +110,7 @@ def _draw_colour(rng):
 
 
 def draw_fabric(rng, away_from=(), *, plain=False) -> Fabric:
-    """Draw a fabric whose main colour stands off from `away_from`."""
+    """Sample a fabric whose main colour contrasts with the colours in `away_from`."""
     colour = any_colour(rng, away_from)
     pattern = "plain" if plain else str(rng.choice(PATTERNS, p=_PATTERN_SHARES))
     period = {"dots": rng.uniform(5, 10), "pinstripe": rng.uniform(3, 5), "blotches": rng.uniform(7, 13)}.get(
@@ -131,7 +131,7 @@ def draw_fabric(rng, away_from=(), *, plain=False) -> Fabric:
 
 
 def pattern_amount(fabric, u, v):
-    """How much of the second colour there is, 0..1, at fabric coordinates.
+    """Return the blend weight of the second colour, 0..1, at cloth coordinates.
 
     Args:
         fabric: a `Fabric` whose pattern is not "plain".

@@ -1,45 +1,45 @@
-"""Labels: the tight box and the visibility of each keypoint, measured on the surfaces themselves."""
+"""Labels: tight box and keypoint visibility, computed from the rendered surfaces."""
 
 import numpy as np
 
 from ...garments import NUM_KEYPOINTS, Visibility
 from .raster import fragments
 
-# The side of a ring counts as seen until the body has turned so far that cloth of the same ring is in front of it by
-# this share of the ring's radius: about 15 degrees. Centimetres at least and at most.
+# A keypoint on the side of a ring counts as visible until cloth of the same mesh is in front of it by more than this
+# fraction of the ring's radius, clipped to the range in centimetres: the body has then turned about 15 degrees.
 _TURNED_AWAY, _TURNED_RANGE = 0.4, (1.5, 7.0)
-# So much more is allowed to other cloth of the same garment, a belt or a collar that lies on it, centimetres.
+# Additional tolerance for other cloth of the same garment on top of it, such as a belt or a collar, centimetres.
 _OWN_CLOTH = 2.5
-# Centimetres around a keypoint within which cloth counts as its surface.
+# Faces within this distance of a keypoint count as its surface, centimetres.
 _REACH = 2.5
-# Pixels around a keypoint in which its surface has to be seen, as a share of the photo's long side; at least two.
+# Visibility is measured in a window of this radius around a keypoint, over the photo's long side; at least two pixels.
 _WINDOW = 0.007
 
 
 def inside(points_xy, width, height):
-    """Which points fall on a pixel of the photo, bool `(N,)`; pixel (0, 0) covers -0.5 to 0.5."""
+    """Check which points lie inside the photo, bool `(N,)`; pixel (0, 0) covers -0.5 to 0.5."""
     points_xy = np.asarray(points_xy)
     x, y = points_xy[..., 0], points_xy[..., 1]
     return (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
 
 
 def label_keypoints(garment, soup, buffer, camera, flat=1.0):
-    """Find a garment's keypoints in the photo.
+    """Project a garment's keypoints to the photo and determine their visibility.
 
-    A keypoint is VISIBLE if, to the front or to the back of it on its ring, at least half of the surface within a few
-    pixels of it is seen, seen meaning that nothing is in front but cloth of the same garment lying on it. So the far
-    side of a body seen from the side is OCCLUDED, while the side of a body seen from the front, where the surface turns
-    away, is not. Sheer cloth hides nothing.
+    A keypoint is VISIBLE if, on the front side or the back side of it along its ring, at least half of the surface
+    within a few pixels is unoccluded; cloth of the same garment that lies on it does not count as an occluder. So the
+    far side of a body seen from the side is OCCLUDED, but the sides of a body seen from the front, where the surface
+    turns away, are VISIBLE. Sheer cloth hides nothing.
 
     Args:
         garment: `Clothing`, whose meshes are in the soup.
         soup: `Soup`.
-        buffer: `ZBuffer` of what is opaque.
+        buffer: `ZBuffer` of the opaque meshes.
         camera: `Camera`.
-        flat: of the figure it is on.
+        flat: depth factor of its figure, see `Figure.flat`.
 
     Returns:
-        keypoints_xy: float32 `(8, 2)`, 0 where there are no coordinates.
+        keypoints_xy: float32 `(8, 2)`, 0 for keypoints without coordinates.
         visibility: int `(8,)`, `Visibility` codes.
     """
     height, width = buffer.nearness.shape
@@ -57,12 +57,12 @@ def label_keypoints(garment, soup, buffer, camera, flat=1.0):
 
 
 def _is_seen(mesh, row, column, xy, depth, soup, buffer, flat):
-    # Beside a neckline or a cuff the surface on one side of the point runs away behind the body; one side is enough.
+    # At a neckline or a cuff the surface on one side of the point curves behind the body, so one side is enough.
     return any(_share_seen(mesh, row, column, side, xy, depth, soup, buffer, flat) >= 0.5 for side in (-1, 1))
 
 
 def _share_seen(mesh, row, column, side, xy, depth, soup, buffer, flat):
-    """Of the pixels near a point that the faces on one side of it cover, the share where nothing hides them."""
+    """Return the unoccluded fraction of the pixels near a point that the faces on one side of it cover."""
     height, width = buffer.nearness.shape
     number, triangles = triangles_around(mesh, row, column, side, soup)
     _, pixel, near = fragments(soup.xy, soup.nearness, soup.triangles[triangles], width, height)
@@ -70,11 +70,11 @@ def _share_seen(mesh, row, column, side, xy, depth, soup, buffer, flat):
     around = (np.abs(pixel % width - xy[0]) <= reach) & (np.abs(pixel // width - xy[1]) <= reach)
     pixel, near = pixel[around], near[around]
     if not len(pixel):
-        # The surface is seen edge-on: what is in front of the point itself hides it.
+        # The surface is seen edge-on and covers no pixel: test the point itself.
         x, y = np.clip(np.floor(xy + 0.5).astype(int), 0, (width - 1, height - 1))
         pixel, near = np.array([y * width + x]), np.array([1.0 / (depth - mesh.bias)])
     pixel, place = np.unique(pixel, return_inverse=True)
-    # Faces that run to the back from the point are compared as if they were where the point is.
+    # Pixels of faces that recede from the point are compared at the point's own depth.
     own = np.full(len(pixel), 1.0 / (depth - mesh.bias))
     np.maximum.at(own, place, near)
     front, front_triangle = buffer.nearness.ravel()[pixel], buffer.triangle.ravel()[pixel]
@@ -90,10 +90,10 @@ def _share_seen(mesh, row, column, side, xy, depth, soup, buffer, flat):
 
 
 def triangles_around(mesh, row, column, side, soup):
-    """Find the faces next to a point of a mesh, and those within a few centimetres, to one side on its ring.
+    """Find the triangles adjacent to a point of a mesh or within `_REACH` of it, on one side along its ring.
 
     Returns:
-        The mesh's number in the soup, and the numbers of the soup's triangles.
+        Index of the mesh in the soup, and indices of the soup's triangles.
     """
     number = next(k for k, other in enumerate(soup.meshes) if other is mesh)
     num_rows, num_columns = mesh.points.shape[:2]
@@ -108,8 +108,8 @@ def triangles_around(mesh, row, column, side, soup):
 
 
 def silhouette_box(owner, soup, width, height):
-    """The tight box of a garment's surfaces inside the photo, hidden parts included: x_min, y_min, x_max, y_max of its
-    outermost pixel centres, floats; None where it has no pixel in the photo."""
+    """Return the tight box of a garment inside the photo, hidden parts included: x_min, y_min, x_max, y_max of its
+    outermost pixel centres, floats; None if it has no pixel in the photo."""
     triangles = soup.triangles[soup.owner == owner]
     corners = soup.xy[triangles]
     low, high = corners.min(axis=1), corners.max(axis=1)
@@ -119,7 +119,7 @@ def silhouette_box(owner, soup, width, height):
         return None
     first = np.maximum(low[touching].min(axis=0), 0.0)
     last = np.minimum(high[touching].max(axis=0), frame)
-    # Only what reaches the rim of the box can decide it.
+    # Only triangles near the rim of the approximate box can determine the exact one.
     rim = touching & ((low <= first + 3.0).any(axis=1) | (high >= last - 3.0).any(axis=1))
     _, pixel, _ = fragments(soup.xy, soup.nearness, triangles[rim], width, height)
     if not len(pixel):

@@ -1,4 +1,4 @@
-"""What a photo shows, decided before anything is drawn: size, garments, people, things and the camera."""
+"""Sample the content of a photo before rendering: size, garments, people, props and the camera."""
 
 import dataclasses
 
@@ -27,21 +27,21 @@ _LAID_SHARE = 0.22
 _HANGER_SHARE = 0.4
 _SHEER_SHARE = 0.1
 _BYSTANDER_SHARE = 0.12
-# What is left of the depth of a garment laid flat, or hanging.
+# Depth of a garment that is laid flat, or hanging, over its depth when worn.
 _FLAT = 0.13
 _HANGING = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The decisions behind one photo.
+    """The sampled content of one photo.
 
     Attributes:
         width, height: pixels.
         variation: `Variation`.
         setting: "worn", "laid" (flat) or "hanger".
         place: the background, see `scene.PLACES`, or "table".
-        groups: the labelled garments, a tuple of garment types for each person (or hanger).
+        groups: the labelled garments, a tuple of garment types for each person, or hung or laid garment.
         whole_outfits: whether every garment in the photo is labelled.
     """
 
@@ -56,18 +56,18 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Everything there is to draw.
+    """Everything to render.
 
     Attributes:
         layout: `Layout`.
         camera: `Camera`.
-        meshes: list of `Mesh`: people, clothes and what belongs there.
-        props: list of `Mesh` that may hide keypoints and can be left out.
-        garments: tuple of `Clothing`; the one at place k has owner k + 1.
-        flat: share of its depth that is left of what is shown.
-        floor_depth: distance before the camera of what the garments lie on or hang before; None for people.
-        joints_xy: `(14, 2)` body joints in photo pixels, or None where nobody is in the photo.
-        feet_xy: `(F, 2)` pixels where people stand, for shadows.
+        meshes: list of `Mesh`: people, clothes, seats and hangers.
+        props: list of `Mesh` that may hide keypoints and can be omitted.
+        garments: tuple of the labelled `Clothing`; the one at index k has owner k + 1.
+        flat: depth factor of the figures, see `Figure.flat`.
+        floor_depth: depth of the table or wall behind the garments, centimetres; None for people.
+        joints_xy: `(14, 2)` body joints of the first person in photo pixels; None if there is no person.
+        feet_xy: `(F, 2)` pixels of the feet, for shadows.
     """
 
     layout: Layout
@@ -82,13 +82,13 @@ class Plan:
 
 
 def draw_layout(rng, size, num_garments=None, variation_shares=None) -> Layout:
-    """Decide what a photo shows.
+    """Sample the content of a photo.
 
     Args:
         rng: generator.
-        size: long side at most, pixels.
-        num_garments: how many garments are in the photo, all labelled; None for FLD's rule, one labelled garment and
-            the rest of the outfit unlabelled.
+        size: largest long side, pixels.
+        num_garments: number of garments in the photo, all labelled; None for FLD's rule: one labelled garment, the
+            rest of the outfit unlabelled.
         variation_shares: `Variation` -> share; None for `VARIATION_SHARES`.
     """
     shares = VARIATION_SHARES if variation_shares is None else variation_shares
@@ -104,7 +104,7 @@ def draw_layout(rng, size, num_garments=None, variation_shares=None) -> Layout:
 
 
 def check_variation_shares(shares):
-    """Raise a ValueError unless the shares are of FLD's variations, not negative, and not all zero."""
+    """Raise ValueError unless the keys are FLD's variations, and the shares are not negative and not all zero."""
     known = all(Variation(v) in VARIATION_SHARES for v in shares)
     if not known or not shares or min(shares.values()) < 0 or not 0 < sum(shares.values()) < np.inf:
         raise ValueError(
@@ -139,16 +139,16 @@ def _draw_size(rng, size, num_figures):
     return (short_side, long_side) if aspect <= 1.0 else (long_side, short_side)
 
 
-# Putting it together -------------------------------------------------------------------------------------------------
+# Composition ---------------------------------------------------------------------------------------------------------
 
 
 def compose(rng, layout, background_colour) -> Plan:
-    """Dress the figures, put things there, and set up the camera.
+    """Build the figures with clothes, the props and the camera.
 
     Args:
         rng: generator.
         layout: `Layout`.
-        background_colour: RGB that the labelled garments stand off from.
+        background_colour: RGB with which labelled garments should contrast.
     """
     meshes, things, garments, figures = [], [], [], []
     flat = {"worn": 1.0, "laid": _FLAT, "hanger": _HANGING}[layout.setting]
@@ -196,9 +196,9 @@ def _make(rng, figure, garment_type, fabric, owner, **kwargs):
 
 
 def _dress(rng, figure, group, first_owner, background_colour, layout):
-    """Put clothes on a figure: the labelled garments, and others for the rest of the body."""
+    """Return the clothes of a figure: the labelled garments, and unlabelled ones for the rest of the body."""
     skin = figure.build.skin
-    # Now and then a garment is hard to tell from what is behind it.
+    # One in five garments may resemble the background.
     avoided = (background_colour, skin) if rng.random() < 0.8 else (skin,)
     fabric = draw_fabric(rng, avoided)
     other = draw_fabric(rng, (fabric.colour, skin), plain=rng.random() < 0.7)
@@ -210,7 +210,7 @@ def _dress(rng, figure, group, first_owner, background_colour, layout):
         others = [clothes.make_bottom(rng, figure, other, 0)]
     elif group == (GarmentType.LOWER_BODY,):
         labelled = [clothes.make_bottom(rng, figure, fabric, first_owner)]
-        # A top that hangs over the waistband hides both waistlines, so only where the hems are sure to be seen.
+        # A top that hangs over the waistband hides both waistlines; zoom-ins, which may cut off the hems, avoid it.
         tucked = layout.variation in ZOOMS or rng.random() < 0.85
         kind = str(rng.choice(("tee", "tank", "shirt", "sweater"), p=(0.45, 0.2, 0.2, 0.15)))
         others = [clothes.make_top(rng, figure, other, 0, kind=kind, tucked=tucked)]
@@ -226,7 +226,7 @@ def _dress(rng, figure, group, first_owner, background_colour, layout):
 
 
 def _bystander(rng):
-    """Somebody else, partly in view behind the subject."""
+    """Return the meshes of another person behind the subject, partly in view."""
     place = (rng.choice((-1, 1)) * rng.uniform(45.0, 120.0), -rng.uniform(70.0, 260.0))
     figure = Figure(draw_build(rng), draw_pose(rng, Variation.MEDIUM_POSE), place)
     worn = [
@@ -269,7 +269,8 @@ def _draw_camera(rng, layout, garments):
 
 
 def _zoom_in(rng, layout, garments, camera, warp, low, high, fit):
-    """Go so near that some, or much, of the garments is outside the photo, but two keypoints of each are not."""
+    """Aim the camera so close that a few, or many, keypoints are outside the photo, but at least two of each garment
+    are inside."""
     points = [np.stack([garment.keypoint(slot) for slot in garment.keypoints]) for garment in garments]
     num_slots = sum(map(len, points))
     large = layout.variation == Variation.LARGE_ZOOM_IN
@@ -283,7 +284,7 @@ def _zoom_in(rng, layout, garments, camera, warp, low, high, fit):
         candidate = camera.aimed(focal, frame / 2.0 - focal * middle, warp)
         left = [int(inside(candidate.project(p)[0], layout.width, layout.height).sum()) for p in points]
         cut = num_slots - sum(left)
-        # Too many cut off is worse than too few: something has to be left to learn from.
+        # Too many keypoints cut off is worse than too few: the photo must leave something to learn from.
         miss = max(wanted[0] - cut, 2 * (cut - wanted[1]), 0) + 4 * sum(max(2 - n, 0) for n in left)
         if miss < best_miss:
             best, best_miss = candidate, miss

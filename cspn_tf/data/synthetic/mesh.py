@@ -1,7 +1,7 @@
-"""Surfaces: grids of points with cloth coordinates, and the shapes that bodies, clothes and things are made of.
+"""Surfaces: grids of points with cloth coordinates, and primitive shapes for bodies, clothes and props.
 
-A mesh is a grid `(R, C)`. Seen from outside with its rows downwards, its columns run to the right; that is what tells
-the outside of a cloth from its inside. Tubes are cut open at the back: azimuth -pi .. pi, 0 to the front, pi/2 to x.
+A mesh is a grid `(R, C)`. Its orientation: seen from outside with rows running downwards, columns run to the right.
+The seam of tubes is at the back: azimuth -pi .. pi, 0 to the front, pi/2 to x.
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ class Mesh:
         points: float `(R, C, 3)`, world centimetres.
         uv: float `(R, C, 2)`, cloth coordinates, centimetres: around or across, and downwards.
         fabric: `Fabric`.
-        owner: number of the labelled garment this belongs to, from 1; 0 for everything else.
-        faces: bool `(R - 1, C - 1)`, which faces there are; None for all.
-        face_tone: float `(R - 1, C - 1)`, makes bands lighter or darker; None for 1.
-        tone: float `(R, C)`, likewise by point, blended between them; None for 1.
-        two_sided: whether its inside can be seen: cloth, but not bodies.
-        bias: centimetres by which it counts as nearer, so that cloth lies on what is below it.
+        owner: number of the labelled garment it belongs to, from 1; 0 for everything else.
+        faces: bool `(R - 1, C - 1)`, the faces that exist; None for all.
+        face_tone: float `(R - 1, C - 1)`, brightness factor by face; None for 1.
+        tone: float `(R, C)`, brightness factor by point, interpolated; None for 1.
+        two_sided: whether its inside can be seen: true for cloth, false for bodies.
+        bias: depth bias towards the camera, centimetres, so that cloth is in front of the layers below it.
         round: whether the columns close to a ring.
     """
 
@@ -41,12 +41,12 @@ class Mesh:
 
 
 def azimuths(columns):
-    """Angles of a ring's points, `(columns + 1,)` from -pi to pi; with a multiple of four the sides are among them."""
+    """Return a ring's angles, `(columns + 1,)` from -pi to pi, including +-pi/2 if `columns` is a multiple of four."""
     return np.linspace(-np.pi, np.pi, columns + 1)
 
 
 def ring(azimuth, power=2.0):
-    """A unit ring, sideways and to the front, `(2, ...)`; a power above 2 makes it boxier."""
+    """Return sideways and front coordinates of a unit ring, `(2, ...)`: a circle, or boxier with a power above 2."""
     sine, cosine = np.sin(azimuth), np.cos(azimuth)
     if np.ndim(power) == 0 and power == 2.0:
         return np.stack([sine, cosine])
@@ -55,14 +55,14 @@ def ring(azimuth, power=2.0):
 
 
 def tube(path, half_width, half_depth, columns, power=2.0, **kwargs):
-    """A tube around a path.
+    """Build a tube around a path.
 
     Args:
-        path: `Path` with R places.
+        path: `Path` with R points.
         half_width, half_depth: `(R,)`, along `path.across` and `path.front`.
-        columns: faces around.
-        power: of `ring`.
-        **kwargs: of `Mesh`; `fabric` is required.
+        columns: number of faces around.
+        power: as in `ring`.
+        **kwargs: for `Mesh`; `fabric` is required.
 
     Returns:
         `Mesh` of `(R, columns + 1)` points.
@@ -82,15 +82,15 @@ def tube(path, half_width, half_depth, columns, power=2.0, **kwargs):
 
 
 def ellipsoid(centre, rotation, radii, rows, columns, power=2.0, **kwargs):
-    """A ball of three radii, or with a power above 2 a cushion.
+    """Build an ellipsoid, or a superellipsoid (boxier) with a power above 2.
 
     Args:
         centre: `(3,)`.
         rotation: `(3, 3)`, its axes as columns: sideways, up, to the front.
-        radii: along those.
-        rows, columns: faces.
-        power: of its sections.
-        **kwargs: of `Mesh`; `fabric` is required.
+        radii: radii along these axes.
+        rows, columns: numbers of faces.
+        power: power of its sections, as in `ring`.
+        **kwargs: for `Mesh`; `fabric` is required.
     """
     polar = np.linspace(0.03, np.pi - 0.03, rows + 1)
     azimuth = azimuths(columns)
@@ -109,7 +109,7 @@ def ellipsoid(centre, rotation, radii, rows, columns, power=2.0, **kwargs):
 
 
 def ribbon(points, across, half_width, **kwargs):
-    """A flat strip along points `(R, 3)`, to both sides along `across` `(R, 3)` or `(3,)`."""
+    """Build a flat strip along points `(R, 3)`, `half_width` to both sides along `across`, `(R, 3)` or `(3,)`."""
     points = np.asarray(points, float)
     offset = np.broadcast_to(np.asarray(across, float) * half_width, points.shape)
     grid = np.stack([points - offset, points + offset], axis=1)
@@ -120,7 +120,7 @@ def ribbon(points, across, half_width, **kwargs):
 
 
 def normals(mesh):
-    """Unit normals that point outwards, `(R, C, 3)`."""
+    """Return the outward unit normals, `(R, C, 3)`."""
     points = mesh.points
     down = np.empty_like(points)
     down[1:-1] = points[2:] - points[:-2]
@@ -139,7 +139,7 @@ def normals(mesh):
 
 
 def quads(mesh):
-    """The faces that there are, as rows of four point numbers of the flattened grid, and their row and column."""
+    """Return the existing faces as rows of four point indices into the flattened grid, and their row and column."""
     rows, columns = mesh.points.shape[:2]
     if mesh.faces is None:
         row, column = np.indices((rows - 1, columns - 1)).reshape(2, -1)

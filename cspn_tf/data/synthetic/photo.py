@@ -1,7 +1,7 @@
-"""From a seed to a photo with labels.
+"""Render one labelled photo from a seed.
 
-Everything random about photo `index` comes from `(seed, split, index)`, so a photo is the same whoever renders it,
-in whatever order and on however many processes.
+All randomness of a photo depends on `(seed, split, index)` only, not on the order of rendering or the number of
+processes.
 """
 
 import dataclasses
@@ -25,9 +25,9 @@ class SyntheticPhoto:
 
     Attributes:
         image: uint8 `(H, W, 3)` RGB.
-        garments: its labels, `Garments`. Boxes are those of the silhouettes inside the photo, hidden parts included,
-            from outermost pixel centre to outermost pixel centre; keypoints outside the photo are CUT_OFF.
-        jpeg_quality: 40..95, to be saved with.
+        garments: its labels, `Garments`. Boxes are tight around the silhouettes inside the photo, hidden parts
+            included, in pixel centres of the outermost pixels; keypoints outside the photo are CUT_OFF.
+        jpeg_quality: 40..95, for saving the photo.
     """
 
     image: np.ndarray
@@ -37,13 +37,13 @@ class SyntheticPhoto:
 
 @dataclasses.dataclass(frozen=True)
 class Rendering:
-    """A photo together with what it was made from, for the writer and for checks.
+    """A photo with its intermediate results, for the writer and for checks.
 
     Attributes:
         photo: `SyntheticPhoto`.
         plan: `Plan`.
         soup: `Soup`, all triangles in photo pixels.
-        buffer: `ZBuffer`, who is front-most at each pixel.
+        buffer: `ZBuffer`, the front-most triangle at each pixel.
     """
 
     photo: SyntheticPhoto
@@ -58,26 +58,26 @@ def render_photo(
     """Render one photo.
 
     Args:
-        seed: of the dataset, not negative.
-        index: of the photo within its split, from 0.
-        size: the long side is at most this many pixels; at least 64.
-        split: train, val or test; the same index differs between splits.
-        num_garments: how many garments are in the photo, 1..6, all of them labelled, on as many people as that takes;
-            None for the rule of FLD: one is labelled, the rest of the outfit is not.
+        seed: seed of the dataset, not negative.
+        index: index of the photo in its split, from 0.
+        size: largest long side, pixels; at least 64.
+        split: train, val or test; the same index gives a different photo in each split.
+        num_garments: number of garments in the photo, 1..6, all labelled, on as many people as needed; None for FLD's
+            rule: one labelled garment, the rest of the outfit unlabelled.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of range.
     """
     return render(seed, index, size=size, split=split, num_garments=num_garments).photo
 
 
 def render(seed, index, *, size=512, split="train", num_garments=None, variation_shares=None, change=None) -> Rendering:
-    """Render one photo and keep what it was made from.
+    """Render one photo and return it with its intermediate results.
 
     Args:
-        seed, index, size, split, num_garments: as of `render_photo`.
+        seed, index, size, split, num_garments: as in `render_photo`.
         variation_shares: `Variation` -> share of the photos; None for `layout.VARIATION_SHARES`.
-        change: called with the `Plan` before it is drawn, returns the one to draw; for tests.
+        change: function from `Plan` to the `Plan` to render, or None; for tests.
     """
     _check(seed, index, size, split, num_garments, variation_shares)
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
@@ -113,7 +113,7 @@ def _check(seed, index, size, split, num_garments, variation_shares):
 
 
 def _recognisable(garments):
-    """Whether of each garment enough is left to see, bool `(N,)`: a third of the keypoints that are in the photo."""
+    """Check for each garment, bool `(N,)`, that at least a third of its keypoints in the photo are visible."""
     return 3 * garments.visible.sum(axis=1) >= garments.labelled.sum(axis=1)
 
 
@@ -122,6 +122,6 @@ def _label(number, plan, soup, buffer):
     keypoints_xy, visibility = label_keypoints(garment, soup, buffer, plan.camera, plan.flat)
     height, width = buffer.nearness.shape
     box_xyxy = silhouette_box(number + 1, soup, width, height)
-    if box_xyxy is None:  # all of it is outside the photo
+    if box_xyxy is None:  # the garment is outside the photo
         return Garments.concatenate([])
     return Garments.label(garment.garment_type, box_xyxy, keypoints_xy, visibility, plan.layout.variation)

@@ -1,6 +1,6 @@
-"""Poses: how a person stands, turns, sits or reaches, from normal to large, and how clothes lie or hang.
+"""Sample poses of people (standing, turned, sitting, reaching), and of garments that are laid flat or hung up.
 
-The variations of FLD grow in every respect at once: arms, lean, legs and the turn away from the camera.
+From normal to large pose, FLD's variations change arms, lean, legs and the turn away from the camera more and more.
 """
 
 import numpy as np
@@ -10,8 +10,7 @@ from .skeleton import SIDES, ArmPose, LegPose, Pose
 
 
 def draw_pose(rng, variation) -> Pose:
-    """Draw how somebody holds themselves in a photo of a variation; zoom-ins are of normal and medium poses, and now
-    and then of people seen from behind."""
+    """Sample a person's pose for a variation; zoom-ins have normal and medium poses."""
     if variation == Variation.LARGE_POSE:
         return _large(rng)
     if variation == Variation.NORMAL_POSE:
@@ -148,14 +147,14 @@ def _large(rng):
 
 
 def laid_pose(rng, variation, hanging=False) -> Pose:
-    """Draw how a garment's sleeves and legs lie, or hang, without anybody in it."""
+    """Sample the pose of sleeves and legs of a garment that is laid flat, or hung up, and not worn."""
     spread = {Variation.NORMAL_POSE: 0.1, Variation.MEDIUM_POSE: 0.5, Variation.LARGE_POSE: 1.0}.get(variation, 0.3)
     if hanging:
         spread *= 0.15
 
     def arm():
         abduct = rng.uniform(0.12, 0.4) + spread * rng.uniform(-0.1, 1.0)
-        # A quarter of a turn lets the forearm bend in the plane of the cloth instead of out of it.
+        # Rolling the arm by 90 degrees makes the elbow bend in the plane of the cloth.
         inward = rng.choice((-1.0, 1.0)) * np.pi / 2
         return ArmPose(abduct, 0.0, inward, abs(rng.normal(0.0, 0.08)) + spread * rng.uniform(0.0, 1.0))
 

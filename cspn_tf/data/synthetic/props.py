@@ -1,4 +1,4 @@
-"""Things that people carry, that hang or lie beside clothes, and that stand between the camera and its subject."""
+"""Props: accessories of people, seats, hangers, objects beside laid-out clothes, and foreground occluders."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ def _leather(rng):
 
 
 def draw_carried(rng, figure) -> list:
-    """Draw what a person carries: nothing, most of the time; `Mesh`es."""
+    """Sample what a person carries; a list of `Mesh`, empty most of the time."""
     kind = str(rng.choice(list(_CARRIED), p=list(_CARRIED.values())))
     side = int(rng.choice(SIDES))
     draw = {
@@ -47,7 +47,7 @@ def _handbag(rng, figure, side):
     drop = rng.uniform(6, 12)
     middle = grip - (0.0, drop + tall, 0.0)
     leather = _leather(rng)
-    # Carried with its broad side along the way.
+    # Carried with its broad side along the walking direction.
     bag = ellipsoid(middle, axes[:, [2, 1, 0]] * (1.0, 1.0, -1.0), (wide, tall, 4.5), 8, 20, power=5.0, fabric=leather)
     top = middle + (0.0, tall * 0.9, 0.0)
     t = np.linspace(-1.0, 1.0, 9)[:, None]
@@ -56,7 +56,7 @@ def _handbag(rng, figure, side):
 
 
 def _crossbody(rng, figure, side):
-    """A strap from one shoulder across chest and back to a bag at the other hip."""
+    """Build a bag at one hip with a strap across chest and back to the other shoulder."""
     leather = _leather(rng)
     meshes = []
     for front in (1.0, -1.0):
@@ -128,7 +128,7 @@ def _backpack(rng, figure, side):
 
 
 def seat(rng, figure) -> list:
-    """Put a stool or bench under somebody who sits; `Mesh`es, none for people who stand."""
+    """Build a stool or bench under a sitting person; a list of `Mesh`, empty for a standing one."""
     skeleton = figure.skeleton
     if min(leg.flex for leg in skeleton.pose.legs) < 1.0:
         return []
@@ -149,7 +149,7 @@ def seat(rng, figure) -> list:
 
 
 def draw_foreground(rng, camera, width, height) -> list:
-    """Draw something out of the subject's reach, near the camera: leaves, a table edge or a post; `Mesh`es."""
+    """Sample a foreground object near the camera: leaves, a table edge or a post; a list of `Mesh`, often empty."""
     kind = str(rng.choice(("nothing", "leaves", "table", "post"), p=(0.86, 0.06, 0.05, 0.03)))
     depth = 0.45 * camera.distance
     if kind == "leaves":
@@ -174,7 +174,7 @@ def draw_foreground(rng, camera, width, height) -> list:
 
 
 def cover(camera, x, y, half, fabric) -> Mesh:
-    """A square of a fabric near the camera, over the pixels around (x, y)."""
+    """Return a square of a fabric near the camera that covers the pixels within `half` of (x, y)."""
     return _screen(camera, (x - half, y - half, x + half, y + half), 0.5 * camera.distance, fabric)
 
 
@@ -186,7 +186,7 @@ def _screen(camera, box, depth, fabric):
 
 
 def draw_laid(rng, garment) -> list:
-    """Draw things that lie beside a laid-out garment and now and then on its edge; `Mesh`es."""
+    """Sample objects beside a laid-out garment, which may overlap its edge; a list of `Mesh`."""
     points = garment.points()
     low, high = points.min(axis=0), points.max(axis=0)
     meshes = []
@@ -203,7 +203,7 @@ def draw_laid(rng, garment) -> list:
 
 
 def hanger(rng, figure, garment) -> list:
-    """Draw the hanger a garment hangs from: shoulders for tops, a bar with clips for bottoms; `Mesh`es."""
+    """Build a garment's hanger: shoulders for tops, a bar with clips for bottoms; a list of `Mesh`."""
     wood = Fabric(tuple(np.array((170, 126, 84)) * rng.uniform(0.6, 1.2)), gloss=0.2)
     metal = Fabric((150, 150, 156), gloss=0.5)
     is_bottom = 0 not in garment.keypoints

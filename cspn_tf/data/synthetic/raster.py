@@ -1,7 +1,7 @@
-"""Which triangle is front-most at each pixel: a z-buffer over all triangles at once.
+"""A z-buffer rasteriser, vectorised over all triangles: the front-most triangle at each pixel.
 
-A triangle is cut into runs of pixels of one row, all runs into pixels; of the pixels with the same place the nearest
-one stays. Pixel rule: integer coordinates are pixel centres.
+Triangles are split into horizontal runs of pixels, and runs into pixels (fragments); for each pixel the nearest
+fragment wins. Integer coordinates are pixel centres.
 
 Letters in shapes: N points, T triangles, P pixels.
 """
@@ -13,11 +13,11 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class ZBuffer:
-    """What is front-most.
+    """The front-most triangle at each pixel.
 
     Attributes:
-        triangle: int32 `(H, W)`, -1 where there is none.
-        nearness: float32 `(H, W)`, one over the distance before the camera; 0 where there is none.
+        triangle: int32 `(H, W)`, index of the triangle, -1 for background.
+        nearness: float32 `(H, W)`, 1 / depth; 0 for background.
     """
 
     triangle: np.ndarray
@@ -29,8 +29,8 @@ def rasterise(xy, nearness, triangles, width, height) -> ZBuffer:
 
     Args:
         xy: `(N, 2)` pixels.
-        nearness: `(N,)`, one over the distance.
-        triangles: int `(T, 3)`.
+        nearness: `(N,)`, 1 / depth.
+        triangles: int `(T, 3)`, point indices.
         width, height: pixels.
     """
     owner, pixel, near = fragments(xy, nearness, triangles, width, height)
@@ -38,7 +38,7 @@ def rasterise(xy, nearness, triangles, width, height) -> ZBuffer:
     front = np.full(width * height, -1, np.int32)
     places, values = pixel, near
     while len(places):
-        # Of several values for one place the last one stays; go round for the places where that was not the nearest.
+        # With several values for one pixel NumPy keeps the last; repeat for the pixels where a nearer one was lost.
         best[places] = values
         behind = values > best[places]
         places, values = places[behind], values[behind]
@@ -48,15 +48,15 @@ def rasterise(xy, nearness, triangles, width, height) -> ZBuffer:
 
 
 def fragments(xy, nearness, triangles, width, height):
-    """List the pixels whose centres lie in a triangle, hidden ones included, from far triangles to near ones.
+    """List the pixels whose centres lie in each triangle, hidden ones included, from far triangles to near ones.
 
     Args:
-        xy, nearness, triangles, width, height: as of `rasterise`.
+        xy, nearness, triangles, width, height: as in `rasterise`.
 
     Returns:
-        triangle: int32 `(P,)`.
-        pixel: int32 `(P,)`, row times width plus column.
-        nearness: float32 `(P,)`.
+        triangle: int32 `(P,)`, index of the triangle.
+        pixel: int32 `(P,)`, row * width + column.
+        nearness: float32 `(P,)`, 1 / depth.
     """
     corners = np.asarray(xy, np.float64)[triangles]
     low, high = corners.min(axis=1), corners.max(axis=1)
@@ -71,7 +71,7 @@ def fragments(xy, nearness, triangles, width, height):
     order = np.argsort(corners[..., 1], axis=1)
     ordered = np.take_along_axis(corners, order[..., None], axis=1)
     (x0, y0), (x1, y1), (x2, y2) = (ordered[:, k].T for k in range(3))
-    # A level edge has no runs of its own: its slope is never used.
+    # A horizontal edge has no runs: its slope is never used.
     long_slope, upper_slope, lower_slope = (
         np.divide(dx, dy, out=np.zeros_like(dx), where=dy != 0.0)
         for dx, dy in ((x2 - x0, y2 - y0), (x1 - x0, y1 - y0), (x2 - x1, y2 - y1))
@@ -101,7 +101,7 @@ def fragments(xy, nearness, triangles, width, height):
 
 
 def _plane(corners, values):
-    """The slope along x `(T,)` of a value over each triangle; its value at pixel (0, 0) and slope along y `(T, 2)`."""
+    """Return a value's slope along x over each triangle `(T,)`, and its value at (0, 0) and slope along y `(T, 2)`."""
     slopes = gradients(corners, values[..., None])
     return slopes[:, 0, 0], np.stack([slopes[:, 2, 0], slopes[:, 1, 0]], axis=1)
 

@@ -1,6 +1,6 @@
-"""Where photos are taken: studio, room, street and table-top backgrounds.
+"""Backgrounds of the photos: studio, room, street, clutter and table-top.
 
-Backgrounds are drawn at half the photo's size and enlarged, which is cheap and looks like shallow focus.
+Backgrounds are drawn at half the photo's resolution and enlarged, which is cheap and looks like shallow focus.
 """
 
 import colorsys
@@ -15,7 +15,7 @@ _PLACE_SHARES = (0.32, 0.28, 0.28, 0.12)
 
 
 def draw_place(rng) -> str:
-    """Draw what kind of background a photo of a person has."""
+    """Sample the background of a photo of a person, one of `PLACES`."""
     return str(rng.choice(PLACES, p=_PLACE_SHARES))
 
 
@@ -25,10 +25,10 @@ def paint_background(rng, width, height, place):
     Args:
         rng: generator.
         width, height: pixels of the photo.
-        place: one of `PLACES`, or "table" for what a garment is laid on or hung in front of.
+        place: one of `PLACES`, or "table" for the surface behind a garment that is laid flat or hung up.
 
     Returns:
-        PIL RGB image, and the RGB colour that clothes should stand off from.
+        PIL RGB image, and its mean RGB colour near the centre, with which clothes should contrast.
     """
     half_width, half_height = (width + 1) // 2, (height + 1) // 2
     paint = {"studio": _studio, "room": _room, "street": _street, "clutter": _clutter, "table": _table}[place]
@@ -42,7 +42,7 @@ def paint_background(rng, width, height, place):
 
 
 def cast_shadows(image, feet_xy, scale):
-    """Darken the floor below feet.
+    """Draw shadows on the floor below feet.
 
     Args:
         image: PIL RGB image.
@@ -72,7 +72,7 @@ def _scaled(colour, factor):
 
 
 def _gradient(colours, width, height, axis=0):
-    """Blend from one colour at the start of an axis to another at its end."""
+    """Return an image with a linear gradient between two colours along an axis."""
     ramp = np.linspace(0.0, 1.0, height if axis == 0 else width, dtype=np.float32)[:, None]
     line = (np.array(colours[0]) + ramp * (np.array(colours[1], float) - colours[0])).astype(np.uint8)
     pixels = np.broadcast_to(line[:, None] if axis == 0 else line[None], (height, width, 3))
@@ -80,7 +80,7 @@ def _gradient(colours, width, height, axis=0):
 
 
 def _mottle(rng, image, strength, cells):
-    """Lay low-frequency noise over an image: plaster, concrete, grass."""
+    """Add low-frequency noise to an image: plaster, concrete, grass."""
     grid = rng.normal(0.0, strength, (cells, cells)).astype(np.float32)
     noise = np.asarray(Image.fromarray(grid).resize(image.size, Image.Resampling.BICUBIC))
     return Image.fromarray(np.clip(np.asarray(image, np.float32) + noise[..., None], 0, 255).astype(np.uint8))

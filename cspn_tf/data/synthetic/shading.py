@@ -1,4 +1,4 @@
-"""From meshes to a picture: light on surfaces, cloth patterns and decals, contact shadows and soft edges.
+"""Render meshes to an image: lighting, cloth patterns and decals, contact shadows and anti-aliased edges.
 
 Letters in shapes: N points, T triangles, P pixels that show a surface, K meshes.
 """
@@ -13,17 +13,17 @@ from .mesh import normals, quads
 from .raster import ZBuffer, gradients, rasterise
 
 _CREASE_SIZE = 128
-# Roughly how much light reaches the inside of a cloth.
+# Approximate fraction of the light that reaches the inside of a garment.
 _INSIDE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Light:
-    """Where light comes from.
+    """The lighting of a photo.
 
     Attributes:
-        direction: unit `(3,)` in the camera's axes, towards the light.
-        ambient: share of the light that comes from everywhere, 0..1.
+        direction: unit `(3,)` in camera axes, towards the light.
+        ambient: fraction of ambient light, 0..1.
         contact: strength of contact shadows, 0..1.
     """
 
@@ -33,23 +33,23 @@ class Light:
 
 
 def draw_light(rng) -> Light:
-    """Draw light from the camera's side, soft or hard."""
+    """Sample soft or hard light from the camera's side."""
     direction = np.array([rng.normal(0.0, 0.7), rng.uniform(0.0, 1.0), rng.uniform(0.5, 1.2)])
     return Light(direction / np.linalg.norm(direction), float(rng.uniform(0.42, 0.75)), float(rng.uniform(0.25, 0.7)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Soup:
-    """The triangles of all meshes as seen by a camera.
+    """The triangles of all meshes, projected by a camera.
 
     Attributes:
-        xy: `(N, 2)` pixels; depth: `(N,)` centimetres; nearness: `(N,)`, one over the biased depth.
-        triangles: int `(T, 3)`.
-        mesh: int `(T,)`; owner: int `(T,)`, see `Mesh.owner`.
-        inside: bool `(T,)`, whether the inside is seen.
+        xy: `(N, 2)` pixels; depth: `(N,)` centimetres; nearness: `(N,)`, 1 / depth after `Mesh.bias`.
+        triangles: int `(T, 3)`, point indices.
+        mesh: int `(T,)`, index in `meshes`; owner: int `(T,)`, see `Mesh.owner`.
+        inside: bool `(T,)`, whether the camera sees the inside.
         face_tone: `(T,)`.
         attributes: float32 `(N, 4)`: tone, highlight, u, v.
-        meshes: list of K `Mesh`; first_points: `(K,)`, where each one's points start.
+        meshes: list of K `Mesh`; first_points: `(K,)`, index of each mesh's first point.
     """
 
     xy: np.ndarray
@@ -65,12 +65,12 @@ class Soup:
     first_points: np.ndarray
 
     def opaque(self):
-        """Bool `(T,)`."""
+        """Return which triangles are opaque, bool `(T,)`."""
         return np.array([mesh.fabric.opacity >= 1.0 for mesh in self.meshes])[self.mesh]
 
 
 def assemble(meshes, camera, light) -> Soup:
-    """Project meshes, drop the far sides of solid ones, and light their points."""
+    """Project meshes, cull the back faces of solid ones, and light their points."""
     sizes = np.array([mesh.points.shape[0] * mesh.points.shape[1] for mesh in meshes])
     first_points = np.cumsum(sizes) - sizes
     xy, depth = camera.project(np.concatenate([mesh.points.reshape(-1, 3) for mesh in meshes]))
@@ -107,7 +107,7 @@ def assemble(meshes, camera, light) -> Soup:
 def _attributes(meshes, camera, light, sizes):
     normal = np.concatenate([normals(mesh).reshape(-1, 3) for mesh in meshes]) @ camera.rotation.T
     facing = normal @ light.direction
-    # Half of the light wraps around the edge, as it does under a sky or a soft box.
+    # Wrap lighting: the light reaches past the terminator, as under a sky or a soft box.
     diffuse = np.clip(0.75 * facing + 0.25, 0.0, 1.0)
     sky = 0.9 + 0.1 * normal[:, 1]
     tone = light.ambient * sky + (1.22 - light.ambient) * diffuse
@@ -121,7 +121,7 @@ def _attributes(meshes, camera, light, sizes):
 
 
 def crease_texture(rng):
-    """Draw small creases that repeat without a seam, tones `(128, 128)` around 0, float32."""
+    """Sample a tileable texture of small creases: tones around 0, float32 `(128, 128)`."""
     total = np.zeros((_CREASE_SIZE, _CREASE_SIZE), np.float32)
     for cells, strength in ((8, 0.11), (16, 0.07), (32, 0.03)):
         grid = rng.standard_normal((cells, cells), dtype=np.float32) * np.float32(strength)
@@ -137,16 +137,16 @@ def crease_texture(rng):
 
 
 def render_surfaces(soup, buffer, background, light, creases, foreground=0.0, floor_depth=None):
-    """Paint the surfaces over a background.
+    """Render the surfaces over a background.
 
     Args:
         soup: `Soup`.
         buffer: its `opaque_buffer`.
         background: PIL RGB image.
         light: `Light`.
-        creases: of `crease_texture`.
-        foreground: what is nearer to the camera than this, centimetres, casts no contact shadow.
-        floor_depth: distance before the camera of a table or wall right behind, which gets shadows; None for none.
+        creases: from `crease_texture`.
+        foreground: surfaces at less than this depth, centimetres, cast no contact shadow.
+        floor_depth: depth of a table or wall right behind, which receives contact shadows, centimetres; None for none.
 
     Returns:
         PIL RGB image.
@@ -165,7 +165,7 @@ def render_surfaces(soup, buffer, background, light, creases, foreground=0.0, fl
 
 
 def opaque_buffer(soup, width, height) -> ZBuffer:
-    """What is front-most of all that hides what is behind it; triangle numbers are the soup's."""
+    """Return the z-buffer of the opaque triangles, with triangle indices of the soup."""
     chosen = np.flatnonzero(soup.opaque())
     buffer = rasterise(soup.xy, soup.nearness, soup.triangles[chosen], width, height)
     if len(chosen) == len(soup.triangles):
@@ -176,7 +176,7 @@ def opaque_buffer(soup, width, height) -> ZBuffer:
 
 
 def _lay_sheer(soup, buffer, flat, surface, creases, width, height):
-    """Blend the front-most sheer cloth over what is behind it."""
+    """Blend the front-most layer of sheer cloth over the image, in place."""
     chosen = np.flatnonzero(~soup.opaque())
     sheer = rasterise(soup.xy, soup.nearness, soup.triangles[chosen], width, height)
     shown = np.flatnonzero((sheer.triangle.ravel() >= 0) & (sheer.nearness.ravel() > buffer.nearness.ravel()))
@@ -189,7 +189,7 @@ def _lay_sheer(soup, buffer, flat, surface, creases, width, height):
 
 
 def _colours(soup, triangle, pixel, width, creases):
-    """RGB of pixels that show triangles, float32 `(P, 3)`."""
+    """Return the RGB colours of pixels that show triangles, float32 `(P, 3)`."""
     is_used = np.zeros(len(soup.triangles), bool)
     is_used[triangle] = True
     used = np.flatnonzero(is_used)
@@ -224,7 +224,7 @@ def _colours(soup, triangle, pixel, width, creases):
 def _creases(meshes, mesh, u, v, creases):
     size = np.array([m.fabric.crease_size for m in meshes], np.float32)
     strength = np.array([m.fabric.crease for m in meshes], np.float32)[mesh]
-    # The coarsest octave has eight cells; one cell is a crease.
+    # `crease_size` is the size of one of the eight cells of the texture's coarsest octave.
     scale = (_CREASE_SIZE / 8.0 / size).astype(np.float32)
     column = (u * scale[mesh, 0]).astype(np.int32) & (_CREASE_SIZE - 1)
     row = (v * scale[mesh, 1]).astype(np.int32) & (_CREASE_SIZE - 1)
@@ -243,7 +243,7 @@ def _dyed(fabric, colour, u, v, inside):
 
 
 def _contact_shadow(buffer, light, foreground, floor_depth):
-    """A factor on the colours, darker where something near by is in front; float32 `(H, W)`."""
+    """Return a factor on the colours that darkens pixels next to nearer surfaces, float32 `(H, W)`."""
     height, width = buffer.nearness.shape
     near = buffer.nearness
     shown = near > 0
@@ -268,7 +268,7 @@ def _contact_shadow(buffer, light, foreground, floor_depth):
 
 
 def _blur(values, radius):
-    """A box blur of a float image."""
+    """Apply a box blur to a float image."""
     reach = max(round(radius), 1)
     for axis in (0, 1):
         padded = np.pad(values, [(reach + 1, reach) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
@@ -281,7 +281,7 @@ def _blur(values, radius):
 
 
 def _soften_edges(pixels, surface):
-    """Blend pixels with their neighbours where one surface ends and another begins."""
+    """Anti-alias: blend pixels with their neighbours at the boundaries between surfaces."""
     image = Image.fromarray(pixels.astype(np.uint8))
     edge = np.zeros(surface.shape, bool)
     across, down = surface[:, 1:] != surface[:, :-1], surface[1:] != surface[:-1]

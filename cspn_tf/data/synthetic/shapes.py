@@ -7,7 +7,7 @@ import numpy as np
 
 
 def curve(points, steps=6):
-    """Run a smooth (Catmull-Rom) curve through the points, both ends included."""
+    """Return a smooth (Catmull-Rom) curve through the points, both ends included."""
     points = np.asarray(points, float)
     padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
     p0, p1, p2, p3 = padded[:-3, None], padded[1:-2, None], padded[2:-1, None], padded[3:, None]
@@ -17,7 +17,7 @@ def curve(points, steps=6):
 
 
 def blob(rng, centre, radius_x, radius_y, roughness=0.18, num_points=11):
-    """Outline a rounded irregular patch: foliage, a stone, a splash of print."""
+    """Sample the outline of a rounded irregular patch: foliage, a stone, a splash of print."""
     t = np.linspace(0.0, 2.0 * np.pi, num_points, endpoint=False)
     reach = 1.0 + roughness * rng.uniform(-1.0, 1.0, num_points)
     points = np.stack([radius_x * reach * np.cos(t), radius_y * reach * np.sin(t)], axis=1) + np.asarray(centre, float)

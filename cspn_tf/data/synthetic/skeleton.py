@@ -1,8 +1,8 @@
-"""The skeleton: joints in three dimensions, from the joint angles of a pose by forward kinematics.
+"""The skeleton: 3D joint positions, computed from the joint angles of a pose by forward kinematics.
 
 World axes, centimetres, right-handed: x to the right of a picture taken from the front, y up from the floor, z to the
 front. Sides are named by x: side -1 is x < 0, which is "left" in the vocabulary of `cspn_tf.garments`. Rotations are
-3x3 matrices that multiply columns.
+3x3 matrices that multiply column vectors.
 """
 
 import dataclasses
@@ -30,8 +30,8 @@ class ArmPose:
         flex: to the front.
         roll: about the upper arm; positive lets the bent forearm point inwards.
         bend: of the elbow, from straight.
-        reach_for: where the wrist goes instead of where the angles bring it, `(3,)` in the rest pose of the trunk
-            (centimetres; x counts outwards), with the elbow pointing out and back; or None.
+        reach_for: target of the wrist, which replaces the angles, `(3,)` in the rest pose of the trunk (centimetres; x
+            counts outwards), with the elbow pointing out and back; or None.
     """
 
     abduct: float = 0.0
@@ -52,7 +52,7 @@ class LegPose:
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-    """Angles in radians; arms and legs are for sides -1 and 1.
+    """Joint angles in radians; arms and legs are for sides -1 and 1.
 
     Attributes:
         turn: of the whole figure about the vertical; positive brings its right side (x > 0) to the back.
@@ -92,7 +92,7 @@ def rotation_z(angle):
 
 
 def turned(vectors, from_direction, to_directions):
-    """Carry vectors along by the shortest rotation from one direction to others.
+    """Rotate vectors by the shortest rotation from one direction to others.
 
     Args:
         vectors: `(3,)` or `(N, 3)`.
@@ -111,13 +111,13 @@ def turned(vectors, from_direction, to_directions):
 
 @dataclasses.dataclass(frozen=True)
 class Path:
-    """A bent line with a frame at each place: the middle of a limb.
+    """The centre line of a limb, with a frame at each of N points.
 
     Attributes:
         centres: `(N, 3)`.
         along: unit tangents `(N, 3)`.
-        across: unit `(N, 3)`, the direction that is x while the limb hangs down.
-        front: unit `(N, 3)`, the one that is z then.
+        across: unit `(N, 3)`, the direction that is x if the limb hangs down.
+        front: unit `(N, 3)`, the direction that is z if the limb hangs down.
     """
 
     centres: np.ndarray
@@ -127,14 +127,14 @@ class Path:
 
 
 def follow(joints, across, at, rounding=5.0):
-    """Sweep along joints with rounded bends, carrying a frame without twist.
+    """Sample the polyline through joints, with rounded bends and a twist-free frame.
 
     Args:
-        joints: `(J, 3)`, at least two, no two the same.
-        across: `(3,)` perpendicular to the first piece.
-        at: `(N,)` distances from the first joint, centimetres; before the first and after the last joint the line
-            goes straight on.
-        rounding: a bend starts and ends that far from its joint; less than half of the shortest piece.
+        joints: `(J, 3)`, at least two, all different.
+        across: `(3,)` perpendicular to the first segment.
+        at: `(N,)` distances from the first joint, centimetres; the line is extended straight before the first and
+            after the last joint.
+        rounding: a bend starts and ends at this distance from its joint; less than half of the shortest segment.
 
     Returns:
         `Path`.
@@ -167,25 +167,25 @@ def follow(joints, across, at, rounding=5.0):
 
 
 class Skeleton:
-    """Where the joints of a posed figure are.
+    """Joint positions of a posed figure.
 
     Attributes:
         pose: `Pose`.
         arms: side -> `(4, 3)`: shoulder, elbow, wrist, finger tips.
         legs: side -> `(3, 3)`: hip, knee, ankle.
-        arm_axes, leg_axes: side -> `(3,)`, the direction across upper arm or thigh that is x while it hangs down.
-        neck: `(3,)`; head_rotation: `(3, 3)`; head: `(3,)`, the middle of the head.
+        arm_axes, leg_axes: side -> `(3,)`, the direction across upper arm or thigh that is x if the limb hangs down.
+        neck: `(3,)`; head_rotation: `(3, 3)`; head: `(3,)`, the centre of the head.
         chest_rotation, hip_rotation: `(3, 3)`.
-        lifts: side -> `(3,)`, how a raised or reaching arm moves its shoulder, in the rest pose.
+        lifts: side -> `(3,)`, displacement of the shoulder by a raised or reaching arm, in the rest pose.
     """
 
     def __init__(self, pose: Pose, shoulder: float = 15.0, leg_length: float = 1.0, place: tuple = (0.0, 0.0)):
-        """Pose the joints.
+        """Compute the joint positions.
 
         Args:
             pose: `Pose`.
-            shoulder: half the distance of the shoulder joints, centimetres.
-            leg_length: of thigh and shin, 1 for the usual.
+            shoulder: half the distance between the shoulder joints, centimetres.
+            leg_length: scale of thigh and shin, 1 for the average.
             place: x and z on the floor.
         """
         self.pose = pose
@@ -206,7 +206,7 @@ class Skeleton:
         self.head = self.neck + self.head_rotation @ (0.0, _HEAD_ABOVE_NECK, 2.0)
 
     def _spine(self):
-        """Rotation and middle of the trunk at heights of the rest pose, every two centimetres."""
+        """Return heights of the rest pose, every two centimetres, with rotation and centre of the trunk at each."""
         pose = self.pose
         heights = np.arange(40.0, 161.0, 2.0)
         share = np.clip((heights - _BEND_FROM) / (_BEND_TO - _BEND_FROM), 0.0, 1.0)
@@ -220,7 +220,7 @@ class Skeleton:
         return heights, rotations, centres - centres[at_hip] + self._root
 
     def of_trunk(self, points):
-        """Bring points of the trunk from the rest pose to where the pose has them.
+        """Map points of the trunk from the rest pose to the pose.
 
         Args:
             points: `(..., 3)`: x, height and z of the upright figure.
@@ -238,7 +238,7 @@ class Skeleton:
         return lower + share * (upper - lower)
 
     def _lifted(self, points):
-        """Move the shoulders of the rest pose with their arms."""
+        """Displace points near the shoulders by the `lifts` of the arms, in the rest pose."""
         points = points.copy()
         for side in SIDES:
             lift = self.lifts[side]
@@ -266,7 +266,7 @@ class Skeleton:
 
     @staticmethod
     def _axis(joints, rotation):
-        """The direction across a limb that is x while it hangs down."""
+        """Return the direction across a limb that is x if the limb hangs down."""
         return turned(rotation[:, 0], -rotation[:, 1], _unit(joints[1] - joints[0]))
 
     def _leg(self, side, leg, length):
@@ -277,8 +277,8 @@ class Skeleton:
         return np.stack([hip, knee, knee - SHIN * length * shin[:, 1]])
 
     def joints(self):
-        """The 14 joints of list_joints.txt, `(14, 3)`: head, neck, then left and right of shoulders, elbows, wrists,
-        hips, knees and ankles."""
+        """Return the 14 joints of list_joints.txt, `(14, 3)`: head, neck, then left and right shoulders, elbows,
+        wrists, hips, knees and ankles."""
         pairs = [limb[side][k] for limb in (self.arms, self.legs) for k in range(3) for side in SIDES]
         return np.stack([self.head, self.neck, *pairs])
 
@@ -288,7 +288,7 @@ def _euler(turn, sway, lean):
 
 
 def _lift(arm):
-    """How far an arm pulls its shoulder, `(3,)` with x outwards."""
+    """Return the displacement of a shoulder by its arm's pose, `(3,)` with x outwards."""
     if arm.reach_for is not None:
         _, y, z = arm.reach_for
         up = np.clip((y - 135.0) / 40.0, 0.0, 1.0)
@@ -301,7 +301,7 @@ def _lift(arm):
 
 
 def _bend_towards(shoulder, wrist, elbow_direction):
-    """Solve an arm for its elbow; a wrist out of reach comes as near as it can."""
+    """Compute elbow and wrist for a target of the wrist (inverse kinematics), clipped to the arm's reach."""
     line = wrist - shoulder
     distance = float(np.clip(np.linalg.norm(line), 8.0, 0.995 * (UPPER_ARM + FOREARM)))
     along = _unit(line)

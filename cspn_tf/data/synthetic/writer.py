@@ -1,8 +1,8 @@
-"""Write synthetic datasets: in the folder layout of DeepFashion's Landmark Detection Benchmark (FLD), or in COCO's.
+"""Write synthetic datasets in the layout of DeepFashion's Landmark Detection Benchmark (FLD), or as COCO.
 
-FLD's conventions: visibility 0 visible, 1 occluded, 2 cut off with coordinates 0 0; whole pixel coordinates; one
-labelled garment a photo; every list starts with its row count and its column names. The COCO layout has photos with
-several garments, every one of them labelled.
+FLD's conventions: visibility 0 visible, 1 occluded, 2 cut off with coordinates 0 0; integer pixel coordinates; one
+labelled garment a photo; every list starts with its row count and its column names. COCO datasets have photos with
+several garments, all of them labelled.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ _FLD_VISIBILITY = {Visibility.VISIBLE: 0, Visibility.OCCLUDED: 1, Visibility.CUT
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    """One photo to render: its place on the disk and in the lists, and the arguments of `render`."""
+    """One photo to render: its path, its name in the lists, and the arguments of `render`."""
 
     path: str
     name: str
@@ -66,27 +66,27 @@ def write_fld_dataset(
     progress=None,
     variation_shares: dict | None = None,
 ) -> None:
-    """Render a dataset and write it as FLD does.
+    """Render a dataset and write it in FLD's layout.
 
-    Everything is written beside `root` and moved there at the end, so that an interrupted run leaves no half dataset.
-    The same arguments give the same bytes whatever the number of workers.
+    Files are written to a staging directory that is renamed to `root` at the end, so that an interrupted run leaves no
+    partial dataset. The same arguments give the same bytes for any number of workers.
 
     Args:
-        root: folder to create: Anno/, Eval/ and img/.
+        root: folder to create, with Anno/, Eval/ and img/.
         num_train, num_val, num_test: photos of each split; ids run through train, val and test in that order.
         seed: not negative.
-        size: long side at most, pixels.
-        workers: processes; None for one a processor. With more than one, processes are spawned, so a script that calls
+        size: largest long side, pixels.
+        workers: processes; None for one per CPU. With more than one, processes are spawned, so a script that calls
             this needs the usual `if __name__ == "__main__"` guard.
-        progress: called with (photos done, photos in all) after each photo, or None.
+        progress: called with (photos done, photos in total) after each photo, or None.
         variation_shares: `Variation` -> share of the photos; None for `layout.VARIATION_SHARES`.
 
     Raises:
         UserError: `root` exists and is not an empty folder.
-        ValueError: a count, the seed, the size or a share is out of its range.
+        ValueError: a count, the seed, the size or a share is out of range.
     """
     root, counts = _checked(root, (num_train, num_val, num_test), seed, size, workers, variation_shares)
-    with _written_beside(root, ("Anno", "Eval", "img")) as partial:
+    with _staging_directory(root, ("Anno", "Eval", "img")) as partial:
         tasks = []
         for split, index in _photos(counts):
             name = f"img/img_{len(tasks) + 1:08d}.jpg"
@@ -108,23 +108,23 @@ def write_coco_dataset(
     progress=None,
     variation_shares: dict | None = None,
 ) -> None:
-    """Render a dataset of photos with one to several garments, all of them labelled, and write it as COCO does.
+    """Render a dataset of photos with one or more garments, all of them labelled, and write it as COCO.
 
     Args:
-        root: folder to create: images/<split>/ and annotations/<split>.json.
-        num_train, num_val, num_test, seed, size, workers, progress, variation_shares: as of `write_fld_dataset`.
-        max_garments: a photo has 1 to this many garments, each number as often; at most 6.
+        root: folder to create, with images/<split>/ and annotations/<split>.json.
+        num_train, num_val, num_test, seed, size, workers, progress, variation_shares: as in `write_fld_dataset`.
+        max_garments: the number of garments of a photo is uniform in 1 to this; at most 6.
 
     Raises:
         UserError: `root` exists and is not an empty folder.
-        ValueError: a count, the seed, the size or a share is out of its range.
+        ValueError: a count, the seed, the size or a share is out of range.
     """
     from ..coco import write_coco
 
     root, counts = _checked(root, (num_train, num_val, num_test), seed, size, workers, variation_shares)
     if not 1 <= max_garments <= MAX_GARMENTS:
         raise ValueError(f"max_garments must be 1..{MAX_GARMENTS}. Received: max_garments={max_garments}")
-    with _written_beside(root, ("annotations", *(f"images/{split}" for split in SPLITS))) as partial:
+    with _staging_directory(root, ("annotations", *(f"images/{split}" for split in SPLITS))) as partial:
         tasks = []
         for split, index in _photos(counts):
             name = f"images/{split}/{index + 1:08d}.jpg"
@@ -158,8 +158,8 @@ def _checked(root, counts, seed, size, workers, variation_shares):
 
 
 @contextlib.contextmanager
-def _written_beside(root, folders):
-    """Give a folder to write to that becomes `root` if all goes well and vanishes otherwise."""
+def _staging_directory(root, folders):
+    """Yield a staging directory that is renamed to `root` when the block succeeds, and removed otherwise."""
     partial = root.with_name(f"{root.name}.partial-{os.getpid()}")
     try:
         for folder in folders:
@@ -186,15 +186,15 @@ def _run_all(function, tasks, workers, progress):
             _report(progress, len(results), len(tasks))
         return results
     # Spawned, not forked: the caller may have TensorFlow's threads running.
-    with multiprocessing.get_context("spawn").Pool(workers, initializer=_leave_interrupts_to_the_parent) as pool:
+    with multiprocessing.get_context("spawn").Pool(workers, initializer=_ignore_interrupts) as pool:
         for result in pool.imap(function, tasks, chunksize=4):
             results.append(result)
             _report(progress, len(results), len(tasks))
     return results
 
 
-def _leave_interrupts_to_the_parent():
-    """Ignore Ctrl-C in a worker: the parent ends it, and one message is enough."""
+def _ignore_interrupts():
+    """Ignore Ctrl-C in a worker; the parent terminates it and prints the only message."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -207,7 +207,7 @@ def _report(progress, done, total):
 
 
 def _labels(task):
-    """Render and save one photo; its labelled garments, height and width."""
+    """Render and save one photo; return its labelled garments, height and width."""
     photo = task.render().photo
     return photo.garments, *photo.image.shape[:2]
 
@@ -216,7 +216,7 @@ def _labels(task):
 
 
 def _fld_rows(task):
-    """Render and save one photo; its rows for the box, landmark and joint lists, without the name."""
+    """Render and save one photo; return its rows of the box, landmark and joint lists, without the name."""
     rendering = task.render()
     photo, plan = rendering.photo, rendering.plan
     garments = photo.garments  # one
@@ -236,7 +236,7 @@ def _fld_rows(task):
 
 
 def _group(code, xy):
-    """A point as FLD writes it, to the nearest pixel centre; cut-off points are 0 0."""
+    """Format a point as in FLD, rounded to the nearest pixel centre; 0 0 if cut off."""
     x, y = (0, 0) if code == 2 else (int(np.floor(c + 0.5)) for c in xy)
     return f"{code} {x:03d} {y:03d}"
 
