@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.comparison import runners as known
 from benchmarks.comparison.turns import take_turns
 from benchmarks.workers.process import WorkerProcess
-from cspn_tf.console import CallError, Parser, UserError, positive_int, positive_seconds, run, termination_as_interrupt
+from cspn_tf.console import CallError, Parser, UserError, positive_float, positive_int, run, termination_as_interrupt
 from cspn_tf.contract import DEFAULT_MODEL_NAME
 from cspn_tf.files import replaced_file
 from cspn_tf.models.checkpoints import write_json
@@ -64,7 +64,7 @@ def _parse(argv):
     parser.add_argument("--rounds", type=positive_int, default=4, help="turns of each runner")
     parser.add_argument("--repeats", type=positive_int, default=15, help="timed single-photo calls per turn")
     parser.add_argument(
-        "--seconds", type=positive_seconds, default=4.0, help="time limit per turn, for single photos and for batches"
+        "--seconds", type=positive_float, default=4.0, help="time limit per turn, for single photos and for batches"
     )
     parser.add_argument("--threads", type=positive_int, default=num_cores(), help="threads of each runner")
     parser.add_argument(

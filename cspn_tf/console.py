@@ -181,11 +181,3 @@ def non_negative_int(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"must not be negative, received {value}")
     return value
-
-
-def positive_seconds(text: str) -> float:
-    """Parse a finite time in seconds above 0."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be more than 0, received {text}")
-    return value

@@ -189,14 +189,14 @@ def test_positive_int_reads_whole_numbers_from_one(text, value):
 
 
 @pytest.mark.parametrize("text, value", [("2", 2.0), ("0.5", 0.5)])
-def test_positive_seconds_reads_times_above_zero(text, value):
-    assert console.positive_seconds(text) == value
+def test_positive_float_reads_numbers_above_zero(text, value):
+    assert console.positive_float(text) == value
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon"])
-def test_positive_seconds_refuses_everything_else(text):
+def test_positive_float_refuses_everything_else(text):
     with pytest.raises((ValueError, argparse.ArgumentTypeError)):
-        console.positive_seconds(text)
+        console.positive_float(text)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", ""])

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from cspn_tf.cli.answers import name_pictures, reported, write_json_lines
-from cspn_tf.console import CallError, Parser, positive_int, positive_seconds, run, termination_as_interrupt
+from cspn_tf.console import CallError, Parser, positive_float, positive_int, run, termination_as_interrupt
 from cspn_tf.contract import BYTES_SIGNATURE, DEFAULT_MODEL_NAME, PIXELS_SIGNATURE
 from cspn_tf.result import STATUS_UNREADABLE, Result
 from cspn_tf.serve.client import DEFAULT_BATCH_SIZE, Client, batches
@@ -60,7 +60,7 @@ def _parse(argv):
     parser.add_argument(
         "--batch-size", type=positive_int, default=DEFAULT_BATCH_SIZE, help="maximum photos per request"
     )
-    parser.add_argument("--timeout", type=positive_seconds, default=120.0, help="seconds allowed per request")
+    parser.add_argument("--timeout", type=positive_float, default=120.0, help="seconds allowed per request")
     parser.add_argument(
         "--signature",
         choices=[BYTES_SIGNATURE, PIXELS_SIGNATURE],

@@ -33,6 +33,7 @@ from cspn_tf.evaluation.inputs import Photos, predict_photos, read_coco_files
 from cspn_tf.evaluation.measures import measure
 from cspn_tf.evaluation.pictures import draw_reliability, draw_sheets
 from cspn_tf.evaluation.report import main_table, write_scores
+from cspn_tf.models.checkpoints import SHIPPED
 
 SPLITS = ("train", "val", "test")
 
@@ -111,7 +112,7 @@ def _check_options(parser, args):
     if args.model and args.tflite:
         parser.error("give --model or --tflite, not both")
     if not (args.detector or args.model or args.tflite):
-        args.detector = args.keypoints = "shipped"
+        args.detector = args.keypoints = SHIPPED
 
 
 def _check_out(out):

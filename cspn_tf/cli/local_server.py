@@ -13,7 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
-from cspn_tf.console import Parser, positive_int, positive_seconds, require_extra, run
+from cspn_tf.console import Parser, non_negative_int, positive_float, positive_int, require_extra, run
 from cspn_tf.machine import set_threads
 from cspn_tf.serve.local_server import READY_PREFIX, check_address_is_free
 from cspn_tf.serve.model_versions import latest_version
@@ -48,13 +48,13 @@ def _parse(argv):
         "--workers", type=positive_int, default=os.cpu_count() or 1, help="requests processed concurrently; others wait"
     )
     parser.add_argument(
-        "--poll-seconds", type=positive_seconds, default=2.0, help="interval between checks for a new version"
+        "--poll-seconds", type=positive_float, default=2.0, help="interval between checks for a new version"
     )
     parser.add_argument(
-        "--intra-op-threads", type=_threads, default=0, help="threads within one op; 0: TensorFlow's choice"
+        "--intra-op-threads", type=non_negative_int, default=0, help="threads within one op; 0: TensorFlow's choice"
     )
     parser.add_argument(
-        "--inter-op-threads", type=_threads, default=0, help="ops run in parallel; 0: TensorFlow's choice"
+        "--inter-op-threads", type=non_negative_int, default=0, help="ops run in parallel; 0: TensorFlow's choice"
     )
     return parser.parse_args(argv)
 
@@ -101,13 +101,6 @@ def _port(text):
     value = int(text)
     if not 0 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"must be 0 to 65535, received {value}")
-    return value
-
-
-def _threads(text):
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, received {value}")
     return value
 
 

@@ -19,11 +19,10 @@ An interrupted run resumes when the same command is given again. In --out:
     report.md, report.json, figure_6.png; with --beyond reliability.png
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-from cspn_tf.console import Parser, positive_int, require_extra, run, termination_as_interrupt
+from cspn_tf.console import Parser, positive_float, positive_int, require_extra, run, termination_as_interrupt
 from cspn_tf.files import locked
 from cspn_tf.machine import num_cores
 from cspn_tf.reproduction import plan as plans
@@ -66,7 +65,7 @@ def _parse(argv):
     parser.add_argument("--scale", default="cpu", choices=list(SCALES), help="networks and schedule")
     parser.add_argument(
         "--budget",
-        type=_minutes,
+        type=positive_float,
         metavar="MINUTES",
         help="time budget; all experiments get the same number of epochs (default: the scale's)",
     )
@@ -87,13 +86,6 @@ def _parse(argv):
         parser.error(f"--out {args.out} is a file")
     args.jobs = args.jobs or (min(num_cores(), _MOST_PARALLEL) if args.scale == "cpu" else 1)
     return args
-
-
-def _minutes(text) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be more than 0 minutes, received {text}")
-    return value
 
 
 if __name__ == "__main__":
