@@ -1,8 +1,8 @@
 """Configurations as frozen dataclasses, the four presets, overrides and their JSON form.
 
-A `Config` says everything that shapes the two networks and the geometry between them. It is saved as JSON beside
-every checkpoint and inside every export. What only concerns one training run (epochs, batch size, learning rate)
-is in `TrainingConfig`, which has a preset of its own for each of the two networks.
+A `Config` defines the two networks and the geometry between them. It is saved as JSON with every checkpoint and in
+every export. Settings of a single training run (epochs, batch size, learning rate) are in `TrainingConfig`, which has
+separate presets for the two networks.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ REGIONS = ("garment", "photo")
 SUBPIXELS = ("none", "parabola", "dark")
 UPSAMPLINGS = ("bilinear", "nearest")
 
-_KIND_NAMES = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a text"}
+_KIND_NAMES = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a string"}
 
 
 def _is_number(value):
-    # The comparison is false for NaN, and safe for whole numbers that no float can hold.
+    # The comparison is false for NaN, and does not overflow for integers that are too large for a float.
     return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
@@ -50,28 +50,28 @@ def _check_multiple(name, value, unit):
 
 @dataclasses.dataclass(frozen=True)
 class DetectorConfig:
-    """The Faster R-CNN: what it reads, what it proposes, what it returns."""
+    """The Faster R-CNN: its input, backbone, anchors, proposals, region head and detections."""
 
     backbone: str = "efficientnet_lite0"  # one of BACKBONES
     weights: str = "imagenet"  # backbone's initial weights, one of WEIGHTS
-    frozen_level: int = 2  # pretrained backbone layers up to this pyramid level are kept as they are; 0 trains all
+    frozen_level: int = 2  # pretrained backbone layers up to this level are not trained; 0 trains all
     input_size: int = 256  # side of the square input, pixels; the canvas is resized to it
     min_level: int = 4  # finest pyramid level; level l has stride 2**l
-    max_level: int = 4  # coarsest pyramid level that is looked at; beyond backbone_level it is the one before, pooled
-    backbone_level: int = 5  # deepest level taken from the backbone; what it knows comes down to every finer level
+    max_level: int = 4  # coarsest pyramid level with anchors; beyond backbone_level, pooled from the previous level
+    backbone_level: int = 5  # deepest backbone level; the pyramid starts there and merges down to min_level
     pyramid_width: int = 64  # channels of every pyramid level
     separable: bool = True  # depthwise-separable 3x3 convolutions in pyramid and RPN head
-    anchor_scales: tuple[float, ...] = (2.5, 4.0, 6.5, 10.0, 15.0)  # anchor sides over the stride, at every level
+    anchor_scales: tuple[float, ...] = (2.5, 4.0, 6.5, 10.0, 15.0)  # anchor side divided by the stride, at every level
     anchor_aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # width over height
-    num_proposals_train: int = 128  # proposals the RPN hands over in training
-    num_sampled_rois: int = 32  # of which so many train the head, up to half of them on garments
-    num_proposals: int = 32  # proposals the head looks at in inference
-    roi_op: str = "align"  # one of ROI_OPS; the paper pools
-    roi_size: int = 7  # side of the map cut out for each proposal
+    num_proposals_train: int = 128  # proposals of the RPN in training, from which the ROIs are sampled
+    num_sampled_rois: int = 32  # ROIs of a photo that train the head, at most half of them on garments
+    num_proposals: int = 32  # proposals passed to the head in inference
+    roi_op: str = "align"  # one of ROI_OPS; the paper uses "pool"
+    roi_size: int = 7  # side of each proposal's feature map
     head_width: int = 256  # units of the head's two dense layers
-    nms_sigma: float = 0.2  # of Soft-NMS: the larger, the less overlap costs the worse detection; 0 is hard suppression
-    nms_iou: float = 0.9  # detections of any type that overlap more than this are one garment
-    score_threshold: float = 0.25  # detections scored below are dropped
+    nms_sigma: float = 0.2  # of Soft-NMS: larger values lower overlapping detections less; 0 is hard suppression
+    nms_iou: float = 0.9  # detections of any type with a larger IoU are one garment; the lower score is dropped
+    score_threshold: float = 0.25  # detections with a lower score are dropped
     max_garments: int = 4  # rows of the served outputs, N
 
     def __post_init__(self):
@@ -101,30 +101,31 @@ class DetectorConfig:
 
 @dataclasses.dataclass(frozen=True)
 class KeypointConfig:
-    """The keypoint network: what crop it reads, how it is built, what its heatmaps look like.
+    """The keypoint network: its method, crop, architecture and heatmaps.
 
-    `width`, `separable` and what is said of heatmaps hold for every method that has them; stages and all that comes
-    after `num_hard_keypoints` are the CSPN's own. What goes beyond the paper is off in the preset `paper`.
+    `num_stages`, `num_hard_keypoints`, `stage_weight_growth`, `offset_head` and `visibility_head` apply to the CSPN
+    only; the other fields to every method that uses them. Additions to the paper's method are off in the preset
+    `paper`.
     """
 
     method: str = "cspn"  # one of METHODS: the CSPN, or a method the paper compares it with
-    region: str = "garment"  # what the crop shows, one of REGIONS: the box, or the whole photo (the paper's NCSPN)
+    region: str = "garment"  # content of the crop, one of REGIONS: the box, or the whole photo (the paper's NCSPN)
     backbone: str = "efficientnet_lite0"  # one of BACKBONES
     weights: str = "imagenet"  # backbone's initial weights, one of WEIGHTS
-    frozen_level: int = 0  # pretrained backbone layers up to this pyramid level are kept as they are; 0 trains all
-    crop_size: int = 192  # side of the square crop, pixels; heatmaps are a quarter of it
-    crop_margin: float = 1.25  # side of the crop over the long side of the box
+    frozen_level: int = 0  # pretrained backbone layers up to this level are not trained; 0 trains all
+    crop_size: int = 192  # side of the square crop, pixels; heatmaps have a quarter of it
+    crop_margin: float = 1.25  # side of the crop divided by the long side of the box
     num_stages: int = 4  # 1 to 4 as in the paper, more for its ablation
     width: int = 64  # channels of every pyramid level
     separable: bool = True  # depthwise-separable 3x3 smoothing convolutions
     heatmap_sigma: float = 1.5  # Gaussian's standard deviation, heatmap pixels
     num_hard_keypoints: int = 4  # K of equation 2
-    sigma_factors: tuple[float, ...] = (1.0,) * 8  # of heatmap_sigma, one for each keypoint
+    sigma_factors: tuple[float, ...] = (1.0,) * 8  # multiples of heatmap_sigma, one for each keypoint
     subpixel: str = "parabola"  # how a heatmap's peak is refined, one of SUBPIXELS
-    upsampling: str = "bilinear"  # of the pyramids, one of UPSAMPLINGS
-    stage_weight_growth: float = 1.0  # weight of each stage's loss over that of the stage before it
-    offset_head: bool = False  # predict, at each heatmap pixel, how far the keypoint is from it
-    visibility_head: bool = True  # predict which keypoints are visible; keypoint_scores are then its probabilities
+    upsampling: str = "bilinear"  # interpolation in the pyramids, one of UPSAMPLINGS
+    stage_weight_growth: float = 1.0  # weight of each stage's loss divided by that of the previous stage
+    offset_head: bool = False  # predict at each heatmap pixel the offset from it to the keypoint
+    visibility_head: bool = True  # predict each keypoint's visibility; keypoint_scores are then its probabilities
 
     def __post_init__(self):
         _check_choice("keypoints.method", self.method, METHODS)
@@ -167,11 +168,11 @@ class KeypointConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Everything that shapes the pipeline; `preset` records where it started from."""
+    """The config of the whole pipeline."""
 
-    preset: str = "mobile"  # the preset's name, for people
+    preset: str = "mobile"  # name of the preset it was derived from, informational
     canvas_size: int = 512  # side of the square every photo is letterboxed to, pixels
-    max_pixels: int = 50_000_000  # photos with more are refused before they are decoded
+    max_pixels: int = 50_000_000  # photos with more pixels are refused before they are decoded
     detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
     keypoints: KeypointConfig = dataclasses.field(default_factory=KeypointConfig)
 
@@ -187,12 +188,12 @@ class TrainingConfig:
 
     epochs: int  # passes over the training split
     batch_size: int  # photos (detector) or garments (keypoints) a step
-    learning_rate: float  # peak, reached after the warm-up, then cosine to zero
+    learning_rate: float  # peak, reached after the warm-up, then cosine decay to zero
     warmup_epochs: float = 0.5  # length of the linear warm-up
     weight_decay: float = 1e-4  # decoupled (AdamW), on kernels only
-    gradient_clip: float = 5.0  # global norm; 0 switches clipping off
+    gradient_clip: float = 5.0  # maximum global norm; 0 disables clipping
     augment: bool = True  # random flips, crops and colours on the training split
-    ema_momentum: float = 0.0  # of the moving average of the weights that is kept as the result; 0 keeps the last ones
+    ema_momentum: float = 0.0  # of the moving average of the weights that is validated and saved; 0 disables it
 
     def __post_init__(self):
         _check_range("epochs", self.epochs, 1, None)
@@ -303,7 +304,7 @@ def preset(name: str) -> Config:
     """Return the preset of that name.
 
     Raises:
-        UserError: if there is none.
+        UserError: the preset does not exist.
     """
     if name not in PRESETS:
         raise UserError(f"preset {name!r} does not exist; choose one of {', '.join(PRESETS)}")
@@ -311,14 +312,14 @@ def preset(name: str) -> Config:
 
 
 def override(config, assignments):
-    """Return `config` with fields replaced by `field=value` texts, such as `keypoints.num_stages=2`.
+    """Return `config` with fields replaced by `field=value` strings, such as `keypoints.num_stages=2`.
 
     Args:
         config: any dataclass of this module.
-        assignments: iterable of texts; a value is read as JSON, or else as a plain word.
+        assignments: iterable of strings; a value that is not valid JSON is taken as a string.
 
     Raises:
-        UserError: if a text has no `=`, names no field, or gives a value the field does not take.
+        UserError: a string has no `=`, names an unknown field, or has a value that is invalid for the field.
     """
     for text in assignments:
         key, separator, value = text.partition("=")
@@ -333,12 +334,12 @@ def override(config, assignments):
 
 
 def to_dict(config) -> dict:
-    """Return the plain, JSON-ready form of a config dataclass."""
+    """Return a config dataclass as a JSON-ready dict."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def save(config, path) -> None:
-    """Write a config dataclass as JSON, by rename."""
+    """Write a config dataclass as JSON, by atomic rename."""
     with replaced_file(path) as temporary:
         temporary.write_text(json.dumps(to_dict(config), indent=2) + "\n")
 
@@ -347,7 +348,7 @@ def load(path) -> Config:
     """Read a `Config` that `save` wrote.
 
     Raises:
-        UserError: if the file is missing, is not JSON, or has an unknown or missing key, which is named.
+        UserError: the file is missing, is not JSON, or has an unknown or missing key, named in the message.
     """
     try:
         content = json.loads(Path(path).read_text())
@@ -359,12 +360,12 @@ def load(path) -> Config:
 
 
 def from_dict(content: dict, source: str = "config") -> Config:
-    """Return the `Config` of a dict as `to_dict` gives it; raise `UserError` naming any key that does not fit."""
+    """Return the `Config` of a dict of `to_dict`; raise a `UserError` that names an unknown, missing or invalid key."""
     return _from_dict(Config, content, source)
 
 
 def differences(ours, theirs, prefix: str = "") -> list[str]:
-    """Return one `field: ours != theirs` text for each field in which two configs of one class differ."""
+    """Return a `field: ours != theirs` string for each field in which two configs of one class differ."""
     found = []
     for field in dataclasses.fields(ours):
         a, b = getattr(ours, field.name), getattr(theirs, field.name)

@@ -1,4 +1,4 @@
-"""One photo's garments as columns: labelled by people, found by a model, in a record or in a file, the same value.
+"""One photo's garments as columns: one class for labels and predictions, in TFRecords, COCO files and JSON.
 
 ::
 
@@ -6,9 +6,8 @@
     len(garments), garments.types, garments.boxes_xyxy[0], garments.keypoints_xy[0, 6]
     upper = garments[garments.types == GarmentType.UPPER_BODY]
 
-Labels know what can be seen of a keypoint (`visibility`), predictions how sure they are (`scores`, `keypoint_scores`);
-a column that nobody knows is None. Coordinates are pixels of the photo as displayed, with integers at pixel centres,
-unless whoever holds the garments says another frame.
+Labels have `visibility`, predictions have `scores` and `keypoint_scores`; an unknown column is None. Coordinates are
+pixels of the photo as displayed, with integers at pixel centres, unless the caller documents another frame.
 
 Letters in shapes: N garments, 8 keypoint slots of `cspn_tf.garments`.
 """
@@ -28,7 +27,7 @@ from cspn_tf.garments import (
     Visibility,
 )
 
-# Column → dtype and the shape of one row. Coordinates are as precise as in records and in served outputs.
+# Column → dtype and the shape of one row. Coordinates have the precision of TFRecords and served outputs.
 _COLUMNS = {
     "types": (np.int32, ()),
     "boxes_xyxy": (np.float32, (4,)),
@@ -38,11 +37,11 @@ _COLUMNS = {
     "keypoint_scores": (np.float64, (NUM_KEYPOINTS,)),
     "variations": (np.int32, ()),
 }
-# Column → what its numbers may be.
+# Column → enum of its allowed values.
 _CODES = {"types": GarmentType, "visibility": Visibility, "variations": Variation}
 _REQUIRED = ("types", "boxes_xyxy", "keypoints_xy")
 
-# Column → its name in a served output, and in an example of `cspn_tf.data.tfrecords`.
+# Column → its name in the served outputs, and in an example of `cspn_tf.data.tfrecords`.
 _SERVED = {
     "types": "classes",
     "boxes_xyxy": "boxes",
@@ -58,7 +57,7 @@ _EXAMPLE = {
     "visibility": "visibility",
 }
 
-# COCO's third number of a labelled keypoint: 2 visible, 1 occluded, 0 not labelled. It does not know cut-off keypoints.
+# COCO's third number of a keypoint: 2 visible, 1 occluded, 0 not labelled. COCO has no code for cut-off keypoints.
 _COCO_OF_VISIBILITY = {Visibility.VISIBLE: 2, Visibility.OCCLUDED: 1, Visibility.ABSENT: 0, Visibility.CUT_OFF: 0}
 _VISIBILITY_OF_COCO = {2: Visibility.VISIBLE, 1: Visibility.OCCLUDED, 0: Visibility.ABSENT}
 
@@ -70,15 +69,16 @@ class Garments:
     Attributes:
         types: int32 `(N,)`, `GarmentType` ids.
         boxes_xyxy: float32 `(N, 4)`, x_min, y_min, x_max, y_max.
-        keypoints_xy: float32 `(N, 8, 2)`; zeros where there are no coordinates.
-        visibility: int32 `(N, 8)`, `Visibility` codes; None where nobody labelled it. Of no garments this and all that
-            follow are empty, never None.
+        keypoints_xy: float32 `(N, 8, 2)`; zeros for keypoints without coordinates.
+        visibility: int32 `(N, 8)`, `Visibility` codes; None if not labelled. With N = 0 this and all following columns
+            are empty, never None.
         scores: float64 `(N,)`, confidence of each garment; None for labels.
-        keypoint_scores: float64 `(N, 8)`, confidence of each keypoint, 0 where the type has none; None for labels.
-        variations: int32 `(N,)`, `Variation` ids; None where nobody says.
+        keypoint_scores: float64 `(N, 8)`, confidence of each keypoint, 0 for keypoints the type does not have; None for
+            labels.
+        variations: int32 `(N,)`, `Variation` ids; None if unknown.
 
     Raises:
-        ValueError: a column's shape does not fit, or it has a number that is no code; the message names it.
+        ValueError: a column has a wrong shape or an invalid code; the message names the column.
     """
 
     types: np.ndarray
@@ -96,7 +96,7 @@ class Garments:
             if values is None and name not in _REQUIRED:
                 if num:
                     continue
-                values = ()  # of no garments everything is known
+                values = ()  # without garments, all columns are empty
             array = np.asarray(values)
             if num == 0 and array.size == 0:
                 array = array.reshape(0, *row_shape)
@@ -111,14 +111,14 @@ class Garments:
         return len(self.types)
 
     def __getitem__(self, rows) -> "Garments":
-        """Return some of the rows: a number gives one row, a slice, a mask or an array of numbers any of them."""
+        """Return the selected rows; the index is an integer, a slice, a boolean mask or an array of integers."""
         if not isinstance(rows, slice) and np.ndim(rows) == 0:
             row = operator.index(rows)
             if not -len(self) <= row < len(self):
                 raise IndexError(f"there are {len(self)} garments, received the index {row}")
             rows = [row]
         elif not isinstance(rows, slice):
-            rows = np.asarray(rows) if np.size(rows) else np.zeros(0, int)  # of no numbers, numpy makes floats
+            rows = np.asarray(rows) if np.size(rows) else np.zeros(0, int)  # NumPy makes a float array of []
         return Garments(**{name: values[rows] for name, values in self._known().items()})
 
     def __iter__(self):
@@ -138,7 +138,7 @@ class Garments:
         return {name: values for name in _COLUMNS if (values := getattr(self, name)) is not None}
 
     def replace(self, **columns) -> "Garments":
-        """Return the same garments with some columns changed."""
+        """Return the garments with some columns replaced."""
         return dataclasses.replace(self, **columns)
 
     @property
@@ -146,13 +146,13 @@ class Garments:
         """Which keypoints have coordinates, bool `(N, 8)`.
 
         Raises:
-            ValueError: these are no labels.
+            ValueError: the garments are not labels.
         """
         return self._visibility() > Visibility.ABSENT
 
     @property
     def visible(self) -> np.ndarray:
-        """Which keypoints have coordinates and nothing hides them, bool `(N, 8)`; raises as `labelled`."""
+        """Which keypoints are labelled as visible, bool `(N, 8)`; raises as `labelled` does."""
         return self._visibility() == Visibility.VISIBLE
 
     def _visibility(self):
@@ -166,7 +166,7 @@ class Garments:
         return np.array(KEYPOINTS_OF_TYPE, bool)[self.types]
 
     def lengths(self, cm_per_pixel=None, known_cm=None) -> dict:
-        """Measure a garment, of one row: name to `cspn_tf.lengths.Length`; see `cspn_tf.lengths.lengths_of`.
+        """Measure a single garment: name to `cspn_tf.lengths.Length`; see `cspn_tf.lengths.lengths_of`.
 
         ::
 
@@ -178,7 +178,7 @@ class Garments:
         return lengths_of(self, cm_per_pixel, known_cm)
 
     def distinct(self) -> "Garments":
-        """Return the garments without those that repeat an earlier one in every column."""
+        """Return the garments without duplicates, rows that equal an earlier one in every column."""
         rows = {
             tuple(values[row].tobytes() for values in self._known().values()): row for row in range(len(self))[::-1]
         }
@@ -188,15 +188,15 @@ class Garments:
 
     @classmethod
     def label(cls, garment_type, box_xyxy, keypoints_xy, visibility, variation=Variation.UNKNOWN) -> "Garments":
-        """Return one labelled garment: a `GarmentType`, four numbers, `(8, 2)`, `(8,)` and a `Variation`."""
+        """Return one labelled garment, from a `GarmentType`, four numbers, `(8, 2)`, `(8,)` and a `Variation`."""
         return cls([garment_type], [box_xyxy], [keypoints_xy], visibility=[visibility], variations=[variation])
 
     @classmethod
     def concatenate(cls, parts) -> "Garments":
-        """Return the rows of several `Garments` one after the other; of none, no garments.
+        """Concatenate the rows of several `Garments`; an empty sequence gives no garments.
 
         Raises:
-            ValueError: some know a column that others do not.
+            ValueError: a column is None in some of them and not in others.
         """
         parts = [part for part in parts if len(part)]
         if not parts:
@@ -204,30 +204,30 @@ class Garments:
         known = {name: None for part in parts for name in part._known()}
         for name in known:
             if any(getattr(part, name) is None for part in parts):
-                raise ValueError(f"{name} is known of some of the garments only")
+                raise ValueError(f"{name} is known for some of the garments only")
         return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in known})
 
     # The served contract ---------------------------------------------------------------------------------------------
 
     @classmethod
     def from_served(cls, outputs, index) -> "Garments":
-        """Take one photo's garments out of the outputs of a served batch, padding left out.
+        """Return one photo's garments, without padding, from the outputs of a served batch.
 
         Args:
-            outputs: dict of arrays as `cspn_tf.contract.OUTPUTS` says, batch first.
-            index: the photo's place in the batch.
+            outputs: dict of arrays as specified in `cspn_tf.contract.OUTPUTS`, batch first.
+            index: the photo's index in the batch.
         """
         num = int(outputs["num_garments"][index])
         return cls(**{name: outputs[served][index][:num] for name, served in _SERVED.items()})
 
     def to_served(self, num_rows) -> dict:
-        """Return the served outputs of one photo, without the batch, status and image size; the rest is padding.
+        """Return the served outputs of one photo, padded, without batch dimension, status and image size.
 
         Args:
-            num_rows: N of the outputs, at least as many as there are garments.
+            num_rows: rows of the outputs, at least the number of garments.
 
         Raises:
-            ValueError: there are more garments, or they have no scores.
+            ValueError: there are more garments than rows, or they have no scores.
         """
         if len(self) > num_rows or self.scores is None or self.keypoint_scores is None:
             raise ValueError(f"needs garments with scores, at most {num_rows}; received {len(self)}")
@@ -242,14 +242,14 @@ class Garments:
 
     @classmethod
     def from_example(cls, example) -> "Garments":
-        """Take the labels out of an example of `cspn_tf.data.tfrecords.parse_example`, a dict of arrays."""
+        """Return the labels in an example of `cspn_tf.data.tfrecords.parse_example`, a dict of arrays."""
         return cls(**{name: example[key] for name, key in _EXAMPLE.items()})
 
     def to_example(self) -> dict:
-        """Return labels under the names that examples have; variations are 0 where nobody says.
+        """Return labels as a dict with the keys of TFRecord examples; unknown variations are 0.
 
         Raises:
-            ValueError: these are no labels.
+            ValueError: the garments are not labels.
         """
         self._visibility()
         garments = self if self.variations is not None else self.replace(variations=np.zeros(len(self)))
@@ -260,15 +260,15 @@ class Garments:
     def to_coco_annotations(self, image_id, first_id=1) -> list[dict]:
         """Return labels as COCO annotations, with the garment type as category and all eight keypoints.
 
-        `variation`, `score` and `keypoint_scores`, where they are known, are extra keys that other readers pass over.
-        Lost are cut-off keypoints, which COCO does not tell from those nobody labelled.
+        If known, `variation`, `score` and `keypoint_scores` are extra keys, which other readers ignore. Cut-off
+        keypoints become unlabelled, because COCO does not distinguish the two.
 
         Args:
-            image_id: of the photo.
-            first_id: id of the first annotation; the others follow.
+            image_id: COCO id of the photo.
+            first_id: id of the first annotation; the next ones count up from it.
 
         Raises:
-            ValueError: these are no labels.
+            ValueError: the garments are not labels.
         """
         self._visibility()
         codes = [[_COCO_OF_VISIBILITY[seen] for seen in row] for row in self.visibility.tolist()]
@@ -285,14 +285,18 @@ class Garments:
         return annotations
 
     def to_coco_results(self, image_id) -> list[dict]:
-        """Return predictions as COCO results, as `cspn_tf.data.coco_results` reads them; raises as `to_served`."""
+        """Return predictions as COCO results, as `cspn_tf.data.coco_results` reads them.
+
+        Raises:
+            ValueError: the garments have no scores.
+        """
         if self.scores is None or self.keypoint_scores is None:
             raise ValueError("needs garments with scores: these have none")
         entries = self._coco_entries(image_id, self.keypoint_scores.tolist())
         return [{**entry, "score": float(score)} for entry, score in zip(entries, self.scores, strict=True)]
 
     def _coco_entries(self, image_id, third_numbers):
-        """Return what annotations and results share; `third_numbers` are the keypoints' own, `(N, 8)`."""
+        """Return the keys common to annotations and results; `third_numbers`, `(N, 8)`, follow each keypoint's x, y."""
         entries = []
         for row, thirds in enumerate(third_numbers):
             x_min, y_min, x_max, y_max = map(_plain, self.boxes_xyxy[row])
@@ -312,7 +316,7 @@ class Garments:
 
     @classmethod
     def from_coco_annotations(cls, annotations) -> "Garments":
-        """Read annotations as `to_coco_annotations` writes them; `cspn_tf.data.coco_file` reads those of others."""
+        """Read annotations of `to_coco_annotations`; `cspn_tf.data.coco_file` reads annotations from other sources."""
         keypoints = _coco_keypoints(annotations)
         visibility = [[_VISIBILITY_OF_COCO[code] for code in row] for row in keypoints[..., 2].astype(int).tolist()]
         return cls(
@@ -327,7 +331,7 @@ class Garments:
 
     @classmethod
     def from_coco_results(cls, results) -> "Garments":
-        """Read results of one image as `to_coco_results` writes them."""
+        """Read one image's results of `to_coco_results`."""
         keypoints = _coco_keypoints(results)
         scores = [result["score"] for result in results]
         types = [result["category_id"] for result in results]
@@ -336,10 +340,10 @@ class Garments:
     # JSON ------------------------------------------------------------------------------------------------------------
 
     def to_dicts(self) -> list[dict]:
-        """Return one JSON-ready dict a garment: pixels to a hundredth, scores to four digits.
+        """Return one JSON-ready dict for each garment, with pixels rounded to 0.01 and scores to four decimals.
 
-        type, class_id, score where it is known, box_xyxy, variation where it is known, and keypoints: name to x, y,
-        and score or visibility where they are known; only those that the type has, of labels all with coordinates.
+        Keys: type, class_id, score if known, box_xyxy, variation if known, and keypoints: name to x, y, and score and
+        visibility if known. Predictions list the keypoints that the type has, labels those that are not ABSENT.
         """
         return [self._to_dict(row) for row in range(len(self))]
 
@@ -366,7 +370,7 @@ class Garments:
 
     @classmethod
     def from_dicts(cls, dicts) -> "Garments":
-        """Read what `to_dicts` gave; a column is known if the first garment knows it."""
+        """Read dicts of `to_dicts`; optional columns are read if the first garment, or any keypoint, has them."""
         dicts = list(dicts)
         points = [[garment["keypoints"].get(name, {}) for name in KEYPOINT_NAMES] for garment in dicts]
         known_of_point = {key for row in points for point in row for key in point}
@@ -379,7 +383,7 @@ class Garments:
             [garment["box_xyxy"] for garment in dicts],
             [[[point.get("x", 0.0), point.get("y", 0.0)] for point in row] for row in points],
             visibility=of_points("visibility", lambda name: Visibility[name.upper()], Visibility.ABSENT)
-            if "visibility" in known_of_point or not known_of_point  # only labels may have no keypoint at all
+            if "visibility" in known_of_point or not known_of_point  # only labels can be without any keypoint
             else None,
             scores=_if_known("score", dicts),
             keypoint_scores=of_points("score", float, 0.0) if "score" in known_of_point else None,
@@ -390,7 +394,7 @@ class Garments:
 
 
 def _if_known(name, entries):
-    """Return a value of all garments, if the first has it, else None."""
+    """Return a key's value from every entry if the first entry has it, else None."""
     return [entry[name] for entry in entries] if entries and name in entries[0] else None
 
 
@@ -404,6 +408,6 @@ def _coco_keypoints(entries):
 
 
 def _plain(value):
-    """Return a number as JSON should have it: whole ones without a point, others by the shortest digits that tell."""
+    """Return a number for JSON: an int if it is whole, else a float with the fewest digits that identify it."""
     number = float(str(value))
     return int(number) if number.is_integer() else number

@@ -1,6 +1,6 @@
-"""The vocabulary: garment types, the eight keypoints, and what belongs to what.
+"""Garment types, the eight keypoints, and which garment type has which keypoints.
 
-Every other module reads these tables; nothing else in the package spells out a keypoint order.
+All other modules read these tables; the keypoint order is defined only here.
 
 The eight keypoint slots, in the paper's order::
 
@@ -9,8 +9,8 @@ The eight keypoint slots, in the paper's order::
     4 LW  left waistline   5 RW  right waistline
     6 LH  left hem         7 RH  right hem
 
-"Left" is the garment's own label, which is the left of the picture for a garment seen from the front. A
-mirrored photo must therefore swap the slots of a pair; sorting by x is wrong for garments seen from behind.
+"Left" is as labelled, which is the left of the picture for a garment seen from the front. Mirroring a photo must
+therefore swap the slots of each pair; sorting by x would be wrong for garments seen from behind.
 """
 
 import enum
@@ -25,16 +25,16 @@ class GarmentType(enum.IntEnum):
 
 
 class Visibility(enum.IntEnum):
-    """What is known of one keypoint. Labelled keypoints, those with coordinates, are the ones above zero."""
+    """A keypoint's visibility label. Labelled keypoints, which have coordinates, are those above zero."""
 
-    CUT_OFF = -1  # the garment has it, outside the picture: no coordinates
-    ABSENT = 0  # the garment type does not have it, or nobody labelled it: no coordinates
-    OCCLUDED = 1  # hidden behind something, coordinates are valid
-    VISIBLE = 2  # seen, coordinates are valid
+    CUT_OFF = -1  # outside the photo: no coordinates
+    ABSENT = 0  # the garment type does not have it, or it is not labelled: no coordinates
+    OCCLUDED = 1  # hidden behind something, with coordinates
+    VISIBLE = 2  # visible, with coordinates
 
 
 class Variation(enum.IntEnum):
-    """DeepFashion FLD's ``variation_type``; 0 where a source does not say."""
+    """DeepFashion FLD's ``variation_type``; 0 if a source does not have it."""
 
     UNKNOWN = 0
     NORMAL_POSE = 1
@@ -64,31 +64,31 @@ GARMENT_TYPE_NAMES = {
 }
 NUM_GARMENT_TYPES = len(GARMENT_TYPE_NAMES)
 
-# The slots a garment type has, in the order in which DeepFashion's text files list them.
+# The keypoint slots of each garment type, in the order of DeepFashion's text files.
 KEYPOINT_SLOTS = {
     GarmentType.UPPER_BODY: (0, 1, 2, 3, 6, 7),
     GarmentType.LOWER_BODY: (4, 5, 6, 7),
     GarmentType.FULL_BODY: (0, 1, 2, 3, 4, 5, 6, 7),
 }
 
-# Lines that make the points readable as a garment: collar, the two sleeves, waist, hem.
+# Lines drawn between keypoints: collar, the two sleeves, waistline, hem.
 SKELETON = ((0, 1), (0, 2), (1, 3), (4, 5), (6, 7))
 
 # FLIP_SLOTS[k] is the slot that slot k becomes when the photo is mirrored.
 FLIP_SLOTS = (1, 0, 3, 2, 5, 4, 7, 6)
 
-# The pair whose distance normalises the paper's error (equation 3).
+# The keypoint pair whose distance normalises the paper's error (equation 3).
 NORMALISER_SLOTS = {
     GarmentType.UPPER_BODY: (2, 3),
     GarmentType.LOWER_BODY: (4, 5),
     GarmentType.FULL_BODY: (2, 3),
 }
 
-# A garment whose normalising pair is closer than this, pixels of the photo, has no such error: it would be noise over
-# nothing.
+# Minimum distance of the normalising pair, pixels of the photo. Below it the error is undefined: dividing by the
+# distance would only amplify noise.
 MIN_NORMALISER_DISTANCE = 10.0
 
-# Row t is 1.0 at the slots garment type t has; row 0, padding, has none.
+# Row t is 1.0 at the slots of garment type t, else 0.0; row 0, padding, is all zeros.
 KEYPOINTS_OF_TYPE = tuple(
     tuple(float(t in KEYPOINT_SLOTS and k in KEYPOINT_SLOTS[t]) for k in range(NUM_KEYPOINTS))
     for t in range(NUM_GARMENT_TYPES + 1)

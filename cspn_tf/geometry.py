@@ -1,4 +1,4 @@
-"""Where a point of one picture lies in another: photo, canvas, crop and heatmap, every map beside its inverse.
+"""Coordinate transforms between photo, canvas, crop and heatmap, each next to its inverse.
 
 The pixel-centre rule
     Integer coordinates are pixel centres, in every frame, for keypoints and for box corners alike::
@@ -8,23 +8,23 @@ The pixel-centre rule
                +-----------+-----------+-----------+
                  column 0    column 1    column 2
 
-    So a picture of width W reaches from -0.5 to W - 0.5, a resize by s maps x to (x + 0.5) * s - 0.5, and a mirror
-    maps x to W - 1 - x.
+    So an image of width W spans -0.5 to W - 0.5, a resize by s maps x to (x + 0.5) * s - 0.5, and a mirror maps x to
+    W - 1 - x.
 
 Frames
-    photo    the picture as displayed, turned by its orientation
+    photo    the photo as displayed, rotated by its EXIF orientation
     canvas   the photo letterboxed once to a square of `canvas_size`
     crop     a square window of the canvas, resized to `crop_size`: the keypoint network's input
-    heatmap  the crop at one pixel in `stride`: the keypoint network's output
+    heatmap  the crop downsampled by `stride`: the keypoint network's output
 
-How pictures are resampled from one frame to another is in `cspn_tf.resampling`.
+`cspn_tf.resampling` resamples images from one frame to another.
 
 Letters in shapes: B photos, N garments a photo, P points, S the side of a square canvas, C of a square crop.
 """
 
 import tensorflow as tf
 
-# What lies outside a picture, in every frame: mid-grey, on the 0 to 255 scale.
+# Value of pixels outside an image, in every frame: mid-grey on the 0 to 255 scale.
 PAD_VALUE = 128.0
 
 
@@ -32,13 +32,13 @@ PAD_VALUE = 128.0
 
 
 def letterbox_padding(height, width):
-    """Return the whole pixels that make a photo a square, with the photo in its middle.
+    """Return the padding in whole pixels that centres a photo in a square.
 
     Args:
         height, width: size of the photo, pixels, integer scalars, at least 1.
 
     Returns:
-        int32 `(2, 2)`: above and below, left and right; where their sum is odd, the greater one is below or right.
+        int32 `(2, 2)`: above and below, left and right; if their sum is odd, the larger is below or right.
     """
     sides = tf.cast(tf.stack([height, width]), tf.int32)
     missing = tf.reduce_max(sides) - sides
@@ -46,7 +46,7 @@ def letterbox_padding(height, width):
 
 
 def letterbox_transform(height, width, canvas_size):
-    """Return the map from a photo to its canvas: padded to a square by `letterbox_padding`, and that resized.
+    """Return the map from a photo to its canvas: padded to a square by `letterbox_padding`, then resized.
 
     Args:
         height, width: size of the photo as displayed, pixels, integer scalars, at least 1.
@@ -62,7 +62,7 @@ def letterbox_transform(height, width, canvas_size):
 
 
 def transform_of_whole(transform, ratio):
-    """Return the map from a photo, given that from the photo shrunk by a whole number; both float32 `(3,)`."""
+    """Convert the transform of a photo downscaled by the integer `ratio` to that of the photo; both float32 `(3,)`."""
     scale, offset_xy = transform[:1], transform[1:]
     return tf.concat([scale / ratio, offset_xy + scale * (0.5 / ratio - 0.5)], axis=0)
 
@@ -72,7 +72,7 @@ def photo_to_canvas(points_xy_photo, transform):
 
     Args:
         points_xy_photo: float32 `(..., P, 2)`.
-        transform: float32 `(..., 3)` of `letterbox_transform`, with the same leading dimensions.
+        transform: float32 `(..., 3)`, from `letterbox_transform`, with the same leading dimensions.
 
     Returns:
         float32 `(..., P, 2)`.
@@ -95,26 +95,26 @@ def boxes_to_corners(boxes_xyxy):
 
 
 def corners_to_boxes(corners_xy):
-    """Return boxes of corner points; the inverse of `boxes_to_corners`."""
+    """Return boxes from corner points; the inverse of `boxes_to_corners`."""
     shape = tf.concat([tf.shape(corners_xy)[:-2], [-1, 4]], axis=0)
     return tf.reshape(corners_xy, shape)
 
 
 def swap_axes(pairs):
-    """Turn pairs from x, y order to y, x order or back, `(..., 2)`; its own inverse.
+    """Swap pairs between x, y and y, x order, `(..., 2)`; its own inverse.
 
-    By gathering: TensorFlow's graph optimizers give up on graphs that slice a shape backwards.
+    Uses `gather`, because TensorFlow's graph optimizers give up on graphs that slice a shape with a negative step.
     """
     return tf.gather(pairs, [1, 0], axis=-1)
 
 
 def swap_box_axes(boxes):
-    """Turn boxes from x, y order to y, x order or back, `(..., 4)`; its own inverse."""
+    """Swap boxes between x, y and y, x order, `(..., 4)`; its own inverse."""
     return tf.gather(boxes, [1, 0, 3, 2], axis=-1)
 
 
 def clip_boxes(boxes_xyxy, height, width):
-    """Clip boxes to the outermost pixel centres of a picture: x to [0, width - 1], y to [0, height - 1].
+    """Clip boxes to the outermost pixel centres of an image: x to [0, width - 1], y to [0, height - 1].
 
     Args:
         boxes_xyxy: float32 `(..., 4)`.
@@ -128,7 +128,7 @@ def clip_boxes(boxes_xyxy, height, width):
 
 
 def crop_windows(boxes_xyxy, margin):
-    """Return the square windows around boxes, on the same centres, with sides of `margin` times the long side.
+    """Return square windows centred on boxes, with sides of `margin` times the box's long side.
 
     Args:
         boxes_xyxy: float32 `(..., 4)`; an empty box gives a window of one pixel.
@@ -143,7 +143,7 @@ def crop_windows(boxes_xyxy, margin):
 
 
 def whole_window(size):
-    """Return the window that covers a square picture of that side exactly, float32 `(3,)`."""
+    """Return the window that covers a square image of that side exactly, float32 `(3,)`."""
     return tf.constant([(size - 1) / 2, (size - 1) / 2, size], tf.float32)
 
 
@@ -155,8 +155,8 @@ def keypoint_windows(boxes_xyxy_canvas, config):
         config: a `cspn_tf.config.Config`.
 
     Returns:
-        float32 `(..., 3)`, as `crop_windows`: around each box, or all of the canvas where the network has no
-        detection stage before it.
+        float32 `(..., 3)`, as in `crop_windows`: around each box, or the whole canvas if the network works without a
+        detection stage.
     """
     windows = crop_windows(boxes_xyxy_canvas, config.keypoints.crop_margin)
     if config.keypoints.region == "garment":
@@ -169,7 +169,7 @@ def canvas_to_crop(points_xy_canvas, windows, crop_size):
 
     Args:
         points_xy_canvas: float32 `(..., P, 2)`.
-        windows: float32 `(..., 3)`, the crop of each group of P points.
+        windows: float32 `(..., 3)`, the crop window of each group of P points.
         crop_size: side of the crops, pixels.
 
     Returns:
@@ -202,12 +202,12 @@ def heatmap_to_crop(points_xy_heatmap, stride):
 
 
 def crop_to_unit(points_xy_crop, crop_size):
-    """Map crop points to shares of its side, 0 and 1 at its outer edges, `(..., 2)`; see `unit_to_crop`."""
+    """Map crop points to fractions of the crop's side, 0 and 1 at its outer edges, `(..., 2)`; see `unit_to_crop`."""
     return (points_xy_crop + 0.5) / crop_size
 
 
 def unit_to_crop(points_xy_unit, crop_size):
-    """Map shares of a crop's side to crop points, float32 `(..., 2)`; the inverse of `crop_to_unit`."""
+    """Map fractions of a crop's side to crop points, float32 `(..., 2)`; the inverse of `crop_to_unit`."""
     return points_xy_unit * crop_size - 0.5
 
 
@@ -215,14 +215,14 @@ def unit_to_crop(points_xy_unit, crop_size):
 
 
 def mirror_points(points_xy, width):
-    """Mirror points of a picture left to right, float32 `(..., 2)`; its own inverse.
+    """Mirror points of an image left to right, float32 `(..., 2)`; its own inverse.
 
-    The caller also swaps the keypoint slots: see `cspn_tf.garments.FLIP_SLOTS`.
+    The caller must also swap the keypoint slots, see `cspn_tf.garments.FLIP_SLOTS`.
     """
     return tf.stack([width - 1.0 - points_xy[..., 0], points_xy[..., 1]], axis=-1)
 
 
 def mirror_boxes(boxes_xyxy, width):
-    """Mirror boxes of a picture left to right, float32 `(..., 4)`; its own inverse."""
+    """Mirror boxes of an image left to right, float32 `(..., 4)`; its own inverse."""
     x_min, y_min, x_max, y_max = tf.unstack(boxes_xyxy, axis=-1)
     return tf.stack([width - 1.0 - x_max, y_min, width - 1.0 - x_min, y_max], axis=-1)

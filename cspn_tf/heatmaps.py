@@ -1,7 +1,7 @@
 """The codec between keypoints and heatmaps.
 
-Encoding draws a Gaussian of peak 1 at the keypoint's true, unrounded place; decoding finds the highest pixel and
-then, in one of several ways, the place of the peak between the pixels.
+Encoding draws a Gaussian of peak 1 at the keypoint's unrounded position. Decoding finds the highest pixel, then refines
+the peak's position to sub-pixel precision by one of several methods.
 """
 
 import math
@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from cspn_tf import geometry
 
-# Heights below this are noise to the logarithm of the refinement.
+# Lower bound of the values whose logarithm the refinement takes.
 _FLOOR = 1e-6
 
-# How far "dark" smooths, heatmap pixels.
+# Standard deviation of the Gaussian blur of "dark", heatmap pixels.
 _BLUR_SIGMA = 0.8
 
 
@@ -21,7 +21,8 @@ def encode(keypoints_xy_crop, crop_size, stride, sigma):
     """Draw keypoints as heatmaps.
 
     Args:
-        keypoints_xy_crop: float32 `(..., K, 2)`, crop pixels; one outside the crop leaves its tail, or nothing.
+        keypoints_xy_crop: float32 `(..., K, 2)`, crop pixels; of a keypoint outside the crop, only the Gaussian's tail
+            is drawn.
         crop_size: side of the crop, pixels.
         stride: crop pixels per heatmap pixel.
         sigma: the Gaussian's standard deviation, heatmap pixels; a number, or one for each of K keypoints.
@@ -48,20 +49,20 @@ def decode(heatmaps, stride, *, subpixel="parabola", offsets=None):
     Args:
         heatmaps: float32 `(B, H, H, K)`, any values.
         stride: crop pixels per heatmap pixel.
-        subpixel: what is done beyond the highest pixel, one of `cspn_tf.config.SUBPIXELS`:
-            "none": nothing.
-            "parabola": move to the top of the parabola through the logarithms of the pixel and its neighbours, for
-                each axis by itself; at most half a pixel. Exact for a Gaussian along the axes.
-            "dark": smooth the map by a Gaussian's inner part, then one step of Newton's method on its logarithm, with
-                the mixed derivative, so that a tilted or noisy peak is met; at most one pixel.
-        offsets: float32 `(B, H, H, 2 * K)`, x of the K keypoints and then y, heatmap pixels from a pixel's centre to
-            the keypoint: taken at the highest pixel in place of `subpixel`. None where the network has none.
+        subpixel: refinement of the highest pixel's position, one of `cspn_tf.config.SUBPIXELS`:
+            "none": no refinement.
+            "parabola": move to the maximum of the parabola through the logarithms of the pixel and its neighbours,
+                separately on each axis, by at most half a pixel. Exact for an axis-aligned Gaussian.
+            "dark": blur the map by a truncated Gaussian, then take one Newton step on its logarithm, with the mixed
+                derivative, by at most one pixel. Handles tilted and noisy peaks.
+        offsets: float32 `(B, H, H, 2 * K)`, x of the K keypoints, then y, in heatmap pixels from a pixel's centre to
+            the keypoint; the offsets at the highest pixel replace `subpixel`. None if the network has no offset head.
 
     Returns:
         keypoints_xy_crop: float32 `(B, K, 2)`, crop pixels.
-        scores: float32 `(B, K)`, the height of the highest pixel, clipped to [0, 1].
+        scores: float32 `(B, K)`, the value of the highest pixel, clipped to [0, 1].
 
-    Source: "dark" is the idea of Distribution-Aware coordinate Representation of Keypoints (Zhang et al., 2020).
+    Source: "dark" follows Distribution-Aware coordinate Representation of Keypoints (Zhang et al., 2020).
     """
     height, width = heatmaps.shape[1:3]
     flat = _flattened(heatmaps)
@@ -74,7 +75,7 @@ def decode(heatmaps, stride, *, subpixel="parabola", offsets=None):
     elif subpixel == "none":
         step_x, step_y = 0.0, 0.0
     else:
-        # Looked up this way, a place outside is the nearest one inside.
+        # `height_at` clips indices to the map: beyond the border it reads the border pixel.
         source = _flattened(_smoothed(heatmaps)) if subpixel == "dark" else flat
 
         def height_at(down, right):
@@ -84,7 +85,7 @@ def decode(heatmaps, stride, *, subpixel="parabola", offsets=None):
 
         refine = _newton_step if subpixel == "dark" else _parabola_steps
         step_x, step_y = refine(height_at)
-        # At the border there is nothing to compare with.
+        # No refinement at the border, where a neighbour is missing.
         step_x *= tf.cast((column > 0) & (column < width - 1), tf.float32)
         step_y *= tf.cast((row > 0) & (row < height - 1), tf.float32)
     points = tf.stack([tf.cast(column, tf.float32) + step_x, tf.cast(row, tf.float32) + step_y], axis=-1)
@@ -92,7 +93,7 @@ def decode(heatmaps, stride, *, subpixel="parabola", offsets=None):
 
 
 def _flattened(maps):
-    """Bring maps `(B, H, W, K)` to `(B, K, H * W)`."""
+    """Reshape maps `(B, H, W, K)` to `(B, K, H * W)`."""
     height, width, num = maps.shape[1:]
     return tf.reshape(tf.transpose(maps, [0, 3, 1, 2]), [-1, num, height * width])
 
@@ -106,7 +107,7 @@ def _parabola_steps(height_at):
     here = height_at(0, 0)
 
     def step(before, after):
-        # A flat top has no curvature and needs no offset.
+        # Bounded away from 0, so that a flat top gives an offset of 0.
         curvature = tf.minimum(before + after - 2.0 * here, -_FLOOR)
         return tf.clip_by_value(0.5 * (before - after) / curvature, -0.5, 0.5)
 
@@ -120,7 +121,7 @@ def _newton_step(height_at):
     curve_x, curve_y = right + left - 2.0 * here, below + above - 2.0 * here
     mixed = 0.25 * (height_at(1, 1) + height_at(-1, -1) - height_at(1, -1) - height_at(-1, 1))
     determinant = curve_x * curve_y - mixed**2
-    # Newton's step leads to a top only where the surface bends down in every direction.
+    # Newton's step leads to a maximum only if the Hessian is negative definite.
     is_top = tf.cast((determinant > _FLOOR) & (curve_x < 0), tf.float32)
     scale = is_top / tf.maximum(determinant, _FLOOR)
     step_x = scale * (mixed * slope_y - curve_y * slope_x)
@@ -129,7 +130,7 @@ def _newton_step(height_at):
 
 
 def _smoothed(maps):
-    """Blur maps `(B, H, W, K)` by a Gaussian of `_BLUR_SIGMA` pixels, cut off at two pixels; mirrored at the border."""
+    """Blur maps `(B, H, W, K)` by a Gaussian of `_BLUR_SIGMA`, truncated at two pixels, with mirrored borders."""
     num = maps.shape[-1]
     kernel = [math.exp(-0.5 * (offset / _BLUR_SIGMA) ** 2) for offset in range(-2, 3)]
     kernel = tf.constant([value / sum(kernel) for value in kernel], tf.float32)

@@ -1,4 +1,4 @@
-"""The machine that this runs on: what it is called beside what was measured on it, and how much of it is used."""
+"""The machine: its description for reports of measurements, and the number of cores and threads to use."""
 
 import os
 import platform
@@ -11,14 +11,14 @@ def describe_machine() -> dict:
 
 
 def num_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def set_threads(intra=0, inter=0) -> None:
-    """Set how many threads one of TensorFlow's operations has, and how many operations run side by side.
+    """Set TensorFlow's threads per operation (intra) and number of operations that run in parallel (inter).
 
-    0 leaves it to TensorFlow. It is to be said before TensorFlow runs its first operation.
+    0 keeps TensorFlow's default. Must be called before TensorFlow runs its first operation.
     """
     import tensorflow as tf
 

@@ -1,20 +1,20 @@
-"""Progress of long work over photos."""
+"""Progress output of long-running work on photos."""
 
 import sys
 import time
 
 
 class Progress:
-    """Prints photos done, photos a second and time left: on one line that updates, or every tenth if piped.
+    """Prints photos done, photos/s and time left: one updating line on a terminal, else a line for every tenth done.
 
-    Call with (photos done, photos in all); as a context manager it ends the line.
+    Call with (photos done, total photos). As a context manager, it ends the line on exit.
     """
 
     def __init__(self, verb, stream=None, clock=time.monotonic):
         """Start the clock.
 
         Args:
-            verb: what is done to the photos.
+            verb: past participle of the work, such as "evaluated".
             stream: text file to print to; None for stdout.
             clock: function that returns seconds.
         """
@@ -51,7 +51,7 @@ class Progress:
 
 
 def duration(seconds) -> str:
-    """Return a time as minutes and seconds, with hours where there are any."""
+    """Format seconds as m:ss, or as h:mm:ss from an hour on."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

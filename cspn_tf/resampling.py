@@ -1,10 +1,10 @@
-"""How pictures get from one frame of `cspn_tf.geometry` to another: photo to canvas, canvas to crop, one way each.
+"""Image resampling between the frames of `cspn_tf.geometry`: photo to canvas, canvas to crops and detector input.
 
 ::
 
     file --decode--> photo --letterbox--> canvas --halve--> half canvas      `read_photo`, `CanvasPyramid`
                                             |                    |
-                                            +-- crops, the ------+    each from the one whose pixels are about its own
+                                            +-- crops, the ------+    each from the level closer to its resolution
                                                 detector's input
 
 Letters in shapes: B photos, M crops, H, W size of a photo, S side of a square canvas, C of a square crop.
@@ -19,7 +19,8 @@ from cspn_tf import decoding, geometry
 from cspn_tf.geometry import PAD_VALUE, swap_axes
 
 _PADDING = np.uint8(PAD_VALUE)
-# From how many canvas pixels a crop pixel on the half canvas shows as much: half way between its own step and twice it.
+# Canvas pixels per output pixel from which crops and detector input are read from the half canvas: midway between the
+# sampling steps of the canvas, 1, and of the half canvas, 2.
 _HALF_FROM_STEP = 1.5
 
 
@@ -27,18 +28,18 @@ _HALF_FROM_STEP = 1.5
 
 
 def read_photo(photo_bytes, canvas_size, max_pixels):
-    """Read one photo file, at no more than the size it is used at.
+    """Decode one photo file, downscaled while decoding if possible, and letterbox it to a canvas.
 
     Args:
-        photo_bytes: string scalar, the file as it is.
+        photo_bytes: string scalar, the file's bytes.
         canvas_size: side S of the canvas, pixels, a Python int.
         max_pixels: the largest height times width to decode, an integer.
 
     Returns:
-        canvas: uint8 `(S, S, 3)`; grey where the status is not ok.
+        canvas: uint8 `(S, S, 3)`; grey if the status is not ok.
         transform: float32 `(3,)`, photo to canvas, see `geometry.letterbox_transform`.
-        image_size: int32 `(2,)`, height and width of the photo as displayed; zeros where the status is not ok.
-        status: int32 scalar, of `cspn_tf.decoding`.
+        image_size: int32 `(2,)`, height and width of the photo as displayed; zeros if the status is not ok.
+        status: int32 scalar, a status of `cspn_tf.decoding`.
     """
     photo, image_size, status = decoding.decode_photo(photo_bytes, max_pixels, canvas_size)
     canvas, transform = letterbox(photo, canvas_size, tf.maximum(image_size, 1))
@@ -46,25 +47,25 @@ def read_photo(photo_bytes, canvas_size, max_pixels):
 
 
 def take_photo(photo, canvas_size):
-    """Return what `read_photo` does, of a photo as displayed: uint8 `(H, W, 3)`."""
+    """Return what `read_photo` returns, for a photo that is decoded and oriented already: uint8 `(H, W, 3)`."""
     canvas, transform = letterbox(photo, canvas_size)
     return canvas, transform, tf.shape(photo)[:2], tf.constant(decoding.STATUS_OK)
 
 
 def letterbox(photo, canvas_size, image_size=None):
-    """Pad a photo to a square with `PAD_VALUE`, and resize that to the canvas.
+    """Pad a photo to a square with `PAD_VALUE`, and resize the square to the canvas.
 
-    Bilinear, and antialiased where the picture given is twice too large or more.
+    Bilinear; anti-aliased if the long side of `photo` is at least twice the canvas.
 
     Args:
-        photo: uint8 `(H, W, 3)`, or that shrunk by a whole number while it was decoded, see `decoding.decode_photo`.
+        photo: uint8 `(H, W, 3)`, or the photo downscaled by an integer while decoding, see `decoding.decode_photo`.
         canvas_size: side of the canvas, pixels, a Python int.
-        image_size: int32 `(2,)`, H and W; None where the photo is not shrunk.
+        image_size: int32 `(2,)`, H and W of the full photo; None if `photo` is not downscaled.
 
     Returns:
         canvas: uint8 `(S, S, 3)`.
-        transform: float32 `(3,)`, photo to canvas, of `geometry.letterbox_transform`; what is shrunk has the frame of
-            its own pixels, of which the last row and column may reach beyond the photo.
+        transform: float32 `(3,)`, full photo to canvas, see `geometry.letterbox_transform`. The padding of a downscaled
+            photo is computed in its own pixels, whose last row and column may extend beyond the full photo.
     """
     shape = tf.shape(photo)[:2]
     longest = tf.reduce_max(shape)
@@ -75,14 +76,14 @@ def letterbox(photo, canvas_size, image_size=None):
         return tf.pad(photo, padding, constant_values=_PADDING)
 
     def interpolated():
-        # Not `tf.image.resize`: the op reads uint8 as it is.
+        # Unlike `tf.image.resize`, the raw op reads uint8 without a cast.
         resized = tf.raw_ops.ResizeBilinear(
             images=padded()[tf.newaxis], size=[canvas_size, canvas_size], half_pixel_centers=True
         )[0]
         return tf.cast(resized + 0.5, tf.uint8)
 
     def averaged():
-        # Resized before it is padded: the square of a long strip is much larger than the strip.
+        # Resized before padding, because the square around a long strip is much larger than the strip.
         scale, offset_xy = transform[0], transform[1:]
         covered = _covered(shape, scale, offset_xy, canvas_size)
         content = tf.cast(_resample(photo, scale, offset_xy, covered) + 0.5, tf.uint8)
@@ -98,17 +99,17 @@ def letterbox(photo, canvas_size, image_size=None):
 
 
 def _covered(shape, scale, offset_xy, size):
-    """Return which pixels of a square have their centres inside a picture that is laid on it.
+    """Return the range of pixels of a square whose centres are inside an image placed on it.
 
     Args:
-        shape: int32, height and width of the picture, and whatever follows.
-        scale, offset_xy: float32 `()` and `(2,)`, with square = scale * picture + offset.
+        shape: int32, height and width of the image; further dimensions are ignored.
+        scale, offset_xy: float32 `()` and `(2,)`, with square = scale * image + offset.
         size: side of the square, pixels, a Python int.
 
     Returns:
         first_xy, last_xy: int32 `(2,)`, both inside the square.
-        is_seen: bool scalar, whether there are such pixels: a picture beside the square, or thinner than the step
-            between its pixels, has none.
+        is_seen: bool scalar, False if there is no such pixel: the image is beside the square, or so thin that it lies
+            between pixel centres.
     """
     size_xy = tf.cast(swap_axes(shape[:2]), tf.float32)
     first_xy = tf.cast(tf.math.ceil(offset_xy - 0.5 * scale), tf.int32)
@@ -119,14 +120,14 @@ def _covered(shape, scale, offset_xy, size):
 
 
 def _around(covered, size):
-    """Return the rows and columns of a square around its covered part, int32 `(3, 2)`, as `tf.pad` takes them."""
+    """Return the padding from a square's covered part to the square, int32 `(3, 2)`, in the format of `tf.pad`."""
     first_xy, last_xy, _ = covered
     around_xy = tf.stack([first_xy, size - 1 - last_xy], axis=1)
     return tf.stack([around_xy[1], around_xy[0], [0, 0]])
 
 
 def _resample(picture, scale, offset_xy, covered):
-    """Resize the covered part of a square from the picture on it, antialiased, float32 `(h, w, 3)`."""
+    """Resample an image to the part of a square that it covers, anti-aliased, float32 `(h, w, 3)`."""
     first_xy, last_xy, is_seen = covered
     # The op counts from pixel edges: edge frame = index frame + 0.5.
     translation_xy = offset_xy - tf.cast(first_xy, tf.float32) + 0.5 - 0.5 * scale
@@ -145,10 +146,10 @@ def _resample(picture, scale, offset_xy, covered):
 
 
 class CanvasPyramid(NamedTuple):
-    """Canvases, and each at half its side, each pixel the mean of four: all that the networks see is cut out of these.
+    """Two-level pyramid of canvases, from which both networks' inputs are cut; half-size pixels are means of 2x2.
 
-    What shows the canvas at more than `_HALF_FROM_STEP` of its pixels a pixel is cut from the half. Training,
-    evaluation and the served graph cut by `crop`; TensorFlow Lite by `crop_with_builtins`, which gives the same.
+    Inputs with `_HALF_FROM_STEP` or more canvas pixels per pixel are cut from the half canvas. Training, evaluation and
+    the served graph use `crop`; TensorFlow Lite uses `crop_with_builtins`, which gives the same result.
 
     Attributes:
         canvases: uint8 `(B, S, S, 3)`, S even.
@@ -169,9 +170,9 @@ class CanvasPyramid(NamedTuple):
         return self.canvases.shape[1]
 
     def detector_input(self, size):
-        """Return the canvases at the side that the detector reads, float32 `(B, size, size, 3)`, 0 to 255.
+        """Return the canvases at the detector's input size, float32 `(B, size, size, 3)`, 0 to 255.
 
-        At S and S / 2 there is nothing left to do; other sides are resized, bilinear.
+        Sizes S and S / 2 need no resampling; other sizes are resized, bilinear.
         """
         if size == self.size:
             return tf.cast(self.canvases, tf.float32)
@@ -184,9 +185,9 @@ class CanvasPyramid(NamedTuple):
         """Cut a square window out of one canvas, bilinear.
 
         Args:
-            window: float32 `(3,)` of `geometry.crop_windows`, canvas pixels.
+            window: float32 `(3,)`, from `geometry.crop_windows`, canvas pixels.
             crop_size: side of the crop, pixels, a Python int.
-            photo: which of the B canvases.
+            photo: index of the canvas in the batch.
 
         Returns:
             float32 `(C, C, 3)`, 0 to 255, `PAD_VALUE` outside the canvas.
@@ -208,12 +209,12 @@ class CanvasPyramid(NamedTuple):
         return tf.cond(is_for_half, lambda: cut(self.halves, in_half), lambda: cut(self.canvases, window))
 
     def crops(self, windows, crop_size, photo_of_crop):
-        """Cut one window after another as `crop` does.
+        """Cut several windows with `crop`.
 
         Args:
             windows: float32 `(M, 3)`.
-            crop_size: as for `crop`.
-            photo_of_crop: int32 `(M,)`, the canvas of each.
+            crop_size: as in `crop`.
+            photo_of_crop: int32 `(M,)`, each window's canvas.
 
         Returns:
             float32 `(M, C, C, 3)`.
@@ -225,8 +226,8 @@ class CanvasPyramid(NamedTuple):
         )
 
     def crop_with_builtins(self, window, crop_size):
-        """Do what `crop` does for the pyramid of one canvas, in operations that TensorFlow Lite has."""
-        # Reshaping costs nothing; TensorFlow Lite would copy a slice pixel by pixel.
+        """Do what `crop` does for the pyramid of a single canvas, in TensorFlow Lite's builtin operations."""
+        # Reshaped, not sliced: TensorFlow Lite would copy a slice pixel by pixel.
         canvas, half = (tf.reshape(picture, picture.shape[1:]) for picture in self)
         is_for_half, in_half = _place(window, crop_size)
         return tf.cond(
@@ -237,15 +238,15 @@ class CanvasPyramid(NamedTuple):
 
 
 def _place(window, crop_size):
-    """Return whether a window of a canvas is to be cut out of its half, and where it lies there."""
+    """Return whether to cut a canvas window from the half canvas, and the window's coordinates there."""
     in_half = tf.concat([(window[:2] + 0.5) / 2.0 - 0.5, window[2:] / 2.0], axis=0)
     return window[2] >= _HALF_FROM_STEP * crop_size, in_half
 
 
 def _cut_by_gathering(picture, window, crop_size):
-    """Cut a window out of a square picture of static size as `CropAndResize` does, rows then columns.
+    """Cut a window out of a square image of static size as `CropAndResize` does, rows then columns.
 
-    With every dimension spelled out: TensorFlow Lite's fast kernels pass over branches in which one is left open.
+    All dimensions are static: TensorFlow Lite's fast kernels skip branches with dynamic ones.
     """
     size = picture.shape[0]
     steps = (tf.range(crop_size, dtype=tf.float32) - (crop_size - 1) / 2) * (window[2] / crop_size)

@@ -1,4 +1,4 @@
-"""The one timer: functions in turns within one process, by the clock and by the processor's time."""
+"""The timer of all benchmarks: interleaved calls in one process, wall-clock and CPU time."""
 
 import dataclasses
 import statistics
@@ -7,11 +7,11 @@ import time
 
 @dataclasses.dataclass
 class Timing:
-    """What repeated calls of one function took.
+    """Times of repeated calls of one function.
 
     Attributes:
-        milliseconds: by the clock, one a call.
-        processor_ms: of this process's use of the processor, likewise: what others on the machine disturb less.
+        milliseconds: wall-clock time of each call.
+        processor_ms: CPU time of this process in each call, which other processes on the machine disturb less.
     """
 
     milliseconds: list = dataclasses.field(default_factory=list)
@@ -19,23 +19,23 @@ class Timing:
 
     @property
     def median(self) -> float:
-        """The middle of `milliseconds`."""
+        """The median of `milliseconds`."""
         return statistics.median(self.milliseconds)
 
     @property
     def processor_median(self) -> float:
-        """The middle of `processor_ms`."""
+        """The median of `processor_ms`."""
         return statistics.median(self.processor_ms)
 
 
 def measure_in_turns(functions: dict, repeats: int, *, num_warmup: int = 1, before=None) -> dict:
-    """Time functions in turns, so that whatever else the machine does falls on all of them.
+    """Time functions in turns, so that other load on the machine affects all of them alike.
 
     Args:
         functions: name to function without arguments.
         repeats: timed calls of each.
-        num_warmup: calls of each that go before all others and are not timed.
-        before: function of a name that makes ready for a call of its function, and is not timed; or None.
+        num_warmup: untimed warm-up calls of each, before all timed calls.
+        before: untimed set-up function, called with the name before each call of that function; or None.
 
     Returns:
         name to `Timing`.

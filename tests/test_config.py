@@ -227,7 +227,7 @@ def test_override_takes_any_config_class():
         ("canvas_size=null", "canvas_size must be a whole number, received None"),
         ("canvas_size.x=3", "canvas_size must be a whole number, received {'x': 3}"),
         ("canvas_size=16", "canvas_size must be at least 32, received 16"),
-        ("preset=3", "preset must be a text, received 3"),
+        ("preset=3", "preset must be a string, received 3"),
         ("keypoints=3", "keypoints must be an object, received 3"),
         ("keypoints.separable=1", "keypoints.separable must be true or false, received 1"),
         ("keypoints.crop_margin=true", "keypoints.crop_margin must be a finite number, received True"),

@@ -179,7 +179,7 @@ def test_joining_knows_only_what_all_know():
     assert Garments.concatenate([]) == Garments([], [], [])
     # No rows miss nothing.
     assert Garments.concatenate([Garments([], [], []), predictions()]) == predictions()
-    with pytest.raises(ValueError, match=r"^variations is known of some of the garments only$"):
+    with pytest.raises(ValueError, match=r"^variations is known for some of the garments only$"):
         Garments.concatenate([labels(), labels().replace(variations=None)])
 
 
