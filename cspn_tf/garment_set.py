@@ -102,9 +102,9 @@ class Garments:
                 array = array.reshape(0, *row_shape)
             if array.shape != (num, *row_shape):
                 raise ValueError(f"{name} must have the shape {(num, *row_shape)}, received {array.shape}")
-            strangers = set(array.ravel().tolist()).difference(_CODES[name]) if name in _CODES else ()
-            if strangers:
-                raise ValueError(f"{name} must be codes of {_CODES[name].__name__}, received {min(strangers)}")
+            invalid = set(array.ravel().tolist()).difference(_CODES[name]) if name in _CODES else ()
+            if invalid:
+                raise ValueError(f"{name} must be codes of {_CODES[name].__name__}, received {min(invalid)}")
             object.__setattr__(self, name, np.asarray(array, dtype))
 
     def __len__(self):

@@ -87,7 +87,7 @@ def letterbox(photo, canvas_size, image_size=None):
         scale, offset_xy = transform[0], transform[1:]
         covered = _covered(shape, scale, offset_xy, canvas_size)
         content = tf.cast(_resample(photo, scale, offset_xy, covered) + 0.5, tf.uint8)
-        return tf.pad(content, _around(covered, canvas_size), constant_values=_PADDING)
+        return tf.pad(content, _padding_around(covered, canvas_size), constant_values=_PADDING)
 
     how = tf.cast(longest != canvas_size, tf.int32) + tf.cast(longest >= 2 * canvas_size, tf.int32)
     canvas = tf.switch_case(how, [padded, interpolated, averaged])
@@ -119,7 +119,7 @@ def _covered(shape, scale, offset_xy, size):
     return first_xy, tf.clip_by_value(last_xy, first_xy, size - 1), is_seen
 
 
-def _around(covered, size):
+def _padding_around(covered, size):
     """Return the padding from a square's covered part to the square, int32 `(3, 2)`, in the format of `tf.pad`."""
     first_xy, last_xy, _ = covered
     around_xy = tf.stack([first_xy, size - 1 - last_xy], axis=1)
@@ -205,7 +205,7 @@ class CanvasPyramid(NamedTuple):
                 extrapolation_value=PAD_VALUE,
             )[0]
 
-        is_for_half, in_half = _place(window, crop_size)
+        is_for_half, in_half = _pyramid_level(window, crop_size)
         return tf.cond(is_for_half, lambda: cut(self.halves, in_half), lambda: cut(self.canvases, window))
 
     def crops(self, windows, crop_size, photo_of_crop):
@@ -229,7 +229,7 @@ class CanvasPyramid(NamedTuple):
         """Do what `crop` does for the pyramid of a single canvas, in TensorFlow Lite's builtin operations."""
         # Reshaped, not sliced: TensorFlow Lite would copy a slice pixel by pixel.
         canvas, half = (tf.reshape(picture, picture.shape[1:]) for picture in self)
-        is_for_half, in_half = _place(window, crop_size)
+        is_for_half, in_half = _pyramid_level(window, crop_size)
         return tf.cond(
             is_for_half,
             lambda: _cut_by_gathering(half, in_half, crop_size),
@@ -237,7 +237,7 @@ class CanvasPyramid(NamedTuple):
         )
 
 
-def _place(window, crop_size):
+def _pyramid_level(window, crop_size):
     """Return whether to cut a canvas window from the half canvas, and the window's coordinates there."""
     in_half = tf.concat([(window[:2] + 0.5) / 2.0 - 0.5, window[2:] / 2.0], axis=0)
     return window[2] >= _HALF_FROM_STEP * crop_size, in_half

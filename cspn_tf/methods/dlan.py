@@ -42,7 +42,7 @@ _DILATIONS = (1, 2, 4)
 # Number of corrections of the garment's window.
 _ROUNDS = 2
 # Approximate side of the map that windows are predicted from.
-_LOOK_SIDE = 4
+_POOLED_SIDE = 4
 
 
 class SelectiveDilatedConv(keras.layers.Layer):
@@ -109,10 +109,12 @@ class Method(RefinedHeatmaps):
             garment_windows = compose(garment_windows, look(view)[:, 0])
         view = WindowSampling(side, name="garment_view")([x, garment_windows])
         view = normalised_conv(view, config.width, 3, "garment_smooth", separable=config.separable)
-        garment_maps = _back(_small_maps(view, NUM_KEYPOINTS, "garment_maps"), garment_windows, config, "garment_back")
+        garment_maps = _to_crop_frame(
+            _small_maps(view, NUM_KEYPOINTS, "garment_maps"), garment_windows, config, "garment_back"
+        )
 
         windows, maps = _keypoint_maps(view, garment_windows, config)
-        keypoint_maps = _back(maps, windows, config, "keypoint_back")
+        keypoint_maps = _to_crop_frame(maps, windows, config, "keypoint_back")
         keypoint_maps = _keypoints_last(keypoint_maps)
 
         # ---- Named outputs ----
@@ -140,7 +142,7 @@ class _Look:
     """Predicts windows from a view; its Keras layers are shared by all rounds."""
 
     def __init__(self, side, width, num_windows, name):
-        pool = max(side // _LOOK_SIDE, 1)
+        pool = max(side // _POOLED_SIDE, 1)
         self._pool = keras.layers.AveragePooling2D(pool, padding="same", name=f"{name}_pool")
         self._flatten = keras.layers.Flatten(name=f"{name}_flatten")
         self._reduce = keras.layers.Conv2D(width, 1, activation="relu", name=f"{name}_reduce")
@@ -183,7 +185,7 @@ def _small_maps(x, channels, name):
     return keras.layers.Conv2D(channels, 1, kernel_initializer=small, dtype="float32", name=name)(x)
 
 
-def _back(maps, windows, config, name):
+def _to_crop_frame(maps, windows, config, name):
     """Resample maps from their views to the crop's frame, `(..., h, h, n)` to `(..., H, H, n)`."""
     return WindowSampling(config.heatmap_size, dtype="float32", name=name)([maps, invert(windows)])
 

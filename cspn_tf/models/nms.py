@@ -31,7 +31,7 @@ def non_max_suppression(boxes_yxyx, scores, max_outputs, iou_threshold):
         valid = tf.range(max_outputs) < count
         return tf.where(valid, indices, 0), valid
 
-    return _of_each_photo(one_photo, boxes_yxyx, scores, max_outputs, (tf.int32, tf.bool))
+    return _map_photos(one_photo, boxes_yxyx, scores, max_outputs, (tf.int32, tf.bool))
 
 
 def soft_non_max_suppression(boxes_yxyx, scores, max_outputs, iou_threshold, sigma, score_threshold):
@@ -69,10 +69,10 @@ def soft_non_max_suppression(boxes_yxyx, scores, max_outputs, iou_threshold, sig
         indices, lowered = (tf.ensure_shape(part, [max_outputs]) for part in (indices, lowered))
         return tf.where(valid, indices, 0), tf.where(valid, lowered, 0.0), valid
 
-    return _of_each_photo(one_photo, boxes_yxyx, scores, max_outputs, (tf.int32, tf.float32, tf.bool))
+    return _map_photos(one_photo, boxes_yxyx, scores, max_outputs, (tf.int32, tf.float32, tf.bool))
 
 
-def _of_each_photo(one_photo, boxes_yxyx, scores, max_outputs, dtypes):
+def _map_photos(one_photo, boxes_yxyx, scores, max_outputs, dtypes):
     batch = boxes_yxyx.shape[0]
     if batch is None:
         outputs = tuple(tf.TensorSpec([max_outputs], dtype) for dtype in dtypes)

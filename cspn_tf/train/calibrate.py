@@ -112,7 +112,8 @@ def _fit(scores_of, positive, directory) -> dict:
 
     if not positive.any() or positive.all():
         raise UserError(
-            f"{directory}: {len(positive)} scores, of which {int(positive.sum())} are right: too few to fit"
+            f"{directory}: {len(positive)} scores, {int(positive.sum())} of them right: "
+            "calibration needs right and wrong ones"
         )
 
     def loss(scale, shift):

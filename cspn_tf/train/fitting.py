@@ -148,29 +148,31 @@ def prepare_directory(run: Run, network: str) -> int:
         done = len(read_history(run.directory))
         if not run.resume:
             raise UserError(
-                f"{run.directory} holds a run of {done} epochs; go on with --resume or choose another --out"
+                f"{run.directory} holds a run of {done} epochs; continue with --resume or choose another --out"
             )
-        there, asked = found.get("training", {}) | found, training | details
+        existing, requested = found.get("training", {}) | found, training | details
         different = configs.differences(config, run.config)
         different += [
-            f"{name}: {there.get(name)} != {asked.get(name)}"
+            f"{name}: {existing.get(name)} != {requested.get(name)}"
             for name in (*training, "seed", "precision", "init")
-            if there.get(name) != asked.get(name)
+            if existing.get(name) != requested.get(name)
         ]
         if different:
-            raise UserError(f"{run.directory} holds another run (there != asked): {'; '.join(different)}")
+            raise UserError(f"{run.directory} holds another run (existing != requested): {'; '.join(different)}")
         # Only a notice: a dataset that was moved or prepared again is often the same.
-        if Path(there.get("data", run.data_dir)).resolve() != Path(run.data_dir).resolve():
-            print(f"{run.directory} goes on with other data: {there['data']} before, {run.data_dir} now", flush=True)
+        if Path(existing.get("data", run.data_dir)).resolve() != Path(run.data_dir).resolve():
+            print(
+                f"{run.directory} continues with other data: {existing['data']} before, {run.data_dir} now", flush=True
+            )
         return done
-    if run.directory.exists() and not (run.directory.is_dir() and _is_barely_begun(run.directory)):
+    if run.directory.exists() and not (run.directory.is_dir() and _is_interrupted_start(run.directory)):
         raise UserError(f"{run.directory} exists and is not a training run")
     run.directory.mkdir(parents=True, exist_ok=True)
     checkpoints.write_description(run.directory, network, run.config, details)
     return 0
 
 
-def _is_barely_begun(directory) -> bool:
+def _is_interrupted_start(directory) -> bool:
     """Check whether a directory holds only what a run interrupted before writing network.json leaves behind."""
     return all(path.name == "config.json" or path.name.startswith(".") for path in directory.iterdir())
 

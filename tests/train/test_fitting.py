@@ -93,20 +93,20 @@ def test_a_run_that_stands_is_not_overwritten(tiny_data, tiny_keypoints, monkeyp
     call = ["--data", str(tiny_data), "--out", str(tiny_keypoints), "--preset", "tiny", "--epochs", "2"]
     before = (tiny_keypoints / "best.weights.h5").read_bytes()
     assert run(train_keypoints.main, call) == 1
-    assert "go on with --resume" in capsys.readouterr().err
+    assert "continue with --resume" in capsys.readouterr().err
     assert run(train_keypoints.main, [*call, "--resume"]) == 0
     assert "is complete: 2 epochs" in capsys.readouterr().out
     assert run(train_keypoints.main, [*call, "--resume", "--set", "keypoints.width=24"]) == 1
     error = capsys.readouterr().err
-    assert "holds another run (there != asked): keypoints.width: 16 != 24" in error and error.count("\n") == 1
+    assert "holds another run (existing != requested): keypoints.width: 16 != 24" in error and error.count("\n") == 1
     assert run(train_keypoints.main, [*call[:-1], "3", "--seed", "2", "--resume"]) == 1
     error = capsys.readouterr().err
-    assert error == f"error: {tiny_keypoints} holds another run (there != asked): epochs: 2 != 3; seed: 1 != 2\n"
+    assert error == f"error: {tiny_keypoints} holds another run (existing != requested): epochs: 2 != 3; seed: 1 != 2\n"
     assert run(train_keypoints.main, [*call[:4], "--preset", "mobile", "--resume"]) == 1
     assert "preset: tiny != mobile" in capsys.readouterr().err
     monkeypatch.setattr(fitting, "scope", lambda run: contextlib.nullcontext())  # which asks for a GPU
     assert run(train_keypoints.main, [*call, "--resume", "--precision", "mixed_float16"]) == 1
-    assert "(there != asked): precision: float32 != mixed_float16\n" in capsys.readouterr().err
+    assert "(existing != requested): precision: float32 != mixed_float16\n" in capsys.readouterr().err
     assert (tiny_keypoints / "best.weights.h5").read_bytes() == before
 
 
@@ -118,7 +118,7 @@ def test_a_run_that_goes_on_with_data_from_elsewhere_says_so(tiny_data, tiny_key
     assert run(train_keypoints.main, ["--data", str(tiny_data / ".." / tiny_data.name), *call]) == 0
     assert "other data" not in capsys.readouterr().out
     assert run(train_keypoints.main, ["--data", str(tmp_path / "moved"), *call]) == 0
-    said = f"{tiny_keypoints} goes on with other data: {tiny_data} before, {tmp_path / 'moved'} now\n"
+    said = f"{tiny_keypoints} continues with other data: {tiny_data} before, {tmp_path / 'moved'} now\n"
     assert said in capsys.readouterr().out
 
 
@@ -132,7 +132,7 @@ def test_a_training_starts_from_another_one_s_weights(tiny_data, tiny_keypoints,
     assert started["val_ne_bbox"] == pytest.approx(finished["val_ne_bbox"], rel=0.3)
     assert json.loads((out / "network.json").read_text())["init"] == str(tiny_keypoints)
     assert run(train_keypoints.main, [*call, "--out", str(out), "--resume"]) == 1
-    assert f"(there != asked): init: {tiny_keypoints} != None" in capsys.readouterr().err
+    assert f"(existing != requested): init: {tiny_keypoints} != None" in capsys.readouterr().err
 
 
 def test_weights_to_start_from_must_fit(tiny_data, tiny_keypoints, tmp_path, capsys):
