@@ -285,11 +285,7 @@ class Garments:
         return annotations
 
     def to_coco_results(self, image_id) -> list[dict]:
-        """Return predictions as COCO results, as `cspn_tf.data.coco_results` reads them.
-
-        Raises:
-            ValueError: the garments have no scores.
-        """
+        """Return predictions as COCO results, see `cspn_tf.data.coco_results`; ValueError without scores."""
         if self.scores is None or self.keypoint_scores is None:
             raise ValueError("needs garments with scores: these have none")
         entries = self._coco_entries(image_id, self.keypoint_scores.tolist())
