@@ -48,7 +48,7 @@ def is_newer(path, sources) -> bool:
 
 
 @contextlib.contextmanager
-def staged_directory(out, *, overwrite=False):
+def staged_directory(out, *, overwrite=False, resumable=True):
     """Yield a staging directory that is renamed to `out` when the block succeeds.
 
     If the block fails, the staging directory is removed. If it is interrupted (`KeyboardInterrupt`, or the process is
@@ -58,6 +58,8 @@ def staged_directory(out, *, overwrite=False):
     Args:
         out: folder to create. Missing parents are created; an empty folder is replaced.
         overwrite: whether a non-empty folder is replaced too. It is not touched before the block succeeds.
+        resumable: if false, an interruption is a failure like any other, and what a killed process left is removed
+            before the block.
 
     Yields:
         Path of the staging directory, beside `out`; empty unless an earlier run was interrupted.
@@ -74,11 +76,13 @@ def staged_directory(out, *, overwrite=False):
         with contextlib.ExitStack() as lock:
             lock.enter_context(locked(staging / _LOCK, out))
             try:
+                if not resumable:
+                    _empty(staging)
                 yield staging
                 lock.close()  # first, because Windows cannot rename a folder that contains an open file
                 _replace(out, staging, overwrite)
             except BaseException as error:
-                if not isinstance(error, KeyboardInterrupt):
+                if not (resumable and isinstance(error, KeyboardInterrupt)):
                     shutil.rmtree(staging, ignore_errors=True)
                 raise
     except BaseException:
@@ -131,6 +135,14 @@ def check_replaceable(out, overwrite) -> None:
         raise CallError(f"{out} is not empty: give --overwrite to replace it")
     if Path.cwd().is_relative_to(out):
         raise CallError(f"{out} contains the working directory and cannot be replaced")
+
+
+def _empty(staging):
+    for path in staging.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
 
 
 def _replace(out, staging, overwrite):

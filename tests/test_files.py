@@ -77,6 +77,20 @@ def test_an_interrupted_block_leaves_what_it_has_written_for_the_next_one(tmp_pa
     assert list(out.parent.iterdir()) == [out]
 
 
+def test_a_block_that_cannot_resume_leaves_nothing_and_starts_empty(tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt), staged_directory(out, resumable=False) as staging:
+        (staging / "partial").touch()
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    (staging / "folder").mkdir(parents=True)
+    for left_by_a_killed_process in ("lock", "partial", "folder/partial"):
+        (staging / left_by_a_killed_process).touch()
+    with staged_directory(out, resumable=False) as staging:
+        (staging / "whole").touch()
+    assert [path.name for path in out.iterdir()] == ["whole"]
+
+
 def test_an_interrupted_block_that_has_written_nothing_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt), staged_directory(tmp_path / "new" / "out"):
         raise KeyboardInterrupt

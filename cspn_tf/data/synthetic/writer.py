@@ -5,11 +5,9 @@ labelled garment a photo; every list starts with its row count and its column na
 several garments, all of them labelled.
 """
 
-import contextlib
 import dataclasses
 import multiprocessing
 import os
-import shutil
 import signal
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ...console import UserError
+from ...files import staged_directory
 from ...garments import KEYPOINT_SLOTS, GarmentType, Visibility
 from ..samples import Sample
 from .labels import inside
@@ -86,7 +85,9 @@ def write_fld_dataset(
         ValueError: a count, the seed, the size or a share is out of range.
     """
     root, counts = _checked(root, (num_train, num_val, num_test), seed, size, workers, variation_shares)
-    with _staging_directory(root, ("Anno", "Eval", "img")) as partial:
+    with staged_directory(root, resumable=False) as partial:
+        for folder in ("Anno", "Eval", "img"):
+            (partial / folder).mkdir()
         tasks = []
         for split, index in _photos(counts):
             name = f"img/img_{len(tasks) + 1:08d}.jpg"
@@ -124,7 +125,9 @@ def write_coco_dataset(
     root, counts = _checked(root, (num_train, num_val, num_test), seed, size, workers, variation_shares)
     if not 1 <= max_garments <= MAX_GARMENTS:
         raise ValueError(f"max_garments must be 1..{MAX_GARMENTS}. Received: max_garments={max_garments}")
-    with _staging_directory(root, ("annotations", *(f"images/{split}" for split in SPLITS))) as partial:
+    with staged_directory(root, resumable=False) as partial:
+        for folder in ("annotations", *(f"images/{split}" for split in SPLITS)):
+            (partial / folder).mkdir(parents=True)
         tasks = []
         for split, index in _photos(counts):
             name = f"images/{split}/{index + 1:08d}.jpg"
@@ -155,21 +158,6 @@ def _checked(root, counts, seed, size, workers, variation_shares):
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root}: exists and is not an empty folder; the synthetic dataset needs a new one")
     return root, counts
-
-
-@contextlib.contextmanager
-def _staging_directory(root, folders):
-    """Yield a staging directory that is renamed to `root` when the block succeeds, and removed otherwise."""
-    partial = root.with_name(f"{root.name}.partial-{os.getpid()}")
-    try:
-        for folder in folders:
-            (partial / folder).mkdir(parents=True)
-        yield partial
-        if root.exists():
-            root.rmdir()
-        partial.rename(root)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _photos(counts):
