@@ -44,6 +44,8 @@ def read_source(source, root, *, own_splits=True, annotation_files=None, categor
         from cspn_tf.data.fashionai import read_fashionai
 
         return read_fashionai(root)
-    from cspn_tf.data.coco import read_coco
+    if source == "coco":
+        from cspn_tf.data.coco import read_coco
 
-    return read_coco(root, annotation_files=annotation_files, categories=categories)
+        return read_coco(root, annotation_files=annotation_files, categories=categories)
+    raise ValueError(f"source must be one of {', '.join(SOURCES)}; received {source!r}")

@@ -106,13 +106,10 @@ def _network(name, input_size, weights):
 def _keras_application(name, shape, weights):
     applications = keras.applications
     arguments = {"input_shape": shape, "include_top": False, "weights": weights}
-    if name == "vgg16":
-        return applications.VGG16(**arguments)
-    if name == "resnet50":
-        return applications.ResNet50(**arguments)
-    if name == "resnet101":
-        return applications.ResNet101(**arguments)
-    return applications.MobileNetV3Small(**arguments, minimalistic=True, include_preprocessing=False)
+    if name == "mobilenet_v3_small":
+        return applications.MobileNetV3Small(**arguments, minimalistic=True, include_preprocessing=False)
+    build = {"vgg16": applications.VGG16, "resnet50": applications.ResNet50, "resnet101": applications.ResNet101}
+    return build[name](**arguments)
 
 
 def _set_momentum(network):
