@@ -144,9 +144,9 @@ def drawn_photos(out: Path) -> list[Path]:
     """Return synthetic photos: those of the training's test split, or a few that are drawn on the first run."""
     drawn = out / "drawn"
     if not drawn.exists():
-        from cspn_tf.data.synthetic import write_fld_dataset
+        from cspn_tf.data.synthetic import write_synthetic_dataset
 
-        write_fld_dataset(drawn, num_train=0, num_val=0, num_test=NUM_PHOTOS_DRAWN, seed=SEED)
+        write_synthetic_dataset(drawn, num_train=0, num_val=0, num_test=NUM_PHOTOS_DRAWN, seed=SEED)
     rows = (drawn / "Eval" / "list_eval_partition.txt").read_text().splitlines()[2:]
     names = [row.split()[0] for row in rows if row.split()[1] == "test"]
     return [drawn / name for name in names[:NUM_PHOTOS_SENT]]

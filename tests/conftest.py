@@ -47,10 +47,10 @@ def made_once(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_fld(made_once):
     """A synthetic dataset in the FLD layout: 48 / 8 / 8 photos of at most 256 pixels."""
-    from cspn_tf.data.synthetic import write_fld_dataset
+    from cspn_tf.data.synthetic import write_synthetic_dataset
 
     counts = {"num_train": 48, "num_val": 8, "num_test": 8}
-    return made_once("fld", lambda root: write_fld_dataset(root, **counts, seed=7, size=256, workers=1))
+    return made_once("fld", lambda root: write_synthetic_dataset(root, **counts, seed=7, size=256, workers=1))
 
 
 @pytest.fixture(scope="session")

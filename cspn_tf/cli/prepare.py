@@ -237,16 +237,20 @@ def _ensure_synthetic(args):
         _check_drawn_with(args.root, {**asked, "seed": args.seed})
         print(f"{args.root} already exists and is used as is")
         return
-    from cspn_tf.data.synthetic import write_coco_dataset, write_fld_dataset
+    from cspn_tf.data.synthetic import write_synthetic_dataset
 
     counts = {name: count if asked[name] is None else asked[name] for name, count in SYNTHETIC_COUNTS.items()}
     shares = asked["variations"] and {Variation[_code_name(name)]: share for name, share in asked["variations"].items()}
-    options = {**counts, "seed": args.seed, "workers": args.workers, "variation_shares": shares}
     with Progress("drawn") as progress:
-        if asked["max_garments"] in (None, 1):
-            write_fld_dataset(args.root, **options, progress=progress)
-        else:
-            write_coco_dataset(args.root, **options, max_garments=asked["max_garments"], progress=progress)
+        write_synthetic_dataset(
+            args.root,
+            **counts,
+            seed=args.seed,
+            max_garments=asked["max_garments"] or 1,
+            workers=args.workers,
+            progress=progress,
+            variation_shares=shares,
+        )
     with replaced_file(args.root / DRAWN_WITH) as path:
         path.write_text(json.dumps({**asked, **counts, "seed": args.seed}, indent=2) + "\n")
 

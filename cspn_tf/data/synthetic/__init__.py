@@ -8,7 +8,6 @@ with a `fabric` and `decals`; `props` adds accessories, furniture and foreground
 `scene`; `effects` adds camera effects. `photo` runs these, `writer` writes datasets.
 """
 
-from .photo import SyntheticPhoto, render_photo
-from .writer import write_coco_dataset, write_fld_dataset
+from .writer import write_synthetic_dataset
 
-__all__ = ["SyntheticPhoto", "render_photo", "write_coco_dataset", "write_fld_dataset"]
+__all__ = ["write_synthetic_dataset"]

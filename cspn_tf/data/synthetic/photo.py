@@ -9,14 +9,13 @@ import dataclasses
 import numpy as np
 
 from ...garment_set import Garments
+from ..samples import SPLITS
 from .effects import develop
 from .labels import label_keypoints, silhouette_box
-from .layout import MAX_GARMENTS, Plan, check_variation_shares, compose, draw_layout
+from .layout import Plan, compose, draw_layout
 from .raster import ZBuffer
 from .scene import cast_shadows, paint_background
 from .shading import Soup, assemble, crease_texture, draw_light, opaque_buffer, render_surfaces
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,34 +51,19 @@ class Rendering:
     buffer: ZBuffer
 
 
-def render_photo(
-    seed: int, index: int, *, size: int = 512, split: str = "train", num_garments: int | None = None
-) -> SyntheticPhoto:
-    """Render one photo.
+def render(seed, index, *, size=512, split="train", num_garments=None, variation_shares=None, change=None) -> Rendering:
+    """Render one photo and return it with its intermediate results.
 
     Args:
         seed: seed of the dataset, not negative.
         index: index of the photo in its split, from 0.
         size: largest long side, pixels; at least 64.
-        split: train, val or test; the same index gives a different photo in each split.
-        num_garments: number of garments in the photo, 1..6, all labelled, on as many people as needed; None for FLD's
-            rule: one labelled garment, the rest of the outfit unlabelled.
-
-    Raises:
-        ValueError: an argument is out of range.
-    """
-    return render(seed, index, size=size, split=split, num_garments=num_garments).photo
-
-
-def render(seed, index, *, size=512, split="train", num_garments=None, variation_shares=None, change=None) -> Rendering:
-    """Render one photo and return it with its intermediate results.
-
-    Args:
-        seed, index, size, split, num_garments: as in `render_photo`.
+        split: one of `SPLITS`; the same index gives a different photo in each split.
+        num_garments: number of garments in the photo, 1 to `layout.MAX_GARMENTS`, all labelled, on as many people as
+            needed; None for FLD's rule: one labelled garment, the rest of the outfit unlabelled.
         variation_shares: `Variation` -> share of the photos; None for `layout.VARIATION_SHARES`.
         change: function from `Plan` to the `Plan` to render, or None; for tests.
     """
-    _check(seed, index, size, split, num_garments, variation_shares)
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     layout = draw_layout(rng, size, num_garments, variation_shares)
     background, background_colour = paint_background(rng, layout.width, layout.height, layout.place)
@@ -97,19 +81,6 @@ def render(seed, index, *, size=512, split="train", num_garments=None, variation
     picture = render_surfaces(soup, buffer, background, light, creases, 0.6 * plan.camera.distance, plan.floor_depth)
     image = develop(rng, picture)
     return Rendering(SyntheticPhoto(image, garments, quality), plan, soup, buffer)
-
-
-def _check(seed, index, size, split, num_garments, variation_shares):
-    if seed < 0 or index < 0:
-        raise ValueError(f"seed and index must not be negative. Received: seed={seed}, index={index}")
-    if size < 64:
-        raise ValueError(f"size must be at least 64 pixels. Received: size={size}")
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}. Received: split={split}")
-    if num_garments is not None and not 1 <= num_garments <= MAX_GARMENTS:
-        raise ValueError(f"num_garments must be 1..{MAX_GARMENTS} or None. Received: num_garments={num_garments}")
-    if variation_shares is not None:
-        check_variation_shares(variation_shares)
 
 
 def _recognisable(garments):

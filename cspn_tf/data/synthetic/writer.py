@@ -6,6 +6,7 @@ several garments, all of them labelled.
 """
 
 import dataclasses
+import functools
 import multiprocessing
 import os
 import signal
@@ -17,10 +18,10 @@ from PIL import Image
 from ...console import UserError
 from ...files import staged_directory
 from ...garments import KEYPOINT_SLOTS, GarmentType, Visibility
-from ..samples import Sample
+from ..samples import SPLITS, Sample
 from .labels import inside
 from .layout import MAX_GARMENTS, check_variation_shares
-from .photo import SPLITS, render
+from .photo import render
 
 NUM_JOINTS = 14
 _FLD_VISIBILITY = {Visibility.VISIBLE: 0, Visibility.OCCLUDED: 1, Visibility.CUT_OFF: 2}
@@ -28,53 +29,56 @@ _FLD_VISIBILITY = {Visibility.VISIBLE: 0, Visibility.OCCLUDED: 1, Visibility.CUT
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    """One photo to render: its path, its name in the lists, and the arguments of `render`."""
+    """One photo to render: the dataset's folder, its name in it, and the arguments of `render`.
 
-    path: str
+    `options` are those that all photos have in common.
+    """
+
+    folder: Path
     name: str
-    seed: int
     split: str
     index: int
-    size: int
     num_garments: int | None
-    variation_shares: dict | None
+    options: dict
+
+    @property
+    def path(self):
+        return str(self.folder / self.name)
 
     def render(self):
         """Render and save the photo."""
-        rendering = render(
-            self.seed,
-            self.index,
-            size=self.size,
-            split=self.split,
-            num_garments=self.num_garments,
-            variation_shares=self.variation_shares,
-        )
+        rendering = render(split=self.split, index=self.index, num_garments=self.num_garments, **self.options)
         Image.fromarray(rendering.photo.image).save(self.path, quality=rendering.photo.jpeg_quality)
         return rendering
 
 
-def write_fld_dataset(
+def write_synthetic_dataset(
     root,
     *,
     num_train: int,
     num_val: int,
     num_test: int,
     seed: int,
+    max_garments: int = 1,
     size: int = 512,
     workers: int | None = None,
     progress=None,
     variation_shares: dict | None = None,
 ) -> None:
-    """Render a dataset and write it in FLD's layout.
+    """Render a dataset and write it: in FLD's layout if a photo has one labelled garment, else as COCO.
 
     Files are written to a staging directory that is renamed to `root` at the end, so that an interrupted run leaves no
     partial dataset. The same arguments give the same bytes for any number of workers.
 
     Args:
-        root: folder to create, with Anno/, Eval/ and img/.
-        num_train, num_val, num_test: photos of each split; ids run through train, val and test in that order.
+        root: folder to create: in FLD's layout with Anno/, Eval/ and img/; as COCO with images/<split>/ and
+            annotations/<split>.json.
+        num_train, num_val, num_test: photos of each split; in FLD's layout ids run through train, val and test in that
+            order.
         seed: not negative.
-        size: largest long side, pixels.
+        max_garments: 1 for FLD's layout; with more, the number of labelled garments of a photo is uniform in 1 to
+            this, at most `layout.MAX_GARMENTS`.
+        size: largest long side, pixels; at least 64.
         workers: processes; None for one per CPU. With more than one, processes are spawned, so a script that calls
             this needs the usual `if __name__ == "__main__"` guard.
         progress: called with (photos done, photos in total) after each photo, or None.
@@ -82,86 +86,30 @@ def write_fld_dataset(
 
     Raises:
         UserError: `root` exists and is not an empty folder.
-        ValueError: a count, the seed, the size or a share is out of range.
+        ValueError: a count, the seed, the size, a share or another argument is out of range.
     """
-    root, counts = _checked(root, (num_train, num_val, num_test), seed, size, workers, variation_shares)
-    with staged_directory(root, resumable=False) as partial:
-        for folder in ("Anno", "Eval", "img"):
-            (partial / folder).mkdir()
-        tasks = []
-        for split, index in _photos(counts):
-            name = f"img/img_{len(tasks) + 1:08d}.jpg"
-            tasks.append(_Task(str(partial / name), name, seed, split, index, size, None, variation_shares))
-        rows = _run_all(_fld_rows, tasks, workers, progress)
-        _write_lists(partial, tasks, rows)
-
-
-def write_coco_dataset(
-    root,
-    *,
-    num_train: int,
-    num_val: int,
-    num_test: int,
-    seed: int,
-    max_garments: int = 3,
-    size: int = 512,
-    workers: int | None = None,
-    progress=None,
-    variation_shares: dict | None = None,
-) -> None:
-    """Render a dataset of photos with one or more garments, all of them labelled, and write it as COCO.
-
-    Args:
-        root: folder to create, with images/<split>/ and annotations/<split>.json.
-        num_train, num_val, num_test, seed, size, workers, progress, variation_shares: as in `write_fld_dataset`.
-        max_garments: the number of garments of a photo is uniform in 1 to this; at most 6.
-
-    Raises:
-        UserError: `root` exists and is not an empty folder.
-        ValueError: a count, the seed, the size or a share is out of range.
-    """
-    from ..coco import write_coco
-
-    root, counts = _checked(root, (num_train, num_val, num_test), seed, size, workers, variation_shares)
-    if not 1 <= max_garments <= MAX_GARMENTS:
-        raise ValueError(f"max_garments must be 1..{MAX_GARMENTS}. Received: max_garments={max_garments}")
-    with staged_directory(root, resumable=False) as partial:
-        for folder in ("annotations", *(f"images/{split}" for split in SPLITS)):
-            (partial / folder).mkdir(parents=True)
-        tasks = []
-        for split, index in _photos(counts):
-            name = f"images/{split}/{index + 1:08d}.jpg"
-            num_garments = 1 + int(np.random.default_rng([seed, SPLITS.index(split), index, 1]).integers(max_garments))
-            tasks.append(_Task(str(partial / name), name, seed, split, index, size, num_garments, variation_shares))
-        labels = _run_all(_labels, tasks, workers, progress)
-        for split in SPLITS:
-            path = partial / "annotations" / f"{split}.json"
-            photos = [
-                (Sample(task.name, split, garments, f"{path.name}:{task.name}", task.path), height, width)
-                for task, (garments, height, width) in zip(tasks, labels, strict=True)
-                if task.split == split
-            ]
-            write_coco(path, photos)
-
-
-def _checked(root, counts, seed, size, workers, variation_shares):
-    root = Path(root).absolute()
-    counts = dict(zip(SPLITS, counts, strict=True))
+    root, counts = Path(root), dict(zip(SPLITS, (num_train, num_val, num_test), strict=True))
     if min(counts.values()) < 0 or seed < 0 or size < 64:
         raise ValueError(
             f"counts and seed must not be negative, size at least 64. Received: {counts}, {seed=}, {size=}"
         )
+    if not 1 <= max_garments <= MAX_GARMENTS:
+        raise ValueError(f"max_garments must be 1..{MAX_GARMENTS}. Received: max_garments={max_garments}")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1. Received: workers={workers}")
     if variation_shares is not None:
         check_variation_shares(variation_shares)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UserError(f"{root}: exists and is not an empty folder; the synthetic dataset needs a new one")
-    return root, counts
+        raise UserError(f"{root.absolute()}: exists and is not an empty folder; the synthetic dataset needs a new one")
 
-
-def _photos(counts):
-    return [(split, index) for split in SPLITS for index in range(counts[split])]
+    photos = [(split, index) for split in SPLITS for index in range(counts[split])]
+    options = {"seed": seed, "size": size, "variation_shares": variation_shares}
+    run_all = functools.partial(_run_all, workers=workers, progress=progress)
+    with staged_directory(root, resumable=False) as folder:
+        if max_garments == 1:
+            _write_fld(folder, photos, options, run_all)
+        else:
+            _write_coco(folder, photos, options, run_all, max_garments)
 
 
 def _run_all(function, tasks, workers, progress):
@@ -194,6 +142,27 @@ def _report(progress, done, total):
 # COCO ----------------------------------------------------------------------------------------------------------------
 
 
+def _write_coco(folder, photos, options, run_all, max_garments):
+    from ..coco import write_coco
+
+    for name in ("annotations", *(f"images/{split}" for split in SPLITS)):
+        (folder / name).mkdir(parents=True)
+    tasks = []
+    for split, index in photos:
+        rng = np.random.default_rng([options["seed"], SPLITS.index(split), index, 1])
+        num_garments = 1 + int(rng.integers(max_garments))
+        tasks.append(_Task(folder, f"images/{split}/{index + 1:08d}.jpg", split, index, num_garments, options))
+    labels = run_all(_labels, tasks)
+    for split in SPLITS:
+        path = folder / "annotations" / f"{split}.json"
+        labelled = [
+            (Sample(task.name, split, garments, f"{path.name}:{task.name}", task.path), height, width)
+            for task, (garments, height, width) in zip(tasks, labels, strict=True)
+            if task.split == split
+        ]
+        write_coco(path, labelled)
+
+
 def _labels(task):
     """Render and save one photo; return its labelled garments, height and width."""
     photo = task.render().photo
@@ -203,8 +172,33 @@ def _labels(task):
 # FLD -----------------------------------------------------------------------------------------------------------------
 
 
+def _write_fld(folder, photos, options, run_all):
+    def numbered(stem, count):
+        return " ".join(
+            f"{stem}_visibility_{k} {stem}_location_x_{k} {stem}_location_y_{k}" for k in range(1, count + 1)
+        )
+
+    for name in ("Anno", "Eval", "img"):
+        (folder / name).mkdir()
+    tasks = [
+        _Task(folder, f"img/img_{number:08d}.jpg", split, index, None, options)
+        for number, (split, index) in enumerate(photos, start=1)
+    ]
+    rows = run_all(_fld_rows, tasks)
+    kind = "image_name clothes_type variation_type"
+    headers = {
+        "Anno/list_bbox.txt": "image_name x_1 y_1 x_2 y_2",
+        "Anno/list_landmarks.txt": f"{kind} {numbered('landmark', 8)}",
+        "Anno/list_joints.txt": f"{kind} {numbered('joint', NUM_JOINTS)}",
+        "Eval/list_eval_partition.txt": "image_name evaluation_status",
+    }
+    for column, (name, header) in enumerate(headers.items()):
+        lines = [f"{task.name}  {row[column]}" for task, row in zip(tasks, rows, strict=True)]
+        (folder / name).write_text("\n".join([str(len(lines)), header, *lines]) + "\n", encoding="utf-8")
+
+
 def _fld_rows(task):
-    """Render and save one photo; return its rows of the box, landmark and joint lists, without the name."""
+    """Render and save one photo; return its rows of the four lists, without the name."""
     rendering = task.render()
     photo, plan = rendering.photo, rendering.plan
     garments = photo.garments  # one
@@ -220,34 +214,10 @@ def _fld_rows(task):
     if plan.joints_xy is not None:
         seen = inside(plan.joints_xy, width, height)
         joints = [_group(0, xy) if ok else _group(2, (0, 0)) for ok, xy in zip(seen, plan.joints_xy, strict=True)]
-    return box, f"{kind}  {'  '.join(points)}", f"{kind}  {'  '.join(joints)}"
+    return box, f"{kind}  {'  '.join(points)}", f"{kind}  {'  '.join(joints)}", task.split
 
 
 def _group(code, xy):
     """Format a point as in FLD, rounded to the nearest pixel centre; 0 0 if cut off."""
     x, y = (0, 0) if code == 2 else (int(np.floor(c + 0.5)) for c in xy)
     return f"{code} {x:03d} {y:03d}"
-
-
-def _write_lists(folder, tasks, rows):
-    def numbered(stem, count):
-        return " ".join(
-            f"{stem}_visibility_{k} {stem}_location_x_{k} {stem}_location_y_{k}" for k in range(1, count + 1)
-        )
-
-    names = [task.name for task in tasks]
-    kind = "image_name clothes_type variation_type"
-    _write_list(folder / "Anno/list_bbox.txt", "image_name x_1 y_1 x_2 y_2", names, [row[0] for row in rows])
-    _write_list(
-        folder / "Anno/list_landmarks.txt", f"{kind} {numbered('landmark', 8)}", names, [row[1] for row in rows]
-    )
-    _write_list(
-        folder / "Anno/list_joints.txt", f"{kind} {numbered('joint', NUM_JOINTS)}", names, [row[2] for row in rows]
-    )
-    splits = [task.split for task in tasks]
-    _write_list(folder / "Eval/list_eval_partition.txt", "image_name evaluation_status", names, splits)
-
-
-def _write_list(path, header, names, rows):
-    lines = [str(len(rows)), header, *(f"{name}  {row}" for name, row in zip(names, rows, strict=True))]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from PIL import Image
 from cspn_tf.console import UserError
 from cspn_tf.data.coco import read_coco
 from cspn_tf.data.deepfashion import read_deepfashion
-from cspn_tf.data.synthetic import render_photo, write_coco_dataset, write_fld_dataset
+from cspn_tf.data.synthetic import write_synthetic_dataset
 from cspn_tf.data.synthetic.photo import render
 from cspn_tf.garments import KEYPOINT_SLOTS, Variation, Visibility
 
@@ -16,8 +16,8 @@ COUNTS = {"num_train": 9, "num_val": 3, "num_test": 2}
 FLD_CODE = {Visibility.VISIBLE: 0, Visibility.OCCLUDED: 1, Visibility.CUT_OFF: 2}
 
 
-def write(root, workers=1, **changes):
-    write_fld_dataset(root, **{**COUNTS, "seed": 21, "size": 160, "workers": workers, **changes})
+def write(root, **changes):
+    write_synthetic_dataset(root, **{**COUNTS, "seed": 21, "size": 160, "workers": 1, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_boxes_and_landmarks_read_back_as_rendered(dataset):
     assert landmark_header[:4] == ["image_name", "clothes_type", "variation_type", "landmark_visibility_1"]
     assert len(landmark_header) == 3 + 3 * 8
     for (split, index), box, row in zip(photos(), boxes, landmarks, strict=True):
-        garment = render_photo(21, index, size=160, split=split).garments[0]
+        garment = render(21, index, size=160, split=split).photo.garments[0]
         assert box[0] == row[0]
         assert [int(v) for v in box[1:]] == [int(v) for v in garment.boxes_xyxy[0]]
         assert (int(row[1]), int(row[2])) == (garment.types, garment.variations)
@@ -97,7 +97,7 @@ def test_images_are_the_rendered_photos_as_jpeg(dataset):
         with Image.open(dataset / f"img/img_{number:08d}.jpg") as image:
             assert image.format == "JPEG"
             saved = np.asarray(image, float)
-        expected = render_photo(21, index, size=160, split=split).image
+        expected = render(21, index, size=160, split=split).photo.image
         assert saved.shape == expected.shape
         assert np.abs(saved - expected).mean() < 8
 
@@ -140,9 +140,20 @@ def test_an_interrupted_run_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("bad", [{"num_train": -1}, {"seed": -2}, {"size": 10}, {"workers": 0}])
-def test_arguments_out_of_range_are_refused_before_anything_is_written(tmp_path, bad):
-    with pytest.raises(ValueError, match="Received"):
+@pytest.mark.parametrize(
+    ("bad", "name"),
+    [
+        ({"num_train": -1}, "counts"),
+        ({"seed": -2}, "seed"),
+        ({"size": 10}, "size"),
+        ({"workers": 0}, "workers"),
+        ({"max_garments": 0}, "max_garments"),
+        ({"max_garments": 7}, "max_garments"),
+        ({"variation_shares": {}}, "variation_shares"),
+    ],
+)
+def test_arguments_out_of_range_are_refused_before_anything_is_written(tmp_path, bad, name):
+    with pytest.raises(ValueError, match=rf"{name}.*Received"):
         write(tmp_path / "data", **bad)
     assert list(tmp_path.iterdir()) == []
 
@@ -152,7 +163,7 @@ def test_the_reader_takes_every_photo(dataset):
     assert len(result.samples) == 14
     assert result.rejected == []
     sample = result.samples[0]
-    garments = render_photo(21, 0, size=160).garments
+    garments = render(21, 0, size=160).photo.garments
     assert sample.garments.types == garments.types
     np.testing.assert_array_equal(sample.garments.visibility, garments.visibility)
 
@@ -169,7 +180,7 @@ def test_variations_are_drawn_in_the_shares_asked_for(tmp_path):
 @pytest.fixture(scope="module")
 def coco(tmp_path_factory):
     root = tmp_path_factory.mktemp("coco") / "data"
-    write_coco_dataset(root, **COUNTS, seed=21, max_garments=3, size=160, workers=1)
+    write(root, max_garments=3)
     return root
 
 
@@ -188,7 +199,7 @@ def test_coco_labels_are_those_of_each_rendered_garment(coco):
     counts = []
     for index, image in enumerate(document["images"]):
         annotations = [a for a in document["annotations"] if a["image_id"] == image["id"]]
-        photo = render_photo(21, index, size=160, num_garments=len(annotations))
+        photo = render(21, index, size=160, num_garments=len(annotations)).photo
         assert (image["height"], image["width"]) == photo.image.shape[:2]
         for annotation, garment in zip(annotations, photo.garments, strict=True):
             x_min, y_min, x_max, y_max = garment.boxes_xyxy[0]
@@ -209,14 +220,7 @@ def test_coco_files_read_back(coco):
 
 
 def test_coco_bytes_do_not_depend_on_the_number_of_workers(coco, tmp_path):
-    write_coco_dataset(tmp_path / "two", **COUNTS, seed=21, max_garments=3, size=160, workers=2)
+    write(tmp_path / "two", max_garments=3, workers=2)
     for path in coco.rglob("*"):
         if path.is_file():
             assert (tmp_path / "two" / path.relative_to(coco)).read_bytes() == path.read_bytes(), path
-
-
-@pytest.mark.parametrize("bad", [{"max_garments": 0}, {"max_garments": 7}, {"variation_shares": {}}])
-def test_coco_arguments_out_of_range_are_refused(tmp_path, bad):
-    with pytest.raises(ValueError, match=rf"{next(iter(bad))}.*Received"):
-        write_coco_dataset(tmp_path / "data", **{**COUNTS, "seed": 1, **bad})
-    assert list(tmp_path.iterdir()) == []
