@@ -88,13 +88,7 @@ class DetectorConfig:
         _check_range("detector.score_threshold", self.score_threshold, 0.0, 1.0)
         _check_range("detector.num_proposals_train", self.num_proposals_train, 1, None)
         _check_range("detector.num_sampled_rois", self.num_sampled_rois, 1, self.num_proposals_train)
-        for name in (
-            "pyramid_width",
-            "num_proposals",
-            "roi_size",
-            "head_width",
-            "max_garments",
-        ):
+        for name in ("pyramid_width", "num_proposals", "roi_size", "head_width"):
             _check_range(f"detector.{name}", getattr(self, name), 1, None)
         _check_range("detector.max_garments", self.max_garments, 1, self.num_proposals)
 
@@ -327,9 +321,15 @@ def override(config, assignments):
             raise UserError(f"override {text!r} must be field=value")
         with contextlib.suppress(ValueError):
             value = json.loads(value)
-        changes = {}
-        _nest(changes, key.split("."), value)
-        config = _from_dict(type(config), _merge(to_dict(config), changes), source=f"override {text!r}")
+        content = to_dict(config)
+        *parents, name = key.split(".")
+        section = content
+        for parent in parents:
+            if not isinstance(section.get(parent), dict):
+                section[parent] = {}  # refused below: an unknown key, or one with a value of its own
+            section = section[parent]
+        section[name] = value
+        config = _from_dict(type(config), content, source=f"override {text!r}")
     return config
 
 
@@ -407,17 +407,3 @@ def _checked(kind, value, source, name):
     if kind is not float and type(value) is kind:
         return value
     raise UserError(f"{source}: {name} must be {_KIND_NAMES[kind]}, received {value!r}")
-
-
-def _nest(target, keys, value):
-    for key in keys[:-1]:
-        target = target.setdefault(key, {})
-    target[keys[-1]] = value
-
-
-def _merge(base, changes):
-    merged = dict(base)
-    for name, value in changes.items():
-        nested = isinstance(value, dict) and isinstance(base.get(name), dict)
-        merged[name] = _merge(base[name], value) if nested else value
-    return merged

@@ -220,24 +220,6 @@ class Garments:
         num = int(outputs["num_garments"][index])
         return cls(**{name: outputs[served][index][:num] for name, served in _SERVED.items()})
 
-    def to_served(self, num_rows) -> dict:
-        """Return the served outputs of one photo, padded, without batch dimension, status and image size.
-
-        Args:
-            num_rows: rows of the outputs, at least the number of garments.
-
-        Raises:
-            ValueError: there are more garments than rows, or they have no scores.
-        """
-        if len(self) > num_rows or self.scores is None or self.keypoint_scores is None:
-            raise ValueError(f"needs garments with scores, at most {num_rows}; received {len(self)}")
-        outputs = {"num_garments": np.int32(len(self))}
-        for name, served in _SERVED.items():
-            dtype, row_shape = _COLUMNS[name]
-            outputs[served] = np.zeros((num_rows, *row_shape), np.float32 if dtype == np.float64 else dtype)
-            outputs[served][: len(self)] = getattr(self, name)
-        return outputs
-
     # Records ---------------------------------------------------------------------------------------------------------
 
     @classmethod

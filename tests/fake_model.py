@@ -94,7 +94,27 @@ def expected_outputs(pixels, shift=0.0):
         scores=scores,
         keypoint_scores=has * scores[:, np.newaxis],
     )
-    return {"status": np.int32(0), "image_size": np.array([height, width], np.int32), **garments.to_served(NUM_ROWS)}
+    return {
+        "status": np.int32(0),
+        "image_size": np.array([height, width], np.int32),
+        **served_outputs(garments, NUM_ROWS),
+    }
+
+
+def served_outputs(garments, num_rows) -> dict:
+    """Return one photo's garments as the contract has them, padded, without status, image size and batch."""
+    columns = {
+        "boxes": garments.boxes_xyxy,
+        "classes": garments.types,
+        "scores": garments.scores,
+        "keypoints": garments.keypoints_xy,
+        "keypoint_scores": garments.keypoint_scores,
+    }
+    outputs = {"num_garments": np.int32(len(garments))}
+    for name, values in columns.items():
+        outputs[name] = np.zeros((num_rows, *CANVAS_OUTPUTS[name].shape[2:]), CANVAS_OUTPUTS[name].dtype)
+        outputs[name][: len(garments)] = values
+    return outputs
 
 
 def export_fake_model(model_dir, version=1, shift=0.0) -> Path:

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import KEYPOINT_SLOTS, KEYPOINTS_OF_TYPE, GarmentType, Variation, Visibility
+from tests.fake_model import served_outputs
 
 OF_TYPE = np.array(KEYPOINTS_OF_TYPE, bool)
 COLUMNS = ("types", "boxes_xyxy", "keypoints_xy", "visibility", "scores", "keypoint_scores", "variations")
@@ -204,26 +205,10 @@ def test_one_label_is_one_row():
 
 @given(any_predictions(), st.integers(0, 2))
 def test_served_outputs_give_predictions_back(garments, num_padding):
-    outputs = garments.to_served(len(garments) + num_padding)
-    assert {name: value.dtype.name for name, value in outputs.items()} == {
-        "num_garments": "int32",
-        "boxes": "float32",
-        "classes": "int32",
-        "scores": "float32",
-        "keypoints": "float32",
-        "keypoint_scores": "float32",
-    }
-    assert not any(outputs[name][len(garments) :].any() for name in outputs if name != "num_garments")
+    outputs = served_outputs(garments, len(garments) + num_padding)
     batch = {name: np.stack([np.zeros_like(value), value]) for name, value in outputs.items()}
     assert Garments.from_served(batch, 1) == garments
     assert len(Garments.from_served(batch, 0)) == 0
-
-
-def test_served_outputs_need_room_and_scores():
-    with pytest.raises(ValueError, match="at most 1; received 2"):
-        predictions().to_served(1)
-    with pytest.raises(ValueError, match="needs garments with scores"):
-        labels().to_served(2)
 
 
 @given(any_labels())
