@@ -321,15 +321,9 @@ def override(config, assignments):
             raise UserError(f"override {text!r} must be field=value")
         with contextlib.suppress(ValueError):
             value = json.loads(value)
-        content = to_dict(config)
-        *parents, name = key.split(".")
-        section = content
-        for parent in parents:
-            if not isinstance(section.get(parent), dict):
-                section[parent] = {}  # refused below: an unknown key, or one with a value of its own
-            section = section[parent]
-        section[name] = value
-        config = _from_dict(type(config), content, source=f"override {text!r}")
+        changes = {}
+        _nest(changes, key.split("."), value)
+        config = _from_dict(type(config), _merge(to_dict(config), changes), source=f"override {text!r}")
     return config
 
 
@@ -407,3 +401,17 @@ def _checked(kind, value, source, name):
     if kind is not float and type(value) is kind:
         return value
     raise UserError(f"{source}: {name} must be {_KIND_NAMES[kind]}, received {value!r}")
+
+
+def _nest(target, keys, value):
+    for key in keys[:-1]:
+        target = target.setdefault(key, {})
+    target[keys[-1]] = value
+
+
+def _merge(base, changes):
+    merged = dict(base)
+    for name, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(base.get(name), dict)
+        merged[name] = _merge(base[name], value) if nested else value
+    return merged
