@@ -42,7 +42,7 @@ lint: $(INSTALLED)
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 
-# What others would use instead, in an environment of its own; it is measured against, and nothing else needs it.
+# The environment of the peers that benchmarks.compare measures; nothing else needs it.
 $(PEERS)/installed: benchmarks/peers/requirements.txt
 	@rm -rf $(PEERS)
 	@$(or $(PYTHON),false) -m venv $(PEERS)
@@ -58,7 +58,7 @@ photos_of = $$(awk '$$2 == "$(1)" {print "$(DEMO)/drawn/" $$1}' $(DEMO)/drawn/Ev
 $(DEMO)/metrics.json: | $(INSTALLED)
 	@$(RUN) -m examples.demo --train
 
-# What else is compared: the demo's networks in fewer bits, and `base`, which nobody has trained.
+# Further models to compare: the demo's networks in bfloat16 and int8, and an untrained `base`.
 $(COMPARED)/models: $(DEMO)/metrics.json
 	@rm -rf $@ $@.partial
 	@$(RUN) -m serving.export_saved_model $(TRAINED) --precision bfloat16 --out $@.partial/bfloat16

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes the pair of networks that comes with the package: every command and seed, from the photos to what ships.
+# Trains the networks in the package: every command and seed, from the photos to the exported files.
 #
 #   training/recipes/mobile.sh [OUT]        default out/mobile; run from a checkout with its environment active
 #
-# Photos: two public collections, some 2 GB, see training/labels/README.md. Interrupted, it goes on where it was.
+# Photos: two public collections, some 2 GB, see training/labels/README.md. It resumes after an interruption.
 set -euo pipefail
 OUT=${1:-out/mobile}
 PHOTOS="$OUT/photos"
@@ -44,7 +44,7 @@ python -m training.train_keypoints --data "$OUT/data" --out "$OUT/keypoints" --r
 [ -f "$OUT/calibrated" ] || python -m training.calibrate --data "$OUT/data" --detector "$OUT/detector" --keypoints "$OUT/keypoints"
 touch "$OUT/calibrated"
 
-# ---- What ships, exported and measured ----
+# ---- The weights in the package, exported and measured ----
 python -m training.ship --detector "$OUT/detector" --keypoints "$OUT/keypoints"
 python -m serving.export_saved_model --out "$OUT/models/cspn"
 python -m serving.export_tflite --out "$OUT/phone"
