@@ -1,12 +1,10 @@
-"""Arguments and plotting shared by several commands."""
+"""Arguments shared by several commands."""
 
 import argparse
-import contextlib
 from pathlib import Path
 
 from cspn_tf.cli.training_arguments import add_pair
 from cspn_tf.console import Parser, positive_int
-from cspn_tf.files import replaced_file
 from cspn_tf.machine import num_cores
 
 
@@ -37,27 +35,3 @@ def _new_file(text):
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"required a file in an existing folder, received {text}")
     return path
-
-
-@contextlib.contextmanager
-def picture(path, num_panels=1, size=(7, 4.5)):
-    """Create a matplotlib figure and save it as PNG.
-
-    Args:
-        path: file to write, by atomic rename when the `with` block succeeds.
-        num_panels: number of panels side by side.
-        size: of the whole figure, inches.
-
-    Yields:
-        The axes; an array of them if there are several panels.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, num_panels, figsize=size, layout="constrained")
-    yield axes
-    with replaced_file(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
-    pyplot.close(figure)

@@ -9,11 +9,12 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from benchmarks.commands import picture
 from benchmarks.networks import load_network
 from cspn_tf.console import Parser, UserError, positive_int, run
+from cspn_tf.files import replaced_file
 from cspn_tf.machine import describe_machine, set_threads
 from cspn_tf.models.checkpoints import write_json
+from cspn_tf.plots import saved_plot
 from cspn_tf.timing import measure_in_turns
 from cspn_tf.train.fitting import best_epoch, read_history
 
@@ -147,7 +148,7 @@ def format_rows(kind, rows, setting) -> str:
 def draw(kind, rows, path) -> None:
     """Plot accuracy against time, with the frontier as a line."""
     frontier = [row for row in rows if row["is_on_frontier"]]
-    with picture(path) as axes:
+    with replaced_file(path) as temporary, saved_plot(temporary, size=(7, 4.5)) as axes:
         axes.plot([row["milliseconds"] for row in frontier], [row["value"] for row in frontier], "-", color="0.7")
         for row in rows:
             colour = "tab:blue" if row["is_on_frontier"] else "0.5"

@@ -7,11 +7,13 @@ photo size should add little but decoding time. The plot shows the measured time
 import sys
 from pathlib import Path
 
-from benchmarks.commands import pair_parser, picture
+from benchmarks.commands import pair_parser
 from benchmarks.photos import read_photos, resized
 from cspn_tf.console import run
+from cspn_tf.files import replaced_file
 from cspn_tf.machine import describe_machine, set_threads
 from cspn_tf.models.checkpoints import write_json
+from cspn_tf.plots import saved_plot
 from cspn_tf.timing import measure_in_turns
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
@@ -115,7 +117,8 @@ def format_curves(curves, setting, repeats) -> str:
 
 def draw(curves, path) -> None:
     """Plot the curves side by side, each with its fitted line."""
-    with picture(path, len(curves), (4.2 * len(curves), 3.6)) as panels:
+    size = (4.2 * len(curves), 3.6)
+    with replaced_file(path) as temporary, saved_plot(temporary, 1, len(curves), size=size) as panels:
         for panel, (name, curve) in zip(panels, curves.items(), strict=True):
             xs, ms = ([point[key] for point in curve["points"]] for key in ("x", "ms"))
             panel.plot(xs, [curve["fixed_ms"] + curve["ms_each"] * x for x in xs], color="0.75", label="straight line")

@@ -28,6 +28,7 @@ TIERS = [
             "cspn_tf.config",
             "cspn_tf.contract",
             "cspn_tf.files",
+            "cspn_tf.plots",
         }
     ],
     [{"cspn_tf.geometry"}],

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from cspn_tf.console import Parser, UserError, run
 from cspn_tf.files import replaced_file
+from cspn_tf.plots import saved_plot
 
 MEASURES = {
     "detection_recall_50": "garments found, same type",
@@ -147,26 +148,18 @@ def _cell(score):
 
 def draw_curve(rows, path) -> None:
     """Plot each measure against the number of photos, one line per start, with 95 % intervals."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, len(MEASURES), figsize=(12, 3.4))
-    for axis, (name, title) in zip(axes, MEASURES.items(), strict=True):
-        for start in dict.fromkeys(row["start"] for row in rows):
-            scored = [row for row in rows if row["start"] == start and row[name]["value"] is not None]
-            values = [row[name]["value"] for row in scored]
-            ends = list(zip(*(row[name]["interval"] for row in scored), strict=True))
-            margins = [[abs(value - end) for value, end in zip(values, side, strict=True)] for side in ends]
-            numbers = [row["num_photos"] for row in scored]
-            axis.errorbar(numbers, values, yerr=margins or None, marker="o", capsize=3, label=f"from {start}")
-        axis.set(title=title, xlabel="labelled photos of the new source")
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110, format="png")
-    pyplot.close(figure)
+    with saved_plot(path, 1, len(MEASURES), size=(12, 3.4)) as axes:
+        for axis, (name, title) in zip(axes, MEASURES.items(), strict=True):
+            for start in dict.fromkeys(row["start"] for row in rows):
+                scored = [row for row in rows if row["start"] == start and row[name]["value"] is not None]
+                values = [row[name]["value"] for row in scored]
+                ends = list(zip(*(row[name]["interval"] for row in scored), strict=True))
+                margins = [[abs(value - end) for value, end in zip(values, side, strict=True)] for side in ends]
+                numbers = [row["num_photos"] for row in scored]
+                axis.errorbar(numbers, values, yerr=margins or None, marker="o", capsize=3, label=f"from {start}")
+            axis.set(title=title, xlabel="labelled photos of the new source")
+            axis.grid(alpha=0.3)
+            axis.legend(fontsize=8)
 
 
 def _read(path):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from benchmarks.commands import picture
 from benchmarks.comparison.runners import KEYPOINT_RCNN, YOLO_640
 from benchmarks.comparison.turns import BATCH_SIZE
+from cspn_tf.plots import saved_plot
 
 # Baselines of the ratios: the fastest runtime of a model in the same round, of any precision or of the given one.
 FASTEST_YOLO = "the fastest YOLO11n-pose 640"
@@ -201,7 +201,7 @@ def draw(figures, path) -> None:
         path: PNG file to write.
     """
     has_accuracy = any(figure["ne_bbox"] is not None for figure in figures)
-    with picture(path, size=(9, 5 if has_accuracy else 1.2 + 0.32 * len(figures))) as axes:
+    with saved_plot(path, size=(9, 5 if has_accuracy else 1.2 + 0.32 * len(figures))) as axes:
         (_draw_against_accuracy if has_accuracy else _draw_bars)(axes, figures)
         axes.set_xscale("log")
         axes.set_xlabel("one photo, milliseconds; line: range of the rounds' medians")

@@ -3,6 +3,8 @@
 import random
 from pathlib import Path
 
+from cspn_tf.plots import saved_plot
+
 SHEET_COLUMNS = 4
 SHEET_TILE_SIZE = 400
 
@@ -40,38 +42,30 @@ def draw_sheets(photos, matched, num_pictures, seed) -> dict:
     }
 
 
-def draw_reliability(measured: dict, path) -> None:
+def draw_reliability(measured: dict, file) -> None:
     """Draw a reliability diagram: share of visible keypoints against keypoint score, a curve per model.
 
     Args:
         measured: title of each curve to the result of `cspn_tf.evaluation.calibration.measure_calibration`.
-        path: PNG file to write.
+        file: path or binary file to write, PNG.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (curves, counts) = pyplot.subplots(2, 1, figsize=(5, 6), height_ratios=(3, 1), sharex=True)
-    curves.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1, label="calibrated")
-    for title, found in measured.items():
-        bins = found["bins"]
-        scores = [bin_["mean_score"] for bin_ in bins]
-        label = f"{title}\nAUROC {_number(found['auroc'])}, calibration error {_number(found['calibration_error'])}"
-        curves.plot(scores, [bin_["share_positive"] for bin_ in bins], marker="o", markersize=4, label=label)
-        counts.plot(scores, [bin_["count"] for bin_ in bins], marker="o", markersize=3)
-    curves.set_ylabel("share that is visible")
-    curves.legend(fontsize=7, loc="lower right")
-    counts.set_ylabel("keypoints", fontsize=8)
-    counts.set_ylim(bottom=0)
-    counts.set_xlabel("keypoint score")
-    for axis in (curves, counts):
-        axis.set_xlim(0, 1)
-        axis.grid(alpha=0.3)
-    curves.set_ylim(0, 1)
-    figure.tight_layout()
-    figure.savefig(path, dpi=100, format="png")
-    pyplot.close(figure)
+    with saved_plot(file, 2, 1, size=(5, 6), height_ratios=(3, 1), sharex=True) as (curves, counts):
+        curves.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1, label="calibrated")
+        for title, found in measured.items():
+            bins = found["bins"]
+            scores = [bin_["mean_score"] for bin_ in bins]
+            label = f"{title}\nAUROC {_number(found['auroc'])}, calibration error {_number(found['calibration_error'])}"
+            curves.plot(scores, [bin_["share_positive"] for bin_ in bins], marker="o", markersize=4, label=label)
+            counts.plot(scores, [bin_["count"] for bin_ in bins], marker="o", markersize=3)
+        curves.set_ylabel("share that is visible")
+        curves.legend(fontsize=7, loc="lower right")
+        counts.set_ylabel("keypoints", fontsize=8)
+        counts.set_ylim(bottom=0)
+        counts.set_xlabel("keypoint score")
+        for axis in (curves, counts):
+            axis.set_xlim(0, 1)
+            axis.grid(alpha=0.3)
+        curves.set_ylim(0, 1)
 
 
 def _number(value):

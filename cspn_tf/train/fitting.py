@@ -22,6 +22,7 @@ from pathlib import Path
 from cspn_tf import config as configs
 from cspn_tf.console import CallError, UserError
 from cspn_tf.files import locked, plain_path, replaced_file
+from cspn_tf.plots import saved_plot
 
 _HISTORY = "history.json"
 
@@ -306,30 +307,24 @@ def best_epoch(history: list[dict], metric: str, lower_is_better: bool) -> int:
 
 def draw_curves(history: list[dict], path) -> None:
     """Plot every logged number against the epoch: all losses in one panel, each metric in its own."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot, ticker
+    from matplotlib import ticker
 
     names = [name for name in history[-1] if name != "epoch"]
     losses = [name for name in names if name.endswith("loss")]
     panels = [losses] + [[name] for name in names if name not in losses]
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(4 * len(panels), 3.2), squeeze=False)
-    for axis, panel in zip(axes[0], panels, strict=True):
-        for name in panel:
-            points = [(entry["epoch"], entry[name]) for entry in history if entry.get(name) is not None]
-            axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name) if points else None
-        axis.set_xlabel("epoch")
-        axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-        axis.set_title("losses" if panel is losses else panel[0], fontsize=10)
-        axis.grid(alpha=0.3)
-        if panel is losses:
-            axis.set_yscale("log")
-            axis.legend(fontsize=7)
-    figure.tight_layout()
-    with replaced_file(path) as temporary:
-        figure.savefig(temporary, dpi=100)
-    pyplot.close(figure)
+    size = (4 * len(panels), 3.2)
+    with replaced_file(path) as temporary, saved_plot(temporary, 1, len(panels), size=size, squeeze=False) as axes:
+        for axis, panel in zip(axes[0], panels, strict=True):
+            for name in panel:
+                points = [(entry["epoch"], entry[name]) for entry in history if entry.get(name) is not None]
+                axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name) if points else None
+            axis.set_xlabel("epoch")
+            axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+            axis.set_title("losses" if panel is losses else panel[0], fontsize=10)
+            axis.grid(alpha=0.3)
+            if panel is losses:
+                axis.set_yscale("log")
+                axis.legend(fontsize=7)
 
 
 def _number(value):
