@@ -61,13 +61,7 @@ def detector_dataset(data_dir, split, config, batch_size, *, training, seed, aug
     Raises:
         UserError: the dataset is missing, or has too few photos to fill one training batch.
     """
-    augment = augment and training
-    photos = examples(data_dir, split, batch_size, "photos", training, seed, first_epoch)
-    if augment:
-        photos = photos.map(chain(functools.partial(add_draws, seed=seed, what="photos")))
-    photos = photos.map(detector_chain(config, augment=augment), num_parallel_calls=tf.data.AUTOTUNE)
-    batches = photos.batch(batch_size, drop_remainder=training)
-    return _finish(batches, data_dir, split, batch_size, "photos", training)
+    return _batches("photos", data_dir, split, config, batch_size, training, seed, augment, first_epoch)
 
 
 def detector_chain(config, *, augment):
@@ -128,13 +122,7 @@ def keypoint_dataset(data_dir, split, config, batch_size, *, training, seed, aug
     Raises:
         UserError: the dataset is missing, or has too few garments to fill one training batch.
     """
-    augment = augment and training
-    photos = examples(data_dir, split, batch_size, "garments", training, seed, first_epoch)
-    if augment:
-        photos = photos.map(chain(functools.partial(add_draws, seed=seed, what="garments")))
-    photos = photos.map(keypoint_chain(config, augment=augment), num_parallel_calls=tf.data.AUTOTUNE)
-    batches = photos.rebatch(batch_size, drop_remainder=training)
-    return _finish(batches, data_dir, split, batch_size, "garments", training)
+    return _batches("garments", data_dir, split, config, batch_size, training, seed, augment, first_epoch)
 
 
 def keypoint_chain(config, *, augment):
@@ -190,6 +178,28 @@ def garment_steps(config, augment):
 def _photometric_steps(key):
     """Return the steps that change pixel values only, in the order in which a camera applies them."""
     return [functools.partial(step, key=key) for step in (colour.recolour, camera.blur, camera.compress)]
+
+
+def _batches(what, data_dir, split, config, batch_size, training, seed, augment, first_epoch):
+    """Build the dataset of the detector or the keypoint network, whose examples are `photos` or `garments` (`what`)."""
+    augment = augment and training
+    photos = examples(data_dir, split, batch_size, what, training, seed, first_epoch)
+    if augment:
+        photos = photos.map(chain(functools.partial(add_draws, seed=seed, what=what)))
+    make_chain, batch = (
+        (detector_chain, tf.data.Dataset.batch) if what == "photos" else (keypoint_chain, tf.data.Dataset.rebatch)
+    )
+    photos = photos.map(make_chain(config, augment=augment), num_parallel_calls=tf.data.AUTOTUNE)
+    batches = batch(photos, batch_size, drop_remainder=training)
+    num_batches = tf.data.INFINITE_CARDINALITY
+    if not training:
+        num_batches = -(-num_examples(data_dir, split, what=what) // batch_size)
+    options = tf.data.Options()
+    options.deterministic = True
+    # Examples run in parallel already; splitting single operations over cores as well only adds overhead.
+    options.threading.max_intra_op_parallelism = 1
+    batches = batches.apply(tf.data.experimental.assert_cardinality(num_batches))
+    return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
 
 
 def num_examples(data_dir, split, *, what="photos"):
@@ -342,20 +352,6 @@ def chain(*steps, keep=None):
         return example if keep is None else {key: example[key] for key in keep}
 
     return run
-
-
-def _finish(batches, data_dir, split, batch_size, what, training):
-    """Set the dataset's cardinality and deterministic order, and prefetch."""
-    if training:
-        num_batches = tf.data.INFINITE_CARDINALITY
-    else:
-        num_batches = -(-num_examples(data_dir, split, what=what) // batch_size)
-    options = tf.data.Options()
-    options.deterministic = True
-    # Examples run in parallel already; splitting single operations over cores as well only adds overhead.
-    options.threading.max_intra_op_parallelism = 1
-    batches = batches.apply(tf.data.experimental.assert_cardinality(num_batches))
-    return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
 
 
 # Steps on one photo --------------------------------------------------------------------------------------------------
