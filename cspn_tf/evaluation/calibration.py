@@ -2,17 +2,16 @@
 
 import numpy as np
 
-NUM_BINS = 10
+NUM_BINS = 10  # of equal width
 
 
-def measure_calibration(scores, positive, num_bins=NUM_BINS) -> dict:
+def measure_calibration(scores, positive) -> dict:
     """Measure how well scores separate positives from negatives, and how close they are to probabilities.
 
     Args:
         scores: float `(K,)`; if any is outside [0, 1] they are not probabilities, and bins and calibration error are
             left out.
         positive: bool `(K,)`, the ground truth of each score: the keypoint is visible, the garment exists.
-        num_bins: number of bins of equal width.
 
     Returns:
         A JSON-ready dict; a measure without data is None.
@@ -31,14 +30,14 @@ def measure_calibration(scores, positive, num_bins=NUM_BINS) -> dict:
     }
     if not len(scores) or not are_probabilities:
         return {**found, "calibration_error": None, "bins": []}
-    places = np.minimum((scores * num_bins).astype(int), num_bins - 1)
+    places = np.minimum((scores * NUM_BINS).astype(int), NUM_BINS - 1)
     bins = []
     for place in np.unique(places):
         inside = places == place
         bins.append(
             {
-                "low": float(place / num_bins),
-                "high": float((place + 1) / num_bins),
+                "low": float(place / NUM_BINS),
+                "high": float((place + 1) / NUM_BINS),
                 "count": int(inside.sum()),
                 "mean_score": float(scores[inside].mean()),
                 "share_positive": float(positive[inside].mean()),

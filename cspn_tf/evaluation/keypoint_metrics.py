@@ -45,9 +45,9 @@ from cspn_tf.garments import (
 # Row t is the normalising pair of garment type t; row 0 is unused.
 _NORMALISER_SLOTS = np.array([(0, 0), *(NORMALISER_SLOTS[garment_type] for garment_type in GarmentType)])
 
+# Fractions of the box's long side.
 PCK_THRESHOLD = 0.2
-AUC_MAX_THRESHOLD = 0.5
-AUC_NUM_THRESHOLDS = 21
+AUC_THRESHOLDS = np.linspace(0.0, 0.5, 21)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +112,7 @@ def ne_garment(matched, among=None, bootstrap=None) -> Score:
 
     Source: the paper's equation 3. It does not say how to treat a tiny or half-labelled pair; we skip such garments.
     """
-    counted = _counted(among, matched.labels.visible & matched.found[:, np.newaxis])
-    return _score(matched, *_normalised(matched, _pair_distances(matched.labels), counted), bootstrap)
+    return _mean_error(matched, _pair_distances(matched.labels), matched.labels.visible, among, bootstrap)
 
 
 def ne_bbox(matched, among=None, bootstrap=None) -> Score:
@@ -126,8 +125,8 @@ def ne_bbox(matched, among=None, bootstrap=None) -> Score:
         A `Score`, lower is better; over visible keypoints of matched garments. Its value is the mean of the per-slot
         means, over the slots with data.
     """
-    counted = _counted(among, matched.labels.visible & matched.found[:, np.newaxis])
-    return _score(matched, *_normalised(matched, _box_sides(matched.labels), counted), bootstrap, _mean_of_slots)
+    sides = _box_sides(matched.labels)
+    return _mean_error(matched, sides, matched.labels.visible, among, bootstrap, _mean_of_slots)
 
 
 def ne_longside(matched, among=None, bootstrap=None) -> Score:
@@ -139,8 +138,7 @@ def ne_longside(matched, among=None, bootstrap=None) -> Score:
     Returns:
         A `Score`, lower is better; pooled over visible keypoints of matched garments.
     """
-    counted = _counted(among, matched.labels.visible & matched.found[:, np.newaxis])
-    return _score(matched, *_normalised(matched, _long_sides(matched.labels), counted), bootstrap)
+    return _mean_error(matched, _long_sides(matched.labels), matched.labels.visible, among, bootstrap)
 
 
 def epe(matched, among=None, bootstrap=None) -> Score:
@@ -152,48 +150,41 @@ def epe(matched, among=None, bootstrap=None) -> Score:
     Returns:
         A `Score`, lower is better; pooled over labelled keypoints of matched garments.
     """
-    counted = _counted(among, matched.labels.labelled & matched.found[:, np.newaxis])
-    return _score(matched, *_normalised(matched, np.ones((len(matched.labels), 2)), counted), bootstrap)
+    return _mean_error(matched, np.ones((len(matched.labels), 2)), matched.labels.labelled, among, bootstrap)
 
 
-def pck(matched, among=None, bootstrap=None, threshold=PCK_THRESHOLD) -> Score:
-    """Measure the share of correct keypoints: those within `threshold` times the box's long side.
+def pck(matched, among=None, bootstrap=None) -> Score:
+    """Measure the share of correct keypoints: those within `PCK_THRESHOLD` times the box's long side, inclusive.
 
     Args:
         matched, among, bootstrap: as for `ne_garment`.
-        threshold: a fraction of the box's long side; a keypoint at exactly that distance is correct.
 
     Returns:
         A `Score` in [0, 1], higher is better; pooled over labelled keypoints, those of missed garments as failures.
     """
     errors, counted, skipped = _errors_with_misses(matched, among)
-    return _score(matched, errors <= threshold, counted, skipped, bootstrap)
+    return _score(matched, errors <= PCK_THRESHOLD, counted, skipped, bootstrap)
 
 
-def pck_of_found(matched, among=None, bootstrap=None, threshold=PCK_THRESHOLD) -> Score:
+def pck_of_found(matched, among=None, bootstrap=None) -> Score:
     """Measure `pck` over the keypoints of found garments only; to be read together with the miss rate."""
     found = matched.found[:, np.newaxis]
-    return pck(matched, found if among is None else found & among, bootstrap, threshold)
+    return pck(matched, found if among is None else found & among, bootstrap)
 
 
-def auc(
-    matched, among=None, bootstrap=None, max_threshold=AUC_MAX_THRESHOLD, num_thresholds=AUC_NUM_THRESHOLDS
-) -> Score:
+def auc(matched, among=None, bootstrap=None) -> Score:
     """Measure the area under the curve of `pck` over its threshold, by the trapezoid rule, as a share of the maximum.
 
     Args:
         matched, among, bootstrap: as for `ne_garment`.
-        max_threshold: the last threshold, a fraction of the box's long side; the first is 0.
-        num_thresholds: evenly spaced thresholds, both ends included.
 
     Returns:
         A `Score` in [0, 1], higher is better; pooled over labelled keypoints, those of missed garments as failures.
     """
     errors, counted, skipped = _errors_with_misses(matched, among)
-    thresholds = np.linspace(0.0, max_threshold, num_thresholds)
     # The area under the mean curve is the mean of the areas under the keypoints' step curves.
-    correct = errors[..., np.newaxis] <= thresholds
-    areas = np.trapz(correct.astype(float), thresholds, axis=-1) / max_threshold
+    correct = errors[..., np.newaxis] <= AUC_THRESHOLDS
+    areas = np.trapz(correct.astype(float), AUC_THRESHOLDS, axis=-1) / AUC_THRESHOLDS[-1]
     return _score(matched, areas, counted, skipped, bootstrap)
 
 
@@ -340,6 +331,12 @@ def _score(matched, values, counted, skipped, bootstrap, average=_pooled) -> Sco
         interval=percentile_interval(average(sums, counts)),
         per_keypoint_intervals=tuple(percentile_interval(values) for values in _ratio(sums, counts).T),
     )
+
+
+def _mean_error(matched, normalisers, counted, among, bootstrap, average=_pooled) -> Score:
+    """Average the errors over normalisers `(G, 2)` of the keypoints of found garments in `counted` and `among`."""
+    counted = _counted(among, counted & matched.found[:, np.newaxis])
+    return _score(matched, *_normalised(matched, normalisers, counted), bootstrap, average)
 
 
 # Rates ---------------------------------------------------------------------------------------------------------------

@@ -136,11 +136,11 @@ def box_iou(boxes_a, boxes_b) -> np.ndarray:
     return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
 
 
-def match_detections(truth_boxes, truth_types, boxes, types, scores, iou=MATCH_IOU) -> np.ndarray:
+def match_detections(truth_boxes, truth_types, boxes, types, scores) -> np.ndarray:
     """Match the garments of one photo with its detections, one to one.
 
     Greedy, by descending score: each detection is matched with the unmatched garment of its type that it overlaps most,
-    if the IoU is at least `iou`.
+    if the IoU is at least `MATCH_IOU`.
 
     Args:
         truth_boxes: float `(G, 4)`, x_min, y_min, x_max, y_max, any frame.
@@ -148,7 +148,6 @@ def match_detections(truth_boxes, truth_types, boxes, types, scores, iou=MATCH_I
         boxes: float `(D, 4)`, the same frame.
         types: int `(D,)`.
         scores: float `(D,)`; ties keep their order.
-        iou: minimum overlap.
 
     Returns:
         int `(G,)`: the index of each garment's detection, or -1 for a missed garment.
@@ -158,6 +157,6 @@ def match_detections(truth_boxes, truth_types, boxes, types, scores, iou=MATCH_I
     overlaps[np.asarray(types).reshape(-1, 1) != np.asarray(truth_types).reshape(1, -1)] = -1.0
     for detection in np.argsort(-np.asarray(scores, dtype=float), kind="stable"):
         candidates = np.where(matches < 0, overlaps[detection], -1.0)
-        if len(candidates) and candidates.max() >= iou:
+        if len(candidates) and candidates.max() >= MATCH_IOU:
             matches[candidates.argmax()] = detection
     return matches

@@ -130,12 +130,6 @@ def test_pck_threshold_is_a_fifth_of_the_long_side_and_included(offset, correct)
     assert metrics.pck(one_garment(offset_xy=(offset, 0))).value == correct
 
 
-def test_pck_takes_another_threshold():
-    garment = one_garment(offset_xy=(30, 0))
-    assert metrics.pck(garment, threshold=0.1).value == 0.0
-    assert metrics.pck(garment, threshold=0.15).value == 1.0
-
-
 def test_auc_of_perfect_half_way_and_far_predictions():
     assert metrics.auc(one_garment(offset_xy=(0, 0))).value == pytest.approx(1.0)
     # Error 0.25 is reached at threshold 10 of 0 to 20: ten full steps and the one that rises, which counts half.
