@@ -153,7 +153,8 @@ def _prepare(args):
         rejected = _in_order([*result.rejected, *faults])
         _check_rejected(rejected, num_rows, args.max_rejected)
         if not photos:
-            raise UserError(f"{args.root}: none of the photos can be used")
+            first = f": {rejected[0].where}: {rejected[0].reason}" if rejected else ""
+            raise UserError(f"{args.root}: none of the photos can be used{first}")
         from cspn_tf.data.report import write_report
 
         summary = write_report(

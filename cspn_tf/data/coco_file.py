@@ -139,7 +139,9 @@ class CocoFile:
                 photo.annotations.append(garment)
         for photo in photo_of_id.values():
             with photo.keeping_fault(photo.where):
-                photo.annotations = _joined(photo.annotations)
+                joined = _joined(photo.annotations)
+                self.notes[NO_KEYPOINTS] -= len(photo.annotations) - len(joined)
+                photo.annotations = joined
         return photo_of_id
 
     def _read_images(self, photos, split):

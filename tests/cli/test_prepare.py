@@ -380,7 +380,9 @@ def test_a_dataset_without_one_good_photo_fails_whatever_is_allowed(root, tmp_pa
     for path in (root / "img").iterdir():
         path.write_bytes(b"no photo")
     assert _prepare(root, "--max-rejected", 1) == 1
-    assert capsys.readouterr().err == f"error: {root}: none of the photos can be used\n"
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {root}: none of the photos can be used: {root}") and error.count("\n") == 1
+    assert error.endswith("is not a JPEG or PNG\n")
     assert [path.name for path in tmp_path.iterdir()] == ["fld"]
 
 

@@ -572,6 +572,7 @@ HULL = {"category_id": 5, "bbox": [31, 33, 4, 0], "keypoints": SLEEVES, "num_key
 
 def test_keypoints_of_label_studio_are_those_of_the_photos_one_rectangle(tmp_path):
     garments = _read_one(tmp_path, _label_studio(RECTANGLE, HULL))
+    assert _read(tmp_path, _label_studio(RECTANGLE, HULL)).notes == {UNUSED_CATEGORY: 1}
     assert garments.types.tolist() == [GarmentType.UPPER_BODY]
     assert garments.boxes_xyxy.tolist() == [[5.5, 6.25, 105.5, 206.25]]
     assert garments.visibility.tolist() == [[0, 0, 2, 2, 0, 0, 0, 0]]
