@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from cspn_tf.console import Parser, UserError, run
-from cspn_tf.evaluation.report import make_table
+from cspn_tf.evaluation.report import formatted, make_table
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS
 
 _RATES = (
@@ -50,7 +50,7 @@ def make_tables(reports) -> list[str]:
     overall += [[title, *(_cell(s[name]) for s in scores)] for name, title in (*_RATES, *_KEYPOINTS)]
     for name, title in (("detection_calibration", "garments"), ("visibility", "visibility")):
         overall.append(
-            [f"calibration error of scores, {title}", *(_number(s[name]["calibration_error"]) for s in scores)]
+            [f"calibration error of scores, {title}", *(formatted(s[name]["calibration_error"], 3) for s in scores)]
         )
     by_type = [
         [f"{title}, {type_name}", *(_cell(of_type(s, type_name)) for s in scores)]
@@ -74,12 +74,8 @@ def make_tables(reports) -> list[str]:
 def _cell(score):
     if not score["count"] or score["value"] is None:
         return "-"
-    low_high = f" ({' to '.join(_number(end) for end in score['interval'])})" if score["interval"] else ""
-    return f"{_number(score['value'])}{low_high}; {score['count']}"
-
-
-def _number(value):
-    return "-" if value is None else f"{value:.3f}"
+    low_high = f" ({' to '.join(formatted(end, 3) for end in score['interval'])})" if score["interval"] else ""
+    return f"{formatted(score['value'], 3)}{low_high}; {score['count']}"
 
 
 if __name__ == "__main__":

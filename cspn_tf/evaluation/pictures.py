@@ -3,6 +3,7 @@
 import random
 from pathlib import Path
 
+from cspn_tf.evaluation.report import formatted
 from cspn_tf.plots import saved_plot
 
 SHEET_COLUMNS = 4
@@ -54,7 +55,8 @@ def draw_reliability(measured: dict, file) -> None:
         for title, found in measured.items():
             bins = found["bins"]
             scores = [bin_["mean_score"] for bin_ in bins]
-            label = f"{title}\nAUROC {_number(found['auroc'])}, calibration error {_number(found['calibration_error'])}"
+            auroc, error = (formatted(found[name], 3) for name in ("auroc", "calibration_error"))
+            label = f"{title}\nAUROC {auroc}, calibration error {error}"
             curves.plot(scores, [bin_["share_positive"] for bin_ in bins], marker="o", markersize=4, label=label)
             counts.plot(scores, [bin_["count"] for bin_ in bins], marker="o", markersize=3)
         curves.set_ylabel("share that is visible")
@@ -66,10 +68,6 @@ def draw_reliability(measured: dict, file) -> None:
             axis.set_xlim(0, 1)
             axis.grid(alpha=0.3)
         curves.set_ylim(0, 1)
-
-
-def _number(value):
-    return "-" if value is None else f"{value:.3f}"
 
 
 def worst_photos(matched, num_photos) -> list[int]:

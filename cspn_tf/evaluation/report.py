@@ -164,11 +164,11 @@ def _calibration(scores):
     of_garments, of_keypoints = scores["detection_calibration"], scores["visibility"]
     return (
         f"Scores of {scores['num_detections']} detections: calibration error "
-        f"{_number(of_garments['calibration_error'])} (0 if a score is the probability that the garment exists), AUROC "
-        f"of true against false positives {_number(of_garments['auroc'])}. Keypoint scores of the garments that were "
-        f"found, {of_keypoints['num_positive']} visible and {of_keypoints['num_negative']} occluded keypoints: "
-        f"calibration error {_number(of_keypoints['calibration_error'])} (0 if a score is the probability that the "
-        f"keypoint is visible), AUROC of visible against occluded {_number(of_keypoints['auroc'])}."
+        f"{formatted(of_garments['calibration_error'])} (0 if a score is the probability that the garment exists), "
+        f"AUROC of true against false positives {formatted(of_garments['auroc'])}. Keypoint scores of the garments "
+        f"that were found, {of_keypoints['num_positive']} visible and {of_keypoints['num_negative']} occluded keypoints: "
+        f"calibration error {formatted(of_keypoints['calibration_error'])} (0 if a score is the probability that the "
+        f"keypoint is visible), AUROC of visible against occluded {formatted(of_keypoints['auroc'])}."
     )
 
 
@@ -223,8 +223,8 @@ def _detection_rows(scores):
             with_interval(scores["false_positives_per_photo"]),
             f"{scores['num_photos']} photos",
         ],
-        *([f"{title} of boxes", _number(boxes[name]), _of_garments(scores)] for name, title in _PRECISIONS),
-        *([f"{title} of keypoints", _number(keypoints[name]), with_keypoints] for name, title in _PRECISIONS),
+        *([f"{title} of boxes", formatted(boxes[name]), _of_garments(scores)] for name, title in _PRECISIONS),
+        *([f"{title} of keypoints", formatted(keypoints[name]), with_keypoints] for name, title in _PRECISIONS),
     ]
 
 
@@ -243,7 +243,7 @@ def _detection_slices(scores):
 
 def _box_error_rows(box_errors):
     return [
-        [name, *(_number(score[key]) for key in ("mean", "sd", "p5", "p50", "p95"))]
+        [name, *(formatted(score[key]) for key in ("mean", "sd", "p5", "p50", "p95"))]
         for name, score in box_errors.items()
         if name != "count"
     ]
@@ -284,16 +284,17 @@ def with_interval(score) -> str:
         score: an entry of `metrics.json` with value and interval.
     """
     if score["interval"] is None:
-        return _number(score["value"])
-    return f"{_number(score['value'])} [{', '.join(_number(end) for end in score['interval'])}]"
+        return formatted(score["value"])
+    return f"{formatted(score['value'])} [{', '.join(formatted(end) for end in score['interval'])}]"
 
 
 def _with_count(score):
-    return f"{_number(score['value'])} ({score['count']})" if score["count"] else "-"
+    return f"{formatted(score['value'])} ({score['count']})" if score["count"] else "-"
 
 
-def _number(value):
-    return "-" if value is None else f"{value:.4f}"
+def formatted(value, digits=4) -> str:
+    """Return a number with that many decimals; "-" for None."""
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 # Files ---------------------------------------------------------------------------------------------------------------

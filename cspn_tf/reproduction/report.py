@@ -1,6 +1,6 @@
 """The Markdown report of a reproduction, from the results of `results.summarise`."""
 
-from cspn_tf.evaluation.report import make_table
+from cspn_tf.evaluation.report import formatted, make_table
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS
 from cspn_tf.reproduction.results import DETECTED, LABELLED
 
@@ -104,7 +104,7 @@ def _table_1(rows, data):
         score = row[DETECTED]["ne_garment"]
         lines.append([row["title"], *_per_keypoint(score), _spread(score), _range(score), *_counts(score)])
         if "paper" in row:
-            values = [_number(value) for value in row["paper"].values()]
+            values = [formatted(value) for value in row["paper"].values()]
             where = "FLD, other split" if is_papers_data(data) else "FLD: not the same data"
             lines.append([f"*{row['title']}, the paper's*", *values, where, "", ""])
     by_box = [
@@ -112,10 +112,10 @@ def _table_1(rows, data):
             row["title"],
             _spread(row[DETECTED]["ne_bbox"]),
             _spread(row[LABELLED]["ne_bbox"]),
-            _number(row.get("published_ne_bbox")),
+            formatted(row.get("published_ne_bbox")),
             *(_spread(row[DETECTED][name]) for name in ("ne_longside", "pck_02", "auc", "epe")),
-            _number(row.get("parameters", 0) / 1e6, 2),
-            _number(row.get("network_ms"), 1),
+            formatted(row.get("parameters", 0) / 1e6, 2),
+            formatted(row.get("network_ms"), 1),
         ]
         for row in rows
     ]
@@ -164,10 +164,10 @@ def _stages(rows):
         [
             str(row["num_stages"]),
             *(_spread(row[DETECTED][name]) for name in ("ne_garment", "ne_bbox", "pck_02")),
-            _number(row["parameters"] / 1e6, 3),
-            _number(row["flops"] / 1e6, 0),
-            _number(row["network_ms"], 1),
-            _number(row["photo_ms"], 1),
+            formatted(row["parameters"] / 1e6, 3),
+            formatted(row["flops"] / 1e6, 0),
+            formatted(row["network_ms"], 1),
+            formatted(row["photo_ms"], 1),
         ]
         for row in rows
     ]
@@ -210,7 +210,7 @@ def _cost(row, cspn):
 
 
 def _visibility(row):
-    return [_number(row["visibility_auroc"]), _number(row["visibility_calibration_error"])]
+    return [formatted(row["visibility_auroc"]), formatted(row["visibility_calibration_error"])]
 
 
 def _configs(config):
@@ -220,7 +220,7 @@ def _configs(config):
 
 
 def _per_keypoint(score):
-    return [_number(value) for value in score["per_keypoint"].values()]
+    return [formatted(value) for value in score["per_keypoint"].values()]
 
 
 def _counts(score):
@@ -235,7 +235,3 @@ def _spread(score):
     if score["mean"] is None:
         return "-"
     return f"{score['mean']:.4f}" + ("" if score["sd"] is None else f" ± {score['sd']:.4f}")
-
-
-def _number(value, digits=4):
-    return "-" if value is None else f"{value:.{digits}f}"

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from cspn_tf import config as configs
 from cspn_tf.console import CallError, UserError
+from cspn_tf.evaluation.report import formatted
 from cspn_tf.files import locked, plain_path, replaced_file
 from cspn_tf.plots import saved_plot
 
@@ -266,7 +267,8 @@ def _recorder(run, task, state, validator, history):
             history.append({"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}, **validated})
             # For the progress line and TensorBoard, which cannot show missing values.
             logs.update({name: value for name, value in validated.items() if value is not None})
-            print("  validation: " + "  ".join(f"{name} {_text(value)}" for name, value in metrics.items()), flush=True)
+            text = "  ".join(f"{name} {formatted(value)}" for name, value in metrics.items())
+            print(f"  validation: {text}", flush=True)
             with self._writer.as_default():
                 for name, value in metrics.items():
                     if value is not None:
@@ -330,7 +332,3 @@ def draw_curves(history: list[dict], path) -> None:
 def _number(value):
     """Return a float, or None if there is no value or it is not finite."""
     return None if value is None or not math.isfinite(value) else float(value)
-
-
-def _text(value):
-    return "-" if value is None else f"{value:.4f}"
