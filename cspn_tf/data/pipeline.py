@@ -220,18 +220,6 @@ def _split_entry(data_dir, split, what):
     return splits[split]
 
 
-def _num_training_examples(data_dir, split, what):
-    """Return the number of photos or garments (`what`) in a training epoch.
-
-    Garments without a labelled keypoint are not counted. A manifest that lacks this number is from an old dataset, in
-    which every garment has a labelled keypoint.
-    """
-    entry = _split_entry(data_dir, split, what)
-    if what == "garments":
-        return entry.get("num_keypoint_garments", entry["num_garments"])
-    return entry["num_photos"]
-
-
 def steps_per_epoch(data_dir, split, batch_size, *, what="photos"):
     """Return the number of full batches in a training epoch, which has no garments without a labelled keypoint.
 
@@ -242,7 +230,11 @@ def steps_per_epoch(data_dir, split, batch_size, *, what="photos"):
     Raises:
         UserError: the split does not fill one batch.
     """
-    num = _num_training_examples(data_dir, split, what)
+    entry = _split_entry(data_dir, split, what)
+    num = entry[f"num_{what}"]
+    if what == "garments":
+        # Old datasets lack the number of garments with a labelled keypoint: theirs have one each.
+        num = entry.get("num_keypoint_garments", num)
     if num < batch_size:
         raise UserError(f"{data_dir} has {num} {what} in split {split!r}, fewer than one batch of {batch_size}")
     return num // batch_size
@@ -256,13 +248,16 @@ def examples(data_dir, split, batch_size, what, training, seed, first_epoch):
 
     Photos are shuffled here, while an example is an encoded file of some ten kilobytes.
     """
-    paths = [str(path) for path in shard_paths(data_dir, split)]
+    paths = shard_paths(data_dir, split)
     if not training:
         photos = tf.data.TFRecordDataset(paths).map(parse_example)
         photos = photos.filter(_has_garments) if what == "garments" else photos
         return photos.enumerate().map(lambda place, example: {**example, "epoch": tf.zeros_like(place), "place": place})
     num = batch_size * steps_per_epoch(data_dir, split, batch_size, what=what)
-    shuffle_buffer = _shuffle_buffer(data_dir, split)
+    # As many records as `SHUFFLE_BYTES` hold on average.
+    shards = _split_entry(data_dir, split, what)["shards"]
+    num_records, num_bytes = (sum(shard[key] for shard in shards) for key in ("num_records", "bytes"))
+    shuffle_buffer = max(num_records * SHUFFLE_BYTES // num_bytes, 1)
 
     def examples_of_epoch(epoch):
         epoch_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), epoch)
@@ -278,13 +273,6 @@ def examples(data_dir, split, batch_size, what, training, seed, first_epoch):
         return photos.take(num) if what == "photos" else _take_garments(photos.map(_drop_unlabelled), num)
 
     return tf.data.Dataset.counter(start=first_epoch).flat_map(examples_of_epoch)
-
-
-def _shuffle_buffer(data_dir, split):
-    """Return the number of records that `SHUFFLE_BYTES` hold on average, at least 1."""
-    shards = read_manifest(data_dir)["splits"][split]["shards"]
-    num_records, num_bytes = (sum(shard[key] for shard in shards) for key in ("num_records", "bytes"))
-    return max(num_records * SHUFFLE_BYTES // num_bytes, 1)
 
 
 _GARMENT_KEYS = ("garment_types", "variations", "boxes_xyxy_photo", "keypoints_xy_photo", "visibility")
@@ -335,7 +323,7 @@ def label_configurations(data_dir, split, config):
         targets = to_targets({"keypoints_xy_crop": points, "visibility": example["visibility"]}, crop_size=size)
         return geometry.crop_to_unit(points, size), targets["targets"][..., 2]
 
-    records = tf.data.TFRecordDataset([str(path) for path in shard_paths(data_dir, split)])
+    records = tf.data.TFRecordDataset(shard_paths(data_dir, split))
     labels = records.map(lambda record: run(parse_example(record)), num_parallel_calls=tf.data.AUTOTUNE)
     points_xy_unit, weights = zip(*labels.as_numpy_iterator(), strict=True)
     return np.concatenate(points_xy_unit), np.concatenate(weights)
