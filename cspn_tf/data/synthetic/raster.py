@@ -67,7 +67,7 @@ def fragments(xy, nearness, triangles, width, height):
     chosen = np.flatnonzero(crosses)
     chosen = chosen[np.argsort(near[chosen].sum(axis=1))]
     corners, near, first, last = corners[chosen], near[chosen], first[chosen], last[chosen]
-    x_slope, at_zero = _plane(corners, near)
+    x_slope, y_slope, at_zero = gradients(corners, near[..., None])[..., 0].T
     order = np.argsort(corners[..., 1], axis=1)
     ordered = np.take_along_axis(corners, order[..., None], axis=1)
     (x0, y0), (x1, y1), (x2, y2) = (ordered[:, k].T for k in range(3))
@@ -94,16 +94,10 @@ def fragments(xy, nearness, triangles, width, height):
     offset = np.cumsum(lengths) - lengths
     step = np.arange(int(lengths.sum()), dtype=np.int32) - np.repeat(offset.astype(np.int32), lengths)
     pixel = np.repeat((row * width + start).astype(np.int32), lengths) + step
-    at_start = at_zero[t, 0] + x_slope[t] * start + at_zero[t, 1] * row
+    at_start = at_zero[t] + x_slope[t] * start + y_slope[t] * row
     value = np.repeat(at_start.astype(np.float32), lengths)
     value += np.repeat(x_slope[t].astype(np.float32), lengths) * step
     return np.repeat(chosen[t].astype(np.int32), lengths), pixel, value
-
-
-def _plane(corners, values):
-    """Return a value's slope along x over each triangle `(T,)`, and its value at (0, 0) and slope along y `(T, 2)`."""
-    slopes = gradients(corners, values[..., None])
-    return slopes[:, 0, 0], np.stack([slopes[:, 2, 0], slopes[:, 1, 0]], axis=1)
 
 
 def gradients(corners, values):
