@@ -42,7 +42,7 @@ def test_the_card_names_the_sums():
 
 def test_load_without_a_model_finds_what_is_drawn():
     model = cspn_tf.load()
-    photos = [render(99, index, split="test", num_garments=1 + index % 2).photo for index in range(12)]
+    photos = [render(99, index, split="test", num_garments=1 + index % 2) for index in range(12)]
     results = model([np.asarray(photo.image) for photo in photos])
     assert all(result.ok for result in results)
     scores = evaluate_predictions(match_photos([photo.garments for photo in photos], results))

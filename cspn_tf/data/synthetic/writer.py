@@ -48,7 +48,7 @@ class _Task:
     def render(self):
         """Render and save the photo."""
         rendering = render(split=self.split, index=self.index, num_garments=self.num_garments, **self.options)
-        Image.fromarray(rendering.photo.image).save(self.path, quality=rendering.photo.jpeg_quality)
+        Image.fromarray(rendering.image).save(self.path, quality=rendering.jpeg_quality)
         return rendering
 
 
@@ -114,29 +114,24 @@ def write_synthetic_dataset(
 
 def _run_all(function, tasks, workers, progress):
     """Map a function over the tasks, in order."""
-    results = []
+
+    def reported(results):
+        for done, result in enumerate(results, start=1):
+            if progress is not None:
+                progress(done, len(tasks))
+            yield result
+
     workers = min(workers or os.cpu_count() or 1, max(1, len(tasks)))
     if workers == 1:
-        for result in map(function, tasks):
-            results.append(result)
-            _report(progress, len(results), len(tasks))
-        return results
+        return list(reported(map(function, tasks)))
     # Spawned, not forked: the caller may have TensorFlow's threads running.
     with multiprocessing.get_context("spawn").Pool(workers, initializer=_ignore_interrupts) as pool:
-        for result in pool.imap(function, tasks, chunksize=4):
-            results.append(result)
-            _report(progress, len(results), len(tasks))
-    return results
+        return list(reported(pool.imap(function, tasks, chunksize=4)))
 
 
 def _ignore_interrupts():
     """Ignore Ctrl-C in a worker; the parent terminates it and prints the only message."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _report(progress, done, total):
-    if progress is not None:
-        progress(done, total)
 
 
 # COCO ----------------------------------------------------------------------------------------------------------------
@@ -165,8 +160,8 @@ def _write_coco(folder, photos, options, run_all, max_garments):
 
 def _labels(task):
     """Render and save one photo; return its labelled garments, height and width."""
-    photo = task.render().photo
-    return photo.garments, *photo.image.shape[:2]
+    rendering = task.render()
+    return rendering.garments, *rendering.image.shape[:2]
 
 
 # FLD -----------------------------------------------------------------------------------------------------------------
@@ -200,8 +195,7 @@ def _write_fld(folder, photos, options, run_all):
 def _fld_rows(task):
     """Render and save one photo; return its rows of the four lists, without the name."""
     rendering = task.render()
-    photo, plan = rendering.photo, rendering.plan
-    garments = photo.garments  # one
+    garments, joints_xy = rendering.garments, rendering.plan.joints_xy  # one garment
     garment_type = GarmentType(garments.types[0])
     kind = f"{garment_type:d}  {garments.variations[0]}"
     box = "  ".join(f"{int(c):03d}" for c in garments.boxes_xyxy[0])
@@ -209,11 +203,11 @@ def _fld_rows(task):
     for slot in KEYPOINT_SLOTS[garment_type]:
         code = _FLD_VISIBILITY[Visibility(garments.visibility[0, slot])]
         points.append(_group(code, garments.keypoints_xy[0, slot]))
-    height, width = photo.image.shape[:2]
+    height, width = rendering.image.shape[:2]
     joints = [_group(2, (0, 0))] * NUM_JOINTS
-    if plan.joints_xy is not None:
-        seen = inside(plan.joints_xy, width, height)
-        joints = [_group(0, xy) if ok else _group(2, (0, 0)) for ok, xy in zip(seen, plan.joints_xy, strict=True)]
+    if joints_xy is not None:
+        seen = inside(joints_xy, width, height)
+        joints = [_group(0, xy) if ok else _group(2, (0, 0)) for ok, xy in zip(seen, joints_xy, strict=True)]
     return box, f"{kind}  {'  '.join(points)}", f"{kind}  {'  '.join(joints)}", task.split
 
 

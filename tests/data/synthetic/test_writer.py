@@ -10,7 +10,7 @@ from cspn_tf.data.coco import read_coco
 from cspn_tf.data.deepfashion import read_deepfashion
 from cspn_tf.data.synthetic import write_synthetic_dataset
 from cspn_tf.data.synthetic.photo import render
-from cspn_tf.garments import KEYPOINT_SLOTS, Variation, Visibility
+from cspn_tf.garments import KEYPOINT_SLOTS, Visibility
 
 COUNTS = {"num_train": 9, "num_val": 3, "num_test": 2}
 FLD_CODE = {Visibility.VISIBLE: 0, Visibility.OCCLUDED: 1, Visibility.CUT_OFF: 2}
@@ -54,7 +54,7 @@ def test_boxes_and_landmarks_read_back_as_rendered(dataset):
     assert landmark_header[:4] == ["image_name", "clothes_type", "variation_type", "landmark_visibility_1"]
     assert len(landmark_header) == 3 + 3 * 8
     for (split, index), box, row in zip(photos(), boxes, landmarks, strict=True):
-        garment = render(21, index, size=160, split=split).photo.garments[0]
+        garment = render(21, index, size=160, split=split).garments[0]
         assert box[0] == row[0]
         assert [int(v) for v in box[1:]] == [int(v) for v in garment.boxes_xyxy[0]]
         assert (int(row[1]), int(row[2])) == (garment.types, garment.variations)
@@ -97,7 +97,7 @@ def test_images_are_the_rendered_photos_as_jpeg(dataset):
         with Image.open(dataset / f"img/img_{number:08d}.jpg") as image:
             assert image.format == "JPEG"
             saved = np.asarray(image, float)
-        expected = render(21, index, size=160, split=split).photo.image
+        expected = render(21, index, size=160, split=split).image
         assert saved.shape == expected.shape
         assert np.abs(saved - expected).mean() < 8
 
@@ -163,15 +163,9 @@ def test_the_reader_takes_every_photo(dataset):
     assert len(result.samples) == 14
     assert result.rejected == []
     sample = result.samples[0]
-    garments = render(21, 0, size=160).photo.garments
+    garments = render(21, 0, size=160).garments
     assert sample.garments.types == garments.types
     np.testing.assert_array_equal(sample.garments.visibility, garments.visibility)
-
-
-def test_variations_are_drawn_in_the_shares_asked_for(tmp_path):
-    write(tmp_path / "data", variation_shares={Variation.LARGE_POSE: 1.0})
-    _, landmarks = rows(tmp_path / "data/Anno/list_landmarks.txt")
-    assert {int(row[2]) for row in landmarks} == {Variation.LARGE_POSE}
 
 
 # COCO ----------------------------------------------------------------------------------------------------------------
@@ -199,7 +193,7 @@ def test_coco_labels_are_those_of_each_rendered_garment(coco):
     counts = []
     for index, image in enumerate(document["images"]):
         annotations = [a for a in document["annotations"] if a["image_id"] == image["id"]]
-        photo = render(21, index, size=160, num_garments=len(annotations)).photo
+        photo = render(21, index, size=160, num_garments=len(annotations))
         assert (image["height"], image["width"]) == photo.image.shape[:2]
         for annotation, garment in zip(annotations, photo.garments, strict=True):
             x_min, y_min, x_max, y_max = garment.boxes_xyxy[0]
@@ -217,10 +211,3 @@ def test_coco_files_read_back(coco):
     assert result.rejected == []
     assert [sample.split for sample in result.samples].count("train") == 9 and len(result.samples) == 14
     assert all(Image.open(sample.path).format == "JPEG" for sample in result.samples)
-
-
-def test_coco_bytes_do_not_depend_on_the_number_of_workers(coco, tmp_path):
-    write(tmp_path / "two", max_garments=3, workers=2)
-    for path in coco.rglob("*"):
-        if path.is_file():
-            assert (tmp_path / "two" / path.relative_to(coco)).read_bytes() == path.read_bytes(), path
