@@ -8,7 +8,7 @@ from . import fabric as fabrics
 from .decals import draw_face
 from .fabric import Fabric
 from .mesh import Mesh, azimuths, ellipsoid, ring, tube
-from .skeleton import FOREARM, HIP_HEIGHT, SHIN, SIDES, THIGH, UPPER_ARM, Path, Skeleton, follow
+from .skeleton import FOREARM, HIP_HEIGHT, SHIN, SIDES, THIGH, UPPER_ARM, Path, Skeleton, distances_along, follow
 
 # The trunk in the rest pose: height, half-width, half-depth, and z of its centre.
 _TRUNK = np.array(
@@ -114,7 +114,7 @@ class Figure:
         self.skeleton = Skeleton(pose, shoulder=15.0 * build.shoulder, leg_length=build.leg, place=place)
         self._table = self._trunk_table()
         self._between_legs = (self.skeleton.legs[-1] + self.skeleton.legs[1]) / 2
-        between = np.sqrt((np.diff(self._between_legs, axis=0) ** 2).sum(axis=1)).sum()
+        between = distances_along(self._between_legs)[-1]
         self.spread_legs = float(np.clip(self.limb_length("leg") / between, 1.0, 1.6))
 
     def _trunk_table(self):

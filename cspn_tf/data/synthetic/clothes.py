@@ -17,7 +17,7 @@ import numpy as np
 from ...garments import GarmentType
 from .body import Coverage
 from .decals import draw_bottom, draw_top
-from .fabric import Fabric
+from .fabric import Fabric, pick
 from .mesh import Mesh, azimuths, tube
 from .skeleton import FOREARM, HIP_HEIGHT, SIDES, UPPER_ARM
 
@@ -100,12 +100,6 @@ _NECKLINES = {
     "blouse": ("v", "boat", "crew", "shirt"),
     "dress": ("scoop", "v", "crew", "boat", "square"),
 }
-
-
-def _pick(rng, shares):
-    names = list(shares)
-    weights = np.array(list(shares.values()))
-    return str(names[rng.choice(len(names), p=weights / weights.sum())])
 
 
 def _draw_neck(rng, style):
@@ -209,7 +203,7 @@ def make_top(rng, figure, fabric, owner, *, kind=None, tucked=False, may_open=Tr
         may_open: whether a coat may be worn open.
         sleeveless: whether to omit the sleeves, for a top below a coat.
     """
-    kind = kind or _pick(rng, TOP_SHARES)
+    kind = kind or pick(rng, TOP_SHARES)
     cut = draw_top_cut(rng, figure.build, kind, tucked=tucked, may_open=may_open)
     if sleeveless:
         cut = dataclasses.replace(cut, strap=None, sleeve=0.0, eases=(0.5, 0.6, 0.8, 0.8), hem=max(cut.hem, 84.0))
@@ -222,7 +216,7 @@ def make_top(rng, figure, fabric, owner, *, kind=None, tucked=False, may_open=Tr
 
 def make_full(rng, figure, fabric, owner, *, kind=None) -> Clothing:
     """Build a full-body garment; arguments as in `make_top`, `kind` one of `FULL_SHARES`."""
-    kind = kind or _pick(rng, FULL_SHARES)
+    kind = kind or pick(rng, FULL_SHARES)
     cut = draw_full_cut(rng, figure.build, kind)
     style = {"long_coat": "coat", "dress": "dress"}.get(kind, "shirt" if cut.neckline == "shirt" else "tank")
     garment = _bodice(rng, figure, fabric, owner, cut, style, GarmentType.FULL_BODY)
@@ -245,7 +239,7 @@ def make_full(rng, figure, fabric, owner, *, kind=None) -> Clothing:
 
 def make_bottom(rng, figure, fabric, owner, *, kind=None) -> Clothing:
     """Build a lower-body garment; arguments as in `make_top`, `kind` one of `BOTTOM_SHARES`."""
-    kind = kind or _pick(rng, BOTTOM_SHARES)
+    kind = kind or pick(rng, BOTTOM_SHARES)
     top = float(rng.uniform(99.0, 108.0))
     if kind == "skirt":
         return _skirt(rng, figure, fabric, owner, top)
@@ -259,6 +253,13 @@ def make_bottom(rng, figure, fabric, owner, *, kind=None) -> Clothing:
         hide_legs(coverage)
 
     return Clothing(GarmentType.LOWER_BODY, kind, [mesh, *legs], keypoints, hides)
+
+
+MAKERS = {
+    GarmentType.UPPER_BODY: make_top,
+    GarmentType.LOWER_BODY: make_bottom,
+    GarmentType.FULL_BODY: make_full,
+}
 
 
 def _column(columns, side, extra=0):

@@ -83,6 +83,12 @@ class Decal:
         return found
 
 
+def pick(rng, shares):
+    """Sample a key of a dict of shares, whose sum need not be 1."""
+    keys, weights = list(shares), np.array(list(shares.values()), float)
+    return keys[rng.choice(len(keys), p=weights / weights.sum())]
+
+
 def colour_distance(a, b) -> float:
     """Return the Euclidean distance of two RGB colours, 0..441."""
     return float(np.linalg.norm(np.subtract(a, b)))

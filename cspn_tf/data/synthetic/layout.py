@@ -8,7 +8,7 @@ from ...garments import GarmentType, Variation
 from . import clothes, props
 from .body import Figure, body_meshes, draw_build
 from .camera import Camera, draw_warp, look_at
-from .fabric import Fabric, any_colour, draw_fabric
+from .fabric import Fabric, any_colour, draw_fabric, pick
 from .labels import inside
 from .poses import draw_pose, laid_pose
 from .scene import draw_place
@@ -92,8 +92,7 @@ def draw_layout(rng, size, num_garments=None, variation_shares=None) -> Layout:
         variation_shares: `Variation` -> share; None for `VARIATION_SHARES`.
     """
     shares = VARIATION_SHARES if variation_shares is None else variation_shares
-    weights = np.array(list(shares.values()), float)
-    variation = list(shares)[rng.choice(len(shares), p=weights / weights.sum())]
+    variation = pick(rng, shares)
     laid = rng.random() < _LAID_SHARE
     hangs = rng.random() < _HANGER_SHARE and variation != Variation.LARGE_POSE
     setting = "worn" if not laid else "hanger" if hangs else "laid"
@@ -114,14 +113,12 @@ def check_variation_shares(shares):
 
 
 def _draw_groups(rng, num_garments, setting):
-    types = list(GARMENT_TYPE_SHARES)
-    shares = list(GARMENT_TYPE_SHARES.values())
     if num_garments is None:
-        return ((types[rng.choice(len(types), p=shares)],),)
+        return ((pick(rng, GARMENT_TYPE_SHARES),),)
     groups = []
     while num_garments > 0:
         if setting != "worn":
-            groups.append((types[rng.choice(len(types), p=shares)],))
+            groups.append((pick(rng, GARMENT_TYPE_SHARES),))
         elif num_garments >= 2 and rng.random() < 0.7:
             groups.append((GarmentType.UPPER_BODY, GarmentType.LOWER_BODY))
         else:
@@ -166,7 +163,8 @@ def compose(rng, layout, background_colour) -> Plan:
         else:
             pose = laid_pose(rng, layout.variation, layout.setting == "hanger")
             figure = Figure(draw_build(rng), pose, place, flat)
-            labelled = [_make(rng, figure, group[0], draw_fabric(rng, (background_colour,)), len(garments) + 1)]
+            fabric = draw_fabric(rng, (background_colour,))
+            labelled = [clothes.MAKERS[group[0]](rng, figure, fabric, len(garments) + 1)]
             if layout.setting == "hanger":
                 meshes += props.hanger(rng, figure, labelled[0])
             else:
@@ -184,15 +182,6 @@ def compose(rng, layout, background_colour) -> Plan:
     feet = [leg[2] - (0.0, 8.0, 0.0) for figure in figures for leg in figure.skeleton.legs.values()]
     feet_xy = camera.project(np.array(feet))[0] if worn else np.zeros((0, 2))
     return Plan(layout, camera, meshes, things, tuple(garments), flat, floor_depth, joints_xy, feet_xy)
-
-
-def _make(rng, figure, garment_type, fabric, owner, **kwargs):
-    make = {
-        GarmentType.UPPER_BODY: clothes.make_top,
-        GarmentType.LOWER_BODY: clothes.make_bottom,
-        GarmentType.FULL_BODY: clothes.make_full,
-    }[garment_type]
-    return make(rng, figure, fabric, owner, **kwargs)
 
 
 def _dress(rng, figure, group, first_owner, background_colour, layout):

@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 
 from .fabric import Fabric
+from .skeleton import distances_along
 
 
 @dataclasses.dataclass
@@ -74,10 +75,8 @@ def tube(path, half_width, half_depth, columns, power=2.0, **kwargs):
         + (np.asarray(half_width)[:, None] * side)[..., None] * path.across[:, None]
         + (np.asarray(half_depth)[:, None] * front)[..., None] * path.front[:, None]
     )
-    steps = np.sqrt((np.diff(path.centres, axis=0) ** 2).sum(axis=1))
-    down = np.concatenate([[0.0], np.cumsum(steps)])
     around = azimuth * float(np.mean(half_width))
-    uv = np.stack(np.broadcast_arrays(around[None], down[:, None]), axis=-1)
+    uv = np.stack(np.broadcast_arrays(around[None], distances_along(path.centres)[:, None]), axis=-1)
     return Mesh(points, uv, **kwargs)
 
 
@@ -113,9 +112,8 @@ def ribbon(points, across, half_width, **kwargs):
     points = np.asarray(points, float)
     offset = np.broadcast_to(np.asarray(across, float) * half_width, points.shape)
     grid = np.stack([points - offset, points + offset], axis=1)
-    steps = np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1))
-    down = np.concatenate([[0.0], np.cumsum(steps)])
-    uv = np.stack(np.broadcast_arrays(np.array([-half_width, half_width])[None], down[:, None]), axis=-1)
+    sideways, down = np.array([-half_width, half_width]), distances_along(points)
+    uv = np.stack(np.broadcast_arrays(sideways[None], down[:, None]), axis=-1)
     return Mesh(grid, uv, two_sided=True, round=False, **kwargs)
 
 

@@ -5,43 +5,17 @@ import dataclasses
 import numpy as np
 
 from . import fabric as fabrics
-from .fabric import Fabric
+from .fabric import Fabric, pick
 from .mesh import Mesh, ellipsoid, ribbon, tube
-from .skeleton import SIDES, follow
-
-_CARRIED = {
-    "nothing": 0.6,
-    "handbag": 0.1,
-    "crossbody": 0.09,
-    "tote": 0.07,
-    "phone": 0.05,
-    "backpack": 0.05,
-    "cup": 0.04,
-}
+from .skeleton import SIDES, distances_along, follow, rotation_z
 
 
 def _leather(rng):
     return Fabric(fabrics.any_colour(rng), gloss=float(rng.choice((0.0, 0.4))), crease=0.2)
 
 
-def draw_carried(rng, figure) -> list:
-    """Sample what a person carries; a list of `Mesh`, empty most of the time."""
-    kind = str(rng.choice(list(_CARRIED), p=list(_CARRIED.values())))
-    side = int(rng.choice(SIDES))
-    draw = {
-        "handbag": _handbag,
-        "crossbody": _crossbody,
-        "tote": _tote,
-        "phone": _phone,
-        "backpack": _backpack,
-        "cup": _cup,
-    }.get(kind)
-    return [] if draw is None else draw(rng, figure, side)
-
-
 def _handbag(rng, figure, side):
-    wrist, fingers = figure.skeleton.arms[side][2:]
-    grip = wrist + 0.5 * (fingers - wrist)
+    grip = _in_hand(figure, side)
     axes = figure.skeleton.hip_rotation
     wide, tall = rng.uniform(9, 15), rng.uniform(8, 12)
     drop = rng.uniform(6, 12)
@@ -127,6 +101,16 @@ def _backpack(rng, figure, side):
     return meshes
 
 
+# What a person carries → its share; None for nothing.
+_CARRIED = {None: 0.6, _handbag: 0.1, _crossbody: 0.09, _tote: 0.07, _phone: 0.05, _backpack: 0.05, _cup: 0.04}
+
+
+def draw_carried(rng, figure) -> list:
+    """Sample what a person carries; a list of `Mesh`, empty most of the time."""
+    draw, side = pick(rng, _CARRIED), int(rng.choice(SIDES))
+    return [] if draw is None else draw(rng, figure, side)
+
+
 def seat(rng, figure) -> list:
     """Build a stool or bench under a sitting person; a list of `Mesh`, empty for a standing one."""
     skeleton = figure.skeleton
@@ -160,25 +144,21 @@ def draw_foreground(rng, camera, width, height) -> list:
             spot = camera.unproject(corner + rng.normal(0, 0.11, 2) * (width, height), depth)
             size = 0.09 * width * depth / camera.focal
             turn = rng.uniform(0.0, np.pi)
-            axes = camera.rotation.T @ [[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]]
+            axes = camera.rotation.T @ rotation_z(turn)
             leaves.append(ellipsoid(spot, axes, (size, size * 0.28, 0.3), 5, 10, fabric=green))
         return leaves
     if kind == "table":
         y = height * rng.uniform(0.88, 0.96)
         wood = Fabric((rng.uniform(90, 170), rng.uniform(70, 120), rng.uniform(50, 90)), crease=0.6)
-        return [_screen(camera, (-5, y, width + 5, height + 5), depth, wood)]
+        return [screen(camera, (-5, y, width + 5, height + 5), depth, wood)]
     if kind == "post":
         x, half = width * rng.choice((0.07, 0.93)), width * rng.uniform(0.015, 0.03)
-        return [_screen(camera, (x - half, -5, x + half, height + 5), depth, Fabric(fabrics.any_colour(rng)))]
+        return [screen(camera, (x - half, -5, x + half, height + 5), depth, Fabric(fabrics.any_colour(rng)))]
     return []
 
 
-def cover(camera, x, y, half, fabric) -> Mesh:
-    """Return a square of a fabric near the camera that covers the pixels within `half` of (x, y)."""
-    return _screen(camera, (x - half, y - half, x + half, y + half), 0.5 * camera.distance, fabric)
-
-
-def _screen(camera, box, depth, fabric):
+def screen(camera, box, depth, fabric) -> Mesh:
+    """Return a rectangle of a fabric that covers a box of pixels, x_min, y_min, x_max, y_max, at a depth."""
     x, y = np.linspace(box[0], box[2], 9), np.linspace(box[1], box[3], 9)
     grid = np.stack(np.broadcast_arrays(x[None], y[:, None]), axis=-1)
     points = camera.unproject(grid.reshape(-1, 2), depth).reshape(9, 9, 3)
@@ -194,7 +174,7 @@ def draw_laid(rng, garment) -> list:
         x, y = rng.choice((low[0] - 7, high[0] + 7)), rng.uniform(low[1], high[1])
         spot = np.array([x, y, high[2] + 1.0]) + (*rng.normal(0, 4, 2), 0.0)
         turn = rng.uniform(0.0, np.pi)
-        axes = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1.0]])
+        axes = rotation_z(turn)
         size, power = (
             ((6.0, 6.0, 2.0), 2.0) if rng.random() < 0.4 else ((rng.uniform(6, 12), rng.uniform(8, 14), 2.0), 6.0)
         )
@@ -226,9 +206,8 @@ def hanger(rng, figure, garment) -> list:
 
 
 def _wire(points, radius, fabric):
-    lengths = np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1))
-    at = np.concatenate([[0.0], np.cumsum(lengths)])
-    first = (points[1] - points[0]) / lengths[0]
+    at = distances_along(points)
+    first = (points[1] - points[0]) / at[1]
     across = np.cross(first, (0.0, 0.0, 1.0))
     path = follow(points, across / np.linalg.norm(across), at, rounding=0.2)
     return tube(path, np.full(len(at), radius), np.full(len(at), radius), 6, fabric=fabric)

@@ -43,7 +43,7 @@ class Soup:
     """The triangles of all meshes, projected by a camera.
 
     Attributes:
-        xy: `(N, 2)` pixels; depth: `(N,)` centimetres; nearness: `(N,)`, 1 / depth after `Mesh.bias`.
+        xy: `(N, 2)` pixels; nearness: `(N,)`, 1 / depth in centimetres, after `Mesh.bias`.
         triangles: int `(T, 3)`, point indices.
         mesh: int `(T,)`, index in `meshes`; owner: int `(T,)`, see `Mesh.owner`.
         inside: bool `(T,)`, whether the camera sees the inside.
@@ -53,7 +53,6 @@ class Soup:
     """
 
     xy: np.ndarray
-    depth: np.ndarray
     nearness: np.ndarray
     triangles: np.ndarray
     mesh: np.ndarray
@@ -91,7 +90,6 @@ def assemble(meshes, camera, light) -> Soup:
     owners = np.array([mesh.owner for mesh in meshes])
     return Soup(
         xy,
-        depth,
         nearness,
         triangles[kept],
         mesh_of[kept],

@@ -126,6 +126,12 @@ class Path:
     front: np.ndarray
 
 
+def distances_along(points):
+    """Return the distance of each point `(N, 3)` of a polyline from the first, along the line, `(N,)`."""
+    lengths = np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1))
+    return np.concatenate([[0.0], np.cumsum(lengths)])
+
+
 def follow(joints, across, at, rounding=5.0):
     """Sample the polyline through joints, with rounded bends and a twist-free frame.
 
@@ -211,7 +217,9 @@ class Skeleton:
         heights = np.arange(40.0, 161.0, 2.0)
         share = np.clip((heights - _BEND_FROM) / (_BEND_TO - _BEND_FROM), 0.0, 1.0)
         share = share * share * (3.0 - 2.0 * share)
-        bend = np.stack([_euler(pose.twist * s, pose.sway * s, pose.lean * s) for s in share])
+        bend = np.stack(
+            [rotation_y(pose.twist * s) @ rotation_z(-pose.sway * s) @ rotation_x(pose.lean * s) for s in share]
+        )
         rotations = self.hip_rotation @ bend
         up = rotations[:, :, 1]
         steps = 0.5 * (up[1:] + up[:-1]) * np.diff(heights)[:, None]
@@ -281,10 +289,6 @@ class Skeleton:
         wrists, hips, knees and ankles."""
         pairs = [limb[side][k] for limb in (self.arms, self.legs) for k in range(3) for side in SIDES]
         return np.stack([self.head, self.neck, *pairs])
-
-
-def _euler(turn, sway, lean):
-    return rotation_y(turn) @ rotation_z(-sway) @ rotation_x(lean)
 
 
 def _lift(arm):

@@ -11,16 +11,11 @@ from cspn_tf.data.synthetic.camera import look_at
 from cspn_tf.data.synthetic.fabric import Fabric
 from cspn_tf.data.synthetic.labels import label_keypoints
 from cspn_tf.data.synthetic.mesh import Mesh
+from cspn_tf.data.synthetic.props import screen
 from cspn_tf.data.synthetic.shading import Light, assemble, opaque_buffer, render_surfaces
 from cspn_tf.data.synthetic.skeleton import ArmPose, LegPose, Pose
-from cspn_tf.garments import GarmentType
 
 WIDTH, HEIGHT = 384, 512
-MAKERS = {
-    GarmentType.UPPER_BODY: clothes.make_top,
-    GarmentType.LOWER_BODY: clothes.make_bottom,
-    GarmentType.FULL_BODY: clothes.make_full,
-}
 # Arms a little away from the body, so that they hide nothing from the front.
 STANDING = Pose(arms=(ArmPose(abduct=0.5), ArmPose(abduct=0.5)), legs=(LegPose(abduct=0.05), LegPose(abduct=0.05)))
 MARKER = (255.0, 0.0, 255.0)
@@ -56,10 +51,15 @@ def set_up(garment_type, *, pose=STANDING, turn=0.0, seed=0, with_body=True, **k
     """Put one garment of a type on a figure; `kwargs` go to its maker."""
     rng = np.random.default_rng(seed)
     figure = Figure(Build(hair_style="bald"), dataclasses.replace(pose, turn=turn))
-    garment = MAKERS[garment_type](rng, figure, Fabric((60, 160, 90)), 1, **kwargs)
+    garment = clothes.MAKERS[garment_type](rng, figure, Fabric((60, 160, 90)), 1, **kwargs)
     body = body_meshes(rng, figure, clothes.coverage_of([garment])) if with_body else []
     camera = look_at((0.0, 88.0, 0.0), 420.0).aimed(1050.0, (WIDTH / 2, HEIGHT / 2), np.zeros((0, 5)))
     return Stage(figure, garment, camera, [*garment.meshes, *body])
+
+
+def cover(camera, x, y, half):
+    """A square near the camera that covers the pixels within `half` of (x, y)."""
+    return screen(camera, (x - half, y - half, x + half, y + half), 0.5 * camera.distance, Fabric((9, 9, 9)))
 
 
 def marker(garment, slot):

@@ -1,14 +1,13 @@
 import numpy as np
 import pytest
 
-from cspn_tf.data.synthetic.fabric import Fabric
+from cspn_tf.data.synthetic.clothes import MAKERS
 from cspn_tf.data.synthetic.labels import inside, silhouette_box
-from cspn_tf.data.synthetic.props import cover
 from cspn_tf.data.synthetic.raster import fragments
 from cspn_tf.data.synthetic.skeleton import ArmPose, Pose
 from cspn_tf.garments import KEYPOINT_SLOTS, GarmentType, Visibility
 
-from .stage import HEIGHT, MAKERS, WIDTH, marked_pixels, marker, set_up
+from .stage import HEIGHT, WIDTH, cover, marked_pixels, marker, set_up
 
 VIEWS = {"front": 0.0, "three-quarter": 0.8, "side": np.pi / 2, "back": np.pi}
 # Garments that leave nothing of themselves in front of the sides.
@@ -90,7 +89,7 @@ def test_something_in_front_turns_visible_to_occluded_and_moves_nothing(slot):
     stage = set_up(GarmentType.FULL_BODY, seed=1, kind="dress")
     before_xy, before = stage.label()
     assert before[slot] == Visibility.VISIBLE
-    patch = cover(stage.camera, *before_xy[slot], 6.0, Fabric((9, 9, 9)))
+    patch = cover(stage.camera, *before_xy[slot], 6.0)
     after_xy, after = stage.label([patch])
     assert after[slot] == Visibility.OCCLUDED
     np.testing.assert_array_equal(after_xy, before_xy)
@@ -101,7 +100,7 @@ def test_something_in_front_turns_visible_to_occluded_and_moves_nothing(slot):
 def test_something_behind_hides_nothing():
     stage = set_up(GarmentType.UPPER_BODY, seed=1, kind="tee")
     keypoints_xy, before = stage.label()
-    wall = cover(stage.camera, *keypoints_xy[0], 150.0, Fabric((9, 9, 9)))
+    wall = cover(stage.camera, *keypoints_xy[0], 150.0)
     wall.points = wall.points - (0.0, 0.0, 400.0)
     np.testing.assert_array_equal(stage.label([wall])[1], before)
 

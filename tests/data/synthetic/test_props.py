@@ -38,7 +38,7 @@ def test_only_who_sits_has_a_seat():
 
 
 def test_what_covers_pixels_projects_to_them():
-    patch = props.cover(CAMERA, 120.0, 80.0, 6.0, Fabric((1, 2, 3)))
+    patch = props.screen(CAMERA, (114, 74, 126, 86), 150.0, Fabric((1, 2, 3)))
     xy, depth = CAMERA.project(patch.points.reshape(-1, 3))
     np.testing.assert_allclose(xy.min(axis=0), (114, 74), atol=1e-6)
     np.testing.assert_allclose(xy.max(axis=0), (126, 86), atol=1e-6)
