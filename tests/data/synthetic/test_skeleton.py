@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -116,7 +114,3 @@ def test_following_a_right_angle_rounds_it_and_keeps_the_frame_square():
     np.testing.assert_allclose(path.along[2], (0.0, -np.sqrt(0.5), np.sqrt(0.5)), atol=1e-9)
     np.testing.assert_allclose(path.across, np.tile((1.0, 0.0, 0.0), (4, 1)), atol=1e-9)
     np.testing.assert_allclose(path.front[[1, 3]], [(0, 0, 1), (0, 1, 0)], atol=1e-9)
-
-
-def test_poses_are_plain_values():
-    assert dataclasses.replace(Pose(), turn=1.0) == Pose(turn=1.0)
