@@ -5,11 +5,13 @@ under a temporary name and renamed when complete; a JSON record beside it lists 
 its finished shards, which the next run reuses if photos and labels are unchanged.
 """
 
+import collections
 import contextlib
 import dataclasses
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import tensorflow as tf
@@ -19,7 +21,6 @@ from cspn_tf.data.photo_checks import PhotoFacts, check_photo
 from cspn_tf.data.samples import SPLITS, Rejected, Sample
 from cspn_tf.data.spelling import with_other_spellings
 from cspn_tf.data.tfrecords import FORMAT_VERSION, encode_example, file_sha256, write_manifest
-from cspn_tf.data.threads import map_in_order
 from cspn_tf.files import replaced_file
 
 SHARD_BYTES = 100_000_000
@@ -150,13 +151,13 @@ def _write_shard(folder, shard, num_threads, report_one) -> dict:
         photo written; rejected, one `[index, reason, kind, size]` for each photo rejected; num_garments;
         num_keypoint_garments; and shard, the shard's entry in the manifest.
     """
-    path, unfinished = folder / shard.name, folder / f"{shard.name}.unfinished"
     record = {"fingerprint": shard.fingerprint, "photos": [], "rejected": []}
     num_garments = num_keypoint_garments = 0
+    path = folder / shard.name
     with (
-        _removed_on_failure(unfinished),
+        replaced_file(path) as unfinished,
         tf.io.TFRecordWriter(str(unfinished)) as writer,
-        contextlib.closing(map_in_order(_load, shard.samples, num_threads)) as results,
+        contextlib.closing(_map_in_order(_load, shard.samples, num_threads)) as results,
     ):
         for place, (sample, result) in enumerate(zip(shard.samples, results, strict=True)):
             if isinstance(result, Rejected):
@@ -170,20 +171,37 @@ def _write_shard(folder, shard, num_threads, report_one) -> dict:
             report_one()
     record |= {"num_garments": num_garments, "num_keypoint_garments": num_keypoint_garments}
     entry = {"file": shard.name, "num_records": len(record["photos"])}
-    record["shard"] = {**entry, "bytes": unfinished.stat().st_size, "sha256": file_sha256(unfinished)}
-    unfinished.replace(path)
+    record["shard"] = {**entry, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
     with replaced_file(_record_path(folder, shard.name)) as record_path:
         record_path.write_text(json.dumps(record))
     return record
 
 
-@contextlib.contextmanager
-def _removed_on_failure(path):
-    try:
-        yield
-    except BaseException:  # Ctrl-C too
-        path.unlink(missing_ok=True)
-        raise
+def _map_in_order(function, items, num_threads):
+    """Map a function over items in threads, in order, with about four results per thread in memory at most.
+
+    Close the generator (`contextlib.closing`) to stop early and cancel the queued items.
+
+    Args:
+        function: function of one item.
+        items: iterable.
+        num_threads: number of threads.
+
+    Yields:
+        The function's results, in the order of the items.
+    """
+    pending = collections.deque()
+    with ThreadPoolExecutor(num_threads) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > 4 * num_threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
 
 
 def _load(sample) -> tuple[bytes, PhotoFacts] | Rejected:
