@@ -62,7 +62,7 @@ def read_fashionai(root) -> ReadResult:
         UserError: no CSV file with labels is found, or a CSV file has another header line.
     """
     root = Path(root)
-    tables = [_Csv(path) for folder in (root, root / "Annotations") for path in _csv_files(folder)]
+    tables = [_Csv(path) for folder in (root, root / "Annotations") for path in sorted(folder.glob("[!.]*.csv"))]
     labelled = [table for table in tables if table.is_labelled]
     if not labelled:
         raise UserError(f"{root}: no FashionAI labels: no CSV file with keypoints in it or in Annotations")
@@ -83,10 +83,6 @@ def read_fashionai(root) -> ReadResult:
 
 
 # Files and their rows ------------------------------------------------------------------------------------------------
-
-
-def _csv_files(folder):
-    return sorted(path for path in folder.glob("*.csv") if not path.name.startswith("."))
 
 
 class _Csv(Table):

@@ -1,5 +1,6 @@
 """Seeded train, validation and test splits for sources without their own, and the order of the train split."""
 
+import collections
 import dataclasses
 import hashlib
 import random
@@ -24,13 +25,11 @@ def make_splits(samples, fractions, seed):
     Returns:
         list of `Sample` in the same order.
     """
-    sizes = {}
-    for sample in samples:
-        group = _group(sample)
-        sizes[group] = sizes.get(group, 0) + 1
+    sizes = collections.Counter(map(_group, samples))
+    order = sorted(sizes, key=lambda group: hashlib.blake2b(repr((seed, group)).encode(), digest_size=16).digest())
     splits, num_before = {}, 0
     limits = [fractions[0] * len(samples), (fractions[0] + fractions[1]) * len(samples)]
-    for group in sorted(sizes, key=lambda group: _shuffled(group, seed)):
+    for group in order:
         middle = num_before + sizes[group] / 2
         splits[group] = SPLITS[(middle > limits[0]) + (middle > limits[1])]
         num_before += sizes[group]
@@ -58,7 +57,3 @@ def shuffle_train(samples, seed):
 
 def _group(sample):
     return ("photo", sample.photo) if sample.group is None else ("group", sample.group)
-
-
-def _shuffled(group, seed):
-    return hashlib.blake2b(repr((seed, group)).encode(), digest_size=16).digest()
