@@ -1,7 +1,7 @@
 import pytest
 
 from cspn_tf.data.landmark_maps import DEEPFASHION2, FASHIONAI, FASHIONAI_COLUMNS
-from cspn_tf.garments import KEYPOINT_SLOTS, GarmentType
+from cspn_tf.garments import GarmentType
 
 # Read off the numbered outlines in the dataset's README, by hand: category id → name, number of landmarks, type, and
 # the landmark of each slot, left collar to right hem; 0 where there is none.
@@ -23,23 +23,6 @@ DEEPFASHION2_WANTED = {
 
 # Where the landmarks of each category start in the 294 of the dataset's own COCO conversion.
 DEEPFASHION2_OFFSETS = (0, 25, 58, 89, 128, 143, 158, 168, 182, 190, 219, 256, 275, 294)
-
-# Landmarks that change places when the photo is mirrored, for the categories' mapped ones.
-DEEPFASHION2_MIRRORED = {
-    1: {2: 6, 9: 23, 15: 17},
-    2: {2: 6, 11: 29, 19: 21},
-    3: {4: 6, 9: 23, 15: 17},
-    4: {2: 6, 11: 29, 19: 21},
-    5: {2: 6, 7: 15, 10: 12},
-    6: {2: 6, 7: 15, 10: 12},
-    7: {1: 3, 5: 9},
-    8: {1: 3, 6: 12},
-    9: {1: 3, 5: 7},
-    10: {2: 6, 9: 27, 17: 19},
-    11: {2: 6, 11: 33, 21: 23},
-    12: {2: 6, 7: 19, 12: 14},
-    13: {2: 6, 7: 19, 12: 14},
-}
 
 _TOP = {
     0: "neckline_left",
@@ -104,30 +87,9 @@ def test_deepfashion2_category_is_as_in_the_datasets_picture(category_id):
     assert category.landmark_of_slot == {slot: landmark for slot, landmark in enumerate(landmarks) if landmark}
 
 
-@pytest.mark.parametrize("category_id", DEEPFASHION2_WANTED)
-def test_deepfashion2_slots_are_the_types_and_share_no_landmark(category_id):
-    category = DEEPFASHION2[category_id]
-    landmarks = list(category.landmark_of_slot.values())
-    assert set(category.landmark_of_slot) <= set(KEYPOINT_SLOTS[category.garment_type])
-    assert len(set(landmarks)) == len(landmarks)
-    assert all(1 <= landmark <= category.num_landmarks for landmark in landmarks)
-
-
-@pytest.mark.parametrize("category_id", DEEPFASHION2_WANTED)
-def test_deepfashion2_left_and_right_mirror_each_other(category_id):
-    landmark_of_slot = DEEPFASHION2[category_id].landmark_of_slot
-    pairs = {landmark_of_slot[slot]: landmark_of_slot[slot + 1] for slot in (0, 2, 4, 6) if slot in landmark_of_slot}
-    assert pairs == DEEPFASHION2_MIRRORED[category_id]
-
-
 def test_deepfashion2_landmarks_are_294_at_the_offsets_of_its_coco_conversion():
     offsets = [sum(DEEPFASHION2[category_id].num_landmarks for category_id in range(1, n)) for n in range(1, 15)]
     assert tuple(offsets) == DEEPFASHION2_OFFSETS
-
-
-def test_deepfashion2_dresses_have_no_waistline():
-    for category_id in (10, 11, 12, 13):
-        assert not {4, 5} & set(DEEPFASHION2[category_id].landmark_of_slot)
 
 
 def test_fashionai_columns_are_those_of_its_header():
@@ -148,18 +110,3 @@ def test_fashionai_category_is_as_the_dataset_describes_it(name):
         FASHIONAI_COLUMNS_WANTED[name].split()
     )
     assert len(category.columns) == len(FASHIONAI_COLUMNS_WANTED[name].split())
-
-
-@pytest.mark.parametrize("name", FASHIONAI_WANTED)
-def test_fashionai_slots_are_the_types_and_share_no_column(name):
-    category = FASHIONAI[name]
-    columns = list(category.column_of_slot.values())
-    assert set(category.column_of_slot) == set(KEYPOINT_SLOTS[category.garment_type])
-    assert len(set(columns)) == len(columns)
-    assert set(columns) <= set(category.columns)
-
-
-@pytest.mark.parametrize("name", FASHIONAI_WANTED)
-def test_fashionai_left_slots_have_left_columns(name):
-    for slot, column in FASHIONAI[name].column_of_slot.items():
-        assert ("_left" if slot % 2 == 0 else "_right") in column

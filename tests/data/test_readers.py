@@ -9,7 +9,7 @@ import pytest
 
 from cspn_tf.console import UserError
 from cspn_tf.data.sources import SOURCES, read_source
-from cspn_tf.garments import GarmentType, Variation, Visibility
+from cspn_tf.garments import GarmentType, Variation
 from tests.data.coco_labels import LOWER_NAMES, make_annotation, make_images, make_labels
 from tests.data.deepfashion_files import FLD, HEADERS, KEYPOINTS
 from tests.data.test_fashionai import HEADER as CSV_HEADER
@@ -144,28 +144,18 @@ def test_byte_order_marks_and_line_ends_change_nothing(tmp_path, source, change)
 
 
 @pytest.mark.parametrize("source", NAMED_BY_ROWS)
-@pytest.mark.parametrize(
-    "name", ["img/grün.jpg", "a\u00a0b\u3000c.jpg", "9.41.00\u202fAM.jpg", "👩\u200d👧.jpg", "a\\b.jpg"]
-)
+@pytest.mark.parametrize("name", ["img/grün.jpg", "a\u00a0b\u3000c.jpg", "9.41.00\u202fAM.jpg"])
 def test_names_that_people_have_are_read(tmp_path, source, name):
     write_skirts(tmp_path, source, ("1.jpg", name, "3.jpg"))
     result = read_source(source, tmp_path)
     assert (result.rejected, result.samples[1].photo) == ([], name)
 
 
-@pytest.mark.parametrize("source", FORMATS)
-@pytest.mark.parametrize("seen", [Visibility.VISIBLE, Visibility.OCCLUDED])
-def test_visibility_codes(tmp_path, source, seen):
-    codes = {"fld": {2: "0", 1: "1"}, "fashionai": {2: "1", 1: "0"}}.get(source, {2: 2, 1: 1})
-    write_skirts(tmp_path, source, code=codes[seen])
-    assert read_source(source, tmp_path).samples[1].garments.visibility[0, 4] == seen
-
-
 # Faults --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("source", FORMATS)
-@pytest.mark.parametrize("x", ["5x", "nan", "inf", "1e1", "1.2.3", "+5", ".5", "0x5", "1234567", "9" * 5000])
+@pytest.mark.parametrize("x", ["5x", "1234567", "9" * 5000])  # the others are in test_fields.py
 def test_a_coordinate_that_is_none_costs_the_photo(tmp_path, source, x):
     write_skirts(tmp_path, source, x=x)
     reason = rejected_second(tmp_path, source).reason
@@ -186,8 +176,6 @@ def test_a_visibility_that_is_none_costs_the_photo(tmp_path, source, code):
     ("name", "words"),
     [
         ("../2.jpg", "'../2.jpg' is not a path inside the dataset"),
-        ("/etc/passwd", "'/etc/passwd' is not a path inside the dataset"),
-        (".", "'.' is not a path inside the dataset"),
         ("img/\x00.jpg", "'img/\\x00.jpg' has control characters"),
     ],
 )
