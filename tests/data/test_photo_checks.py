@@ -197,7 +197,11 @@ def test_a_photo_that_cannot_be_used_is_told_by_kind(tmp_path, path, kind, reaso
 def test_labels_that_fit_the_photo_as_stored_are_told(tmp_path):
     (tmp_path / "a.jpg").write_bytes(photos.jpeg(photos.picture(80, 60), orientation=6))
     rejected = check_photo(Sample("a.jpg", "train", LOWER, "list.txt:3", str(tmp_path / "a.jpg")))
-    assert rejected.reason.startswith("left_hem 12 70 lies outside the photo of 80 x 60 pixels; turned it holds all")
+    assert rejected.reason == (
+        "left_hem 12 70 lies outside the photo of 80 x 60 pixels; "
+        "turned it holds all labels: were they made on the photo as stored?"
+    )
+    assert rejected.size == (60, 80)
 
 
 def test_photos_are_judged_the_same_in_threads():

@@ -4,9 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
-from cspn_tf.config import Config
 from cspn_tf.console import UserError
 from cspn_tf.data.tfrecords import encode_example, parse_example, read_manifest, shard_paths
 from cspn_tf.garment_set import Garments
@@ -29,16 +27,6 @@ def test_photos_are_written_byte_for_byte_in_order(tmp_path):
     assert [example["photo_bytes"].numpy() for example in examples] == [photo_bytes(n) for n in range(3)]
     np.testing.assert_array_equal(examples[0]["photo_size"], [80, 60])
     assert len(_read(out, "val")) == len(_read(out, "test")) == 1
-
-
-def test_the_size_written_is_that_of_the_photo_as_displayed(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 8
-    samples = make_samples(tmp_path, ("train",))
-    Path(samples[0].path).write_bytes(photo_bytes(width=80, height=60, exif=exif))
-    out, _, rejected = make_dataset(tmp_path, samples)
-    assert rejected == []
-    np.testing.assert_array_equal(_read(out, "train")[0]["photo_size"], [80, 60])
 
 
 def test_the_manifest_says_what_is_in_every_shard(tmp_path):
@@ -85,31 +73,12 @@ def test_the_bytes_written_do_not_depend_on_the_threads(tmp_path, num_threads):
     assert (out / "train-00000-of-00001.tfrecord").read_bytes() == (tmp_path / "wanted").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (None, "photo 'img/1.jpg' is missing: no file "),
-        (b"", "photo 'img/1.jpg' is not a JPEG or PNG"),
-        (photo_bytes()[:-500], "photo 'img/1.jpg' cannot be decoded: its picture data are broken"),
-        (damaged(photo_bytes(kind="PNG")), "photo 'img/1.jpg' cannot be decoded: "),
-        (photo_bytes(width=9), "right_hem 20 20 lies outside the photo of 9 x 80 pixels"),
-        (photo_bytes(width=81), "photo 'img/1.jpg' has more pixels than the 6400 that are allowed"),
-    ],
-    ids=["missing", "empty", "jpeg cut short", "png damaged", "too small", "too large"],
-)
-def test_a_bad_photo_is_rejected_and_its_neighbours_written(tmp_path, monkeypatch, content, reason):
-    monkeypatch.setattr(Config, "max_pixels", 6400)
-    keypoints_xy = np.zeros((8, 2), np.float32)
-    keypoints_xy[7] = 20
-    garment = Garments.label(GarmentType.UPPER_BODY, (1, 1, 30, 30), keypoints_xy, np.array([-1] * 7 + [1], np.int32))
-    samples = make_samples(tmp_path, ["train"] * 3, garment)
-    if content is None:
-        Path(samples[1].path).unlink()
-    else:
-        Path(samples[1].path).write_bytes(content)
+def test_a_bad_photo_is_rejected_and_its_neighbours_written(tmp_path):
+    samples = make_samples(tmp_path, ["train"] * 3)
+    Path(samples[1].path).write_bytes(damaged(photo_bytes(kind="PNG")))
     out, _, (rejected,) = make_dataset(tmp_path, samples)
     assert (rejected.photo, rejected.where) == ("img/1.jpg", "list.txt:4")
-    assert reason in rejected.reason
+    assert rejected.reason.startswith("photo 'img/1.jpg' cannot be decoded: ")
     assert [example["photo_name"].numpy() for example in _read(out, "train")] == [b"img/0.jpg", b"img/2.jpg"]
     assert read_manifest(out)["splits"]["train"]["num_garments"] == 2
 
@@ -121,17 +90,6 @@ def test_a_missing_photo_is_named_where_it_is_there_under_another_spelling(tmp_p
     assert rejected.reason == (
         f"photo 'img/1.jpg' is missing: no file {tmp_path}/1.jpg, but '{tmp_path}/1.JPG' is there"
     )
-
-
-def test_labels_that_fit_the_photo_turned_are_named_so(tmp_path):
-    samples = make_samples(tmp_path, ["train"] * 2)
-    Path(samples[0].path).write_bytes(photo_bytes(width=80, height=9))  # a keypoint is at 9.5, 10
-    _, _, (rejected,) = make_dataset(tmp_path, samples)
-    assert rejected.reason == (
-        "left_hem 9.5 10 lies outside the photo of 80 x 9 pixels; "
-        "turned it holds all labels: were they made on the photo as stored?"
-    )
-    assert rejected.size == (9, 80)
 
 
 def test_png_photos_and_broken_exif_are_written_as_they_are(tmp_path):
