@@ -96,7 +96,7 @@ def turn(picture, angle, border):
     """
     size = picture.shape[0] - 2 * border
     # The source positions of pixels (0, 0), (1, 0) and (0, 1) determine the three columns of the affine map.
-    origin, end_x, end_y = tf.unstack(_turn_back(tf.constant([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), angle, size))
+    origin, end_x, end_y = tf.unstack(turn_points(tf.constant([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), -angle, size))
     matrix = tf.stack([end_x - origin, end_y - origin, origin + border], axis=1)
     row = tf.concat([tf.reshape(matrix, [6]), [0.0, 0.0]], axis=0)
     turned = tfa.image.transform(
@@ -106,18 +106,10 @@ def turn(picture, angle, border):
 
 
 def turn_points(points_xy, angle, size):
-    """Map points float32 `(P, 2)` by the crop's rotation; `_turn_back` is the inverse."""
-    centre = (size - 1) / 2
-    return tf.matmul(points_xy - centre, _rotation(angle), transpose_b=True) + centre
-
-
-def _turn_back(points_xy, angle, size):
-    return turn_points(points_xy, -angle, size)
-
-
-def _rotation(angle):
-    cosine, sine = tf.cos(angle), tf.sin(angle)
-    return tf.stack([tf.stack([cosine, -sine]), tf.stack([sine, cosine])])
+    """Map points float32 `(P, 2)` by the crop's rotation; with the negative angle, by its inverse."""
+    cosine, sine, centre = tf.cos(angle), tf.sin(angle), (size - 1) / 2
+    rotation = tf.stack([tf.stack([cosine, -sine]), tf.stack([sine, cosine])])
+    return tf.matmul(points_xy - centre, rotation, transpose_b=True) + centre
 
 
 # Bend ----------------------------------------------------------------------------------------------------------------
@@ -150,7 +142,7 @@ def turn_and_bend(picture, angle, controls, border):
     # (C, K) @ (K, K * 2), then the columns likewise.
     rows = tf.reshape(tf.matmul(weights, tf.reshape(controls, [NUM_BEND_CONTROLS, -1])), [size, -1, 2])
     displacement = tf.matmul(tf.tile(weights[tf.newaxis], [size, 1, 1]), rows)
-    come_from = _turn_back(tf.reshape(grid_xy - displacement, [-1, 2]), angle, size)
+    come_from = turn_points(tf.reshape(grid_xy - displacement, [-1, 2]), -angle, size)
     # The op takes (row, column) and a flow of the image's size; the border is cut off below, so its flow is zero.
     flow_yx = tf.reverse(grid_xy - tf.reshape(come_from, [size, size, 2]), [-1])
     flow_yx = tf.pad(flow_yx, [[border, border], [border, border], [0, 0]])
