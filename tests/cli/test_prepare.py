@@ -1,4 +1,3 @@
-import io
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from cspn_tf.cli import prepare
 from cspn_tf.console import run
 from cspn_tf.data import shards
 from cspn_tf.data.tfrecords import parse_example, read_manifest, shard_paths, verify
+from tests.data.made import photo_bytes
 
 REPOSITORY = Path(__file__).parents[2]
 PARTITION, BOXES, LANDMARKS = "Eval/list_eval_partition.txt", "Anno/list_bbox.txt", "Anno/list_landmarks.txt"
@@ -34,13 +34,7 @@ HEADERS = {
 @pytest.fixture(scope="module")
 def photos():
     """Photos that differ, by number."""
-    photos = []
-    for number in range(12):
-        pixels = np.random.default_rng(number).integers(0, 255, (45, 30, 3), np.uint8)
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).resize((300, 450)).save(buffer, "JPEG")
-        photos.append(buffer.getvalue())
-    return photos
+    return [photo_bytes(number, 300, 450) for number in range(12)]
 
 
 @pytest.fixture
@@ -186,11 +180,6 @@ def test_a_few_rejected_rows_are_reported_when_allowed(root, tmp_path, capsys):
         "test": 2,
         "all": 10,
     }
-    assert {name: split["num_photos"] for name, split in read_manifest(tmp_path / "out")["splits"].items()} == {
-        "train": 7,
-        "val": 1,
-        "test": 2,
-    }
     assert "list_landmarks.txt:7: x of left_collar is 'x', required a number" in capsys.readouterr().out
 
 
@@ -217,21 +206,17 @@ def test_findings_are_counted_shown_and_listed(root, photos, tmp_path, capsys):
     assert len(kinds) == 1 + 1 + 18 + 1
     assert {"box reaches outside the photo", "collars reversed", "same file"} < set(kinds)
     printed = capsys.readouterr().out
-    assert re.search(r"^  collars reversed +1   left is right of right", printed, re.MULTILINE)
+    assert re.search(r"^  collars reversed +1   left keypoint to the right of the right one", printed, re.MULTILINE)
     assert "duplicates: 1 groups of photos that are the same, 1 across splits" in printed
 
 
-def test_contact_sheets_show_random_and_rejected_photos(root, tmp_path):
+def test_a_contact_sheet_shows_random_photos(root, tmp_path):
     assert _prepare(root) == 0
     out = tmp_path / "out"
     assert not (out / "rejected.jpg").exists()
     with Image.open(out / "contact_sheet.jpg") as sheet:
         assert sheet.width > 5 * 320  # six tiles in a row
         assert np.asarray(sheet).std() > 20
-    _change(root, LANDMARKS, 7, "144", "x")
-    assert _prepare(root, "--max-rejected", 0.2, "--overwrite") == 0
-    with Image.open(out / "rejected.jpg") as sheet:
-        assert 320 < sheet.width < 400  # one tile
 
 
 def test_splits_are_made_when_asked_for_and_recorded(root, tmp_path, capsys):
@@ -268,7 +253,8 @@ def test_labels_without_a_visible_keypoint_are_found(root, tmp_path, capsys):
     found = json.loads((tmp_path / "out" / "report.json").read_text())["findings"]["no keypoint is visible"]
     (example,) = found["examples"]
     assert (example["split"], example["detail"]) == ("all", "all of 54 labelled keypoints are occluded")
-    assert "  no keypoint is visible (all): all of 54" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "  no keypoint is visible (all): all of 54 labelled keypoints are occluded: NE, which counts" in printed
     lines = [json.loads(line) for line in (tmp_path / "out" / "findings.jsonl").read_text().splitlines()]
     assert lines[0] == example
 
@@ -328,28 +314,13 @@ def test_the_cause_is_named_before_what_comes_of_it(root, coco, capsys):
     assert capsys.readouterr().err.startswith(f"error: {coco['train']}: images[0]: the image has no 'id'; ")
 
 
-@pytest.mark.parametrize(
-    ("change", "detail"),
-    [
-        (
-            lambda width, height: (600, 900),
-            "labelled at 600 x 900, photo 300 x 450: 0.5 times as large; of 12 photos",
-        ),
-        (
-            lambda width, height: (900, 600),
-            "labelled at 900 x 600, photo 300 x 450: turned, and 0.5 times as large; of",
-        ),
-        (lambda width, height: (600, 600), "labelled at 600 x 600, photo 300 x 450: 0.5 times as wide, 0.75 times as"),
-    ],
-    ids=["scaled", "turned", "of another shape"],
-)
-def test_labels_for_another_size_of_most_photos_fail(root, coco, capsys, change, detail):
-    _change_sizes(coco, ["train"], change)
+def test_labels_for_another_size_of_most_photos_fail(root, coco, capsys):
+    _change_sizes(coco, ["train"], lambda width, height: (900, 600))
     capsys.readouterr()
     assert _prepare_coco(root, coco) == 1
     error = capsys.readouterr().err
     assert error.startswith(f"error: {coco['train']}: ") and error.count("\n") == 1
-    assert detail in error
+    assert "labelled at 900 x 600, photo 300 x 450: turned, and 0.5 times as large; of 12 photos" in error
 
 
 def test_labels_for_another_size_of_few_photos_are_found(root, coco, tmp_path):
@@ -358,14 +329,6 @@ def test_labels_for_another_size_of_few_photos_are_found(root, coco, tmp_path):
     findings = json.loads((tmp_path / "out" / "report.json").read_text())["findings"]
     assert findings["labelled size scaled"]["count"] == 2
     assert findings["labelled size scaled"]["examples"][0]["detail"].endswith("photo 300 x 450: 0.5 times as large")
-
-
-def test_a_size_that_the_labels_contradict_is_found_and_nothing_else(root, coco, tmp_path):
-    _change_sizes(coco, coco, lambda width, height: (height, width))  # the labels reach to y 408 and 390
-    assert _prepare_coco(root, coco) == 0
-    findings = json.loads((tmp_path / "out" / "report.json").read_text())["findings"]
-    counts = {kind: found["count"] for kind, found in findings.items() if kind.startswith("labelled size")}
-    assert counts.pop("labelled size contradicted") == 12 and not any(counts.values())
 
 
 def test_photos_that_are_smaller_than_those_labelled_are_named_so(root, coco, capsys):

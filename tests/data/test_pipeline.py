@@ -353,44 +353,6 @@ def test_the_detector_is_given_the_sixteen_largest_garments_of_a_photo(crowded):
 # Markers -------------------------------------------------------------------------------------------------------------
 
 
-def centroid_near(crop, x, y, colour, reach=7):
-    """Centre of a marker's colour within `reach` pixels of a place, and how bright it is at most."""
-    x0, x1 = max(0, round(x) - reach), min(CROP, round(x) + reach + 1)
-    y0, y1 = max(0, round(y) - reach), min(CROP, round(y) + reach + 1)
-    patch = crop[y0:y1, x0:x1]
-    strong, weak = (0, 1) if colour == LEFT else (1, 0)
-    light = np.maximum(patch[..., strong] - patch[..., weak], 0.0)
-    ys, xs = np.mgrid[y0:y1, x0:x1]
-    total = max(light.sum(), 1e-6)
-    return (light * xs).sum() / total, (light * ys).sum() / total, light.max(initial=0)
-
-
-def test_augmented_keypoints_lie_on_their_markers(data, without_colours):
-    seen = {True: 0, False: 0}
-    for batch in keypoint_batches(data, 12, seed=1):
-        for crop, targets, kind in zip(batch["crops"], batch["targets"], batch["garment_types"], strict=True):
-            if kind != GarmentType.FULL_BODY:
-                continue
-            inner = (targets[:, 2] > 0) & np.all((targets[:, :2] > 9) & (targets[:, :2] < CROP - 10), axis=-1)
-            if not inner.any():
-                continue
-            # In the photo left is left. In a mirrored crop it is again, if the slots were swapped, and the
-            # spots there have the other colour.
-            for left in range(0, 8, 2):
-                if inner[left] and inner[left + 1]:
-                    assert targets[left, 0] < targets[left + 1, 0]
-            slot = int(np.argmax(inner))
-            lights = [centroid_near(crop, *targets[slot, :2], colour)[2] for colour in (LEFT, RIGHT)]
-            flipped = bool((lights[1] > lights[0]) == (slot % 2 == 0))
-            for slot in np.nonzero(inner)[0]:
-                colour = LEFT if (slot % 2 == 0) != flipped else RIGHT
-                x, y, light = centroid_near(crop, *targets[slot, :2], colour)
-                assert light > 40
-                np.testing.assert_allclose([x, y], targets[slot, :2], atol=1.0)
-                seen[flipped] += 1
-    assert min(seen.values()) > 60
-
-
 def check_boxes_lie_on_rectangles(batches):
     for images, labels in batches:
         for image, boxes, types in zip(images, labels["boxes_xyxy"], labels["garment_types"], strict=True):
@@ -466,24 +428,6 @@ def test_detector_labels_are_padded_with_zeros(num):
     np.testing.assert_array_equal(labels["boxes_xyxy"][:num], [[0.0, 2.0, 127.0, 9.0]] * num or np.zeros((0, 4)))
     np.testing.assert_array_equal(labels["boxes_xyxy"][num:], np.zeros((16 - num, 4)))
     assert labels["garment_types"].numpy().tolist() == [2] * num + [0] * (16 - num)
-
-
-def test_steps_give_the_same_in_a_dataset_as_eagerly(data):
-    steps = pipeline.garment_steps(CONFIG, augment=False)
-
-    def run(record):
-        example = tfrecords.parse_example(record)
-        example = pipeline.to_canvas(example, canvas_size=CANVAS, max_pixels=CONFIG.max_pixels)
-        example = pipeline.to_crops(example, steps=steps, crop_size=CROP)
-        example = pipeline.to_targets(example, crop_size=CROP)
-        example = pipeline.to_detector_input(example, input_size=INPUT)
-        return pipeline.to_detector_labels(example, input_size=INPUT)
-
-    records = tf.data.TFRecordDataset(tfrecords.shard_paths(data, "val")).take(2)
-    for record, mapped in zip(records, records.map(run), strict=True):
-        eager = run(record)
-        for key in ("crops", "targets", "image", "boxes_xyxy", "windows"):
-            np.testing.assert_allclose(mapped[key], eager[key], atol=1e-2, err_msg=key)
 
 
 # What goes wrong -----------------------------------------------------------------------------------------------------
