@@ -51,14 +51,13 @@ def label_keypoints(garment, soup, buffer, camera, flat=1.0):
             visibility[slot] = Visibility.CUT_OFF
             continue
         keypoints_xy[slot] = xy[0]
-        seen = _is_seen(mesh, row % len(mesh.points), column, xy[0], depth[0], soup, buffer, flat)
+        # At a neckline or a cuff the surface on one side of the point curves behind the body, so one side is enough.
+        seen = any(
+            _share_seen(mesh, row % len(mesh.points), column, side, xy[0], depth[0], soup, buffer, flat) >= 0.5
+            for side in (-1, 1)
+        )
         visibility[slot] = Visibility.VISIBLE if seen else Visibility.OCCLUDED
     return keypoints_xy, visibility
-
-
-def _is_seen(mesh, row, column, xy, depth, soup, buffer, flat):
-    # At a neckline or a cuff the surface on one side of the point curves behind the body, so one side is enough.
-    return any(_share_seen(mesh, row, column, side, xy, depth, soup, buffer, flat) >= 0.5 for side in (-1, 1))
 
 
 def _share_seen(mesh, row, column, side, xy, depth, soup, buffer, flat):

@@ -1,9 +1,6 @@
-from collections import Counter
-
 import numpy as np
 import pytest
 
-from cspn_tf.data.synthetic.layout import VARIATION_SHARES
 from cspn_tf.data.synthetic.photo import render
 from cspn_tf.garments import KEYPOINT_SLOTS, GarmentType, Variation, Visibility
 
@@ -41,14 +38,6 @@ def test_photos_are_rgb_of_at_most_the_size_and_full_of_detail(renderings):
         assert max(image.shape[:2]) <= SIZE
         assert image.std() > 4
         assert 40 <= rendering.jpeg_quality <= 95
-
-
-def test_every_type_variation_and_setting_is_drawn(renderings):
-    assert {int(garment.types[0]) for _, garment in garments(renderings)} == set(GarmentType)
-    assert {int(garment.variations[0]) for _, garment in garments(renderings)} == set(VARIATION_SHARES)
-    assert {rendering.plan.layout.setting for rendering in renderings} == {"worn", "laid", "hanger"}
-    kinds = Counter(rendering.plan.garments[0].kind for rendering in renderings)
-    assert len(kinds) >= 10
 
 
 def test_labels_follow_the_vocabulary(renderings):
@@ -109,13 +98,7 @@ def test_left_is_image_left_in_most_upper_body_pairs_and_in_all_of_normal_poses(
     assert len(normal) > 30 and all(normal)
 
 
-def test_variations_differ_in_what_is_cut_off_and_occluded(renderings):
-    zooms = (Variation.MEDIUM_ZOOM_IN, Variation.LARGE_ZOOM_IN)
-    zoomed = [(g.visibility == Visibility.CUT_OFF).any() for _, g in garments(renderings) if g.variations[0] in zooms]
-    assert np.mean(zoomed) > 0.8
-    for _, garment in garments(renderings):
-        assert garment.variations[0] in zooms or not (garment.visibility == Visibility.CUT_OFF).any()
-
+def test_large_poses_hide_more_than_normal_ones(renderings):
     def occluded(variation):
         codes = np.concatenate([g.visibility for _, g in garments(renderings) if g.variations == variation])
         return (codes == Visibility.OCCLUDED).sum() / (codes > 0).sum()
