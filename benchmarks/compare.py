@@ -17,8 +17,7 @@ from benchmarks.comparison.turns import take_turns
 from benchmarks.workers.process import WorkerProcess
 from cspn_tf.console import CallError, Parser, UserError, positive_float, positive_int, run, termination_as_interrupt
 from cspn_tf.contract import DEFAULT_MODEL_NAME
-from cspn_tf.files import replaced_file
-from cspn_tf.models.checkpoints import write_json
+from cspn_tf.files import replaced_file, write_json
 from cspn_tf.serve.model_versions import latest_version
 
 PEERS_PYTHON = ".venv-peers/bin/python"

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from benchmarks.networks import load_network
 from cspn_tf.console import Parser, UserError, positive_int, run
-from cspn_tf.files import replaced_file
+from cspn_tf.files import replaced_file, write_json
 from cspn_tf.machine import describe_machine, set_threads
-from cspn_tf.models.checkpoints import write_json
 from cspn_tf.plots import saved_plot
 from cspn_tf.timing import measure_in_turns
 from cspn_tf.train.fitting import best_epoch, read_history

@@ -18,8 +18,8 @@ from pathlib import Path
 from benchmarks.commands import add_json
 from cspn_tf.config import DETECTOR_TRAINING, KEYPOINT_TRAINING, PRESETS, preset
 from cspn_tf.console import Parser, positive_int, run
+from cspn_tf.files import write_json
 from cspn_tf.machine import describe_machine
-from cspn_tf.models.checkpoints import write_json
 from cspn_tf.timing import measure_in_turns
 
 NETWORKS = ("keypoints", "detector")

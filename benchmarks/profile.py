@@ -12,8 +12,9 @@ from benchmarks.commands import add_json, pair_parser
 from benchmarks.networks import load_network
 from benchmarks.photos import read_photos
 from cspn_tf.console import run
+from cspn_tf.files import write_json
 from cspn_tf.machine import describe_machine, set_threads
-from cspn_tf.models.checkpoints import DETECTOR, KEYPOINTS, write_json
+from cspn_tf.models.checkpoints import DETECTOR, KEYPOINTS
 from cspn_tf.timing import measure_in_turns
 
 BATCH_SIZES = (1, 8)

@@ -10,9 +10,8 @@ from pathlib import Path
 from benchmarks.commands import pair_parser
 from benchmarks.photos import read_photos, resized
 from cspn_tf.console import run
-from cspn_tf.files import replaced_file
+from cspn_tf.files import replaced_file, write_json
 from cspn_tf.machine import describe_machine, set_threads
-from cspn_tf.models.checkpoints import write_json
 from cspn_tf.plots import saved_plot
 from cspn_tf.timing import measure_in_turns
 

@@ -15,9 +15,9 @@ from benchmarks.photos import photo_sizes, read_photos
 from benchmarks.workers.worker import peak_rss_mb
 from cspn_tf.console import Parser, positive_int, run
 from cspn_tf.contract import DEFAULT_MODEL_NAME
+from cspn_tf.files import write_json
 from cspn_tf.inference.versions import latest_version
 from cspn_tf.machine import describe_machine, num_cores, set_threads
-from cspn_tf.models.checkpoints import write_json
 from cspn_tf.serve.client import Client
 from cspn_tf.serve.local_server import running_server
 from cspn_tf.timing import measure_in_turns

@@ -23,8 +23,8 @@ from benchmarks.workers.process import WorkerFailed, WorkerProcess
 from benchmarks.workers.training_steps import Work
 from cspn_tf.config import PRESETS, override
 from cspn_tf.console import CallError, Parser, UserError, positive_int, run, termination_as_interrupt
+from cspn_tf.files import write_json
 from cspn_tf.machine import describe_machine
-from cspn_tf.models.checkpoints import write_json
 
 ROOT = Path(__file__).parents[1]
 UNITS = {"detector": "photos", "keypoints": "garments"}

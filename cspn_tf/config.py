@@ -9,10 +9,9 @@ import contextlib
 import dataclasses
 import json
 import sys
-from pathlib import Path
 
 from cspn_tf.console import UserError
-from cspn_tf.files import replaced_file
+from cspn_tf.files import read_json, write_json
 
 BACKBONES = ("vgg16", "resnet50", "resnet101", "efficientnet_lite0", "mobilenet_v3_small")
 WEIGHTS = ("none", "imagenet")
@@ -334,8 +333,7 @@ def to_dict(config) -> dict:
 
 def save(config, path) -> None:
     """Write a config dataclass as JSON, by atomic rename."""
-    with replaced_file(path) as temporary:
-        temporary.write_text(json.dumps(to_dict(config), indent=2) + "\n")
+    write_json(path, to_dict(config))
 
 
 def load(path) -> Config:
@@ -344,13 +342,7 @@ def load(path) -> Config:
     Raises:
         UserError: the file is missing, is not JSON, or has an unknown or missing key, named in the message.
     """
-    try:
-        content = json.loads(Path(path).read_text())
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{path}: not a JSON file: {error}") from error
-    return from_dict(content, source=str(path))
+    return from_dict(read_json(path), source=str(path))
 
 
 def from_dict(content: dict, source: str = "config") -> Config:

@@ -1,6 +1,7 @@
-"""Atomic writes of files and folders, lock files, and paths that TensorFlow would read as glob patterns."""
+"""Atomic writes of files and folders, JSON files, lock files, and paths that TensorFlow would read as glob patterns."""
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -37,6 +38,30 @@ def replaced_file(path):
         if isinstance(error, OSError) and str(error.filename) == str(temporary):
             error.filename = str(path)
         raise
+
+
+def write_json(path, content) -> None:
+    """Write a JSON file by atomic rename."""
+    with replaced_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path, what="JSON file"):
+    """Return the content of a JSON file.
+
+    Args:
+        path: the file.
+        what: what it should be, for the message.
+
+    Raises:
+        UserError: the file cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not a {what}: {error}") from error
 
 
 def is_newer(path, sources) -> bool:

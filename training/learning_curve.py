@@ -10,13 +10,12 @@ fine-tuned pairs, and the trained starting points, are evaluated on --test with 
 table; `curve.png`; and a folder for each training. An interrupted run resumes where it stopped.
 """
 
-import json
 import random
 import sys
 from pathlib import Path
 
 from cspn_tf.console import Parser, UserError, run
-from cspn_tf.files import replaced_file
+from cspn_tf.files import read_json, replaced_file, write_json
 from cspn_tf.plots import saved_plot
 
 MEASURES = {
@@ -46,20 +45,19 @@ def main(argv=None):
     parser.add_argument("--num-photos", nargs="+", type=int, default=[20, 50, 100, 200], metavar="N")
     parser.add_argument("--seed", type=int, default=1, help="seed of the subsets and of the training (default: 1)")
     args = parser.parse_args(argv)
-    from cspn_tf.models.checkpoints import write_json
     from cspn_tf.reproduction.jobs import Progress, run_jobs
 
-    labels = _read(args.labels)
+    labels = read_json(args.labels)
     if max(args.num_photos) > len(labels["images"]):
         raise UserError(f"--num-photos: {args.labels} has {len(labels['images'])} photos")
     for num in args.num_photos:
         write_splits(labels, num, args.seed, args.out / f"{num}")
     (args.out / "test").mkdir(exist_ok=True)
-    write_json(args.out / "test" / "labels.test.json", _read(args.test))
+    write_json(args.out / "test" / "labels.test.json", read_json(args.test))
     jobs = make_jobs(args)
     run_jobs(jobs, 1, Progress(jobs))
     rows = [
-        {"start": Path(start).name, "num_photos": num, **_read(args.out / name / "report" / "metrics.json")}
+        {"start": Path(start).name, "num_photos": num, **read_json(args.out / name / "report" / "metrics.json")}
         for start, num, name in points(args)
     ]
     with replaced_file(args.out / "curve.md") as path:
@@ -119,8 +117,6 @@ def points(args) -> list:
 
 def write_splits(labels, num, seed, folder) -> None:
     """Write a random subset of a COCO document: a fifth as `labels.val.json`, the rest as `labels.train.json`."""
-    from cspn_tf.models.checkpoints import write_json
-
     images = random.Random(seed).sample(labels["images"], len(labels["images"]))[:num]
     num_val = max(num // 5, 1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,13 +156,6 @@ def draw_curve(rows, path) -> None:
             axis.set(title=title, xlabel="labelled photos of the new source")
             axis.grid(alpha=0.3)
             axis.legend(fontsize=8)
-
-
-def _read(path):
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int, run, termination_as_interrupt
 from cspn_tf.data.sources import SOURCES
-from cspn_tf.files import check_replaceable, replaced_file, staged_directory
+from cspn_tf.files import check_replaceable, staged_directory, write_json
 from cspn_tf.garments import GARMENT_TYPE_NAMES, Variation
 from cspn_tf.progress import Progress
 
@@ -252,8 +252,7 @@ def _ensure_synthetic(args):
             progress=progress,
             variation_shares=shares,
         )
-    with replaced_file(args.root / DRAWN_WITH) as path:
-        path.write_text(json.dumps({**asked, **counts, "seed": args.seed}, indent=2) + "\n")
+    write_json(args.root / DRAWN_WITH, {**asked, **counts, "seed": args.seed})
 
 
 def _check_drawn_with(root, asked):

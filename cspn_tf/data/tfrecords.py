@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from cspn_tf.console import UserError
 from cspn_tf.data.samples import SPLITS
-from cspn_tf.files import replaced_file
+from cspn_tf.files import write_json
 from cspn_tf.garments import NUM_KEYPOINTS
 
 MANIFEST = "dataset.json"
@@ -113,8 +113,7 @@ def write_manifest(folder, about, splits) -> None:
         splits: as `read_manifest` returns them.
     """
     manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **about, "splits": splits}
-    with replaced_file(Path(folder) / MANIFEST) as path:
-        path.write_text(json.dumps(manifest, indent=2) + "\n")
+    write_json(Path(folder) / MANIFEST, manifest)
 
 
 def read_manifest(data_dir) -> dict:

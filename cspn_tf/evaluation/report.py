@@ -166,9 +166,9 @@ def _calibration(scores):
         f"Scores of {scores['num_detections']} detections: calibration error "
         f"{formatted(of_garments['calibration_error'])} (0 if a score is the probability that the garment exists), "
         f"AUROC of true against false positives {formatted(of_garments['auroc'])}. Keypoint scores of the garments "
-        f"that were found, {of_keypoints['num_positive']} visible and {of_keypoints['num_negative']} occluded keypoints: "
-        f"calibration error {formatted(of_keypoints['calibration_error'])} (0 if a score is the probability that the "
-        f"keypoint is visible), AUROC of visible against occluded {formatted(of_keypoints['auroc'])}."
+        f"that were found, {of_keypoints['num_positive']} visible and {of_keypoints['num_negative']} occluded "
+        f"keypoints: calibration error {formatted(of_keypoints['calibration_error'])} (0 if a score is the probability "
+        f"that the keypoint is visible), AUROC of visible against occluded {formatted(of_keypoints['auroc'])}."
     )
 
 

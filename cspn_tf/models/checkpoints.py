@@ -18,7 +18,7 @@ from pathlib import Path
 from cspn_tf import config as configs
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
-from cspn_tf.files import replaced_file, staged_directory
+from cspn_tf.files import replaced_file, staged_directory, write_json
 from cspn_tf.methods import method_of
 
 DETECTOR, KEYPOINTS = "detector", "keypoints"
@@ -97,12 +97,6 @@ def joint_config(detector_config: Config, keypoint_config: Config) -> Config:
         )
     names = dict.fromkeys((detector_config.preset, keypoint_config.preset))
     return dataclasses.replace(detector_config, preset="+".join(names), keypoints=keypoint_config.keypoints)
-
-
-def write_json(path, content) -> None:
-    """Write a JSON file by atomic rename."""
-    with replaced_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def load_weights(model, directory, network: str) -> None:

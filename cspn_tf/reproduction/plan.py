@@ -7,7 +7,7 @@ from pathlib import Path
 from cspn_tf import config as configs
 from cspn_tf.config import KEYPOINT_TRAINING
 from cspn_tf.console import CallError, UserError
-from cspn_tf.models.checkpoints import write_json
+from cspn_tf.files import write_json
 from cspn_tf.reproduction.experiments import BEYOND, CSPN, OWN_FIELDS, SCALES, paper_experiments
 
 _PLAN = "plan.json"

@@ -4,12 +4,10 @@ The docstring of `cspn_tf.cli.reproduce` lists the contents of the directory `ou
 """
 
 import functools
-import json
 import shutil
 
-from cspn_tf.files import is_newer, replaced_file
+from cspn_tf.files import is_newer, read_json, replaced_file, write_json
 from cspn_tf.machine import describe_machine
-from cspn_tf.models.checkpoints import write_json
 from cspn_tf.reproduction.evaluate_runs import is_evaluated
 from cspn_tf.reproduction.experiments import CSPN, SCALES
 from cspn_tf.reproduction.jobs import Job
@@ -114,7 +112,7 @@ def measure_costs(plan, data, out) -> dict:
     path = out / _COSTS
     directories = {e.name: out / "runs" / run_name(e, plan.seeds[0]) for e in plan.experiments}
     if is_newer(path, [directory / WEIGHTS for directory in directories.values()]):
-        found = json.loads(path.read_text())
+        found = read_json(path)
         if set(directories) <= set(found["networks"]):
             return found
     print("measuring parameters, operations and latency", flush=True)
@@ -131,8 +129,7 @@ def write_report(plan, data, out, costs) -> None:
 
     evaluations = {
         experiment.name: [
-            json.loads((out / "evaluations" / run_name(experiment, seed) / "metrics.json").read_text())
-            for seed in plan.seeds
+            read_json(out / "evaluations" / run_name(experiment, seed) / "metrics.json") for seed in plan.seeds
         ]
         for experiment in plan.experiments
     }

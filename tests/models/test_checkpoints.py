@@ -11,6 +11,7 @@ import tensorflow as tf
 from cspn_tf import config as configs
 from cspn_tf.config import preset
 from cspn_tf.console import UserError
+from cspn_tf.files import write_json
 from cspn_tf.methods import method_of
 from cspn_tf.models import checkpoints
 from cspn_tf.models.checkpoints import DETECTOR, KEYPOINTS
@@ -104,7 +105,7 @@ def test_a_failed_write_leaves_what_was_there(keypoints_dir):
     with pytest.raises(OSError):
         checkpoints.save_weights(Full(), keypoints_dir)
     with pytest.raises(TypeError):
-        checkpoints.write_json(keypoints_dir / "network.json", {"a": object()})
+        write_json(keypoints_dir / "network.json", {"a": object()})
     assert {name: (keypoints_dir / name).read_bytes() for name in files} == files
 
 
