@@ -49,10 +49,9 @@ class LocalServer:
             futures.ThreadPoolExecutor(num_workers, thread_name_prefix="grpc"),
             options=_UNLIMITED_MESSAGES + _REFUSE_USED_PORT,
         )
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(model_name, self.versions), self._server
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(model_name, self.versions), self._server)
+        services = ModelServices(model_name, self.versions)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(services, self._server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(services, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(_make_health(), self._server)
         self._host = f"[{host}]" if ":" in host else host
         self.port = port
@@ -94,16 +93,20 @@ def _make_health():
     return servicer
 
 
-def _answer(context, method, *args):
-    """Return `method(*args)`; turn a `RequestError` or an unexpected exception into a gRPC status."""
-    try:
-        return method(*args)
-    except RequestError as error:
-        code, message = error.code, str(error)
-    except Exception as error:
-        code, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {' '.join(str(error).split())}"
-        print(f"error: a request failed: {message}", file=sys.stderr, flush=True)
-    return context.abort(code, message)
+def _rpc(method):
+    """Make a servicer's method from one of a request; turns a `RequestError` or other exception into a gRPC status."""
+
+    def answer(self, request, context):
+        try:
+            return method(self, request)
+        except RequestError as error:
+            code, message = error.code, str(error)
+        except Exception as error:
+            code, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {' '.join(str(error).split())}"
+            print(f"error: a request failed: {message}", file=sys.stderr, flush=True)
+        return context.abort(code, message)
+
+    return answer
 
 
 def _unimplemented(name):
@@ -114,8 +117,8 @@ def _unimplemented(name):
     return method
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict and GetModelMetadata; the other methods answer UNIMPLEMENTED."""
+class ModelServices(prediction_service_pb2_grpc.PredictionServiceServicer, model_service_pb2_grpc.ModelServiceServicer):
+    """Predict, GetModelMetadata and GetModelStatus; the other methods answer UNIMPLEMENTED."""
 
     def __init__(self, model_name, versions):
         self._model_name = model_name
@@ -124,17 +127,14 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     Classify = _unimplemented("Classify")
     Regress = _unimplemented("Regress")
     MultiInference = _unimplemented("MultiInference")
+    HandleReloadConfigRequest = _unimplemented("HandleReloadConfigRequest")
 
-    def Predict(self, request, context):
-        return _answer(context, self._predict, request)
-
-    def GetModelMetadata(self, request, context):
-        return _answer(context, self._get_model_metadata, request)
-
-    def _predict(self, request):
+    @_rpc
+    def Predict(self, request):
         return self._find_servable(request.model_spec).predict(request)
 
-    def _get_model_metadata(self, request):
+    @_rpc
+    def GetModelMetadata(self, request):
         _check_has_model_spec(request)
         if not request.metadata_field:
             raise RequestError(
@@ -155,30 +155,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         response.metadata["signature_def"].CopyFrom(packed)
         return response
 
-    def _find_servable(self, spec):
-        if not spec.name:
-            raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
-        version = _requested_version(spec)
-        servable = self._versions.get(version) if spec.name == self._model_name else None
-        if servable is None:
-            wanted = f"Latest({spec.name})" if version is None else f"Specific({spec.name}, {version})"
-            raise RequestError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {wanted}")
-        return servable
-
-
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus; HandleReloadConfigRequest answers UNIMPLEMENTED."""
-
-    def __init__(self, model_name, versions):
-        self._model_name = model_name
-        self._versions = versions
-
-    HandleReloadConfigRequest = _unimplemented("HandleReloadConfigRequest")
-
-    def GetModelStatus(self, request, context):
-        return _answer(context, self._get_model_status, request)
-
-    def _get_model_status(self, request):
+    @_rpc
+    def GetModelStatus(self, request):
         _check_has_model_spec(request)
         name, version = request.model_spec.name, _requested_version(request.model_spec)
         states = self._versions.states() if name == self._model_name else {}
@@ -196,6 +174,16 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
                 status.status.error_code = grpc.StatusCode.UNKNOWN.value[0]
             status.status.error_message = state.error
         return response
+
+    def _find_servable(self, spec):
+        if not spec.name:
+            raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
+        version = _requested_version(spec)
+        servable = self._versions.get(version) if spec.name == self._model_name else None
+        if servable is None:
+            wanted = f"Latest({spec.name})" if version is None else f"Specific({spec.name}, {version})"
+            raise RequestError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {wanted}")
+        return servable
 
 
 def _check_has_model_spec(request):
