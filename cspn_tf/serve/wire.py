@@ -22,7 +22,7 @@ _MESSAGES = {
     "Int64Value": [("value", 1, "int64")],
     "ModelSpec": [("name", 1, "string"), ("version", 2, "Int64Value"), ("signature_name", 3, "string")],
     "Dim": [("size", 1, "int64")],
-    "TensorShape": [("dim", 2, "[]Dim"), ("unknown_rank", 3, "bool")],
+    "TensorShape": [("dim", 2, "[]Dim")],
     "Tensor": [
         ("dtype", 1, "int32"),
         ("tensor_shape", 2, "TensorShape"),
@@ -46,7 +46,7 @@ _MESSAGES = {
 }
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {
-    name: getattr(_FIELD, f"TYPE_{name.upper()}") for name in ("int64", "int32", "bool", "bytes", "float", "string")
+    name: getattr(_FIELD, f"TYPE_{name.upper()}") for name in ("int64", "int32", "bytes", "float", "string")
 }
 
 
