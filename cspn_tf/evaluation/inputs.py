@@ -57,15 +57,14 @@ class Photos:
             raise UserError(f"one of the shards from {self._paths[0]} on cannot be read: {error.message}") from error
 
 
-def predict_photos(photos, model, batch_size, keypoints_in_boxes=None, progress=None):
-    """Run a model on all photos and match its detections with the labels.
+def predict_photos(photos, model, batch_size, keypoints_in_boxes=None):
+    """Run a model on all photos, print the progress, and match its detections with the labels.
 
     Args:
         photos: iterable of `LabelledPhoto` with a length.
         model: a `cspn_tf.inference.model.Model`.
         batch_size: photos per call.
         keypoints_in_boxes: the model's function that predicts keypoints in given boxes; None if it has none.
-        progress: function called with the number of photos done and the total; None to print progress.
 
     Returns:
         matched: a `Matched`, whose results carry the photos' names.
@@ -75,8 +74,7 @@ def predict_photos(photos, model, batch_size, keypoints_in_boxes=None, progress=
         UserError: if the model's output violates its contract, for example with NaN.
     """
     truths, results, in_boxes = [], [], []
-    with Progress("evaluated") as printed:
-        progress = progress or printed
+    with Progress("evaluated") as progress:
         remaining = iter(photos)
         while batch := list(itertools.islice(remaining, batch_size)):
             answers = _ask(model, batch)
