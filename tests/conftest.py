@@ -1,6 +1,7 @@
 """What many tests need: small data, small trained networks, and their exports, made once a run."""
 
 import os
+import socket
 
 import filelock
 import pytest
@@ -139,6 +140,14 @@ def server(model_dir):
 
     with LocalServer(model_dir, "cspn", num_workers=2) as server:
         yield server
+
+
+@pytest.fixture
+def free_address():
+    """An address of this machine where nobody listens, and nobody else can while the test runs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 @pytest.fixture(scope="session")

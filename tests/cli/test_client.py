@@ -13,21 +13,13 @@ from cspn_tf import drawing
 from cspn_tf.cli import client as client_command
 from cspn_tf.config import Config
 from cspn_tf.console import UserError, run
-from cspn_tf.result import Result, results_of_outputs
+from cspn_tf.result import results_of_outputs
 from cspn_tf.serve import client as client_module
 from cspn_tf.serve.client import Client
 from tests import photos as photo_kinds
 from tests.fake_model import encode, expected_outputs, make_pixels
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def free_address():
-    """An address of this machine where nobody listens, and nobody else can while the test runs."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 @pytest.fixture
@@ -79,24 +71,6 @@ def test_command_is_0_when_every_photo_is_ok(server, photos, capsys):
     assert captured.err == ""
 
 
-def test_command_draws_photos_as_displayed(server, tmp_path, capsys):
-    photo = tmp_path / "turned.jpg"
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    photo.write_bytes(encode(make_pixels(40, 51), "JPEG", exif=exif))
-    assert call(server, "--out", tmp_path, "--draw", photo) == 0
-    with Image.open(tmp_path / "turned.keypoints.jpg") as picture:
-        assert picture.size == (40, 51)
-
-
-@pytest.mark.parametrize("signature", ["serving_default", "pixels"])
-def test_command_answers_alike_through_both_signatures(server, photos, capsys, signature):
-    assert call(server, "--signature", signature, *photos) == 1
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert lines[0] == expected_line(make_pixels(41, 52), photos[0])
-    assert [line["status"]["code"] for line in lines] == [0, 1, 0]
-
-
 def test_pixels_signature_turns_photos_and_names_what_is_wrong(server, tmp_path, monkeypatch, capsys):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -124,19 +98,6 @@ def test_command_answers_the_photos_beside_a_missing_one(server, photos, tmp_pat
     assert captured.err == (
         f"error: {tmp_path}/no.jpg: the file could not be read\nerror: {tmp_path}: the file could not be read\n"
     )
-
-
-def test_pictures_of_one_name_and_inputs_named_like_pictures_are_kept(server, tmp_path, capsys):
-    one, two, named = tmp_path / "x.png", tmp_path / "sub" / "x.png", tmp_path / "x.keypoints.jpg"
-    two.parent.mkdir()
-    for path in (one, two):
-        path.write_bytes(encode(make_pixels(41, 52)))
-    named.write_bytes(encode(make_pixels(41, 52), "JPEG"))
-    before = named.read_bytes()
-    assert call(server, "--out", tmp_path, "--draw", one, two, named) == 0
-    assert named.read_bytes() == before
-    pictures = sorted(path.name for path in tmp_path.glob("*.jpg"))
-    assert pictures == ["x-2.keypoints.jpg", "x-3.keypoints.jpg", "x.keypoints.jpg", "x.keypoints.keypoints.jpg"]
 
 
 def test_no_server_is_one_line_within_seconds_and_nothing_is_written(photos, tmp_path, free_address):
@@ -224,18 +185,6 @@ def test_a_wrong_call_is_one_line_and_2(args, capsys):
 def test_draw_without_out_is_2(capsys):
     assert run(client_command.main, ["--draw", "a.jpg"]) == 2
     assert capsys.readouterr().err == "error: --draw needs --out\n"
-
-
-def test_photos_that_cannot_be_drawn_count_as_failed(server, photos, tmp_path, monkeypatch, capsys):
-    def fail(self):
-        raise ValueError("damaged")
-
-    monkeypatch.setattr(Result, "draw", fail)
-    assert call(server, "--out", tmp_path / "out", "--draw", photos[0]) == 1
-    captured = capsys.readouterr()
-    assert json.loads(captured.out)["status"]["code"] == 0
-    assert captured.err == f"error: {photos[0]}: cannot draw {tmp_path}/out/a.keypoints.jpg: damaged\n"
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.jsonl"]
 
 
 # One frame -----------------------------------------------------------------------------------------------------------

@@ -200,9 +200,10 @@ def test_a_bad_photo_is_one_line_and_costs_nothing_else(model_dir, folder, tmp_p
     assert len(list((tmp_path / "out").glob("*.jpg"))) == 3
 
 
-def test_a_picture_that_cannot_be_drawn_counts_as_failed(model_dir, folder, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("error", [OSError("gone"), ValueError("gone")])
+def test_a_picture_that_cannot_be_drawn_counts_as_failed(model_dir, folder, tmp_path, monkeypatch, capsys, error):
     def fail(self):
-        raise OSError("gone")
+        raise error
 
     monkeypatch.setattr(Result, "draw", fail)
     assert call(model_dir, tmp_path / "out", folder / "a.png", "--draw") == 1

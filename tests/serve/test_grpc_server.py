@@ -70,16 +70,6 @@ def test_predict_answers_a_bad_photo_beside_a_good_one(prediction):
     assert response.model_spec.version.value == 1
 
 
-def test_a_batch_of_mixed_sizes_answers_as_one_by_one(prediction, fake_photos):
-    together = prediction.Predict(make_request(fake_photos), timeout=TIMEOUT)
-    for row, photo in enumerate(fake_photos):
-        alone = prediction.Predict(make_request([photo]), timeout=TIMEOUT)
-        for name in alone.outputs:
-            np.testing.assert_array_equal(
-                tf.make_ndarray(together.outputs[name])[row], tf.make_ndarray(alone.outputs[name])[0], err_msg=name
-            )
-
-
 def test_a_request_of_more_than_four_megabytes_is_answered(prediction):
     photos = [b"x" * 2**20] * 6
     response = prediction.Predict(make_request(photos), timeout=TIMEOUT)
@@ -94,7 +84,6 @@ def test_a_request_of_more_than_four_megabytes_is_answered(prediction):
         ({"name": ""}, "INVALID_ARGUMENT", "ModelSpec has no name specified."),
         ({"label": "stable"}, "INVALID_ARGUMENT", "Unrecognized servable version label: stable"),
         ({"signature": "faces"}, "FAILED_PRECONDITION", 'Serving signature key "faces" not found.'),
-        ({"signature": "pixels"}, "INVALID_ARGUMENT", "input tensor alias not found in signature: image_bytes."),
     ],
 )
 def test_wrong_requests_get_tf_servings_code_and_words(prediction, spec, code, message):

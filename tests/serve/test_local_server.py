@@ -91,25 +91,9 @@ def fail(capsys, *args):
     return code, captured.err
 
 
-def test_no_model_no_version_no_saved_model_are_one_line_and_1(tmp_path, capsys):
+def test_no_model_is_one_line_and_1(tmp_path, capsys):
     model = tmp_path / "cspn"
     assert fail(capsys, "--model", model) == (1, f"error: no model at {model}: there is no such directory\n")
-    model.mkdir()
-    code, err = fail(capsys, "--model", model)
-    assert code == 1
-    assert err.startswith(f"error: no model at {model}: it has no version directory")
-    (model / "3").mkdir()
-    assert fail(capsys, "--model", model) == (1, f"error: no model in {model}/3: it has no saved_model.pb\n")
-
-
-def test_a_damaged_saved_model_is_one_line_and_1(tmp_path, capsys):
-    version_dir = tmp_path / "cspn" / "1"
-    version_dir.mkdir(parents=True)
-    (version_dir / "saved_model.pb").write_bytes(b"\xff\xff")
-    code, err = fail(capsys, "--model", tmp_path / "cspn", "--port", 0)
-    assert code == 1
-    assert err.startswith(f"error: cannot read {version_dir}/saved_model.pb: ")
-    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("family_address", [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])

@@ -4,13 +4,7 @@ import pytest
 
 from cspn_tf.console import UserError
 from cspn_tf.serve.model_versions import ModelVersions, VersionState
-
-
-def make_version(model_dir, version):
-    version_dir = model_dir / str(version)
-    version_dir.mkdir(parents=True)
-    (version_dir / "saved_model.pb").write_bytes(b"model")
-    return version_dir
+from tests.inference.test_versions import make_version
 
 
 def load_or_fail(version, version_dir):
