@@ -339,7 +339,7 @@ def truth_file(tmp_path):
 
 def write_results(tmp_path, results):
     path = tmp_path / "results.json"
-    path.write_text(results if isinstance(results, str) else json.dumps(results))
+    path.write_text(json.dumps(results))
     return path
 
 
@@ -377,38 +377,6 @@ def test_both_ways_give_the_same_numbers(data_dir, truth_file, pipeline, tmp_pat
     assert 0 < file["detection_recall_50"]["value"] < 1 and 0 < file["keypoint_detection"]["ap"] < 1
     for name in photos.keys() - about:
         assert photos[name] == file[name], name
-
-
-def test_perfect_predictions(truth_file, tmp_path):
-    perfect = [served([1], 0), served([2], 0), served([3], 0), served([1], 0), served([1, 3], 0)]
-    results = write_results(tmp_path, as_results(perfect))
-    assert call("--truth", truth_file, "--predictions", results, "--out", tmp_path / "out") == 0
-    scores = read(tmp_path / "out")
-    for name, value in (("pck_02", 1), ("auc", 1), ("ne_garment", 0), ("ne_bbox", 0), ("ne_longside", 0), ("epe", 0)):
-        assert scores[name]["value"] == pytest.approx(value)
-        assert scores[name]["interval"] == pytest.approx([value, value])
-    assert (scores["detection_recall_50"]["value"], scores["miss_rate"]["value"]) == (1, 0)
-    assert scores["detection"]["ap"] == pytest.approx(1) and scores["keypoint_detection"]["ap"] == pytest.approx(1)
-
-
-def test_a_known_offset_has_a_known_error_and_a_missed_garment_fails_all_its_keypoints(truth_file, tmp_path):
-    # Six pixels to the right in boxes of 80 x 120; sleeves and waistlines are 60 and 40 apart. The last two are missed.
-    answers = [served([1], 6), served([2], 6), served([3], 6), served([1], 6), served([], 6)]
-    results = write_results(tmp_path, as_results(answers))
-    assert call("--truth", truth_file, "--predictions", results, "--out", tmp_path / "out") == 0
-    scores = read(tmp_path / "out")
-    assert scores["epe"]["value"] == pytest.approx(6)
-    assert scores["ne_bbox"]["value"] == pytest.approx(6 / 80)
-    assert scores["ne_longside"]["value"] == pytest.approx(6 / 120)
-    assert scores["ne_garment"]["value"] == pytest.approx((20 * 6 / 60 + 4 * 6 / 40) / 24)
-    assert [scores[name]["count"] for name in ("epe", "ne_bbox", "ne_longside", "ne_garment")] == [24] * 4
-    assert (scores["pck_02"]["value"], scores["pck_02"]["count"]) == (pytest.approx(24 / 38), 38)
-    # An error of 0.05 is right from the third of 21 thresholds on, where the curve rises from 0 to 1.
-    assert scores["auc"]["value"] == pytest.approx(24 / 38 * 18.5 / 20)
-    assert (scores["miss_rate"]["value"], scores["miss_rate"]["count"]) == (pytest.approx(2 / 6), 6)
-    report = (tmp_path / "out" / "report.md").read_text()
-    assert "its keypoints are failures in PCK and AUC, and are left out of NE and EPE" in report
-    assert "| miss rate | lower | 0.3333 [" in report
 
 
 def test_results_without_a_box_are_counted(truth_file, tmp_path):
@@ -450,13 +418,6 @@ def test_photos_without_labels_stay_in(truth_file, tmp_path):
     assert (scores["num_photos"], scores["num_garments"], scores["num_detections"]) == (6, 6, 7)
     assert scores["precision_50"]["value"] == pytest.approx(4 / 7)
     assert scores["false_positives_per_photo"]["value"] == pytest.approx(3 / 6)
-
-
-def test_no_results_miss_everything(truth_file, tmp_path):
-    assert call("--truth", truth_file, "--predictions", write_results(tmp_path, []), "--out", tmp_path / "out") == 0
-    scores = read(tmp_path / "out")
-    assert (scores["miss_rate"]["value"], scores["pck_02"]["value"], scores["epe"]["value"]) == (1, 0, None)
-    assert scores["epe"]["interval"] is None
 
 
 def test_the_seed_decides_the_intervals(truth_file, tmp_path):
@@ -539,34 +500,12 @@ def test_options_of_the_two_ways_do_not_mix(tmp_path, capsys, arguments):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"image_id": 99}, "entry 1: image_id 99 is not a labelled image"),
-        ({"category_id": 4}, "entry 1: category_id is 4, required 1, 2, 3"),
-        ({"keypoints": [1.0] * 17}, "entry 1: keypoints has 17 values, required 24"),
-        ({"keypoints": [float("nan")] * 24}, "entry 1: x of left_collar NaN is not a number of pixels"),
-        ({"score": None}, "entry 1: score is null, required a finite number"),
-    ],
-)
-def test_a_wrong_result_is_named_and_nothing_is_written(truth_file, tmp_path, capsys, change, words):
+def test_a_wrong_result_is_named_and_nothing_is_written(truth_file, tmp_path, capsys):
     entries = as_results(ANSWERS)
-    entries[1] |= change
+    entries[1]["image_id"] = 99
     results = write_results(tmp_path, entries)
     assert call("--truth", truth_file, "--predictions", results, "--out", tmp_path / "out") == 1
-    assert error_of(capsys) == f"error: {results}: {words}"
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [("", "is not JSON"), ("{}", "it has no 'images'"), ("[3]", "entry 0: the entry is 3")],
-)
-def test_a_file_that_holds_no_results_is_named(truth_file, tmp_path, capsys, content, words):
-    results = write_results(tmp_path, content)
-    assert call("--truth", truth_file, "--predictions", results, "--out", tmp_path / "out") == 1
-    error = error_of(capsys)
-    assert str(results) in error and words in error
+    assert error_of(capsys) == f"error: {results}: entry 1: image_id 99 is not a labelled image"
     assert not (tmp_path / "out").exists()
 
 

@@ -188,23 +188,6 @@ def test_an_empty_box_is_skipped_by_what_divides_by_it(name):
 # Slices --------------------------------------------------------------------------------------------------------------
 
 
-def test_slices_partition_the_keypoints():
-    garments = random_garments(3)
-    scores = metrics.score_slices(metrics.pck, garments)
-    for group in ("garment_type", "variation", "visibility"):
-        assert sum(score.count for score in scores[group].values()) == scores["overall"].count
-        total = sum(score.value * score.count for score in scores[group].values() if score.count)
-        assert total / scores["overall"].count == pytest.approx(scores["overall"].value)
-
-
-def test_a_slice_by_type_is_the_metric_of_those_garments_alone():
-    upper, lower = one_garment(UPPER, (0, 0)), one_garment(LOWER, (6, 8))
-    scores = metrics.score_slices(metrics.epe, join(upper, lower))["garment_type"]
-    assert scores["upper-body"] == metrics.epe(upper)
-    assert scores["lower-body"] == metrics.epe(lower)
-    assert scores["full-body"].value is None
-
-
 def test_a_slice_by_visibility_keeps_the_normaliser():
     garments = one_garment(visibility=[2, 2, 1, 1, 2, 2, 2, 2])
     scores = metrics.score_slices(metrics.ne_garment, garments)["visibility"]
@@ -260,13 +243,6 @@ def test_intervals_change_nothing_else_and_are_left_out_unless_asked_for(name):
     assert plain.interval is None and plain.per_keypoint_intervals == (None,) * 8
     none = {"interval": None, "per_keypoint_intervals": (None,) * 8}
     assert dataclasses.replace(with_intervals, **none) == plain
-
-
-@pytest.mark.parametrize("name", ALL_METRICS)
-def test_the_same_everywhere_has_an_interval_without_width(name):
-    garments = join(*[one_garment(offset_xy=(30, 40))] * 12)
-    score = metrics.KEYPOINT_METRICS[name](garments, bootstrap=Bootstrap(12, 50))
-    assert score.interval == pytest.approx((score.value, score.value), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ALL_METRICS)
