@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cspn_tf import __version__, contract
 from cspn_tf.console import UserError
-from cspn_tf.files import locked, plain_path
+from cspn_tf.files import locked, plain_path, write_json
 from cspn_tf.inference.versions import find_versions
 from cspn_tf.result import results_of_outputs
 
@@ -32,14 +32,12 @@ def export(pipeline, model_dir, version: int | None = None) -> Path:
         The version directory.
 
     Raises:
-        UserError: if the version exists, or the directory cannot be written.
+        OSError: if the directory cannot be written.
+        UserError: if the version exists.
         CallError: if another process is exporting into the directory.
     """
     model_dir = Path(model_dir)
-    try:
-        model_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{model_dir}: cannot be created: {error.strerror}") from error
+    model_dir.mkdir(parents=True, exist_ok=True)
     # TF Serving ignores directories whose names are not numbers, so it never loads the staging directory.
     with locked(model_dir / "lock", model_dir):
         target = model_dir / str(version or max(find_versions(model_dir), default=0) + 1)
@@ -64,7 +62,8 @@ def _write(pipeline, version_dir):
     photo = _warmup_photo(pipeline.config.canvas_size)
     with plain_path(version_dir.parent) as folder:
         written = f"{folder}/{version_dir.name}"
-        tf.saved_model.save(servable(pipeline), written, signatures=_signatures(pipeline))
+        signatures = {contract.BYTES_SIGNATURE: pipeline.serve, contract.PIXELS_SIGNATURE: pipeline.pixels}
+        tf.saved_model.save(servable(pipeline), written, signatures=signatures)
         _check(written, photo)
     write_warmup_requests(version_dir, photo, contract.DEFAULT_MODEL_NAME)
     description = version_dir / "assets.extra" / "cspn.json"
@@ -82,7 +81,6 @@ def write_description(path, config, outputs, precision="float32") -> None:
     """
     from cspn_tf import config as configs
     from cspn_tf.garments import KEYPOINT_NAMES
-    from cspn_tf.models.checkpoints import write_json
 
     content = {
         "cspn_tf": __version__,
@@ -93,13 +91,6 @@ def write_description(path, config, outputs, precision="float32") -> None:
         "pixel_rule": "integer coordinates are pixel centres",
     }
     write_json(path, content)
-
-
-def _signatures(pipeline):
-    return {
-        contract.BYTES_SIGNATURE: pipeline.serve,
-        contract.PIXELS_SIGNATURE: pipeline.pixels,
-    }
 
 
 def servable(pipeline):

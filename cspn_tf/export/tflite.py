@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 
 from cspn_tf import contract
-from cspn_tf.console import UserError
 from cspn_tf.files import plain_path, replaced_file
 from cspn_tf.quiet import quiet_native_output
 
@@ -29,15 +28,12 @@ def export(pipeline, out_dir) -> Path:
         Path of the file.
 
     Raises:
-        UserError: if the directory cannot be created.
+        OSError: if the directory cannot be written.
     """
     from cspn_tf.export.saved_model import write_description
 
     out_dir = Path(out_dir)
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out_dir}: cannot be created: {error.strerror}") from error
+    out_dir.mkdir(parents=True, exist_ok=True)
     content = convert(pipeline)
     path = out_dir / FILE_NAME
     with replaced_file(path) as temporary:
