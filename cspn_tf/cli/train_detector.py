@@ -7,16 +7,14 @@ import sys
 
 from cspn_tf.cli.training_arguments import build_parser, parse_run
 from cspn_tf.config import DETECTOR_TRAINING
-from cspn_tf.console import require_extra, run
+from cspn_tf.console import run
 
 
 def main(argv=None):
     """Start or resume training as the arguments say."""
     from cspn_tf.train.detector import train
 
-    asked = parse(argv)
-    require_extra("training")
-    train(asked)
+    train(parse(argv))
 
 
 def parse(argv=None):

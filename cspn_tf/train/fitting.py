@@ -14,15 +14,14 @@ A run's directory:
 
 import contextlib
 import dataclasses
-import json
 import math
 import sys
 from pathlib import Path
 
 from cspn_tf import config as configs
-from cspn_tf.console import CallError, UserError
+from cspn_tf.console import CallError, UserError, require_extra
 from cspn_tf.evaluation.report import formatted
-from cspn_tf.files import locked, plain_path, replaced_file
+from cspn_tf.files import locked, plain_path, read_json, replaced_file, write_json
 from cspn_tf.plots import saved_plot
 
 _HISTORY = "history.json"
@@ -56,17 +55,6 @@ def scope(run: Run):
     return tf.distribute.MirroredStrategy().scope() if run.strategy == "mirrored" else contextlib.nullcontext()
 
 
-def verify_data(run: Run) -> None:
-    """Check the bytes of the training and validation data against their manifest, before training starts.
-
-    Raises:
-        UserError: see `cspn_tf.data.tfrecords.verify`.
-    """
-    from cspn_tf.data import tfrecords
-
-    tfrecords.verify(run.data_dir, ("train", "val"))
-
-
 def build_optimizer(training: configs.TrainingConfig, steps: int):
     """Return AdamW with a linear warm-up and cosine decay to zero over the whole run; `steps` are those of an epoch."""
     import keras
@@ -98,11 +86,14 @@ def fit(run: Run, task) -> None:
         task: the `cspn_tf.train.task.Task` of the network.
 
     Raises:
-        UserError: the data or the initial weights are damaged or do not fit, the directory holds another run, or a loss
-            is not finite.
+        UserError: the extra `training` is not installed, the data or the initial weights are damaged or do not fit, the
+            directory holds another run, or a loss is not finite.
         CallError: another process is writing to the directory.
     """
-    verify_data(run)
+    from cspn_tf.data import tfrecords
+
+    require_extra("training")
+    tfrecords.verify(run.data_dir, ("train", "val"))
     num_steps, validation = task.num_steps(run), task.validation(run)
     model = task.compiled_model(run, num_steps)
     validator = task.validator(model, validation, run.config)
@@ -182,10 +173,7 @@ def _is_interrupted_start(directory) -> bool:
 def read_history(directory) -> list[dict]:
     """Return the logs of the finished epochs, oldest first; empty if there are none."""
     path = Path(directory) / _HISTORY
-    try:
-        return json.loads(path.read_text()) if path.exists() else []
-    except ValueError as error:
-        raise UserError(f"{path}: not a training history: {error}") from error
+    return read_json(path, "training history") if path.exists() else []
 
 
 class TrainingState:
@@ -258,7 +246,7 @@ def _recorder(run, task, state, validator, history):
                 self._validate_and_save(epoch, logs)
             state.save(epoch + 1)
             # After the state, because an epoch counts as finished once history.json lists it.
-            checkpoints.write_json(run.directory / _HISTORY, history)
+            write_json(run.directory / _HISTORY, history)
             draw_curves(history, run.directory / "curves.png")
 
         def _validate_and_save(self, epoch, logs):
