@@ -184,10 +184,6 @@ def _by_format(photo_bytes, jpeg, png, neither):
     return tf.case([(is_jpeg, jpeg), (is_png, png)], default=neither)
 
 
-def _accept(photo, image_size):
-    return photo, image_size, tf.constant(STATUS_OK)
-
-
 def _refuse(status):
     return tf.fill([1, 1, 3], tf.constant(int(PAD_VALUE), tf.uint8)), tf.zeros([2], tf.int32), tf.constant(status)
 
@@ -215,7 +211,7 @@ def _decode_jpeg(photo_bytes, height, width, orientation, least_side):
         return lambda: tf.io.decode_jpeg(photo_bytes, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
     photo = tf.switch_case(index, [decode_by(int(ratio)) for ratio in _RATIOS])
-    return _accept(photo, tf.cast(sides, tf.int32))
+    return photo, tf.cast(sides, tf.int32), tf.constant(STATUS_OK)
 
 
 # PNG -----------------------------------------------------------------------------------------------------------------
@@ -243,7 +239,7 @@ def _decode_png(photo_bytes):
     bit_depth = tf.cast(_bytes_at(photo_bytes, 24, 1)[0], tf.int32)
     no_alpha = tf.cast(tf.bitwise.left_shift(1, bit_depth) - 1, tf.uint8)
     photo = tf.cond(tf.reduce_all(alpha == no_alpha), lambda: colour, on_white)
-    return _accept(photo, tf.shape(photo)[:2])
+    return photo, tf.shape(photo)[:2], tf.constant(STATUS_OK)
 
 
 # Orientation ---------------------------------------------------------------------------------------------------------

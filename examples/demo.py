@@ -75,6 +75,8 @@ def main(argv=None):
 
 def train(out: Path) -> None:
     """Prepare the dataset and train both networks, skipping what exists already."""
+    from cspn_tf.train.fitting import read_history
+
     data = out / "data"
     if not (data / "dataset.json").exists():
         _step(
@@ -87,7 +89,7 @@ def train(out: Path) -> None:
         ("detector", "detector", DETECTOR_EPOCHS),
         ("keypoints", "keypoint network", KEYPOINT_EPOCHS),
     ):
-        if _epochs_done(out / name) < epochs:
+        if len(read_history(out / name)) < epochs:
             _step(
                 f"Train the {title}",
                 *(f"training.train_{name}", "--data", data, "--preset", "mobile", "--out", out / name),
@@ -108,7 +110,8 @@ def build(out: Path, trained: bool) -> None:
             "Evaluate the SavedModel on the test split",
             *("training.evaluate", "--data", out / "data", "--split", "test", "--model", model, "--out", evaluation),
         )
-        _copy(evaluation / "metrics.json", out / "metrics.json")
+        with replaced_file(out / "metrics.json") as temporary:
+            shutil.copyfile(evaluation / "metrics.json", temporary)
 
 
 def show(out: Path, photos: list[Path]) -> None:
@@ -163,17 +166,6 @@ def _step(title, module, *arguments):
             f"python -m {module} ended with exit code {result.returncode}; run the demo again to resume there"
         )
     print(f"   {time.monotonic() - start:.0f} s", flush=True)
-
-
-def _epochs_done(directory):
-    from cspn_tf.train.fitting import read_history
-
-    return len(read_history(directory))
-
-
-def _copy(source, target):
-    with replaced_file(target) as temporary:
-        shutil.copyfile(source, temporary)
 
 
 def garment_table(answers: list[dict]) -> str:

@@ -68,8 +68,9 @@ def keypoints_on_photos(keypoints_xy_canvas, keypoint_scores, transforms, image_
         keypoints_xy_photo and keypoint_scores, see `mask_absent`.
     """
     keypoints_xy = geometry.canvas_to_photo(keypoints_xy_canvas, transforms)
-    keypoints_xy = clip_points(keypoints_xy, image_sizes[..., tf.newaxis, :])
-    return mask_absent(keypoints_xy, keypoint_scores, garment_types)
+    # An unreadable photo has size 0.
+    last_xy = tf.cast(tf.maximum(geometry.swap_axes(image_sizes) - 1, 0), tf.float32)[..., tf.newaxis, :]
+    return mask_absent(tf.clip_by_value(keypoints_xy, 0.0, last_xy), keypoint_scores, garment_types)
 
 
 def mask_absent(keypoints_xy, keypoint_scores, garment_types):
@@ -85,9 +86,3 @@ def mask_absent(keypoints_xy, keypoint_scores, garment_types):
     """
     has = tf.gather(tf.constant(KEYPOINTS_OF_TYPE), garment_types)
     return keypoints_xy * has[..., tf.newaxis], keypoint_scores * has
-
-
-def clip_points(points_xy, image_size):
-    """Clip points `(..., 2)` to an image of height and width `image_size`, int32 `(..., 2)`."""
-    limits = tf.cast(tf.maximum(geometry.swap_axes(image_size) - 1, 0), tf.float32)
-    return tf.clip_by_value(points_xy, 0.0, limits)

@@ -186,7 +186,8 @@ class GarmentPipeline(tf.Module):
 
     def _pixels(self, images):
         """Signature `pixels`: photos of equal size, uint8 `(B, H, W, 3)`, to the outputs of the served contract."""
-        canvases, *frames = _map_photos(self._take_photo, images, "images", self.config.canvas_size)
+        size = self.config.canvas_size
+        canvases, *frames = _map_photos(lambda photo: resampling.take_photo(photo, size), images, "images", size)
         return outputs_on_photos(self.garments_on_canvas(canvases), *frames)
 
     def _keypoints_in_boxes(self, photo_bytes, boxes_xyxy_photo, garment_types):
@@ -241,9 +242,6 @@ class GarmentPipeline(tf.Module):
 
     def _read_photo(self, photo_bytes):
         return resampling.read_photo(photo_bytes, self.config.canvas_size, self.config.max_pixels)
-
-    def _take_photo(self, photo):
-        return resampling.take_photo(photo, self.config.canvas_size)
 
     # From canvases to garments -----------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@ import numpy as np
 import tensorflow as tf
 
 from cspn_tf import geometry
-from cspn_tf.inference.photo_outputs import clip_points, mask_absent, outputs_on_photos
+from cspn_tf.inference.photo_outputs import keypoints_on_photos, mask_absent, outputs_on_photos
 
 
 def found_on_canvas():
@@ -46,7 +46,7 @@ def test_keypoints_of_no_type_are_masked():
 
 
 def test_points_are_clipped_to_the_outermost_pixel_centres():
-    points = tf.constant([[-3.0, 5.0], [70.0, 40.0], [63.0, 31.0]])
-    np.testing.assert_array_equal(clip_points(points, tf.constant([32, 64])), [[0, 5], [63, 31], [63, 31]])
-    # A photo that could not be read has no pixels at all.
-    np.testing.assert_array_equal(clip_points(points, tf.constant([0, 0])), np.zeros((3, 2)))
+    points = tf.constant([[-3.0, 5.0], [70.0, 40.0], [63.0, 31.0]] + [[0.0, 0.0]] * 5)
+    for size, clipped in (([32, 64], [[0, 5], [63, 31], [63, 31]]), ([0, 0], np.zeros((3, 2)))):
+        found, _ = keypoints_on_photos(points, tf.ones(8), tf.constant([1.0, 0.0, 0.0]), tf.constant(size), 3)
+        np.testing.assert_array_equal(found[:3], clipped)
