@@ -188,5 +188,5 @@ def test_photos_without_garments_are_no_examples(tiny_pipeline, photo_bytes, mon
         return tf.zeros([num, 3, 4]), tf.zeros([num, 3], tf.int32), tf.zeros([num, 3])
 
     monkeypatch.setattr(tiny_pipeline, "detect_on_canvas", none_found)
-    with pytest.raises(UserError, match="no garment was found on the 3 photos"):
+    with pytest.raises(UserError, match="no garment was found in the 3 calibration photos"):
         tiny_pipeline.quantized(photo_bytes)
