@@ -70,7 +70,7 @@ class DetectorConfig:
     head_width: int = 256  # units of the head's two dense layers
     nms_sigma: float = 0.2  # of Soft-NMS: larger values lower overlapping detections less; 0 is hard suppression
     nms_iou: float = 0.9  # detections of any type with a larger IoU are one garment; the lower score is dropped
-    score_threshold: float = 0.25  # detections with a lower score are dropped
+    score_threshold: float = 0.3  # detections with a lower score are dropped
     max_garments: int = 4  # rows of the served outputs, N
 
     def __post_init__(self):
