@@ -107,6 +107,11 @@ def png(pixels, **options):
     return file.getvalue()
 
 
+def samples_of(bit_depth, channels):
+    """Return random samples of a small picture, integers `(9, 13, channels)`."""
+    return np.random.default_rng(bit_depth).integers(0, 2**bit_depth, (9, 13, channels))
+
+
 def png_of_samples(samples, colour_type, bit_depth, palette=None, transparency=None):
     """Return a PNG of any kind, 16 bits included, which Pillow does not write.
 

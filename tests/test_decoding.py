@@ -59,10 +59,6 @@ def largest_difference(one, other):
     return np.abs(np.int32(one) - np.int32(other)).max()
 
 
-def samples_of(bit_depth, channels):
-    return np.random.default_rng(bit_depth).integers(0, 2**bit_depth, (9, 13, channels))
-
-
 def to_8_bits(samples, bit_depth):
     return samples >> 8 if bit_depth == 16 else samples * 255 // (2**bit_depth - 1)
 
@@ -404,14 +400,14 @@ def test_rgb_png_is_exact():
 
 @pytest.mark.parametrize("bit_depth", [1, 2, 4, 8, 16])
 def test_grey_png_of_every_depth(bit_depth):
-    samples = samples_of(bit_depth, 1)
+    samples = photos.samples_of(bit_depth, 1)
     photo = decode_good(photos.png_of_samples(samples, photos.GREY, bit_depth))
     assert np.array_equal(photo, np.repeat(to_8_bits(samples, bit_depth), 3, axis=-1))
 
 
 @pytest.mark.parametrize("bit_depth", [1, 2, 4, 8])
 def test_palette_png_of_every_depth_equals_pillow(bit_depth):
-    samples = samples_of(bit_depth, 1)
+    samples = photos.samples_of(bit_depth, 1)
     palette = np.random.default_rng(0).integers(0, 256, (2**bit_depth, 3))
     file = photos.png_of_samples(samples, photos.PALETTE, bit_depth, palette)
     assert np.array_equal(decode_good(file), palette[samples[..., 0]])
@@ -420,7 +416,7 @@ def test_palette_png_of_every_depth_equals_pillow(bit_depth):
 
 @pytest.mark.parametrize("bit_depth", [1, 2, 4, 8])
 def test_transparency_of_a_palette_is_laid_on_white(bit_depth):
-    samples = samples_of(bit_depth, 1)
+    samples = photos.samples_of(bit_depth, 1)
     palette, alphas = np.split(np.random.default_rng(0).integers(0, 256, (2**bit_depth, 4)), [3], axis=1)
     alphas[-1] = 255  # left out of the file, which means opaque
     transparency = np.uint8(alphas[:-1]).tobytes()
@@ -430,7 +426,7 @@ def test_transparency_of_a_palette_is_laid_on_white(bit_depth):
 
 @pytest.mark.parametrize("bit_depth", [1, 2, 4, 8, 16])
 def test_transparent_grey_is_white(bit_depth):
-    samples = samples_of(bit_depth, 1)
+    samples = photos.samples_of(bit_depth, 1)
     transparent = samples[0, 0, 0]
     photo = decode_good(
         photos.png_of_samples(samples, photos.GREY, bit_depth, transparency=struct.pack(">H", transparent))
@@ -442,7 +438,7 @@ def test_transparent_grey_is_white(bit_depth):
 @pytest.mark.parametrize("bit_depth", [8, 16])
 @pytest.mark.parametrize("colour_type, channels", [(photos.RGB, 3), (photos.RGBA, 4), (photos.GREY_ALPHA, 2)])
 def test_colour_and_alpha_of_8_and_16_bits(colour_type, channels, bit_depth):
-    samples = samples_of(bit_depth, channels)
+    samples = photos.samples_of(bit_depth, channels)
     photo = decode_good(photos.png_of_samples(samples, colour_type, bit_depth))
     samples = to_8_bits(samples, bit_depth)
     expected = samples if channels == 3 else on_white(samples[..., :-1], samples[..., -1:])
@@ -644,8 +640,8 @@ SEEDS = [
     photos.jpeg(SMALL, "CMYK"),
     photos.jpeg(SMALL, "L", progressive=True),
     photos.png(SMALL),
-    photos.png_of_samples(samples_of(4, 1), photos.PALETTE, 4, np.arange(48).reshape(16, 3), b"\x10\x80"),
-    photos.png_of_samples(samples_of(16, 4), photos.RGBA, 16),
+    photos.png_of_samples(photos.samples_of(4, 1), photos.PALETTE, 4, np.arange(48).reshape(16, 3), b"\x10\x80"),
+    photos.png_of_samples(photos.samples_of(16, 4), photos.RGBA, 16),
     photos.insert_segments(photos.jpeg(SMALL), photos.xmp_segment(b'tiff:Orientation="6"')),
     photos.insert_chunks(photos.png(SMALL), EXIF_CHUNK),
 ]

@@ -24,14 +24,10 @@ def assert_equals_the_graph(file, tolerance=0):
     assert np.abs(np.int32(pixels) - expected).max() <= tolerance
 
 
-def samples_of(bit_depth, channels):
-    return np.random.default_rng(bit_depth).integers(0, 2**bit_depth, (9, 13, channels))
-
-
 @pytest.mark.parametrize("bit_depth", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("is_transparent", [False, True])
 def test_grey_png(bit_depth, is_transparent):
-    samples = samples_of(bit_depth, 1)
+    samples = photos.samples_of(bit_depth, 1)
     transparency = struct.pack(">H", samples[0, 0, 0]) if is_transparent else None
     assert_equals_the_graph(photos.png_of_samples(samples, photos.GREY, bit_depth, transparency=transparency))
 
@@ -41,18 +37,18 @@ def test_grey_png(bit_depth, is_transparent):
 def test_palette_png(bit_depth, transparency):
     palette = np.random.default_rng(0).integers(0, 256, (2**bit_depth, 3))
     transparency = transparency and transparency[: len(palette)]
-    file = photos.png_of_samples(samples_of(bit_depth, 1), photos.PALETTE, bit_depth, palette, transparency)
+    file = photos.png_of_samples(photos.samples_of(bit_depth, 1), photos.PALETTE, bit_depth, palette, transparency)
     assert_equals_the_graph(file)
 
 
 @pytest.mark.parametrize("bit_depth", [8, 16])
 @pytest.mark.parametrize("colour_type, channels", [(photos.RGB, 3), (photos.RGBA, 4), (photos.GREY_ALPHA, 2)])
 def test_png_of_colour_and_alpha(colour_type, channels, bit_depth):
-    assert_equals_the_graph(photos.png_of_samples(samples_of(bit_depth, channels), colour_type, bit_depth))
+    assert_equals_the_graph(photos.png_of_samples(photos.samples_of(bit_depth, channels), colour_type, bit_depth))
 
 
 def test_png_with_one_transparent_colour():
-    samples = samples_of(8, 3)
+    samples = photos.samples_of(8, 3)
     transparency = struct.pack(">HHH", *samples[0, 0])
     assert_equals_the_graph(photos.png_of_samples(samples, photos.RGB, 8, transparency=transparency))
 

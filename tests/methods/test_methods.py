@@ -1,6 +1,5 @@
 """What holds for every method of finding keypoints."""
 
-import dataclasses
 from pathlib import Path
 
 import keras
@@ -8,21 +7,16 @@ import numpy as np
 import pytest
 
 from cspn_tf import methods
-from cspn_tf.config import METHODS, preset
+from cspn_tf.config import METHODS
 from cspn_tf.methods import method_of
 from cspn_tf.models import backbones
-
-TINY = dataclasses.replace(preset("tiny").keypoints, crop_size=64, width=8)
-
-
-def config_of(method):
-    return dataclasses.replace(TINY, method=method)
+from tests.methods.checks import tiny_config
 
 
 def test_every_method_is_a_file_of_its_name_on_the_list():
     files = {path.stem for path in Path(methods.__file__).parent.glob("*.py")} - {"__init__", "base"}
     assert files == set(METHODS)
-    assert [method_of(config_of(name)).name for name in METHODS] == list(METHODS)
+    assert [method_of(tiny_config(name)).name for name in METHODS] == list(METHODS)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -33,14 +27,14 @@ def test_only_pseudo_labels_look_at_the_labels_before_training(method):
         read.append(method)
         return np.random.default_rng(1).uniform(0, 1, (30, 8, 2)), np.ones((30, 8))
 
-    statistics = method_of(config_of(method)).label_statistics(read_labels, seed=1)
+    statistics = method_of(tiny_config(method)).label_statistics(read_labels, seed=1)
     assert len(read) == (method == "dfa")
     assert (None if statistics is None else statistics.shape) == ((2, 20, 8, 2) if method == "dfa" else None)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_output_has_a_loss_and_inference_reads_some_of_them(method):
-    method = method_of(config_of(method))
+    method = method_of(tiny_config(method))
     model = method.build()
     random = np.random.default_rng(1)
     labels = random.uniform(0, 1, (30, 8, 2)), np.ones((30, 8))
@@ -65,7 +59,7 @@ def test_the_backbone_is_the_config_s(method, pretrained, asked, monkeypatch):
         raise Asked(name, kwargs)
 
     monkeypatch.setattr(backbones, "build_backbone", build_backbone)
-    config = dataclasses.replace(config_of(method), backbone="vgg16", weights="imagenet", frozen_level=3)
+    config = tiny_config(method, backbone="vgg16", weights="imagenet", frozen_level=3)
     with pytest.raises(Asked) as caught:
         method_of(config).build(pretrained=pretrained)
     assert caught.value.args == ("vgg16", {"weights": asked, "frozen_level": 3})
