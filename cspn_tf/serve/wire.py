@@ -45,9 +45,7 @@ _MESSAGES = {
     "GetModelStatusResponse": [("model_version_status", 1, "[]ModelVersionStatus")],
 }
 _FIELD = descriptor_pb2.FieldDescriptorProto
-_SCALARS = {
-    name: getattr(_FIELD, f"TYPE_{name.upper()}") for name in ("int64", "int32", "bytes", "float", "string")
-}
+_SCALARS = {name: getattr(_FIELD, f"TYPE_{name.upper()}") for name in ("int64", "int32", "bytes", "float", "string")}
 
 
 def _build_messages():
