@@ -11,6 +11,7 @@ import tensorflow as tf
 from cspn_tf.config import preset
 from cspn_tf.models import backbones, faster_rcnn
 from cspn_tf.models.faster_rcnn import AnchorMatcher, RegionProposalHead, build_detector
+from tests.models.test_nms import iou
 
 TINY = preset("tiny").detector
 SIZE = TINY.input_size
@@ -159,13 +160,6 @@ def test_every_garment_has_an_anchor_to_learn_from(untrained, box):
 
 
 # Training ------------------------------------------------------------------------------------------------------------
-
-
-def iou(a, b):
-    """Return the intersection over union of two boxes x_min, y_min, x_max, y_max."""
-    sides = [max(min(a[2 + axis], b[2 + axis]) - max(a[axis], b[axis]), 0) for axis in (0, 1)]
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-    return sides[0] * sides[1] / (sum(areas) - sides[0] * sides[1])
 
 
 def test_learns_to_find_rectangles_and_their_types(trained):
