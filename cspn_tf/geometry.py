@@ -226,3 +226,26 @@ def mirror_boxes(boxes_xyxy, width):
     """Mirror boxes of an image left to right, float32 `(..., 4)`; its own inverse."""
     x_min, y_min, x_max, y_max = tf.unstack(boxes_xyxy, axis=-1)
     return tf.stack([width - 1.0 - x_max, y_min, width - 1.0 - x_min, y_max], axis=-1)
+
+
+def quarter_turn_points(points_xy, side, num_turns):
+    """Turn points of a square image with it, as `tf.image.rot90` does; the inverse is `4 - num_turns` turns.
+
+    Args:
+        points_xy: float32 `(..., 2)`.
+        side: of the image, pixels.
+        num_turns: scalar int32, 0 to 3, quarter turns counter-clockwise.
+
+    Returns:
+        float32 `(..., 2)`.
+    """
+    # Relative to the centre, one turn takes (x, y) to (y, -x), as y points down.
+    turns = tf.constant([[[1, 0], [0, 1]], [[0, 1], [-1, 0]], [[-1, 0], [0, -1]], [[0, -1], [1, 0]]], tf.float32)
+    centre = (side - 1.0) / 2.0
+    return tf.einsum("ij,...j->...i", turns[num_turns], points_xy - centre) + centre
+
+
+def quarter_turn_boxes(boxes_xyxy, side, num_turns):
+    """Turn boxes of a square image with it, float32 `(..., 4)`; see `quarter_turn_points`."""
+    corners = [quarter_turn_points(corner, side, num_turns) for corner in (boxes_xyxy[..., :2], boxes_xyxy[..., 2:])]
+    return tf.concat([tf.minimum(*corners), tf.maximum(*corners)], axis=-1)

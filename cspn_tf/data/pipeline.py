@@ -90,6 +90,7 @@ def detector_augmentation(config):
         functools.partial(boxes.random_window, canvas_size=config.canvas_size),
         functools.partial(cut_detector_input, input_size=config.detector.input_size),
         flip.flip_image,
+        flip.turn_image,
         *_photometric_steps("image"),
     ]
 
@@ -168,6 +169,7 @@ def garment_steps(config, augment):
         # Geometric steps, which move keypoints,
         functools.partial(deformation.cut_garment, crop_size=crop_size),
         flip.flip_crop,
+        flip.turn_crop,
         # then occlusion, which needs the final keypoints,
         occlusion.cover,
         # then photometric steps, which move nothing.

@@ -78,7 +78,7 @@ def test_neutral_draws_change_nothing():
     drawn = draws_of()
     example = {**crop_example(drawn), "box_xyxy_canvas": tf.constant([20.0, 10.0, 60.0, 90.0])}
     example["window"] = tf.constant([40.0, 50.0, 100.0])
-    for step in (*pixel_steps(), occlusion.cover, flip.flip_crop, boxes.jitter_box, boxes.move_window):
+    for step in (*pixel_steps(), occlusion.cover, flip.flip_crop, flip.turn_crop, boxes.jitter_box, boxes.move_window):
         changed = step(example)
         for key in ("crop", "keypoints_xy_crop", "visibility", "box_xyxy_canvas", "window"):
             np.testing.assert_allclose(changed[key], example[key], atol=1e-3, err_msg=f"{step} {key}")
@@ -97,7 +97,7 @@ GROUND = np.array([110.0, 110.0, 110.0])
 # The corners of the colour cube.
 MARKERS = np.array([[red, green, blue] for red in (20, 235) for green in (20, 235) for blue in (20, 235)], np.float64)
 POINTS = np.array([[x, y] for y in (48.3, 92.0, 135.6, 180.1) for x in (60.7, 128.4)], np.float32)
-GEOMETRIC = ("box jitter", "scale", "shift", "rotation", "cloth warp", "flip")
+GEOMETRIC = ("box jitter", "scale", "shift", "rotation", "cloth warp", "flip", "quarter turn")
 
 
 def marked_photo(height=PHOTO[0], width=PHOTO[1], sigma=6.5):
@@ -375,6 +375,28 @@ def test_flip_image_moves_boxes_with_pixels(flipped):
         np.testing.assert_array_equal(flip.flip_image(changed)["image"], image)
 
 
+# Quarter turns -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_turns, degrees", [(1, 90), (2, 180), (3, 270)])
+def test_quarter_turns_move_keypoints_and_boxes_with_pixels(num_turns, degrees):
+    numbers = draws_of(quarter_turned=ON, num_turns=(num_turns - 0.5) / 3)
+    image = np.zeros((20, 20, 3), np.float32)
+    image[3:7, 2:12] = 200.0
+    boxes_xyxy = tf.constant([[2.0, 3.0, 11.0, 6.0]])
+    turned = flip.turn_image({"image": tf.constant(image), "boxes_xyxy": boxes_xyxy, "draws": numbers})
+    np.testing.assert_array_equal(turned["image"], np.rot90(image, degrees // 90))
+    ys, xs = np.nonzero(turned["image"].numpy()[..., 0])
+    np.testing.assert_array_equal(turned["boxes_xyxy"][0], [xs.min(), ys.min(), xs.max(), ys.max()])
+
+    example = crop_example(numbers)
+    crop = flip.turn_crop(example)
+    np.testing.assert_array_equal(crop["crop"], np.rot90(example["crop"], degrees // 90))
+    back = geometry.quarter_turn_points(crop["keypoints_xy_crop"], SIZE, 4 - num_turns)
+    np.testing.assert_allclose(back, example["keypoints_xy_crop"], atol=1e-4)
+    np.testing.assert_array_equal(crop["visibility"], example["visibility"])
+
+
 # Rotation ------------------------------------------------------------------------------------------------------------
 
 
@@ -549,6 +571,7 @@ def test_jpeg_loses_more_at_lower_quality_and_gives_whole_numbers():
     "step, name, chance",
     [
         (flip.flip_crop, "flipped", flip.FLIP_CHANCE),
+        (flip.turn_crop, "quarter_turned", flip.QUARTER_TURN_CHANCE),
         (occlusion.cover, "covered", occlusion.COVER_CHANCE),
         (functools.partial(camera.blur, key="crop"), "blurred", camera.BLUR_CHANCE),
         (functools.partial(camera.compress, key="crop"), "compressed", camera.JPEG_CHANCE),

@@ -4,7 +4,7 @@
     ranges       maps from uniform numbers to the ranges of the steps
     boxes        box jitter, scale and shift: the part of the photo that is cut out
     deformation  rotation, and smooth warping of the cloth
-    flip         mirrored images, with swapped keypoint slots
+    flip         mirrored images, with swapped keypoint slots; quarter turns
     occlusion    rectangles that hide keypoints
     colour       brightness, contrast, saturation, colour cast
     camera       blur and JPEG artefacts

@@ -34,6 +34,7 @@ AUGMENTATIONS = {
     "rotation": {"turned": _SWITCH, "angle": Draw()},
     "cloth warp": {"bent": _SWITCH, "bend": Draw(NUM_BEND_NUMBERS)},
     "flip": {"flipped": _SWITCH},
+    "quarter turn": {"quarter_turned": _SWITCH, "num_turns": Draw()},
     "occlusion": {"covered": _SWITCH, "cover_centre": Draw(2), "cover_size": Draw(2), "cover_colour": Draw(3)},
     "colour": {
         "brightness": Draw(),
@@ -45,7 +46,7 @@ AUGMENTATIONS = {
     "blur": {"blurred": _SWITCH, "blur_sigma": Draw()},
     "JPEG": {"compressed": _SWITCH, "jpeg_quality": Draw()},
 }
-OF_DETECTOR = ("scale", "shift", "flip", "colour", "blur", "JPEG")
+OF_DETECTOR = ("scale", "shift", "flip", "quarter turn", "colour", "blur", "JPEG")
 DRAWS = {name: numbers for group in AUGMENTATIONS.values() for name, numbers in group.items()}
 
 

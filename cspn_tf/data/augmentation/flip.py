@@ -1,4 +1,6 @@
-"""Horizontal flip of images and labels."""
+"""Horizontal flips and quarter turns of images and labels."""
+
+import functools
 
 import tensorflow as tf
 
@@ -6,6 +8,8 @@ from cspn_tf import geometry
 from cspn_tf.garments import FLIP_SLOTS
 
 FLIP_CHANCE = 0.5
+# Photos of garments that lie on a table or the floor are often sideways, and some upside down.
+QUARTER_TURN_CHANCE = 0.15
 
 
 def flip_crop(example):
@@ -48,3 +52,41 @@ def flip_image(example):
         lambda: (image, boxes),
     )
     return {**example, "image": image, "boxes_xyxy": boxes}
+
+
+def turn_crop(example):
+    """Turn some crops by 90, 180 or 270 degrees.
+
+    Needs and changes:
+        crop: float32 `(C, C, 3)`.
+        keypoints_xy_crop: float32 `(8, 2)`.
+
+    Needs:
+        draws: of the garment.
+    """
+    crop, num_turns = _turned(example["crop"], example["draws"])
+    keypoints = geometry.quarter_turn_points(example["keypoints_xy_crop"], crop.shape[1], num_turns)
+    return {**example, "crop": crop, "keypoints_xy_crop": keypoints}
+
+
+def turn_image(example):
+    """Turn some of the detector's inputs, with their boxes, by 90, 180 or 270 degrees.
+
+    Needs and changes:
+        image: float32 `(C, C, 3)`.
+        boxes_xyxy: float32 `(G, 4)`, pixels of `image`.
+
+    Needs:
+        draws: of the photo.
+    """
+    image, num_turns = _turned(example["image"], example["draws"])
+    boxes = geometry.quarter_turn_boxes(example["boxes_xyxy"], image.shape[1], num_turns)
+    return {**example, "image": image, "boxes_xyxy": boxes}
+
+
+def _turned(image, draws):
+    """Return the image, turned or not, and by how many quarter turns."""
+    num_turns = tf.cast(draws["num_turns"] * 3.0, tf.int32) + 1
+    num_turns = tf.where(draws["quarter_turned"] < QUARTER_TURN_CHANCE, num_turns, 0)
+    turned = tf.switch_case(num_turns, [functools.partial(tf.image.rot90, image, k=k) for k in range(4)])
+    return tf.ensure_shape(turned, image.shape), num_turns
