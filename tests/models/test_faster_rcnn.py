@@ -282,9 +282,10 @@ def test_photos_without_garments_take_false_garments_away(trained):
     model.fit(tf.data.Dataset.from_tensors(every).repeat(), epochs=14, steps_per_epoch=10, verbose=0)
     # `trained` has seen the rectangles alone.
     without, with_circles = (
-        float(tf.reduce_max(one.detect(tf.constant(circles))[2])) for one in (trained.model, model)
+        float(tf.reduce_mean(one.detect(tf.constant(circles))[2][:, 0])) for one in (trained.model, model)
     )
-    assert without > 0.5 and with_circles < 0.3
+    # One and more threads sum in another order and train to other weights: 0.93 and 0.24 on two threads.
+    assert without > 0.7 and with_circles < 0.4
 
 
 @pytest.mark.parametrize(
