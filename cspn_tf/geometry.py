@@ -234,18 +234,18 @@ def quarter_turn_points(points_xy, side, num_turns):
     Args:
         points_xy: float32 `(..., 2)`.
         side: of the image, pixels.
-        num_turns: scalar int32, 0 to 3, quarter turns counter-clockwise.
+        num_turns: an int, quarter turns counter-clockwise.
 
     Returns:
         float32 `(..., 2)`.
     """
-    # Relative to the centre, one turn takes (x, y) to (y, -x), as y points down.
-    turns = tf.constant([[[1, 0], [0, 1]], [[0, 1], [-1, 0]], [[-1, 0], [0, -1]], [[0, -1], [1, 0]]], tf.float32)
-    centre = (side - 1.0) / 2.0
-    return tf.einsum("ij,...j->...i", turns[num_turns], points_xy - centre) + centre
+    for _ in range(num_turns):
+        points_xy = swap_axes(mirror_points(points_xy, side))
+    return points_xy
 
 
 def quarter_turn_boxes(boxes_xyxy, side, num_turns):
     """Turn boxes of a square image with it, float32 `(..., 4)`; see `quarter_turn_points`."""
-    corners = [quarter_turn_points(corner, side, num_turns) for corner in (boxes_xyxy[..., :2], boxes_xyxy[..., 2:])]
-    return tf.concat([tf.minimum(*corners), tf.maximum(*corners)], axis=-1)
+    for _ in range(num_turns):
+        boxes_xyxy = swap_box_axes(mirror_boxes(boxes_xyxy, side))
+    return boxes_xyxy

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cspn_tf.console import Parser, UserError, run
 from cspn_tf.files import read_json, replaced_file, write_json
+from cspn_tf.models.checkpoints import SHIPPED
 from cspn_tf.plots import saved_plot
 
 MEASURES = {
@@ -39,9 +40,7 @@ def main(argv=None):
     parser.add_argument("--labels", type=Path, required=True, metavar="FILE", help="COCO keypoints of the new source")
     parser.add_argument("--test", type=Path, required=True, metavar="FILE", help="COCO keypoints to test on")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
-    parser.add_argument(
-        "--start", nargs="+", default=["shipped", IMAGENET], metavar="DIR", help="weights to start from"
-    )
+    parser.add_argument("--start", nargs="+", default=[SHIPPED, IMAGENET], metavar="DIR", help="weights to start from")
     parser.add_argument("--num-photos", nargs="+", type=int, default=[20, 50, 100, 200], metavar="N")
     parser.add_argument("--seed", type=int, default=1, help="seed of the subsets and of the training (default: 1)")
     args = parser.parse_args(argv)
@@ -86,7 +85,7 @@ def make_jobs(args):
     for num in args.num_photos:
         prepare(f"{num}", *(args.out / f"{num}" / f"labels.{split}.json" for split in ("train", "val")))
     for start, num, name in points(args):
-        given = {network: start if start == "shipped" else Path(start, network) for network in _EPOCHS}
+        given = {network: start if start == SHIPPED else Path(start, network) for network in _EPOCHS}
         pair = {network: args.out / name / network for network in _EPOCHS} if num else given
         for network, epochs in _EPOCHS.items() if num else ():
             is_random = start == IMAGENET
@@ -100,7 +99,7 @@ def make_jobs(args):
                 work=epochs * (num + 20),
                 is_done=lambda folder, epochs=epochs: len(read_history(folder)) >= epochs,
             )
-        networks = () if "shipped" in pair.values() else [x for key in pair for x in (f"--{key}", pair[key])]
+        networks = () if SHIPPED in pair.values() else [x for key in pair for x in (f"--{key}", pair[key])]
         add("evaluate", f"{name}/report", "--data", args.out / "test" / "data", *networks, work=200)
     return jobs
 

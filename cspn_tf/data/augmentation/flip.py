@@ -64,9 +64,7 @@ def turn_crop(example):
     Needs:
         draws: of the garment.
     """
-    crop, num_turns = _turned(example["crop"], example["draws"])
-    keypoints = geometry.quarter_turn_points(example["keypoints_xy_crop"], crop.shape[1], num_turns)
-    return {**example, "crop": crop, "keypoints_xy_crop": keypoints}
+    return _turned(example, "crop", "keypoints_xy_crop", geometry.quarter_turn_points)
 
 
 def turn_image(example):
@@ -79,14 +77,16 @@ def turn_image(example):
     Needs:
         draws: of the photo.
     """
-    image, num_turns = _turned(example["image"], example["draws"])
-    boxes = geometry.quarter_turn_boxes(example["boxes_xyxy"], image.shape[1], num_turns)
-    return {**example, "image": image, "boxes_xyxy": boxes}
+    return _turned(example, "image", "boxes_xyxy", geometry.quarter_turn_boxes)
 
 
-def _turned(image, draws):
-    """Return the image, turned or not, and by how many quarter turns."""
+def _turned(example, image_key, labels_key, turn_labels):
+    draws, image, labels = example["draws"], example[image_key], example[labels_key]
+
+    def turned(num_turns):
+        return tf.image.rot90(image, num_turns), turn_labels(labels, image.shape[1], num_turns)
+
     num_turns = tf.cast(draws["num_turns"] * 3.0, tf.int32) + 1
     num_turns = tf.where(draws["quarter_turned"] < QUARTER_TURN_CHANCE, num_turns, 0)
-    turned = tf.switch_case(num_turns, [functools.partial(tf.image.rot90, image, k=k) for k in range(4)])
-    return tf.ensure_shape(turned, image.shape), num_turns
+    image, labels = tf.switch_case(num_turns, [functools.partial(turned, k) for k in range(4)])
+    return {**example, image_key: image, labels_key: labels}
