@@ -13,7 +13,11 @@ import sys
 from cspn_tf.quiet import quiet_tensorflow
 
 # Installation extra → modules that it installs and that commands check for.
-_EXTRAS = {"training": ("matplotlib", "pycocotools", "scipy"), "serving": ("tensorflow_serving", "grpc_health")}
+_EXTRAS = {
+    "training": ("matplotlib", "pycocotools", "scipy"),
+    "serving": ("tensorflow_serving", "grpc_health"),
+    "bulk": ("ray", "pyarrow", "fsspec"),
+}
 
 # Program name in usage lines; None to use the name of the module that is run.
 _prog = None
@@ -76,7 +80,7 @@ def require_extra(extra: str) -> None:
     """Check that an installation extra is installed, before work that needs it starts.
 
     Args:
-        extra: "training" or "serving", as in `pyproject.toml`.
+        extra: "training", "serving" or "bulk", as in `pyproject.toml`.
 
     Raises:
         UserError: it is not installed.

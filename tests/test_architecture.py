@@ -29,6 +29,7 @@ TIERS = [
             "cspn_tf.contract",
             "cspn_tf.files",
             "cspn_tf.plots",
+            "cspn_tf.threads",
         }
     ],
     [{"cspn_tf.geometry"}],
@@ -40,7 +41,7 @@ TIERS = [
     [{"cspn_tf.evaluation"}],
     [{"cspn_tf.inference"}],
     [{"cspn_tf"}],  # the front door
-    [{"cspn_tf.train"}, {"cspn_tf.serve"}],
+    [{"cspn_tf.train"}, {"cspn_tf.serve"}, {"cspn_tf.bulk"}],
     [{"cspn_tf.export"}],
     [{"cspn_tf.reproduction"}],
     [{"cspn_tf.cli"}],

@@ -134,15 +134,16 @@ def _csv_row(garments, cm_per_pixel):
 def write_coco(path, results, folder=".") -> None:
     """Write results as a COCO keypoints file, with scores as extra keys.
 
-    Its images are the photos with status 0, with paths relative to `folder`. All keypoints that the garment type has
-    are marked visible.
+    Its images are the photos with status 0, with paths relative to `folder`, or names as they are if it is None. All
+    keypoints that the garment type has are marked visible.
     """
     from cspn_tf.data import coco
     from cspn_tf.data.samples import Sample
 
     def sample(result):
         garments = result.garments.replace(visibility=result.garments.of_type * int(Visibility.VISIBLE))
-        return Sample(os.path.relpath(result.name, folder), None, garments, result.name, result.name)
+        name = result.name if folder is None else os.path.relpath(result.name, folder)
+        return Sample(name, None, garments, result.name, result.name)
 
     coco.write_coco(path, ((sample(result), *result.image_size) for result in results if result.ok))
 

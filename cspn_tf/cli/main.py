@@ -10,6 +10,8 @@ from cspn_tf.console import Parser, run
 # Subcommand → its module in `cspn_tf.cli`, which has a `main(argv)`, and its help text.
 COMMANDS = {
     "predict": ("predict", "find garments and their keypoints in photos"),
+    "annotate": ("annotate", "annotate a catalogue of any size on Ray, as a Parquet dataset"),
+    "export-coco": ("export_coco", "convert annotated Parquet to a COCO keypoints file"),
     "prepare": ("prepare", "convert a labelled dataset to TFRecords, and report its defects"),
     "train-detector": ("train_detector", "train the garment detector"),
     "train-keypoints": ("train_keypoints", "train the keypoint network"),

@@ -5,13 +5,11 @@ under a temporary name and renamed when complete; a JSON record beside it lists 
 its finished shards, which the next run reuses if photos and labels are unchanged.
 """
 
-import collections
 import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import tensorflow as tf
@@ -22,6 +20,7 @@ from cspn_tf.data.samples import SPLITS, Rejected, Sample
 from cspn_tf.data.spelling import with_other_spellings
 from cspn_tf.data.tfrecords import FORMAT_VERSION, encode_example, file_sha256, write_manifest
 from cspn_tf.files import replaced_file
+from cspn_tf.threads import map_in_order
 
 SHARD_BYTES = 100_000_000
 
@@ -157,7 +156,7 @@ def _write_shard(folder, shard, num_threads, report_one) -> dict:
     with (
         replaced_file(path) as unfinished,
         tf.io.TFRecordWriter(str(unfinished)) as writer,
-        contextlib.closing(_map_in_order(_load, shard.samples, num_threads)) as results,
+        contextlib.closing(map_in_order(_load, shard.samples, num_threads)) as results,
     ):
         for place, (sample, result) in enumerate(zip(shard.samples, results, strict=True)):
             if isinstance(result, Rejected):
@@ -175,33 +174,6 @@ def _write_shard(folder, shard, num_threads, report_one) -> dict:
     with replaced_file(_record_path(folder, shard.name)) as record_path:
         record_path.write_text(json.dumps(record))
     return record
-
-
-def _map_in_order(function, items, num_threads):
-    """Map a function over items in threads, in order, with about four results per thread in memory at most.
-
-    Close the generator (`contextlib.closing`) to stop early and cancel the queued items.
-
-    Args:
-        function: function of one item.
-        items: iterable.
-        num_threads: number of threads.
-
-    Yields:
-        The function's results, in the order of the items.
-    """
-    pending = collections.deque()
-    with ThreadPoolExecutor(num_threads) as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > 4 * num_threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 def _load(sample) -> tuple[bytes, PhotoFacts] | Rejected:

@@ -1,0 +1,389 @@
+"""Where the photos of a catalogue are.
+
+A catalogue is a folder, a glob pattern, a `.txt` or `.csv` list, a Parquet dataset with paths or with the files
+themselves, or TFRecords that `training.prepare` wrote; on any store that fsspec opens. Listing it gives one `Photo`
+each: a stable id, and the place of its bytes, which `read_photos` reads on any machine.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import itertools
+import posixpath
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cspn_tf.bulk.stores import open_store, read_whole, uri_of
+from cspn_tf.console import CallError, UserError
+from cspn_tf.threads import map_in_order
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+# Columns that are taken for paths where none is named.
+PATH_COLUMNS = ("path", "uri", "url", "file", "filename", "file_name", "photo", "image")
+# Photos that are read ahead per thread are few, so that memory stays flat.
+_READ_THREADS = 4
+_ROWS_AT_ONCE = 64
+# Framing of a TFRecord: length and its checksum before the record, checksum of the record after it.
+_RECORD_HEAD, _RECORD_TAIL = 12, 4
+
+
+class Photo(NamedTuple):
+    """One photo of a catalogue.
+
+    Attributes:
+        id: unique in the catalogue: the path as it stands in the catalogue, or the value of its id column.
+        uri: the file that holds it.
+        start, stop: which bytes of a TFRecord file, or (row, row + 1) of a Parquet file; None if it is the whole file.
+    """
+
+    id: str
+    uri: str
+    start: int | None = None
+    stop: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Names of the columns of a list or Parquet dataset, as given by the caller; None if not given.
+
+    A dot leads into a struct: `image.bytes`.
+    """
+
+    id: str | None = None
+    path: str | None = None
+    bytes: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalogue:
+    """A catalogue's photos.
+
+    Attributes:
+        kind: how a photo is read: `file`, `record` of a TFRecord file, or `row` of a Parquet file.
+        photos: the photos, listed as they are consumed; ids may repeat.
+        bytes_column: for `row`: the column of the files' bytes.
+    """
+
+    kind: str
+    photos: Iterator[Photo]
+    bytes_column: str | None = None
+
+
+def open_catalogue(source, columns=None) -> Catalogue:
+    """Find out what a catalogue is, and list it lazily.
+
+    Args:
+        source: path, glob pattern or URI.
+        columns: `Columns`, or None.
+
+    Raises:
+        CallError: there is nothing at `source`, it is of no known kind, or a named column is not in it.
+        UserError: raised while listing: a row without a path, or a damaged file.
+    """
+    columns = columns or Columns()
+    store, root = open_store(source)
+    files = _tables_or_records(store, root, source)
+    suffix = posixpath.splitext(files[0])[1].lower() if files else ""
+    if suffix not in (".csv", ".parquet") and any(dataclasses.astuple(columns)):
+        raise CallError(f"{source} has no columns: they are for .csv and Parquet")
+    if suffix == ".parquet":
+        return _parquet(store, files, columns)
+    if suffix == ".tfrecord":
+        return Catalogue("record", itertools.chain.from_iterable(_records(store, file) for file in files))
+    if suffix == ".csv":
+        return Catalogue("file", _csv_rows(store, files[0], columns))
+    if suffix == ".txt":
+        return Catalogue("file", _lines(store, files[0]))
+    return Catalogue("file", _photos_below(store, root, source))
+
+
+def _tables_or_records(store, root, source) -> list[str]:
+    """Return the files that list or hold the photos, all of one suffix; none if the photos are files themselves."""
+    try:
+        is_one = store.isfile(root)
+        found = [root] if is_one else store.glob(root) if _is_pattern(root) else store.ls(root, detail=False)
+    except FileNotFoundError:
+        found = []
+    except Exception as error:
+        raise CallError(f"{source} cannot be read: {type(error).__name__}: {error}") from error
+    if not found:
+        raise CallError(f"{source}: there is no such file or folder, or nothing in it")
+    # Beside photos, a text or CSV file is not taken for a list of them.
+    for suffix in (".parquet", ".tfrecord", *((".csv", ".txt") if is_one else ())):
+        if files := [path for path in sorted(found) if path.lower().endswith(suffix) and not _is_hidden(path)]:
+            return files
+    return []
+
+
+def _is_pattern(path) -> bool:
+    return any(character in path for character in "*?[")
+
+
+def _is_hidden(path) -> bool:
+    return posixpath.basename(path).startswith((".", "_"))
+
+
+# Photos as files ------------------------------------------------------------------------------------------------------
+
+
+def _photos_below(store, root, source):
+    """Yield the photos that match a pattern or lie in a folder, sorted within each folder, without hidden ones."""
+    if _is_pattern(root):
+        for path in sorted(store.glob(root)):
+            if not posixpath.basename(path).startswith(".") and store.isfile(path):
+                yield _file(uri_of(store, path))
+    elif store.isdir(root):
+        for folder, folders, files in store.walk(root, topdown=True, on_error="raise"):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(files):
+                if name.lower().endswith(PHOTO_SUFFIXES) and not name.startswith("."):
+                    path = posixpath.join(folder, name)
+                    yield Photo(_text(posixpath.relpath(path, root), source), uri_of(store, path))
+    elif root.lower().endswith(PHOTO_SUFFIXES):
+        yield _file(uri_of(store, root))
+    else:
+        known = ", ".join((*PHOTO_SUFFIXES, ".txt", ".csv", ".parquet", ".tfrecord"))
+        raise CallError(f"{source} is none of {known}, nor a folder of these")
+
+
+def _file(uri):
+    return Photo(_text(uri, uri), uri)
+
+
+def _text(name, where):
+    """Return a name after checking that it can be written as UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{where!a}: {name!a} is not UTF-8: rename it") from error
+    return name
+
+
+# Lists ----------------------------------------------------------------------------------------------------------------
+
+
+def _lines(store, file):
+    """Yield a photo for each line that is not empty; relative paths start at the list's folder."""
+    with _opened_text(store, file) as lines:
+        for line in lines:
+            if line := line.rstrip("\r\n"):
+                yield Photo(line, _beside(store, file, line))
+
+
+def _csv_rows(store, file, columns):
+    where = uri_of(store, file)
+    with _opened_text(store, file) as lines:
+        rows = csv.DictReader(lines)
+        names = rows.fieldnames or []
+        path, id_ = _path_column(names, columns, where), columns.id
+        if columns.bytes:
+            raise CallError(f"{where}: a bytes column is for Parquet")
+        if id_ and id_ not in names:
+            raise CallError(f"{where} has no column {id_!r}: it has {', '.join(names)}")
+        for row in rows:
+            if not row[path] or (id_ and not row[id_]):
+                raise UserError(f"{where}, line {rows.line_num}: no {path if not row[path] else id_}")
+            yield Photo(row[id_ or path], _beside(store, file, row[path]))
+
+
+@contextlib.contextmanager
+def _opened_text(store, file):
+    try:
+        with store.open(file, "rb") as binary, io.TextIOWrapper(binary, "utf-8-sig", newline="") as lines:
+            yield lines
+    except UnicodeDecodeError as error:
+        raise UserError(f"{uri_of(store, file)} is not UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def _path_column(names, columns, where):
+    """Return the column of paths: the named one, else the first known name."""
+    if columns.path:
+        if columns.path not in names:
+            raise CallError(f"{where} has no column {columns.path!r}: it has {', '.join(names)}")
+        return columns.path
+    for name in PATH_COLUMNS:
+        if name in names:
+            return name
+    raise CallError(f"{where}: name the column of paths, one of {', '.join(names) or 'none'}: --path-column")
+
+
+def _beside(store, file, path):
+    """Return the URI of a path in a list: a URI or absolute path as it is, a relative one from the list's folder."""
+    if "://" in path or path.startswith("/"):
+        return path
+    return uri_of(store, posixpath.normpath(posixpath.join(posixpath.dirname(file), path)))
+
+
+# Parquet --------------------------------------------------------------------------------------------------------------
+
+
+def _parquet(store, files, columns) -> Catalogue:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    where = uri_of(store, files[0])
+    try:
+        schema = pq.read_schema(files[0], filesystem=store)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{where} is not a Parquet file: {error}") from error
+    if columns.bytes and columns.path:
+        raise CallError("give the column of paths or that of bytes, not both")
+    types = _leaf_types(schema)
+    for name in filter(None, dataclasses.astuple(columns)):
+        if name not in types:
+            raise CallError(f"{where} has no column {name!r}: it has {', '.join(types)}")
+    held = columns.bytes
+    if not held and not columns.path:
+        binary = [name for name, type_ in types.items() if pa.types.is_binary(type_) or pa.types.is_large_binary(type_)]
+        held = binary[0] if len(binary) == 1 else None
+    if held:
+        return Catalogue("row", _parquet_rows(store, files, None, columns.id), held)
+    return Catalogue("file", _parquet_rows(store, files, _path_column(list(types), columns, where), columns.id))
+
+
+def _leaf_types(fields, prefix="") -> dict:
+    import pyarrow as pa
+
+    types = {}
+    for field in fields:
+        if pa.types.is_struct(field.type):
+            types |= _leaf_types([field.type[i] for i in range(field.type.num_fields)], f"{prefix}{field.name}.")
+        else:
+            types[prefix + field.name] = field.type
+    return types
+
+
+def _parquet_rows(store, files, path_column, id_column):
+    """Yield a photo for each row; `path_column` is None if the rows hold the photos."""
+    import pyarrow.parquet as pq
+
+    wanted = list(dict.fromkeys(filter(None, (path_column, id_column))))
+    for file in files:
+        where, number = uri_of(store, file), 0
+        with store.open(file, "rb") as binary:
+            parquet = pq.ParquetFile(binary)
+            if not wanted:
+                yield from (
+                    Photo(f"{posixpath.basename(file)}#{row}", where, row, row + 1)
+                    for row in range(parquet.metadata.num_rows)
+                )
+                continue
+            for batch in parquet.iter_batches(columns=wanted):
+                values = {name: _leaf(batch, name).to_pylist() for name in wanted}
+                for index in range(len(batch)):
+                    for name in wanted:
+                        if values[name][index] in (None, ""):
+                            raise UserError(f"{where}, row {number}: no {name}")
+                    id_ = str(values[id_column or path_column][index])
+                    if path_column:
+                        yield Photo(id_, _beside(store, file, values[path_column][index]))
+                    else:
+                        yield Photo(id_, where, number, number + 1)
+                    number += 1
+
+
+def _leaf(batch, name):
+    """Return a column by a dotted name."""
+    import pyarrow.compute as pc
+
+    first, *rest = name.split(".")
+    column = batch.column(first)
+    return pc.struct_field(column, rest) if rest else column
+
+
+# TFRecords ------------------------------------------------------------------------------------------------------------
+
+
+def _records(store, file):
+    """Yield a photo for each record of a shard that `training.prepare` wrote."""
+    where = uri_of(store, file)
+    with store.open(file, "rb") as shard:
+        start = _RECORD_HEAD
+        while head := shard.read(_RECORD_HEAD):
+            if len(head) < _RECORD_HEAD:
+                raise UserError(f"{where} ends within a record")
+            (length,) = struct.unpack("<Q", head[:8])
+            record = shard.read(length)
+            if len(record) < length or len(shard.read(_RECORD_TAIL)) < _RECORD_TAIL:
+                raise UserError(f"{where} ends within a record")
+            name = _feature(record, "photo/name", where).decode()
+            yield Photo(name, where, start, start + length)
+            start += length + _RECORD_TAIL + _RECORD_HEAD
+
+
+def _feature(record, name, where):
+    import tensorflow as tf
+
+    try:
+        (value,) = tf.train.Example.FromString(record).features.feature[name].bytes_list.value
+    except Exception as error:  # DecodeError, or no such feature
+        raise UserError(f"{where} is not a shard of a prepared dataset: no {name} in a record") from error
+    return value
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
+
+
+def read_photos(kind, photos, bytes_column=None):
+    """Read photos, a few ahead in threads.
+
+    Args:
+        kind, bytes_column: as in `Catalogue`.
+        photos: list of `Photo`.
+
+    Yields:
+        The bytes of each photo's file, in order; for one that cannot be read the reason, a string.
+    """
+    if kind == "row":
+        for _, rows in itertools.groupby(photos, lambda photo: photo.uri):
+            yield from _read_rows(list(rows), bytes_column)
+        return
+    with contextlib.closing(
+        map_in_order(_read_record if kind == "record" else _read_file, photos, _READ_THREADS)
+    ) as found:
+        yield from found
+
+
+def _read_file(photo):
+    try:
+        return read_whole(photo.uri)
+    except (OSError, CallError) as error:
+        return _why(error)
+
+
+def _read_record(photo):
+    try:
+        return _feature(read_whole(photo.uri, photo.start, photo.stop), "photo/bytes", photo.uri)
+    except (OSError, UserError) as error:
+        return _why(error)
+
+
+def _read_rows(photos, column):
+    """Read consecutive rows of one Parquet file; of its row groups, those that hold them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted, num_read = range(photos[0].start, photos[-1].stop), 0
+    try:
+        store, path = open_store(photos[0].uri)
+        with store.open(path, "rb") as binary:
+            parquet = pq.ParquetFile(binary)
+            ends = list(
+                itertools.accumulate(parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups))
+            )
+            groups = [i for i, end in enumerate(ends) if end > wanted.start and ([0, *ends][i]) < wanted.stop]
+            row = [0, *ends][groups[0]]
+            for batch in parquet.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=[column]):
+                for value in _leaf(batch, column):
+                    if row in wanted:
+                        yield value.as_py() or "the row has no photo"
+                        num_read += 1
+                    row += 1
+    except (OSError, pa.ArrowException) as error:
+        yield from [_why(error)] * (len(photos) - num_read)
+
+
+def _why(error):
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,155 @@
+"""Annotation of a catalogue's blocks on Ray: on the cores of this machine, or on a cluster.
+
+Ray Data runs one task per block, on any free core, and runs it again elsewhere when a worker or a machine is lost. A
+task's result is the file that it wrote, so nothing of a run is needed to go on after it.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import os
+import socket
+import time
+
+from cspn_tf.bulk.worker import annotate_block
+from cspn_tf.console import UserError, termination_as_interrupt
+from cspn_tf.machine import num_cores
+
+
+@contextlib.contextmanager
+def connected(address, num_workers):
+    """Connect to a Ray cluster, or start Ray on this machine, while the block runs.
+
+    Args:
+        address: `auto` or `ray://host:port`, as `ray.init` takes it; None to start Ray on this machine.
+        num_workers: number of cores to use if Ray is started here; None for all.
+
+    Yields:
+        The number of cores of the cluster.
+
+    Raises:
+        UserError: there is no cluster at the address, or it runs another version of Ray or Python.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    _check_reachable(address)
+
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address is None:
+        # Photos do not pass through Ray's object store.
+        quiet |= {
+            "num_cpus": num_workers or num_cores(),
+            "include_dashboard": False,
+            "object_store_memory": 100_000_000,
+        }
+    try:
+        ray.init(address or "local", **quiet)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise UserError(
+            f"no Ray cluster can be used{f' at {address}' if address else ''}: {_first_line(error)}"
+        ) from error
+    try:
+        with termination_as_interrupt():  # `ray.init` has set its own handler
+            yield int(ray.cluster_resources().get("CPU", 1))
+    finally:
+        ray.shutdown()
+
+
+def _check_reachable(address):
+    """Check that somebody listens at an address with a port; Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise UserError(f"no Ray cluster can be used at {address}: {error.strerror or error}") from error
+
+
+def _first_line(error):
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What one call of `annotate` has done.
+
+    Attributes:
+        num_photos: photos annotated.
+        seconds: wall-clock time.
+        core_seconds: time that the workers spent on blocks, summed; without starting and loading the model.
+    """
+
+    num_photos: int = 0
+    seconds: float = 0.0
+    core_seconds: float = 0.0
+
+
+def annotate(blocks, files, *, num_workers, batch_size, progress) -> Done:
+    """Annotate the blocks that are not finished; needs a connection, see `connected`.
+
+    Args:
+        blocks: `cspn_tf.bulk.blocks.Blocks`.
+        files: `cspn_tf.bulk.worker.ModelFiles`.
+        num_workers: number of blocks at a time, one core each.
+        batch_size: photos per pass through the networks.
+        progress: function of the photos done in this call and those that it has to do.
+
+    Raises:
+        UserError: a worker cannot go on, or blocks were lost in every try.
+    """
+    finished = blocks.finished()
+    left = [block for block in range(blocks.num_blocks) if block not in finished]
+    num_left = sum(map(blocks.size_of, left))
+    done, start = Done(), time.monotonic()
+    for answer in _answers(blocks, left, files, num_workers, batch_size):
+        if answer["error"]:
+            raise UserError(answer["error"])
+        done = Done(
+            done.num_photos + answer["num_photos"], time.monotonic() - start, done.core_seconds + answer["seconds"]
+        )
+        progress(done.num_photos, num_left)
+    lost = sorted(set(left) - blocks.finished())
+    if lost:
+        raise UserError(
+            f"{len(lost)} blocks were lost, the first is {lost[0]}: run the command again; if they are lost again, "
+            "see Ray's log, and whether all machines have the same version of cspn-tf[bulk]"
+        )
+    return done
+
+
+def _answers(blocks, left, files, num_workers, batch_size):
+    """Yield a dict for each block as it is finished: num_photos, seconds, and error: a line, or empty."""
+    import ray
+
+    if not left:
+        return
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # a lost block is reported at the end, when all others are done
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    # Tasks, not actors: a lost machine's task runs again on any other, while an actor waits for one of its own.
+    dataset = ray.data.from_items([{"block": block} for block in left], override_num_blocks=len(left)).map_batches(
+        functools.partial(_annotate_batch, blocks, files, {"batch_size": batch_size, "num_threads": 1}),
+        batch_size=None,
+        num_cpus=1,
+        compute=ray.data.TaskPoolStrategy(min(num_workers, len(left))),
+    )
+    yield from dataset.iter_rows()
+
+
+def _annotate_batch(blocks, files, options, batch):
+    """Ray Data's function: annotate the blocks of a batch, a dict of arrays."""
+    answers = [_annotate_one(blocks, int(block), files, options) for block in batch["block"]]
+    return {name: [answer[name] for answer in answers] for name in answers[0]}
+
+
+def _annotate_one(blocks, block, files, options):
+    try:
+        num_photos, seconds = annotate_block(blocks, block, files, **options)
+    except UserError as error:
+        return {"num_photos": 0, "seconds": 0.0, "error": str(error)}
+    except Exception as error:  # Ray would report it in many lines, or skip the block
+        return {"num_photos": 0, "seconds": 0.0, "error": f"block {block}: {type(error).__name__}: {error}"}
+    return {"num_photos": num_photos, "seconds": seconds, "error": ""}

@@ -1,0 +1,155 @@
+"""Annotate a catalogue of any size with Ray: a Parquet dataset with one row per photo.
+
+    cspn-tf annotate photos/ --out annotated
+    cspn-tf annotate s3://shop/photos.parquet --id-column sku --out s3://shop/annotated --address auto
+
+INPUT is a folder, a glob pattern, a .txt or .csv list of paths or URIs, a Parquet dataset with a column of paths or of
+files as bytes, or TFRecords that `training.prepare` wrote; all on this machine or on any store that fsspec opens.
+
+A run that was stopped in any way goes on when the same command is run again, and every photo is in the output once.
+"""
+
+import sys
+
+from cspn_tf.console import (
+    CallError,
+    Parser,
+    UserError,
+    positive_float,
+    positive_int,
+    require_extra,
+    run,
+    termination_as_interrupt,
+)
+from cspn_tf.progress import Progress, duration
+
+
+def main(argv=None) -> int:
+    """Annotate, or print a plan, as the arguments say."""
+    args = _parse(argv)
+    if args.plan:
+        from cspn_tf.bulk.capacity import plan
+
+        print(plan(args.plan, args.rate, args.photo_kb, args.hours, args.cores, args.gbit, args.core_price))
+        return 0
+    require_extra("bulk")
+    with termination_as_interrupt():
+        return _annotate(args)
+
+
+def _parse(argv):
+    parts = __doc__.split("\n\n")
+    parser = Parser(description=parts[0], epilog=" ".join(parts[2:]))
+    parser.add_argument("input", nargs="?", metavar="INPUT", help="catalogue of photos")
+    parser.add_argument("--out", metavar="DIR", help="output folder, a path or URI that all workers can write")
+    parser.add_argument("--model", metavar="PATH", help="as in `predict`, or a URI (default: the model in the package)")
+    parser.add_argument("--address", metavar="auto|ray://HOST:PORT", help="Ray cluster (default: this machine's cores)")
+    parser.add_argument("--workers", type=positive_int, metavar="N", help="cores to use (default: all)")
+    parser.add_argument("--resume", action="store_true", help="fail unless --out has a run to go on with")
+    parser.add_argument("--id-column", metavar="NAME", help="column of ids that are unique (default: the path)")
+    parser.add_argument("--path-column", metavar="NAME", help="column of paths or URIs (default: path, uri, url, …)")
+    parser.add_argument("--bytes-column", metavar="NAME", help="column of photo files (default: the only binary one)")
+    parser.add_argument("--batch-size", type=positive_int, default=8, help="photos per pass through the networks")
+    plan = parser.add_argument_group("costs")
+    plan.add_argument(
+        "--core-price", type=positive_float, default=0.04, metavar="USD", help="price of a core for an hour"
+    )
+    plan.add_argument(
+        "--plan", type=positive_int, metavar="PHOTOS", help="only print machines and hours for so many photos"
+    )
+    plan.add_argument("--rate", type=positive_float, metavar="R", help="with --plan: measured photos/s of one core")
+    plan.add_argument(
+        "--photo-kb", type=positive_float, default=200.0, metavar="KB", help="with --plan: mean file size"
+    )
+    plan.add_argument("--hours", type=positive_float, default=8.0, metavar="H", help="with --plan: time to finish in")
+    plan.add_argument("--cores", type=positive_int, default=16, metavar="N", help="with --plan: cores of a machine")
+    plan.add_argument("--gbit", type=positive_float, default=5.0, metavar="G", help="with --plan: Gbit/s of a machine")
+    args = parser.parse_args(argv)
+    if args.plan and not args.rate:
+        parser.error("--plan needs --rate, which a run on a part of the photos prints")
+    if not args.plan and not (args.input and args.out):
+        parser.error("INPUT and --out are needed")
+    return args
+
+
+def _annotate(args):
+    from cspn_tf.bulk import blocks as dividing
+    from cspn_tf.bulk.worker import find_model
+
+    files = find_model(args.model)
+    about = {
+        "catalogue": args.input,
+        "id column": args.id_column,
+        "path column": args.path_column,
+        "bytes column": args.bytes_column,
+        "model": files.source,
+        "model version": files.version,
+        "model fingerprint": files.fingerprint,
+        "batch size": args.batch_size,
+    }
+    blocks = dividing.read_blocks(args.out)
+    if blocks is None and args.resume:
+        raise CallError(f"--resume: there is no run in {args.out}")
+    if blocks is not None:
+        _check_same(args.out, blocks.about, about)
+    from cspn_tf.bulk.cluster import annotate, connected
+
+    with connected(args.address, args.workers) as num_cores:
+        num_workers = min(args.workers or num_cores, num_cores)
+        if blocks is None:
+            blocks = _divide(args, about, num_workers)
+        with Progress("annotated") as progress:
+            try:
+                done = annotate(blocks, files, num_workers=num_workers, batch_size=args.batch_size, progress=progress)
+            except KeyboardInterrupt:
+                _print_stopped(blocks)
+                raise
+    blocks.tidy()
+    _print_summary(args, blocks, done, num_workers)
+    return 0
+
+
+def _check_same(out, recorded, given):
+    for name, value in given.items():
+        if recorded.get(name) != value:
+            raise CallError(f"{out} was begun with another {name}: {recorded.get(name)}, now {value}")
+
+
+def _divide(args, about, num_workers):
+    from cspn_tf.bulk.blocks import divide
+    from cspn_tf.bulk.catalogue import Columns, open_catalogue
+
+    columns = Columns(args.id_column, args.path_column, args.bytes_column)
+    blocks = divide(args.out, open_catalogue(args.input, columns), about, num_workers)
+    repeated = f", {blocks.num_repeated} more stand there again" if blocks.num_repeated else ""
+    print(f"{blocks.num_photos} photos in {blocks.num_blocks} blocks{repeated}", flush=True)
+    return blocks
+
+
+def _print_stopped(blocks):
+    done = sum(map(blocks.size_of, blocks.finished()))
+    print(f"stopped: {done} of {blocks.num_photos} photos are done; the same command goes on", file=sys.stderr)
+
+
+def _print_summary(args, blocks, done, num_workers):
+    from cspn_tf.bulk.table import totals
+    from cspn_tf.result import Result
+
+    num_garments, statuses = totals(blocks.out)
+    if sum(statuses.values()) != blocks.num_photos:
+        raise UserError(f"{args.out} has {sum(statuses.values())} rows for {blocks.num_photos} photos")
+    print(f"written to {args.out}: {blocks.num_photos} photos, {num_garments} garments")
+    for status, count in sorted(statuses.items()):
+        print(f"  status {status}, {Result(status).status_meaning}: {count} photos")
+    if done.num_photos:
+        rate = done.num_photos / done.core_seconds
+        cost = 1e6 / rate / 3600 * args.core_price
+        print(
+            f"{done.num_photos} photos in {duration(done.seconds)} with {num_workers} workers, "
+            f"{done.num_photos / done.seconds:.1f} photos/s with starting; {rate:.1f} photos/s per core at work, "
+            f"{cost:.2f} USD per million photos at {args.core_price:g} USD per core and hour"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,30 @@
+"""Convert the output of `cspn-tf annotate` to a COCO keypoints file, with scores as extra keys.
+
+    cspn-tf export-coco annotated --out annotated.coco.json
+
+Its images are the photos with status 0, by their ids. The file is written by atomic rename.
+"""
+
+import sys
+from pathlib import Path
+
+from cspn_tf.cli.answers import write_coco
+from cspn_tf.console import Parser, require_extra, run
+
+
+def main(argv=None):
+    """Convert as the arguments say."""
+    parts = __doc__.split("\n\n")
+    parser = Parser(description=parts[0], epilog=parts[2])
+    parser.add_argument("annotated", metavar="DIR", help="output folder of annotate, a path or URI")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="COCO file to write")
+    args = parser.parse_args(argv)
+    require_extra("bulk")
+    from cspn_tf.bulk import table
+
+    write_coco(args.out, map(table.result_of, table.read_rows(args.annotated)), folder=None)
+    print(f"written: {args.out}")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,161 @@
+"""Catalogues of every kind: what is listed, and what is read."""
+
+import csv
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cspn_tf.bulk.catalogue import Columns, Photo, open_catalogue, read_photos
+from cspn_tf.console import CallError, UserError
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of files with known content, and what is no photo."""
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("b.jpg", "a.PNG", "sub/c.jpeg", ".hidden.jpg", "notes.txt"):
+        (folder / name).write_bytes(f"bytes of {name}".encode())
+    return folder
+
+
+def listed(source, **columns):
+    return list(open_catalogue(source, Columns(**columns)).photos)
+
+
+def read(source, **columns):
+    """Return id → bytes of all photos of a catalogue."""
+    catalogue = open_catalogue(source, Columns(**columns))
+    found = list(catalogue.photos)
+    contents = read_photos(catalogue.kind, found, catalogue.bytes_column)
+    return dict(zip([photo.id for photo in found], contents, strict=True))
+
+
+def test_a_folder_is_listed_with_relative_paths_as_ids(photos):
+    assert listed(photos) == [
+        Photo("a.PNG", f"{photos}/a.PNG"),
+        Photo("b.jpg", f"{photos}/b.jpg"),
+        Photo("sub/c.jpeg", f"{photos}/sub/c.jpeg"),
+    ]
+    assert read(photos) == {name: f"bytes of {name}".encode() for name in ("a.PNG", "b.jpg", "sub/c.jpeg")}
+
+
+def test_a_pattern_matches_any_file_and_its_paths_are_the_ids(photos):
+    assert listed(f"{photos}/**/*.jp*g") == [Photo(f"{photos}/{n}", f"{photos}/{n}") for n in ("b.jpg", "sub/c.jpeg")]
+
+
+def test_a_single_photo_is_a_catalogue(photos):
+    assert read(photos / "b.jpg") == {f"{photos}/b.jpg": b"bytes of b.jpg"}
+
+
+def test_another_store_is_listed_and_read():
+    store = fsspec.filesystem("memory")
+    store.pipe({"/shop/x.jpg": b"x", "/shop/deep/y.png": b"y", "/shop/list.txt": b"x.jpg\nmemory:///shop/deep/y.png\n"})
+    assert read("memory://shop/") == {"x.jpg": b"x", "deep/y.png": b"y"}
+    assert read("memory://shop/list.txt") == {"x.jpg": b"x", "memory:///shop/deep/y.png": b"y"}
+
+
+def test_a_text_list_holds_absolute_and_relative_paths(photos):
+    file = photos.parent / "list.txt"
+    file.write_text(f"\ufeffphotos/b.jpg\r\n\r\n{photos}/a.PNG\nphotos/none.jpg\n", "utf-8")
+    found = read(file)
+    assert found == {
+        "photos/b.jpg": b"bytes of b.jpg",
+        f"{photos}/a.PNG": b"bytes of a.PNG",
+        "photos/none.jpg": "No such file or directory",
+    }
+
+
+def write_csv(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_a_csv_list_has_a_column_of_paths_and_one_of_ids(photos):
+    file = photos / "shop.csv"
+    write_csv(file, [{"sku": "17", "path": "b.jpg", "x": "a.PNG"}, {"sku": "18", "path": "sub/c.jpeg", "x": "b.jpg"}])
+    assert read(file) == {"b.jpg": b"bytes of b.jpg", "sub/c.jpeg": b"bytes of sub/c.jpeg"}
+    assert read(file, id="sku", path="x") == {"17": b"bytes of a.PNG", "18": b"bytes of b.jpg"}
+
+
+@pytest.mark.parametrize("row_group_size", [1, 3, 100])
+def test_parquet_holds_paths_or_photos(photos, row_group_size):
+    table = pa.table(
+        {
+            "sku": list(range(200)),
+            "path": ["b.jpg", "a.PNG"] * 100,
+            "image": [{"bytes": b"%d" % number if number != 7 else None, "path": "-"} for number in range(200)],
+        }
+    )
+    pq.write_table(table, photos / "shop.parquet", row_group_size=row_group_size)
+    assert len(listed(photos / "shop.parquet", path="path")) == 200
+    assert read(photos / "shop.parquet", path="path", id="sku")["17"] == b"bytes of a.PNG"
+    # The only binary column is taken for the photos; the folder is a dataset of its Parquet files.
+    found = read(photos, id="sku")
+    assert found == {str(n): b"%d" % n if n != 7 else "the row has no photo" for n in range(200)}
+    assert list(read(photos))[:2] == ["shop.parquet#0", "shop.parquet#1"]
+
+
+def test_some_rows_of_a_parquet_file_are_read(photos):
+    pq.write_table(pa.table({"b": [b"%d" % number for number in range(500)]}), photos / "x.parquet", row_group_size=90)
+    rows = listed(photos / "x.parquet")[85:190]
+    assert list(read_photos("row", rows, "b")) == [b"%d" % number for number in range(85, 190)]
+
+
+def test_a_parquet_file_that_has_gone_gives_reasons(photos):
+    pq.write_table(pa.table({"b": [b"1", b"2"]}), photos / "x.parquet")
+    rows = listed(photos / "x.parquet")
+    (photos / "x.parquet").unlink()
+    assert list(read_photos("row", rows, "b")) == ["No such file or directory"] * 2
+
+
+def test_prepared_tfrecords_give_their_photos(tiny_data, tiny_fld):
+    found = read(tiny_data)
+    assert len(found) == 64
+    assert all(content == (tiny_fld / name).read_bytes() for name, content in found.items())
+
+
+@pytest.mark.parametrize(
+    "name, content, columns, error, words",
+    [
+        ("none", None, {}, CallError, "no such file"),
+        ("empty", "folder", {}, CallError, "nothing in it"),
+        ("a.bmp", b"BM", {}, CallError, "none of .jpg"),
+        ("a.csv", b"sku,photo_of_it\n1,2\n", {}, CallError, "--path-column"),
+        ("a.csv", b"sku,path\n1,2\n", {"path": "nix"}, CallError, "no column 'nix': it has sku, path"),
+        ("a.csv", b"sku,path\n1,2\n", {"id": "nix"}, CallError, "no column 'nix': it has sku, path"),
+        ("a.csv", b"sku,path\n1,2\n2,\n", {}, UserError, "a.csv, line 3: no path"),
+        ("a.csv", b"sku,path\n1,\xff\n", {}, UserError, "not UTF-8"),
+        ("a.txt", b"x.jpg\n", {"id": "sku"}, CallError, "has no columns"),
+        ("a.parquet", b"no parquet", {}, UserError, "not a Parquet file"),
+        ("a.tfrecord", b"\x10\0\0\0\0\0\0\0", {}, UserError, "ends within a record"),
+        ("a.tfrecord", b"\x02\0\0\0\0\0\0\0crc.ababcrc.", {}, UserError, "not a shard of a prepared dataset"),
+        ("nix://a/b", None, {}, CallError, "Protocol not known"),
+    ],
+)
+def test_what_is_no_catalogue_is_one_clear_error(tmp_path, name, content, columns, error, words):
+    path = tmp_path / name if "://" not in name else name
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(error, match=words):
+        listed(path, **columns)
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path):
+    pq.write_table(pa.table({"sku": [1], "path": ["a"]}), tmp_path / "a.parquet")
+    with pytest.raises(CallError, match="no column 'image': it has sku, path"):
+        listed(tmp_path, bytes="image")
+    with pytest.raises(CallError, match="not both"):
+        listed(tmp_path, bytes="sku", path="path")
+
+
+def test_a_name_that_is_not_utf8_is_named(tmp_path):
+    (tmp_path / b"\xff.jpg".decode("utf-8", "surrogateescape")).write_bytes(b"x")
+    with pytest.raises(UserError, match="not UTF-8: rename it"):
+        listed(tmp_path)
