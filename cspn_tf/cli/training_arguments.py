@@ -6,6 +6,7 @@ from pathlib import Path
 from cspn_tf import config as configs
 from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int
 from cspn_tf.models.checkpoints import SHIPPED
+from cspn_tf.train.distribution import STRATEGIES
 from cspn_tf.train.fitting import Run
 
 # Arguments that override the preset's training settings.
@@ -59,7 +60,11 @@ def build_parser(description: str, network: str) -> Parser:
         help="compute precision of the layers; mixed_float16 needs a GPU",
     )
     parser.add_argument(
-        "--strategy", default="none", choices=["none", "mirrored"], help="mirrored trains on all GPUs of the machine"
+        "--strategy",
+        default="none",
+        choices=STRATEGIES,
+        help="mirrored trains on all GPUs of the machine; multi-worker on several machines, each with TF_CONFIG, the "
+        "same command, and --batch-size examples of every batch",
     )
     return parser
 

@@ -35,7 +35,7 @@ OPEN_SHARDS = 8
 # Builders ------------------------------------------------------------------------------------------------------------
 
 
-def detector_dataset(data_dir, split, config, batch_size, *, training, seed, augment=True, first_epoch=0):
+def detector_dataset(data_dir, split, config, batch_size, *, training, seed, augment=True, first_epoch=0, share=(0, 1)):
     """Build the dataset that trains or evaluates the detector: its input images with boxes and garment types.
 
     The training dataset is infinite. Every epoch is exactly `steps_per_epoch` batches, is shuffled anew, and drops the
@@ -50,6 +50,8 @@ def detector_dataset(data_dir, split, config, batch_size, *, training, seed, aug
         seed: an integer.
         augment: whether to augment the photos; ignored unless `training`.
         first_epoch: the first epoch to yield, so that a resumed run sees the same data as an uninterrupted one.
+        share: (w, W) for worker w of W that train together: its batch_size examples of every W x batch_size, which are
+            those of one process with that batch size. Only for training.
 
     Returns:
         A dataset of (images, labels):
@@ -61,7 +63,7 @@ def detector_dataset(data_dir, split, config, batch_size, *, training, seed, aug
     Raises:
         UserError: the dataset is missing, or has too few photos to fill one training batch.
     """
-    return _batches("photos", data_dir, split, config, batch_size, training, seed, augment, first_epoch)
+    return _batches("photos", data_dir, split, config, batch_size, training, seed, augment, first_epoch, share)
 
 
 def detector_chain(config, *, augment):
@@ -95,14 +97,14 @@ def detector_augmentation(config):
     ]
 
 
-def keypoint_dataset(data_dir, split, config, batch_size, *, training, seed, augment=True, first_epoch=0):
+def keypoint_dataset(data_dir, split, config, batch_size, *, training, seed, augment=True, first_epoch=0, share=(0, 1)):
     """Build the dataset that trains or evaluates the keypoint network: crops around labelled garments.
 
     Epochs are as in `detector_dataset`, counted in garments. Training skips garments without a labelled keypoint.
     The garments of a photo follow each other, because the photo is decoded once.
 
     Args:
-        data_dir, split, config, training, seed, augment, first_epoch: as in `detector_dataset`.
+        data_dir, split, config, training, seed, augment, first_epoch, share: as in `detector_dataset`.
         batch_size: garments a batch, B.
 
     Returns:
@@ -123,7 +125,7 @@ def keypoint_dataset(data_dir, split, config, batch_size, *, training, seed, aug
     Raises:
         UserError: the dataset is missing, or has too few garments to fill one training batch.
     """
-    return _batches("garments", data_dir, split, config, batch_size, training, seed, augment, first_epoch)
+    return _batches("garments", data_dir, split, config, batch_size, training, seed, augment, first_epoch, share)
 
 
 def keypoint_chain(config, *, augment):
@@ -182,12 +184,17 @@ def _photometric_steps(key):
     return [functools.partial(step, key=key) for step in (colour.recolour, camera.blur, camera.compress)]
 
 
-def _batches(what, data_dir, split, config, batch_size, training, seed, augment, first_epoch):
+def _batches(what, data_dir, split, config, batch_size, training, seed, augment, first_epoch, share):
     """Build the dataset of the detector or the keypoint network, whose examples are `photos` or `garments` (`what`)."""
     augment = augment and training
-    photos = examples(data_dir, split, batch_size, what, training, seed, first_epoch)
+    index, num_workers = share
+    photos = examples(data_dir, split, batch_size * num_workers, what, training, seed, first_epoch)
     if augment:
         photos = photos.map(chain(functools.partial(add_draws, seed=seed, what=what)))
+    if num_workers > 1:
+        # After the random numbers, which are then the same for any number of workers.
+        take = _take_photos if what == "photos" else _take_share_of_garments
+        photos = take(photos, batch_size, index, num_workers)
     make_chain, batch = (
         (detector_chain, tf.data.Dataset.batch) if what == "photos" else (keypoint_chain, tf.data.Dataset.rebatch)
     )
@@ -303,6 +310,27 @@ def _take_garments(photos, num):
 
     photos = photos.filter(_has_garments).scan(tf.constant(0, tf.int64), count)
     return photos.take_while(lambda num_before, _: num_before < num).map(drop_beyond)
+
+
+def _take_photos(photos, batch_size, index, num_workers):
+    """Return the share of one of several workers: batch number `index`, and then every `num_workers`-th."""
+    return photos.filter(lambda example: example["place"] // batch_size % num_workers == index)
+
+
+def _take_share_of_garments(photos, batch_size, index, num_workers):
+    """Return the photos with a garment in the worker's share, and of their garments those.
+
+    Garments are counted through all epochs, each of which is a whole number of batches of all workers.
+    """
+
+    def count(num_before, example):
+        num = tf.size(example["garment_types"], out_type=tf.int64)
+        mine = (num_before + tf.range(num)) // batch_size % num_workers == index
+        garments = {key: example[key] for key in (*_GARMENT_KEYS, "draws") if key in example}
+        kept = tf.nest.map_structure(lambda values: tf.boolean_mask(values, mine), garments)
+        return num_before + num, {**example, **kept}
+
+    return photos.scan(tf.constant(0, tf.int64), count).filter(_has_garments)
 
 
 def label_configurations(data_dir, split, config):

@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import math
 import sys
+import tempfile
 from pathlib import Path
 
 from cspn_tf import config as configs
@@ -23,6 +24,7 @@ from cspn_tf.console import CallError, UserError, require_extra
 from cspn_tf.evaluation.report import formatted
 from cspn_tf.files import locked, plain_path, read_json, replaced_file, write_json
 from cspn_tf.plots import saved_plot
+from cspn_tf.train.distribution import Distribution, distribution_of, lost_workers_reported
 
 _HISTORY = "history.json"
 
@@ -52,7 +54,7 @@ def scope(run: Run):
         raise CallError("--precision mixed_float16 needs a GPU, and TensorFlow sees none")
     keras.utils.set_random_seed(run.seed)
     keras.mixed_precision.set_global_policy(run.precision)
-    return tf.distribute.MirroredStrategy().scope() if run.strategy == "mirrored" else contextlib.nullcontext()
+    return distribution_of(run.strategy).scope()
 
 
 def build_optimizer(training: configs.TrainingConfig, steps: int):
@@ -93,35 +95,47 @@ def fit(run: Run, task) -> None:
     from cspn_tf.data import tfrecords
 
     require_extra("training")
+    distribution = distribution_of(run.strategy)  # first, before TensorFlow runs anything
     tfrecords.verify(run.data_dir, ("train", "val"))
     num_steps, validation = task.num_steps(run), task.validation(run)
     model = task.compiled_model(run, num_steps)
-    validator = task.validator(model, validation, run.config)
-    done = prepare_directory(run, task.network)
-    with locked(run.directory / "lock", run.directory):
-        _fit(run, task, model, num_steps, validator, done)
+    # The variables of a model that is trained by several processes are read by all of them together or not at all.
+    validated = model if distribution.num_workers == 1 else task.build(run.config, pretrained=False)
+    validator = task.validator(validated, validation, run.config)
+    with contextlib.ExitStack() as block:
+        if distribution.is_chief:
+            done = prepare_directory(run, task.network)
+            block.enter_context(locked(run.directory / "lock", run.directory))
+        else:
+            done = len(read_history(run.directory)) if run.resume else 0
+        block.enter_context(lost_workers_reported(distribution, run.directory))
+        _fit(run, task, model, num_steps, validated, validator, done)
 
 
-def _fit(run, task, model, num_steps, validator, done):
+def _fit(run, task, model, num_steps, validated, validator, done):
     import keras
 
-    state = TrainingState(run.directory / "state", model)
+    distribution = distribution_of(run.strategy)
+    state = TrainingState(run.directory / "state", model, distribution)
     if done:
         state.restore(done)
         print(f"resuming {task.network} after epoch {done} of {run.training.epochs}", flush=True)
     if done >= run.training.epochs:
         print(f"{run.directory} is complete: {done} epochs", flush=True)
         return
-    recorder = _recorder(run, task, state, validator, read_history(run.directory)[:done])
+    callbacks = [_recorder(run, task, state, validated, validator, read_history(run.directory)[:done])]
+    if distribution.is_chief:
+        callbacks.append(keras.callbacks.TensorBoard(run.directory / "logs", write_graph=False, profile_batch=0))
+    verbose = 1 if sys.stderr.isatty() and sys.stdout.isatty() else 2
     model.fit(
-        task.batches(run, model, done),
+        distribution.feed(task.batches(run, model, done)),
         epochs=run.training.epochs,
         initial_epoch=done,
         steps_per_epoch=num_steps,
-        callbacks=[recorder, keras.callbacks.TensorBoard(run.directory / "logs", write_graph=False, profile_batch=0)],
-        verbose=1 if sys.stderr.isatty() and sys.stdout.isatty() else 2,
+        callbacks=callbacks,
+        verbose=verbose if distribution.is_chief else 0,
     )
-    if all(entry.get(f"val_{task.monitor}") is None for entry in read_history(run.directory)):
+    if distribution.is_chief and all(entry.get(f"val_{task.monitor}") is None for entry in read_history(run.directory)):
         print(f"no epoch has a value of {task.monitor}: the weights kept are the last epoch's", flush=True)
 
 
@@ -183,16 +197,26 @@ class TrainingState:
     interrupted at any moment can resume from a complete state.
     """
 
-    def __init__(self, directory, model):
+    def __init__(self, directory, model, distribution=None):
+        """Name the directory; `distribution` is the `Distribution` of the training, None for one process."""
         import tensorflow as tf
 
         self._directory = Path(directory)
-        # Creates the optimizer's slot variables, so that `restore` finds all of them.
-        model.optimizer.build(model.trainable_variables)
+        self._distribution = distribution or Distribution()
+        with self._distribution.scope():
+            # Creates the optimizer's slot variables, so that `restore` finds all of them.
+            model.optimizer.build(model.trainable_variables)
         self._checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
 
     def save(self, epoch: int) -> None:
-        """Write the state after `epoch` finished epochs, and delete all but the previous one."""
+        """Write the state after `epoch` finished epochs, and delete all but the previous one.
+
+        All processes of a training take part, because they read its variables together; the chief's files stay.
+        """
+        if not self._distribution.is_chief:
+            with tempfile.TemporaryDirectory(prefix="cspn-tf-") as folder:
+                self._checkpoint.write(f"{folder}/state")
+            return
         self._directory.mkdir(exist_ok=True)
         with plain_path(self._directory) as folder:
             self._checkpoint.write(f"{folder}/epoch-{epoch:04d}")
@@ -217,7 +241,7 @@ class TrainingState:
             raise UserError(f"{self._directory / name}: cannot resume from this state: {reason}") from error
 
 
-def _recorder(run, task, state, validator, history):
+def _recorder(run, task, state, validated, validator, history):
     """Return the callback that validates, saves and plots at the end of every epoch."""
     import keras
     import tensorflow as tf
@@ -225,10 +249,12 @@ def _recorder(run, task, state, validator, history):
     from cspn_tf.models import checkpoints
 
     lower_is_better = task.monitor.startswith("ne_")
+    is_chief = distribution_of(run.strategy).is_chief
 
     class Recorder(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
-            self._writer = tf.summary.create_file_writer(str(run.directory / "logs" / "validation"))
+            if is_chief:
+                self._writer = tf.summary.create_file_writer(str(run.directory / "logs" / "validation"))
 
         def on_epoch_begin(self, epoch, logs=None):
             self._epoch = epoch
@@ -242,19 +268,22 @@ def _recorder(run, task, state, validator, history):
                 )
 
         def on_epoch_end(self, epoch, logs=None):
-            with averaged_weights(self.model):
-                self._validate_and_save(epoch, logs)
+            with averaged_weights(self.model, validated):
+                if is_chief:
+                    self._validate_and_save(epoch, logs)
             state.save(epoch + 1)
+            if not is_chief:
+                return
             # After the state, because an epoch counts as finished once history.json lists it.
             write_json(run.directory / _HISTORY, history)
             draw_curves(history, run.directory / "curves.png")
 
         def _validate_and_save(self, epoch, logs):
             metrics = {name: _number(value) for name, value in validator.measure().items()}
-            validated = {f"val_{name}": value for name, value in metrics.items()}
-            history.append({"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}, **validated})
+            measured = {f"val_{name}": value for name, value in metrics.items()}
+            history.append({"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}, **measured})
             # For the progress line and TensorBoard, which cannot show missing values.
-            logs.update({name: value for name, value in validated.items() if value is not None})
+            logs.update({name: value for name, value in measured.items() if value is not None})
             text = "  ".join(f"{name} {formatted(value)}" for name, value in metrics.items())
             print(f"  validation: {text}", flush=True)
             with self._writer.as_default():
@@ -263,26 +292,36 @@ def _recorder(run, task, state, validator, history):
                         tf.summary.scalar(name, value, step=epoch)
                 tf.summary.image("validation photos", validator.overlays(), step=epoch, max_outputs=8)
             if best_epoch(history, f"val_{task.monitor}", lower_is_better) == epoch + 1:
-                checkpoints.save_weights(self.model, run.directory)
+                checkpoints.save_weights(validated, run.directory)
 
     return Recorder()
 
 
 @contextlib.contextmanager
-def averaged_weights(model):
-    """Replace a model's weights by their moving averages within the block, if its optimizer keeps them."""
-    if not model.optimizer.use_ema:
+def averaged_weights(model, copy=None):
+    """Give a model the moving averages of its weights within the block, if its optimizer keeps them.
+
+    Args:
+        model: the model that is trained.
+        copy: another model of the same network that gets them, and the other weights, instead; or None.
+    """
+    # Keras' own method replaces the weights permanently.
+    averages = model.optimizer._model_variables_moving_average if model.optimizer.use_ema else []
+    pairs = list(zip(model.trainable_variables, averages, strict=True)) if averages else []
+    if copy is not None and copy is not model:
+        values = {id(variable): variable.numpy() for variable in model.variables}
+        values |= {id(variable): average.numpy() for variable, average in pairs}
+        for variable, twin in zip(model.variables, copy.variables, strict=True):
+            twin.assign(values[id(variable)])
         yield
         return
-    # Keras' own method replaces the weights permanently.
-    averages = model.optimizer._model_variables_moving_average
-    trained = [variable.numpy() for variable in model.trainable_variables]
-    for variable, average in zip(model.trainable_variables, averages, strict=True):
+    trained = [variable.numpy() for variable, _ in pairs]
+    for variable, average in pairs:
         variable.assign(average)
     try:
         yield
     finally:
-        for variable, value in zip(model.trainable_variables, trained, strict=True):
+        for (variable, _), value in zip(pairs, trained, strict=True):
             variable.assign(value)
 
 

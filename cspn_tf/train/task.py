@@ -3,6 +3,7 @@
 import abc
 
 from cspn_tf.config import Config
+from cspn_tf.train.distribution import distribution_of
 
 
 class Task(abc.ABC):
@@ -48,7 +49,8 @@ class Task(abc.ABC):
         """
         from cspn_tf.data import pipeline
 
-        return pipeline.steps_per_epoch(run.data_dir, "train", run.training.batch_size, what=self.unit)
+        batch_size = run.training.batch_size * distribution_of(run.strategy).num_workers
+        return pipeline.steps_per_epoch(run.data_dir, "train", batch_size, what=self.unit)
 
     def compiled_model(self, run, num_steps: int):
         """Return the model of a run: seeded, built, loaded with its initial weights, and compiled.
@@ -64,18 +66,21 @@ class Task(abc.ABC):
             model = self.build(run.config, pretrained=not run.init)
             if run.init:
                 checkpoints.load_weights(model, run.init, self.network)
+            distribution_of(run.strategy).prepare(model)
             model.compile(fitting.build_optimizer(run.training, num_steps), **self.losses(run))
         return model
 
     def batches(self, run, model, first_epoch: int = 0):
-        """Return the infinite dataset for `model.fit`: batches of a run's training split.
+        """Return the infinite dataset for `model.fit`: this process's share of the batches of a run's training split.
 
         Args:
             run: a `cspn_tf.train.fitting.Run`.
             model: as returned by `compiled_model`.
             first_epoch: number of finished epochs, where the dataset starts.
         """
+        distribution = distribution_of(run.strategy)
         of_run = {"seed": run.seed, "augment": run.training.augment, "first_epoch": first_epoch}
+        of_run["share"] = (distribution.index, distribution.num_workers)
         return self.dataset(run.data_dir, "train", run.config, run.training.batch_size, training=True, **of_run)
 
     def validation(self, run):

@@ -1,6 +1,8 @@
 """One block: what is written for good photos and for bad ones, and which model did it."""
 
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,8 @@ from cspn_tf.data.coco import read_labelled_images
 from cspn_tf.garment_set import Garments
 from cspn_tf.lengths import LENGTHS
 from tests.fake_model import export_fake_model
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -78,14 +82,15 @@ def test_pandas_and_duckdb_read_it(annotated):
 
     frame = pd.read_parquet(annotated)
     assert frame["status"].tolist() == [0, 0, 0, 1, 4] and str(frame["time"].dtype) == "datetime64[ms, UTC]"
-    query = f"""
-        SELECT id, g.type, g.keypoints.left_collar.x
-        FROM (SELECT id, unnest(garments) AS g FROM read_parquet('{annotated}/*.parquet')) ORDER BY id
-    """
-    rows = duckdb.sql(query).fetchall()
-    assert [row[0] for row in rows] == ["1.jpg", "2.jpg", "2.jpg"]
-    first = next(table.read_rows(annotated))["garments"]
-    assert first == [] and rows[0][1] == list(table.read_rows(annotated))[1]["garments"][0]["type"]
+    rows = list(table.read_rows(annotated))
+    garments = [(row["id"], garment) for row in rows for garment in row["garments"]]
+    query = f"SELECT id, unnest(garments).type FROM read_parquet('{annotated}/*.parquet') ORDER BY id"
+    assert duckdb.sql(query).fetchall() == [(name, garment["type"]) for name, garment in garments]
+    (documented,) = re.findall(r"```sql\n(.*?)```", (ROOT / "docs/bulk.md").read_text(), re.S)
+    found = duckdb.sql(documented.replace("'keypoints/", f"'{annotated}/")).fetchall()
+    wanted = [(name, g) for name, g in garments if g["type"] == "upper-body" and g["score"] > 0.5]
+    assert [row[:3] for row in found] == [(n, g["score"], g["keypoints"]["left_sleeve"]["x"]) for n, g in wanted]
+    assert found
 
 
 def test_it_becomes_coco(annotated, tmp_path):
