@@ -16,6 +16,9 @@ from cspn_tf.bulk.worker import annotate_block
 from cspn_tf.console import UserError, termination_as_interrupt
 from cspn_tf.machine import num_cores
 
+# Between two looks at the output folder, when the work is directed from the cluster.
+_POLL_SECONDS = 2.0
+
 
 @contextlib.contextmanager
 def connected(address, num_workers):
@@ -47,9 +50,7 @@ def connected(address, num_workers):
     try:
         ray.init(address or "local", **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise UserError(
-            f"no Ray cluster can be used{f' at {address}' if address else ''}: {_first_line(error)}"
-        ) from error
+        raise UserError(f"no Ray cluster can be used{f' at {address}' if address else ''}: {error}") from error
     try:
         with termination_as_interrupt():  # `ray.init` has set its own handler
             yield int(ray.cluster_resources().get("CPU", 1))
@@ -65,10 +66,6 @@ def _check_reachable(address):
             socket.create_connection((host, int(port)), timeout=10).close()
         except OSError as error:
             raise UserError(f"no Ray cluster can be used at {address}: {error.strerror or error}") from error
-
-
-def _first_line(error):
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +96,25 @@ def annotate(blocks, files, *, num_workers, batch_size, progress) -> Done:
     Raises:
         UserError: a worker cannot go on, or blocks were lost in every try.
     """
+    import ray
+
+    options = {"num_workers": num_workers, "batch_size": batch_size}
+    if not ray.util.client.ray.is_connected():
+        return _annotate(blocks, files, **options, progress=progress)
+    # A `ray://` connection: Ray Data runs on the cluster only.
+    before = blocks.finished()
+    num_left = blocks.num_photos - sum(map(blocks.size_of, before))
+    remote = ray.remote(num_cpus=0, max_retries=0)(_annotate).remote(blocks, files, **options)
+    while not ray.wait([remote], timeout=_POLL_SECONDS)[0]:
+        progress(sum(map(blocks.size_of, blocks.finished() - before)), num_left)
+    try:
+        return ray.get(remote)
+    except ray.exceptions.RayError as error:
+        raise UserError(str(getattr(error, "cause", error))) from error
+
+
+def _annotate(blocks, files, *, num_workers, batch_size, progress=None) -> Done:
+    """Annotate from a process of the cluster; see `annotate`."""
     finished = blocks.finished()
     left = [block for block in range(blocks.num_blocks) if block not in finished]
     num_left = sum(map(blocks.size_of, left))
@@ -109,7 +125,8 @@ def annotate(blocks, files, *, num_workers, batch_size, progress) -> Done:
         done = Done(
             done.num_photos + answer["num_photos"], time.monotonic() - start, done.core_seconds + answer["seconds"]
         )
-        progress(done.num_photos, num_left)
+        if progress:
+            progress(done.num_photos, num_left)
     lost = sorted(set(left) - blocks.finished())
     if lost:
         raise UserError(

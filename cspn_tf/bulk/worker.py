@@ -21,6 +21,7 @@ from cspn_tf.bulk.stores import open_store
 from cspn_tf.console import CallError, UserError
 from cspn_tf.inference.versions import version_directory
 from cspn_tf.models.checkpoints import SHIPPED, SHIPPED_PAIR
+from cspn_tf.quiet import quiet_tensorflow
 from cspn_tf.result import STATUS_UNREADABLE, Result
 
 
@@ -93,6 +94,7 @@ def _loaded(files, num_threads):
     import cspn_tf
     from cspn_tf.machine import set_threads
 
+    quiet_tensorflow()
     set_threads(num_threads, num_threads)
     path = _local(files.source)
     if not path.exists():

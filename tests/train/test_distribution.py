@@ -94,8 +94,8 @@ def test_two_processes_train_like_one_with_twice_the_batch(tiny_data, tmp_path, 
     size = np.sqrt(sum(np.sum(one[name] ** 2) for name in names))
     difference = np.sqrt(sum(np.sum((one[name] - two[name]) ** 2) for name in names))
     print(f"difference {difference / size:.2e} of the update")
-    # Measured: 1e-4 or less. Batches that differ in one garment, or batch statistics of a half, differ by 0.1 and more.
-    assert size > 0 and difference < 1e-3 * size
+    # Measured: 6e-4, rounding: sums in another order, amplified by batch normalisation over few values.
+    assert size > 0 and difference < 5e-3 * size
 
 
 @pytest.mark.slow
