@@ -33,7 +33,7 @@ class Progress:
             return
         self._last, self._tenths = now, tenths
         rate = num_done / max(now - self._start, 1e-9)
-        text = f"{num_done} of {num_photos} photos {self._verb}, {rate:.0f} photos/s"
+        text = f"{num_done} of {num_photos} photos {self._verb}, {rate:.{1 if rate < 10 else 0}f} photos/s"
         if not finished:
             text += f", {duration((num_photos - num_done) / rate)} left"
         if self._terminal:

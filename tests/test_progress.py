@@ -21,8 +21,8 @@ def test_progress_on_a_terminal_updates_one_line():
     assert shown.count("\n") == 1
     assert shown.count("\r") == 50  # of 100 calls at 0.125 s, one in at least 0.2 s
     assert shown.endswith("\n")
-    assert shown.rstrip().endswith("100 of 100 photos drawn, 8 photos/s")
-    assert "40 of 100 photos drawn, 8 photos/s, 0:08 left" in shown
+    assert shown.rstrip().endswith("100 of 100 photos drawn, 8.0 photos/s")
+    assert "40 of 100 photos drawn, 8.0 photos/s, 0:08 left" in shown
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5.4, "0:05"), (65, "1:05"), (3723, "1:02:03")])

@@ -143,8 +143,8 @@ def test_progress_is_printed_about_every_tenth_when_piped(root, capsys):
     assert _prepare(root) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "photos/s" in line]
     assert len(lines) == 10
-    assert re.fullmatch(r"2 of 12 photos checked and written, \d+ photos/s, 0:0\d left", lines[0])
-    assert re.fullmatch(r"12 of 12 photos checked and written, \d+ photos/s", lines[-1])
+    assert re.fullmatch(r"2 of 12 photos checked and written, [\d.]+ photos/s, 0:0\d left", lines[0])
+    assert re.fullmatch(r"12 of 12 photos checked and written, [\d.]+ photos/s", lines[-1])
 
 
 def test_a_few_rejected_rows_are_reported_when_allowed(root, tmp_path, capsys):
