@@ -38,7 +38,6 @@ def connected(address, num_workers):
     import ray
 
     _check_reachable(address)
-
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address is None:
         # Photos do not pass through Ray's object store.
@@ -50,7 +49,9 @@ def connected(address, num_workers):
     try:
         ray.init(address or "local", **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise UserError(f"no Ray cluster can be used{f' at {address}' if address else ''}: {error}") from error
+        place = f" at {address}" if address else ""
+        hint = "; one with a token needs RAY_AUTH_MODE=token" if place.startswith(" at ray://") else ""
+        raise UserError(f"no Ray cluster can be used{place}: {error}{hint}") from error
     try:
         with termination_as_interrupt():  # `ray.init` has set its own handler
             yield int(ray.cluster_resources().get("CPU", 1))

@@ -93,6 +93,22 @@ def test_wrong_calls_end_in_one_line(tmp_path, model_dir, fake_photos, capsys):
     assert code == 2 and f"{out} was begun with another catalogue: other, now {photo}" in error
 
 
+def test_another_version_of_ray_is_named(tmp_path, model_dir, monkeypatch, capsys):
+    import ray
+
+    def refuse(*_, **__):
+        raise RuntimeError(
+            "Version mismatch: The cluster was started with:\n    Ray: 2.1\nThis process has:\n    Ray: 2.60"
+        )
+
+    monkeypatch.setattr(ray, "init", refuse)
+    call = [str(tmp_path), "--out", str(tmp_path / "out"), "--model", str(model_dir), "--address", "auto"]
+    assert run(annotate.main, call) == 1
+    wanted = "Version mismatch: The cluster was started with: Ray: 2.1 This process has: Ray: 2.60"
+    assert capsys.readouterr().err == f"error: no Ray cluster can be used at auto: {wanted}\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_plan_is_arithmetic(capsys):
     call = ["--plan", "100000000", "--rate", "20", "--photo-kb", "250", "--hours", "10", "--cores", "16"]
     assert run(annotate.main, [*call, "--gbit", "5", "--core-price", "0.05"]) == 0
