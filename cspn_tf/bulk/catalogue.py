@@ -12,10 +12,11 @@ import io
 import itertools
 import posixpath
 import struct
+import urllib.parse
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from cspn_tf.bulk.stores import open_store, read_whole, uri_of
+from cspn_tf.bulk.stores import open_store, read_whole, store_errors, uri_of
 from cspn_tf.console import CallError, UserError
 from cspn_tf.threads import map_in_order
 
@@ -25,6 +26,8 @@ PATH_COLUMNS = ("path", "uri", "url", "file", "filename", "file_name", "photo", 
 # Photos that are read ahead per thread are few, so that memory stays flat.
 _READ_THREADS = 4
 _ROWS_AT_ONCE = 64
+# Of a Parquet column that is read at a time.
+_BUFFER_BYTES = 1 << 20
 # Framing of a TFRecord: length and its checksum before the record, checksum of the record after it.
 _RECORD_HEAD, _RECORD_TAIL = 12, 4
 
@@ -62,13 +65,15 @@ class Catalogue:
 
     Attributes:
         kind: how a photo is read: `file`, `record` of a TFRecord file, or `row` of a Parquet file.
-        photos: the photos, listed as they are consumed; ids may repeat.
+        photos: the photos, listed as they are consumed.
         bytes_column: for `row`: the column of the files' bytes.
+        is_distinct: whether no id can come twice.
     """
 
     kind: str
     photos: Iterator[Photo]
     bytes_column: str | None = None
+    is_distinct: bool = False
 
 
 def open_catalogue(source, columns=None) -> Catalogue:
@@ -96,29 +101,32 @@ def open_catalogue(source, columns=None) -> Catalogue:
         return Catalogue("file", _csv_rows(store, files[0], columns))
     if suffix == ".txt":
         return Catalogue("file", _lines(store, files[0]))
-    return Catalogue("file", _photos_below(store, root, source))
+    return Catalogue("file", _photos_below(store, root, source), is_distinct=True)
 
 
 def _tables_or_records(store, root, source) -> list[str]:
     """Return the files that list or hold the photos, all of one suffix; none if the photos are files themselves."""
+    is_one = store.isfile(root)
     try:
-        is_one = store.isfile(root)
-        found = [root] if is_one else store.glob(root) if _is_pattern(root) else store.ls(root, detail=False)
+        with store_errors(source):
+            found = [root] if is_one else store.glob(root) if _is_pattern(store, root) else store.ls(root, detail=False)
     except FileNotFoundError:
         found = []
-    except Exception as error:
-        raise CallError(f"{source} cannot be read: {type(error).__name__}: {error}") from error
     if not found:
         raise CallError(f"{source}: there is no such file or folder, or nothing in it")
-    # Beside photos, a text or CSV file is not taken for a list of them.
-    for suffix in (".parquet", ".tfrecord", *((".csv", ".txt") if is_one else ())):
-        if files := [path for path in sorted(found) if path.lower().endswith(suffix) and not _is_hidden(path)]:
+    has_photos = not is_one and any(path.lower().endswith(PHOTO_SUFFIXES) for path in found)
+    # A prepared dataset has a picture of itself beside its records; a table or list beside photos is no catalogue.
+    for suffix in (".tfrecord", *(() if has_photos else (".parquet",)), *((".csv", ".txt") if is_one else ())):
+        if files := [
+            path for path in sorted(found) if path.lower().endswith(suffix) and (is_one or not _is_hidden(path))
+        ]:
             return files
     return []
 
 
-def _is_pattern(path) -> bool:
-    return any(character in path for character in "*?[")
+def _is_pattern(store, path) -> bool:
+    """Check whether a path is a glob pattern; a file or folder of that very name is not."""
+    return any(character in path for character in "*?[") and not store.exists(path)
 
 
 def _is_hidden(path) -> bool:
@@ -130,22 +138,39 @@ def _is_hidden(path) -> bool:
 
 def _photos_below(store, root, source):
     """Yield the photos that match a pattern or lie in a folder, sorted within each folder, without hidden ones."""
-    if _is_pattern(root):
+    if _is_pattern(store, root):
         for path in sorted(store.glob(root)):
             if not posixpath.basename(path).startswith(".") and store.isfile(path):
                 yield _file(uri_of(store, path))
     elif store.isdir(root):
-        for folder, folders, files in store.walk(root, topdown=True, on_error="raise"):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(files):
-                if name.lower().endswith(PHOTO_SUFFIXES) and not name.startswith("."):
-                    path = posixpath.join(folder, name)
-                    yield Photo(_text(posixpath.relpath(path, root), source), uri_of(store, path))
+        for path in _walk(store, root):
+            yield Photo(_text(posixpath.relpath(path, root), source), uri_of(store, path))
     elif root.lower().endswith(PHOTO_SUFFIXES):
         yield _file(uri_of(store, root))
     else:
         known = ", ".join((*PHOTO_SUFFIXES, ".txt", ".csv", ".parquet", ".tfrecord"))
         raise CallError(f"{source} is none of {known}, nor a folder of these")
+
+
+def _walk(store, folder):
+    """Yield the photos below a folder; symlinks to folders are not followed.
+
+    fsspec's own `walk` leaves out folders below the first that cannot be read.
+    """
+    with store_errors(uri_of(store, folder)):
+        entries = sorted(store.ls(folder, detail=True), key=lambda entry: entry["name"])
+    folders = []
+    for entry in entries:
+        path = entry["name"].rstrip("/")
+        name = posixpath.basename(path)
+        if name.startswith(".") or path == folder.rstrip("/"):
+            continue
+        if entry["type"] == "directory":
+            folders.append(path)
+        elif name.lower().endswith(PHOTO_SUFFIXES):
+            yield path
+    for path in folders:
+        yield from _walk(store, path)
 
 
 def _file(uri):
@@ -175,14 +200,20 @@ def _lines(store, file):
 def _csv_rows(store, file, columns):
     where = uri_of(store, file)
     with _opened_text(store, file) as lines:
-        rows = csv.DictReader(lines)
+        rows = csv.DictReader(lines, strict=True)
         names = rows.fieldnames or []
         path, id_ = _path_column(names, columns, where), columns.id
         if columns.bytes:
             raise CallError(f"{where}: a bytes column is for Parquet")
         if id_ and id_ not in names:
             raise CallError(f"{where} has no column {id_!r}: it has {', '.join(names)}")
-        for row in rows:
+        while True:
+            try:
+                row = next(rows, None)
+            except csv.Error as error:
+                raise UserError(f"{where}, line {rows.line_num}: {error}") from error
+            if row is None:
+                return
             if not row[path] or (id_ and not row[id_]):
                 raise UserError(f"{where}, line {rows.line_num}: no {path if not row[path] else id_}")
             yield Photo(row[id_ or path], _beside(store, file, row[path]))
@@ -213,6 +244,8 @@ def _beside(store, file, path):
     """Return the URI of a path in a list: a URI or absolute path as it is, a relative one from the list's folder."""
     if "://" in path or path.startswith("/"):
         return path
+    if "://" in file:  # http, whose paths are whole URIs
+        return urllib.parse.urljoin(file, path)
     return uri_of(store, posixpath.normpath(posixpath.join(posixpath.dirname(file), path)))
 
 
@@ -220,55 +253,72 @@ def _beside(store, file, path):
 
 
 def _parquet(store, files, columns) -> Catalogue:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     where = uri_of(store, files[0])
-    try:
-        schema = pq.read_schema(files[0], filesystem=store)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{where} is not a Parquet file: {error}") from error
     if columns.bytes and columns.path:
         raise CallError("give the column of paths or that of bytes, not both")
-    types = _leaf_types(schema)
+    with _opened_parquet(store, files[0]) as parquet:
+        types = _leaf_types(parquet.schema_arrow)
     for name in filter(None, dataclasses.astuple(columns)):
         if name not in types:
             raise CallError(f"{where} has no column {name!r}: it has {', '.join(types)}")
-    held = columns.bytes
-    if not held and not columns.path:
-        binary = [name for name, type_ in types.items() if pa.types.is_binary(type_) or pa.types.is_large_binary(type_)]
-        held = binary[0] if len(binary) == 1 else None
-    if held:
+    texts, binary = ([name for name, kind in types.items() if kind == wanted] for wanted in ("text", "binary"))
+    for name, kind, among in ((columns.path, "text", texts), (columns.bytes, "binary", binary)):
+        if name and name not in among:
+            raise CallError(f"{where}: column {name!r} must be {kind}, it is {types[name]}")
+    path = columns.path or next((name for name in PATH_COLUMNS if name in texts), None)
+    held = columns.bytes or (binary[0] if len(binary) == 1 else None)
+    if path and held and not (columns.path or columns.bytes):
+        raise CallError(f"{where} has paths in {path!r} and bytes in {held!r}: give --path-column or --bytes-column")
+    if columns.bytes or (held and not columns.path):
         return Catalogue("row", _parquet_rows(store, files, None, columns.id), held)
-    return Catalogue("file", _parquet_rows(store, files, _path_column(list(types), columns, where), columns.id))
+    path = path or _path_column(texts, columns, where)
+    return Catalogue("file", _parquet_rows(store, files, path, columns.id))
+
+
+@contextlib.contextmanager
+def _opened_parquet(store, file):
+    """Open a Parquet file for reading a part at a time.
+
+    Raises:
+        UserError: it is damaged, or lacks a column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with store.open(file, "rb") as binary:
+            yield pq.ParquetFile(binary, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+    except (pa.ArrowException, KeyError) as error:
+        raise UserError(f"{uri_of(store, file)} cannot be read as Parquet: {error}") from error
 
 
 def _leaf_types(fields, prefix="") -> dict:
+    """Return the kind of each column: `text`, `binary`, or the name of another type; structs are taken apart."""
     import pyarrow as pa
 
-    types = {}
+    kinds = {}
     for field in fields:
-        if pa.types.is_struct(field.type):
-            types |= _leaf_types([field.type[i] for i in range(field.type.num_fields)], f"{prefix}{field.name}.")
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if pa.types.is_struct(kind):
+            kinds |= _leaf_types([kind[index] for index in range(kind.num_fields)], f"{prefix}{field.name}.")
+        elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            kinds[prefix + field.name] = "text"
         else:
-            types[prefix + field.name] = field.type
-    return types
+            is_binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+            kinds[prefix + field.name] = "binary" if is_binary else str(kind)
+    return kinds
 
 
 def _parquet_rows(store, files, path_column, id_column):
     """Yield a photo for each row; `path_column` is None if the rows hold the photos."""
-    import pyarrow.parquet as pq
-
     wanted = list(dict.fromkeys(filter(None, (path_column, id_column))))
+    # In several folders, the same relative path is several photos.
+    is_one_folder = len({posixpath.dirname(file) for file in files}) == 1
     for file in files:
         where, number = uri_of(store, file), 0
-        with store.open(file, "rb") as binary:
-            parquet = pq.ParquetFile(binary)
+        with _opened_parquet(store, file) as parquet:
             if not wanted:
-                yield from (
-                    Photo(f"{posixpath.basename(file)}#{row}", where, row, row + 1)
-                    for row in range(parquet.metadata.num_rows)
-                )
+                yield from (Photo(f"{where}#{row}", where, row, row + 1) for row in range(parquet.metadata.num_rows))
                 continue
             for batch in parquet.iter_batches(columns=wanted):
                 values = {name: _leaf(batch, name).to_pylist() for name in wanted}
@@ -276,21 +326,24 @@ def _parquet_rows(store, files, path_column, id_column):
                     for name in wanted:
                         if values[name][index] in (None, ""):
                             raise UserError(f"{where}, row {number}: no {name}")
-                    id_ = str(values[id_column or path_column][index])
+                    given = str(values[id_column][index]) if id_column else None
                     if path_column:
-                        yield Photo(id_, _beside(store, file, values[path_column][index]))
+                        path = values[path_column][index]
+                        uri = _beside(store, file, path)
+                        yield Photo(given or (path if is_one_folder else uri), uri)
                     else:
-                        yield Photo(id_, where, number, number + 1)
+                        yield Photo(given, where, number, number + 1)
                     number += 1
 
 
 def _leaf(batch, name):
-    """Return a column by a dotted name."""
+    """Return a column by its name, in which a dot may lead into a struct."""
     import pyarrow.compute as pc
 
+    if name in batch.schema.names:
+        return batch.column(name)
     first, *rest = name.split(".")
-    column = batch.column(first)
-    return pc.struct_field(column, rest) if rest else column
+    return pc.struct_field(batch.column(first), rest)
 
 
 # TFRecords ------------------------------------------------------------------------------------------------------------
@@ -298,15 +351,17 @@ def _leaf(batch, name):
 
 def _records(store, file):
     """Yield a photo for each record of a shard that `training.prepare` wrote."""
-    where = uri_of(store, file)
+    where, num_bytes = uri_of(store, file), store.size(file)
     with store.open(file, "rb") as shard:
         start = _RECORD_HEAD
         while head := shard.read(_RECORD_HEAD):
             if len(head) < _RECORD_HEAD:
                 raise UserError(f"{where} ends within a record")
             (length,) = struct.unpack("<Q", head[:8])
+            if start + length > num_bytes:
+                raise UserError(f"{where} ends within a record, or is no file of uncompressed TFRecords")
             record = shard.read(length)
-            if len(record) < length or len(shard.read(_RECORD_TAIL)) < _RECORD_TAIL:
+            if len(shard.read(_RECORD_TAIL)) < _RECORD_TAIL:
                 raise UserError(f"{where} ends within a record")
             name = _feature(record, "photo/name", where).decode()
             yield Photo(name, where, start, start + length)
@@ -362,26 +417,22 @@ def _read_record(photo):
 
 def _read_rows(photos, column):
     """Read consecutive rows of one Parquet file; of its row groups, those that hold them."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     wanted, num_read = range(photos[0].start, photos[-1].stop), 0
     try:
-        store, path = open_store(photos[0].uri)
-        with store.open(path, "rb") as binary:
-            parquet = pq.ParquetFile(binary)
-            ends = list(
-                itertools.accumulate(parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups))
-            )
-            groups = [i for i, end in enumerate(ends) if end > wanted.start and ([0, *ends][i]) < wanted.stop]
-            row = [0, *ends][groups[0]]
+        with _opened_parquet(*open_store(photos[0].uri)) as parquet:
+            sizes = [parquet.metadata.row_group(index).num_rows for index in range(parquet.num_row_groups)]
+            starts = [0, *itertools.accumulate(sizes)]
+            groups = [i for i in range(len(sizes)) if starts[i + 1] > wanted.start and starts[i] < wanted.stop]
+            row = starts[groups[0]]
             for batch in parquet.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=[column]):
                 for value in _leaf(batch, column):
                     if row in wanted:
                         yield value.as_py() or "the row has no photo"
                         num_read += 1
                     row += 1
-    except (OSError, pa.ArrowException) as error:
+                if row >= wanted.stop:
+                    break
+    except (OSError, UserError) as error:
         yield from [_why(error)] * (len(photos) - num_read)
 
 

@@ -11,11 +11,14 @@ import logging
 import os
 import socket
 import time
+import warnings
 
 from cspn_tf.bulk.worker import annotate_block
 from cspn_tf.console import UserError, termination_as_interrupt
 from cspn_tf.machine import num_cores
 
+# How often Ray runs a block again whose machine or process was lost.
+_MAX_RETRIES = 3
 # Between two looks at the output folder, when the work is directed from the cluster.
 _POLL_SECONDS = 2.0
 
@@ -48,15 +51,28 @@ def connected(address, num_workers):
         }
     try:
         ray.init(address or "local", **quiet)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # Ray raises classes of many kinds
         place = f" at {address}" if address else ""
         hint = "; one with a token needs RAY_AUTH_MODE=token" if place.startswith(" at ray://") else ""
         raise UserError(f"no Ray cluster can be used{place}: {error}{hint}") from error
     try:
         with termination_as_interrupt():  # `ray.init` has set its own handler
-            yield int(ray.cluster_resources().get("CPU", 1))
+            yield _wait_for_cores()
     finally:
         ray.shutdown()
+
+
+def _wait_for_cores() -> int:
+    """Return the number of cores of the cluster, once a machine that has some has joined."""
+    import ray
+
+    has_said = False
+    while not (cores := int(ray.cluster_resources().get("CPU", 0))):
+        if not has_said:
+            print("waiting for a machine with cores to join the cluster", flush=True)
+        has_said = True
+        time.sleep(_POLL_SECONDS)
+    return cores
 
 
 def _check_reachable(address):
@@ -90,7 +106,7 @@ def annotate(blocks, files, *, num_workers, batch_size, progress) -> Done:
     Args:
         blocks: `cspn_tf.bulk.blocks.Blocks`.
         files: `cspn_tf.bulk.worker.ModelFiles`.
-        num_workers: number of blocks at a time, one core each.
+        num_workers: number of blocks at a time, one core each; None for as many as the cluster has cores, also later.
         batch_size: photos per pass through the networks.
         progress: function of the photos done in this call and those that it has to do.
 
@@ -104,14 +120,15 @@ def annotate(blocks, files, *, num_workers, batch_size, progress) -> Done:
         return _annotate(blocks, files, **options, progress=progress)
     # A `ray://` connection: Ray Data runs on the cluster only.
     before = blocks.finished()
-    num_left = blocks.num_photos - sum(map(blocks.size_of, before))
-    remote = ray.remote(num_cpus=0, max_retries=0)(_annotate).remote(blocks, files, **options)
-    while not ray.wait([remote], timeout=_POLL_SECONDS)[0]:
-        progress(sum(map(blocks.size_of, blocks.finished() - before)), num_left)
+    num_before = sum(map(blocks.size_of, before))
     try:
+        remote = ray.remote(num_cpus=0, max_retries=0)(_annotate).remote(blocks, files, **options)
+        while not ray.wait([remote], timeout=_POLL_SECONDS)[0]:
+            if finished := blocks.finished() - before:
+                progress(sum(map(blocks.size_of, finished)), blocks.num_photos - num_before)
         return ray.get(remote)
-    except ray.exceptions.RayError as error:
-        raise UserError(str(getattr(error, "cause", error))) from error
+    except (ray.exceptions.RayError, ConnectionError) as error:
+        raise UserError(f"{getattr(error, 'cause', None) or error}") from error
 
 
 def _annotate(blocks, files, *, num_workers, batch_size, progress=None) -> Done:
@@ -148,12 +165,14 @@ def _answers(blocks, left, files, num_workers, batch_size):
     context.max_errored_blocks = -1  # a lost block is reported at the end, when all others are done
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     # Tasks, not actors: a lost machine's task runs again on any other, while an actor waits for one of its own.
-    dataset = ray.data.from_items([{"block": block} for block in left], override_num_blocks=len(left)).map_batches(
-        functools.partial(_annotate_batch, blocks, files, {"batch_size": batch_size, "num_threads": 1}),
-        batch_size=None,
-        num_cpus=1,
-        compute=ray.data.TaskPoolStrategy(min(num_workers, len(left))),
-    )
+    tasks = ray.data.TaskPoolStrategy(min(num_workers, len(left)) if num_workers else None)
+    task = functools.partial(_annotate_batch, blocks, files, {"batch_size": batch_size, "num_threads": 1})
+    with warnings.catch_warnings():
+        # Ray has no other way to limit the retries, which are endless: a photo that kills its process would be, too.
+        warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
+        dataset = ray.data.from_items([{"block": block} for block in left], override_num_blocks=len(left)).map_batches(
+            task, batch_size=None, num_cpus=1, compute=tasks, max_retries=_MAX_RETRIES
+        )
     yield from dataset.iter_rows()
 
 

@@ -1,5 +1,7 @@
 """Files on any store that fsspec opens: local folders, buckets, memory."""
 
+import contextlib
+import os
 import posixpath
 import secrets
 
@@ -23,20 +25,49 @@ def open_store(uri) -> tuple:
         raise CallError(f"{uri}: {error}") from error
 
 
+@contextlib.contextmanager
+def store_errors(uri):
+    """Turn the errors of a store into a UserError of one line; stores raise their own classes for many of them."""
+    try:
+        yield
+    except (UserError, FileNotFoundError):
+        raise
+    except Exception as error:
+        raise UserError(f"{uri}: {_reason(error)}") from error
+
+
 def uri_of(store, path) -> str:
     """Return the URI of a path on a store; a plain path if the store is the local one."""
     return path if "file" in _protocols(store) else store.unstrip_protocol(path)
 
 
 def names_in(folder) -> set[str]:
-    """Return the names of the files and folders in a folder; none if it does not exist, which an empty one on S3 does
-    not."""
+    """Return the names of the files and folders in a folder.
+
+    None if it does not exist: on S3, an empty folder does not.
+    """
     store, root = open_store(folder)
     store.invalidate_cache()
     try:
-        return {posixpath.basename(path.rstrip("/")) for path in store.ls(root, detail=False)}
+        with store_errors(folder):
+            return {posixpath.basename(path.rstrip("/")) for path in store.ls(root, detail=False)}
     except FileNotFoundError:
         return set()
+
+
+def make_folder(folder) -> None:
+    """Make a folder that exists afterwards; object stores have none, and a bucket is not made.
+
+    Raises:
+        CallError: it is a file.
+        UserError: it cannot be made.
+    """
+    store, root = open_store(folder)
+    if not _protocols(store) & _ATOMIC:
+        with store_errors(folder):
+            if store.isfile(root):
+                raise CallError(f"{folder} is a file, required a folder")
+            store.makedirs(root, exist_ok=True)
 
 
 def read_whole(uri, start=None, stop=None) -> bytes:
@@ -50,33 +81,43 @@ def read_whole(uri, start=None, stop=None) -> bytes:
         raise OSError(f"{type(error).__name__}: {error}") from error
 
 
-def write_whole(folder, name, content, temporary_folder) -> None:
+def write_whole(folder, name, content, temporary_folder, replace=True) -> None:
     """Write a file so that no reader ever sees a part of it.
 
     Args:
         folder: path or URI of an existing folder.
-        name: name of the file in it; replaced if it exists.
+        name: name of the file in it.
         content: bytes.
         temporary_folder: name of a folder inside `folder`, for the temporary file.
+        replace: whether the file is replaced if it exists.
 
     Raises:
         UserError: the file cannot be written.
+        FileExistsError: it exists, and is not to be replaced.
     """
     store, root = open_store(folder)
     path = posixpath.join(root, name)
     try:
         if _protocols(store) & _ATOMIC:
-            store.pipe_file(path, content)
+            store.pipe_file(path, content, **({} if replace else {"mode": "create"}))
             return
         temporary = posixpath.join(root, temporary_folder, secrets.token_hex(8))
         store.makedirs(posixpath.dirname(temporary), exist_ok=True)
         try:
             store.pipe_file(temporary, content)
-            store.mv(temporary, path)
-        except BaseException:
+            if replace:
+                store.mv(temporary, path)
+            elif "file" in _protocols(store):
+                os.link(temporary, path)  # fails if it exists, unlike a rename
+            elif store.exists(path):
+                raise FileExistsError(path)
+            else:
+                store.mv(temporary, path)
+        finally:
             if store.exists(temporary):
                 store.rm_file(temporary)
-            raise
+    except FileExistsError:
+        raise
     except Exception as error:
         raise UserError(f"{uri_of(store, path)} cannot be written: {_reason(error)}") from error
 

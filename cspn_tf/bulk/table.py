@@ -20,7 +20,8 @@ import collections
 import io
 import posixpath
 
-from cspn_tf.bulk.stores import open_store
+from cspn_tf.bulk.blocks import PART
+from cspn_tf.bulk.stores import names_in, open_store, store_errors
 from cspn_tf.console import UserError
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES
@@ -149,9 +150,9 @@ def _parts(folder):
     import pyarrow.parquet as pq
 
     store, root = open_store(folder)
-    paths = sorted(store.glob(posixpath.join(root, "part-*.parquet")))
-    if not paths:
+    names = sorted(filter(PART.fullmatch, names_in(folder)))
+    if not names:
         raise UserError(f"{folder} has no part-*.parquet: it is not the output of annotate")
-    for path in paths:
-        with store.open(path, "rb") as file:
+    for name in names:
+        with store_errors(folder), store.open(posixpath.join(root, name), "rb") as file:
             yield pq.ParquetFile(file)

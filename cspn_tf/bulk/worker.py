@@ -3,12 +3,15 @@
 Runs in Ray's worker processes; each loads the model once. Photos are decoded in the model's graph.
 """
 
+import atexit
 import dataclasses
 import datetime
 import functools
 import hashlib
 import itertools
+import os
 import posixpath
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -49,7 +52,9 @@ def find_model(model=None) -> ModelFiles:
     Raises:
         CallError: there is none.
     """
-    source = SHIPPED if model is None else str(model).rstrip("/")
+    source = SHIPPED if model in (None, SHIPPED) else str(model).rstrip("/")
+    if source != SHIPPED and "://" not in source:
+        source = os.path.abspath(source)  # workers have other working directories
     path = _local(source)
     if path.is_dir() and not (path / "detector").is_dir():
         chosen = version_directory(path)
@@ -72,6 +77,7 @@ def _local(source) -> Path:
 def _copied(source) -> Path:
     store, path = open_store(source)
     folder = Path(tempfile.mkdtemp(prefix="cspn-tf-model-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
         store.get(path, str(folder / posixpath.basename(path)), recursive=True)
     except Exception as error:

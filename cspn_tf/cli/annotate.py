@@ -74,8 +74,10 @@ def _parse(argv):
 
 def _annotate(args):
     from cspn_tf.bulk import blocks as dividing
+    from cspn_tf.bulk.stores import open_store, uri_of
     from cspn_tf.bulk.worker import find_model
 
+    args.out = uri_of(*open_store(args.out))
     files = find_model(args.model)
     about = {
         "catalogue": args.input,
@@ -100,7 +102,7 @@ def _annotate(args):
             blocks = _divide(args, about, num_workers)
         with Progress("annotated") as progress:
             try:
-                done = annotate(blocks, files, num_workers=num_workers, batch_size=args.batch_size, progress=progress)
+                done = annotate(blocks, files, num_workers=args.workers, batch_size=args.batch_size, progress=progress)
             except KeyboardInterrupt:
                 _print_stopped(blocks)
                 raise

@@ -107,7 +107,8 @@ def lost_workers_reported(distribution, directory):
     try:
         yield
     except tf.errors.OpError as error:
-        if distribution.num_workers == 1:
+        own = (tf.errors.ResourceExhaustedError, tf.errors.DataLossError, tf.errors.InvalidArgumentError)
+        if distribution.num_workers == 1 or isinstance(error, own):
             raise
         reason = re.sub(r"\s+", " ", error.message.splitlines()[0])[:200]
         raise UserError(

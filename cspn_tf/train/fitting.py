@@ -97,18 +97,17 @@ def fit(run: Run, task) -> None:
     require_extra("training")
     distribution = distribution_of(run.strategy)  # first, before TensorFlow runs anything
     tfrecords.verify(run.data_dir, ("train", "val"))
-    num_steps, validation = task.num_steps(run), task.validation(run)
-    model = task.compiled_model(run, num_steps)
-    # The variables of a model that is trained by several processes are read by all of them together or not at all.
-    validated = model if distribution.num_workers == 1 else task.build(run.config, pretrained=False)
-    validator = task.validator(validated, validation, run.config)
-    with contextlib.ExitStack() as block:
+    with lost_workers_reported(distribution, run.directory), contextlib.ExitStack() as lock:
+        num_steps, validation = task.num_steps(run), task.validation(run)
+        model = task.compiled_model(run, num_steps)
+        # The variables of a model that is trained by several processes are read by all of them together or not at all.
+        validated = model if distribution.num_workers == 1 else task.build(run.config, pretrained=False)
+        validator = task.validator(validated, validation, run.config)
         if distribution.is_chief:
             done = prepare_directory(run, task.network)
-            block.enter_context(locked(run.directory / "lock", run.directory))
+            lock.enter_context(locked(run.directory / "lock", run.directory))
         else:
             done = len(read_history(run.directory)) if run.resume else 0
-        block.enter_context(lost_workers_reported(distribution, run.directory))
         _fit(run, task, model, num_steps, validated, validator, done)
 
 

@@ -88,7 +88,7 @@ def test_wrong_calls_end_in_one_line(tmp_path, model_dir, fake_photos, capsys):
     (out / "_annotate").mkdir(parents=True)
     about = {"catalogue": "other", "model": str(model_dir / "1")}
     content = {"about": about, "kind": "file", "bytes_column": None, "num_photos": 1, "num_repeated": 0}
-    (out / "_annotate/run.json").write_text(json.dumps({"format": 1, "block_size": 64, **content}))
+    (out / "_annotate/run.json").write_text(json.dumps({"format": 1, "block_size": 64, "token": "x", **content}))
     code, error = said(*call, "--out", out)
     assert code == 2 and f"{out} was begun with another catalogue: other, now {photo}" in error
 

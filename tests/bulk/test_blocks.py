@@ -73,8 +73,20 @@ def test_a_path_that_comes_again_is_annotated_once_and_an_id_is_an_error(tmp_pat
     photos = [Photo("a", "a.jpg"), Photo("b", "b.jpg"), Photo("a", "a.jpg")]
     blocks = divide(tmp_path / "paths", Catalogue("file", iter(photos)), ABOUT, 1)
     assert (blocks.num_photos, blocks.num_repeated, blocks.photos(0)) == (2, 1, photos[:2])
-    with pytest.raises(UserError, match="'a' stands in the id column 'sku' twice"):
-        divide(tmp_path / "ids", Catalogue("file", iter(photos)), {**ABOUT, "id column": "sku"}, 1)
+    for kind, id_column in (("file", "sku"), ("record", None)):
+        with pytest.raises(UserError, match=r"'a' in a.jpg is the id of another photo too"):
+            divide(tmp_path / kind, Catalogue(kind, iter(photos)), {**ABOUT, "id column": id_column}, 1)
+
+
+def test_of_two_runs_that_begin_at_once_one_goes_on(tmp_path):
+    def listed_by_both():
+        divide(tmp_path / "out", catalogue_of(3), ABOUT, 1)
+        yield Photo("other", "other.jpg")
+
+    with pytest.raises(UserError, match="was begun by another run at the same time"):
+        divide(tmp_path / "out", Catalogue("file", listed_by_both()), ABOUT, 1)
+    blocks = read_blocks(tmp_path / "out")
+    assert blocks.photos(0) == list(catalogue_of(3).photos)
 
 
 def test_blocks_lie_on_any_store():

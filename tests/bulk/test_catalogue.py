@@ -93,17 +93,35 @@ def test_parquet_holds_paths_or_photos(photos, row_group_size):
     )
     pq.write_table(table, photos / "shop.parquet", row_group_size=row_group_size)
     assert len(listed(photos / "shop.parquet", path="path")) == 200
+    with pytest.raises(CallError, match=r"paths in 'path' and bytes in 'image.bytes'"):
+        listed(photos / "shop.parquet")
     assert read(photos / "shop.parquet", path="path", id="sku")["17"] == b"bytes of a.PNG"
-    # The only binary column is taken for the photos; the folder is a dataset of its Parquet files.
-    found = read(photos, id="sku")
+    found = read(photos / "shop.parquet", bytes="image.bytes", id="sku")
     assert found == {str(n): b"%d" % n if n != 7 else "the row has no photo" for n in range(200)}
-    assert list(read(photos))[:2] == ["shop.parquet#0", "shop.parquet#1"]
+    # Without a column of paths, the only binary one is taken; a folder is a dataset of its Parquet files.
+    pq.write_table(table.drop_columns("path"), photos / "sub" / "a.parquet")
+    (photos / "sub" / "c.jpeg").unlink()
+    assert list(read(photos / "sub"))[:2] == [f"{photos}/sub/a.parquet#0", f"{photos}/sub/a.parquet#1"]
 
 
 def test_some_rows_of_a_parquet_file_are_read(photos):
     pq.write_table(pa.table({"b": [b"%d" % number for number in range(500)]}), photos / "x.parquet", row_group_size=90)
     rows = listed(photos / "x.parquet")[85:190]
     assert list(read_photos("row", rows, "b")) == [b"%d" % number for number in range(85, 190)]
+
+
+def test_the_same_path_in_two_folders_is_two_photos(photos):
+    for folder in (photos, photos / "sub"):
+        pq.write_table(pa.table({"path": pa.array(["b.jpg"]).dictionary_encode()}), folder / "x.parquet")
+    ids = [photo.id for photo in listed(f"{photos}/**/*.parquet")]
+    assert ids == [f"{photos}/sub/b.jpg", f"{photos}/b.jpg"] or ids == [f"{photos}/b.jpg", f"{photos}/sub/b.jpg"]
+
+
+def test_names_with_the_characters_of_patterns_are_found(tmp_path):
+    folder = tmp_path / "a[1]*?"
+    folder.mkdir()
+    (folder / "x#%20[2].jpg").write_bytes(b"x")
+    assert read(folder) == {"x#%20[2].jpg": b"x"}
 
 
 def test_a_parquet_file_that_has_gone_gives_reasons(photos):
@@ -130,8 +148,9 @@ def test_prepared_tfrecords_give_their_photos(tiny_data, tiny_fld):
         ("a.csv", b"sku,path\n1,2\n", {"id": "nix"}, CallError, "no column 'nix': it has sku, path"),
         ("a.csv", b"sku,path\n1,2\n2,\n", {}, UserError, "a.csv, line 3: no path"),
         ("a.csv", b"sku,path\n1,\xff\n", {}, UserError, "not UTF-8"),
+        ("a.csv", b'path,title\na.jpg,"12 inch\nb.jpg,x\n', {}, UserError, "a.csv, line .: unexpected end of data"),
         ("a.txt", b"x.jpg\n", {"id": "sku"}, CallError, "has no columns"),
-        ("a.parquet", b"no parquet", {}, UserError, "not a Parquet file"),
+        ("a.parquet", b"no parquet", {}, UserError, "cannot be read as Parquet"),
         ("a.tfrecord", b"\x10\0\0\0\0\0\0\0", {}, UserError, "ends within a record"),
         ("a.tfrecord", b"\x02\0\0\0\0\0\0\0crc.ababcrc.", {}, UserError, "not a shard of a prepared dataset"),
         ("nix://a/b", None, {}, CallError, "Protocol not known"),
@@ -149,10 +168,17 @@ def test_what_is_no_catalogue_is_one_clear_error(tmp_path, name, content, column
 
 def test_a_column_that_is_not_there_is_named(tmp_path):
     pq.write_table(pa.table({"sku": [1], "path": ["a"]}), tmp_path / "a.parquet")
-    with pytest.raises(CallError, match="no column 'image': it has sku, path"):
-        listed(tmp_path, bytes="image")
-    with pytest.raises(CallError, match="not both"):
-        listed(tmp_path, bytes="sku", path="path")
+    for columns, words in (
+        ({"bytes": "image"}, "no column 'image': it has sku, path"),
+        ({"bytes": "sku", "path": "path"}, "not both"),
+        ({"bytes": "path"}, "column 'path' must be binary, it is text"),
+        ({"path": "sku"}, "column 'sku' must be text, it is int64"),
+    ):
+        with pytest.raises(CallError, match=words):
+            listed(tmp_path, **columns)
+    pq.write_table(pa.table({"sku": [1]}), tmp_path / "b.parquet")
+    with pytest.raises(UserError, match=r"b.parquet cannot be read as Parquet"):
+        listed(tmp_path)
 
 
 def test_a_name_that_is_not_utf8_is_named(tmp_path):
