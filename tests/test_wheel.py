@@ -153,6 +153,8 @@ def test_without_the_extras_it_predicts_and_exports_and_says_what_the_others_nee
     assert error == f"error: {needed}\n"
     error = installed.run("cspn-tf", "serve", "--model", "models/mine", code=1)
     assert "pip install 'cspn-tf[serving]'" in error and error.count("\n") == 1
+    error = installed.run("cspn-tf", "annotate", "mine", "--out", "found", code=1)
+    assert "pip install 'cspn-tf[bulk]'" in error and error.count("\n") == 1
 
 
 # Helpers -------------------------------------------------------------------------------------------------------------
