@@ -19,6 +19,9 @@ BYTES_INPUT = "image_bytes"  # string (B,): JPEG or PNG files
 PIXELS_SIGNATURE = "pixels"
 PIXELS_INPUT = "images"  # uint8 (B, H, W, 3): upright photos of equal size
 
+# File names that are taken for photos when a folder is searched.
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+
 STATUS_OK = 0
 STATUS_NOT_A_PHOTO = 1  # neither JPEG nor PNG, by its first bytes
 STATUS_TOO_LARGE = 2  # more pixels than the cap, by its header; not decoded

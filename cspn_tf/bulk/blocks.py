@@ -102,15 +102,14 @@ def _list_name(token, file) -> str:
     return f"{STATE}/photos-{token}-{file:06d}.parquet"
 
 
-def divide(out, catalogue, about, num_workers, num_listed=None) -> Blocks:
+def divide(out, catalogue, about, num_workers) -> Blocks:
     """List a catalogue and divide it into blocks; what an interrupted call left is replaced.
 
     Args:
         out: path or URI of the output folder.
         catalogue: a `cspn_tf.bulk.catalogue.Catalogue`.
-        about: see `Blocks`; if it has `columns.id`, a repeated id is an error, else a repeated path is dropped.
+        about: see `Blocks`; if it has an `id column`, a repeated id is an error, else a repeated path is dropped.
         num_workers: the block size is chosen so that each has several blocks.
-        num_listed: function of the number of photos listed so far, to report progress; or None.
 
     Raises:
         UserError: no photo, a repeated id, or the folder cannot be written.
@@ -132,8 +131,6 @@ def divide(out, catalogue, about, num_workers, num_listed=None) -> Blocks:
         pq.write_table(table, buffer, row_group_size=SMALLEST_BLOCK)
         write_whole(out, _list_name(token, file), buffer.getvalue(), UNFINISHED)
         num_photos += len(rows)
-        if num_listed:
-            num_listed(num_photos)
     if not num_photos:
         raise UserError(f"{about['catalogue']}: no photo in it")
     size = SMALLEST_BLOCK

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 from cspn_tf.bulk.stores import open_store, read_whole, store_errors, uri_of
 from cspn_tf.console import CallError, UserError
+from cspn_tf.contract import PHOTO_SUFFIXES
 from cspn_tf.threads import map_in_order
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
 # Columns that are taken for paths where none is named.
 PATH_COLUMNS = ("path", "uri", "url", "file", "filename", "file_name", "photo", "image")
 # Photos that are read ahead per thread are few, so that memory stays flat.

@@ -21,9 +21,8 @@ from pathlib import Path
 
 from cspn_tf.cli.answers import PICTURE_SUFFIX, WRITERS, complain, name_pictures, reported
 from cspn_tf.console import CallError, Parser, positive_float, positive_int, run, termination_as_interrupt
+from cspn_tf.contract import PHOTO_SUFFIXES
 from cspn_tf.progress import Progress
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def main(argv=None) -> int:
@@ -93,7 +92,7 @@ def find_photos(paths, out) -> tuple[list[str], list[str]]:
         if os.path.isdir(path):
             found = list(_photos_below(path, out, lambda error: fail(error.filename, error.strerror)))
             if not found and len(failed) == num_failed:
-                fail(path, f"no photo in it: no {', '.join(SUFFIXES)}")
+                fail(path, f"no photo in it: no {', '.join(PHOTO_SUFFIXES)}")
         for photo in found:
             photos.setdefault(os.path.abspath(photo), photo)
     return list(photos.values()), failed
@@ -110,7 +109,7 @@ def _photos_below(folder, out, on_error):
         is_out = os.path.realpath(parent) == os.path.realpath(out)
         for name in sorted(files):
             is_picture = is_out and name.endswith(PICTURE_SUFFIX)
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".") and not is_picture:
+            if name.lower().endswith(PHOTO_SUFFIXES) and not name.startswith(".") and not is_picture:
                 yield os.path.join(parent, name)
 
 
