@@ -1,14 +1,14 @@
 """Train YOLO-pose on garments for a given time, and write its predictions on test photos for `cspn-tf evaluate`.
 
-    .venv-peers/bin/python benchmarks/yolo_accuracy.py --photos out/mobile/photos --model yolo11n-pose --size 320 \\
+    .venv-peers/bin/python -m benchmarks.yolo_accuracy --photos out/mobile/photos --model yolo11n-pose --size 320 \\
         --minutes 30 --out out/yolo/11n-320 \\
         --train training/labels/*.train.json --val training/labels/*.val.json --test training/labels/*.test.json
     cspn-tf evaluate --truth training/labels/street.test.json --out out/yolo/report \\
         --predictions out/yolo/11n-320/street.test.results.json
 
-A stand-alone script for the environment of `make .venv-peers/installed`. Ultralytics is AGPL-3.0: nothing in cspn-tf
-imports it or this script. The network is built from its yaml with random weights, since the package ships none.
-Augmentation and learning-rate schedule are Ultralytics' defaults.
+For the environment of `make .venv-peers/installed`. Ultralytics is AGPL-3.0: nothing in cspn-tf imports it or this
+script. The network is built from its yaml with random weights, since the package ships none. Augmentation and
+learning-rate schedule are Ultralytics' defaults. The same command goes on where an interrupted one stopped.
 
 Writes into --out: `dataset/` (symlinks to the photos, and labels in YOLO format), `run/` (Ultralytics' output), for
 each test file `<name>.results.json` in COCO results format, and `training.json` (model, settings, duration).
@@ -35,7 +35,9 @@ def main():
     parser.add_argument("--test", type=Path, nargs="+", required=True, help="COCO keypoints of the photos to predict")
     parser.add_argument("--model", default="yolo11n-pose", help="name of Ultralytics' yaml, without its suffix")
     parser.add_argument("--size", type=int, default=320, help="side of the input, pixels")
-    parser.add_argument("--minutes", type=float, required=True, help="training time")
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--minutes", type=float, help="training time, on a machine that does nothing else")
+    length.add_argument("--epochs", type=int, help="number of epochs, for a machine that has other work")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--confidence", type=float, default=0.05, help="detections below are not written")
@@ -105,13 +107,16 @@ def train(args, description):
 
     yaml = args.out / f"{args.model}.yaml"
     yaml.write_text(_yaml_of(ultralytics, args.model))
-    model = ultralytics.YOLO(str(yaml))
+    interrupted = args.out / "run" / "train" / "weights" / "last.pt"
+    model = ultralytics.YOLO(str(interrupted if interrupted.exists() else yaml))
     model.add_callback("on_train_start", use_all_threads)
     start = time.monotonic()
     model.train(
+        resume=interrupted.exists(),
         data=str(description),
         imgsz=args.size,
-        time=args.minutes / 60,
+        **({"epochs": args.epochs} if args.epochs else {"time": args.minutes / 60}),
+        cache="ram",
         batch=args.batch,
         device="cpu",
         amp=False,
