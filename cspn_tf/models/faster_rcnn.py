@@ -248,7 +248,10 @@ class GarmentDetector(FasterRCNN):
             weight_decay=0.0,
             **kwargs,
         )
+        # A variable that Keras created while the training step is traced would have it traced a second time.
+        self.compiled_loss.build(dict.fromkeys(("rpn_box", "rpn_classification", "box", "classification"), 0.0))
 
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, data):
         """Train as KerasCV does, without its L2 penalty, which fails at zero: the optimizer does the weight decay."""
         images, labels = data

@@ -97,6 +97,13 @@ def fit(run: Run, task) -> None:
     require_extra("training")
     distribution = distribution_of(run.strategy)  # first, before TensorFlow runs anything
     tfrecords.verify(run.data_dir, ("train", "val"))
+    if distribution.is_chief:
+        done = finished_epochs(run, task.network)
+    else:
+        done = len(read_history(run.directory)) if run.resume else 0
+    if done >= run.training.epochs:
+        print(f"{run.directory} is complete: {done} epochs", flush=True)
+        return
     with lost_workers_reported(distribution, run.directory), contextlib.ExitStack() as lock:
         num_steps, validation = task.num_steps(run), task.validation(run)
         model = task.compiled_model(run, num_steps)
@@ -104,10 +111,9 @@ def fit(run: Run, task) -> None:
         validated = model if distribution.num_workers == 1 else task.build(run.config, pretrained=False)
         validator = task.validator(validated, validation, run.config)
         if distribution.is_chief:
-            done = prepare_directory(run, task.network)
+            # Only now, so that a model that cannot be built leaves no directory.
+            _create_directory(run, task.network)
             lock.enter_context(locked(run.directory / "lock", run.directory))
-        else:
-            done = len(read_history(run.directory)) if run.resume else 0
         _fit(run, task, model, num_steps, validated, validator, done)
 
 
@@ -119,9 +125,6 @@ def _fit(run, task, model, num_steps, validated, validator, done):
     if done:
         state.restore(done)
         print(f"resuming {task.network} after epoch {done} of {run.training.epochs}", flush=True)
-    if done >= run.training.epochs:
-        print(f"{run.directory} is complete: {done} epochs", flush=True)
-        return
     callbacks = [_recorder(run, task, state, validated, validator, read_history(run.directory)[:done])]
     if distribution.is_chief:
         callbacks.append(keras.callbacks.TensorBoard(run.directory / "logs", write_graph=False, profile_batch=0))
@@ -138,44 +141,51 @@ def _fit(run, task, model, num_steps, validated, validator, done):
         print(f"no epoch has a value of {task.monitor}: the weights kept are the last epoch's", flush=True)
 
 
-def prepare_directory(run: Run, network: str) -> int:
-    """Create the run's directory, or check the existing one; return the number of finished epochs.
+def finished_epochs(run: Run, network: str) -> int:
+    """Return the number of finished epochs of the run's directory, after checking that it holds this run or none.
 
     Raises:
         UserError: the directory holds another run, or is not a training run.
     """
     from cspn_tf.models import checkpoints
 
-    training = configs.to_dict(run.training)
-    details = {"training": training, "seed": run.seed, "precision": run.precision, "data": str(run.data_dir)}
-    details |= {"init": run.init} if run.init else {}
-    if (run.directory / "network.json").exists():
-        config, found = checkpoints.read_description(run.directory, network)
-        done = len(read_history(run.directory))
-        if not run.resume:
-            raise UserError(
-                f"{run.directory} holds a run of {done} epochs; continue with --resume or choose another --out"
-            )
-        existing, requested = found.get("training", {}) | found, training | details
-        different = configs.differences(config, run.config)
-        different += [
-            f"{name}: {existing.get(name)} != {requested.get(name)}"
-            for name in (*training, "seed", "precision", "init")
-            if existing.get(name) != requested.get(name)
-        ]
-        if different:
-            raise UserError(f"{run.directory} holds another run (existing != requested): {'; '.join(different)}")
-        # Only a notice: a dataset that was moved or prepared again is often the same.
-        if Path(existing.get("data", run.data_dir)).resolve() != Path(run.data_dir).resolve():
-            print(
-                f"{run.directory} continues with other data: {existing['data']} before, {run.data_dir} now", flush=True
-            )
-        return done
-    if run.directory.exists() and not (run.directory.is_dir() and _is_interrupted_start(run.directory)):
-        raise UserError(f"{run.directory} exists and is not a training run")
-    run.directory.mkdir(parents=True, exist_ok=True)
-    checkpoints.write_description(run.directory, network, run.config, details)
-    return 0
+    if not (run.directory / "network.json").exists():
+        if run.directory.exists() and not (run.directory.is_dir() and _is_interrupted_start(run.directory)):
+            raise UserError(f"{run.directory} exists and is not a training run")
+        return 0
+    config, existing = checkpoints.read_description(run.directory, network)
+    done = len(read_history(run.directory))
+    if not run.resume:
+        raise UserError(f"{run.directory} holds a run of {done} epochs; continue with --resume or choose another --out")
+    requested = _description(run)
+    training = requested["training"]
+    existing, requested = existing.get("training", {}) | existing, training | requested
+    different = configs.differences(config, run.config)
+    different += [
+        f"{name}: {existing.get(name)} != {requested.get(name)}"
+        for name in (*training, "seed", "precision", "init")
+        if existing.get(name) != requested.get(name)
+    ]
+    if different:
+        raise UserError(f"{run.directory} holds another run (existing != requested): {'; '.join(different)}")
+    # Only a notice: a dataset that was moved or prepared again is often the same.
+    if Path(existing.get("data", run.data_dir)).resolve() != Path(run.data_dir).resolve():
+        print(f"{run.directory} continues with other data: {existing['data']} before, {run.data_dir} now", flush=True)
+    return done
+
+
+def _create_directory(run: Run, network: str) -> None:
+    """Create the directory of a run that has not begun."""
+    from cspn_tf.models import checkpoints
+
+    if not (run.directory / "network.json").exists():
+        run.directory.mkdir(parents=True, exist_ok=True)
+        checkpoints.write_description(run.directory, network, run.config, _description(run))
+
+
+def _description(run: Run) -> dict:
+    details = {"training": configs.to_dict(run.training), "seed": run.seed, "precision": run.precision}
+    return details | {"data": str(run.data_dir)} | ({"init": run.init} if run.init else {})
 
 
 def _is_interrupted_start(directory) -> bool:
@@ -202,9 +212,6 @@ class TrainingState:
 
         self._directory = Path(directory)
         self._distribution = distribution or Distribution()
-        with self._distribution.scope():
-            # Creates the optimizer's slot variables, so that `restore` finds all of them.
-            model.optimizer.build(model.trainable_variables)
         self._checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
 
     def save(self, epoch: int) -> None:

@@ -68,6 +68,12 @@ class Task(abc.ABC):
                 checkpoints.load_weights(model, run.init, self.network)
             distribution_of(run.strategy).prepare(model)
             model.compile(fitting.build_optimizer(run.training, num_steps), **self.losses(run))
+            # Variables that Keras created while the training step is traced would have it traced a second time, and
+            # would be missing when a state is restored.
+            model.optimizer.build(model.trainable_variables)
+            model.optimizer._compute_current_learning_rate()
+            if not model.compiled_loss.built:
+                model.compiled_loss.build(model.output)
         return model
 
     def batches(self, run, model, first_epoch: int = 0):

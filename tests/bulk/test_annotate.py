@@ -1,5 +1,6 @@
 """`cspn-tf annotate` on Ray: on this machine, from and to a bucket; and on a cluster whose machines are lost."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cspn_tf.bulk import table
+from cspn_tf.bulk import table, worker
 from cspn_tf.bulk.blocks import read_blocks
 from cspn_tf.cli import annotate
 from cspn_tf.console import run
@@ -41,7 +42,7 @@ def bucket(monkeypatch):
     server.stop()
 
 
-def test_a_list_in_a_bucket_is_annotated_into_the_bucket(bucket, model_dir, capsys):
+def test_a_list_in_a_bucket_is_annotated_into_the_bucket(bucket, model_dir, capsys, monkeypatch):
     import boto3
 
     store = boto3.client("s3")
@@ -51,23 +52,31 @@ def test_a_list_in_a_bucket_is_annotated_into_the_bucket(bucket, model_dir, caps
     lines = ["sku,path", *(f"{1000 + number},photos/{number}.jpg" for number in range(130)), "9,photos/none.jpg"]
     store.put_object(Bucket="shop", Key="list.csv", Body="\n".join(lines).encode())
     call = [f"{bucket}/list.csv", "--id-column", "sku", "--out", f"{bucket}/out", "--model", str(model_dir)]
-    assert run(annotate.main, [*call, "--workers", "1"]) == 0
+    call += ["--workers", "1"]
 
+    def interrupted(blocks, files, **_):
+        assert worker.annotate_block(blocks, 1, files, batch_size=8, num_threads=0)[0] == 64
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patches:
+        patches.setattr("cspn_tf.bulk.cluster.connected", lambda *_: contextlib.nullcontext(1))
+        patches.setattr("cspn_tf.bulk.cluster.annotate", interrupted)
+        assert run(annotate.main, call) == 130
+    said = capsys.readouterr()
+    assert "131 photos in 3 blocks" in said.out
+    assert "stopped: 64 of 131 photos are done; the same command goes on" in said.err
+    finished = store.get_object(Bucket="shop", Key="out/part-00000001.parquet")["LastModified"]
+
+    assert run(annotate.main, [*call, "--resume"]) == 0
     rows = rows_of(f"{bucket}/out")
     assert [row["id"] for row in rows] == [*map(str, range(1000, 1130)), "9"]
     assert [row["num_garments"] for row in rows[:100]] == [(30 + number % 3) % 3 for number in range(100)]
     assert [(row["id"], row["status"]) for row in rows if row["status"]] == [("1100", 1), ("9", 4)]
     printed = capsys.readouterr().out
-    assert "131 photos in 3 blocks" in printed
-    assert "131 of 131 photos annotated" in printed
+    assert "67 of 67 photos annotated" in printed
     assert f"131 photos, {sum(row['num_garments'] for row in rows)} garments" in printed
     assert "status 1, not a JPEG or PNG: 1 photos" in printed and "USD per million photos" in printed
-
-    # A lost file is made again, and nothing else.
-    store.delete_object(Bucket="shop", Key="out/part-00000001.parquet")
-    assert run(annotate.main, [*call, "--workers", "1", "--resume"]) == 0
-    assert rows_of(f"{bucket}/out") == rows
-    assert "64 of 64 photos annotated" in capsys.readouterr().out
+    assert store.get_object(Bucket="shop", Key="out/part-00000001.parquet")["LastModified"] == finished
 
 
 def test_wrong_calls_end_in_one_line(tmp_path, model_dir, fake_photos, capsys):
