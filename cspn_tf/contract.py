@@ -19,6 +19,12 @@ BYTES_INPUT = "image_bytes"  # string (B,): JPEG or PNG files
 PIXELS_SIGNATURE = "pixels"
 PIXELS_INPUT = "images"  # uint8 (B, H, W, 3): upright photos of equal size
 
+# Limits of a request, part of the graph: beyond them it is rejected as a whole (INVALID_ARGUMENT) before any photo is
+# decoded. They bound time and memory: a few bytes can stand for a tensor of any size.
+MAX_PHOTOS = 64
+PNG_PIXEL_COST = 2  # a PNG may have `Config.max_pixels` divided by this many pixels
+MAX_PIXELS_FACTOR = 4  # times `Config.max_pixels`, the limit of one photo: all photos of a request to `pixels` together
+
 # File names that are taken for photos when a folder is searched.
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
 

@@ -7,10 +7,11 @@ The output is RGB and "as displayed": upright, after EXIF orientation. Code that
 the same decoder.
     JPEG  grey, YCbCr, CMYK and YCCK, baseline and progressive. A truncated file is rejected, not padded with grey:
           a keypoint in the missing part would be a guess. Corruption that leaves the file decodable is accepted, as
-          in other decoders.
+          in other decoders. More than 32 scans are rejected: each costs as much as a photo.
     PNG   grey, palette and RGB of every depth, 16 bits truncated to the upper 8; transparency is composited on white,
           because the colour under transparent pixels of a product cut-out is arbitrary. A wrong checksum of the header
-          or the image data rejects the file; other chunks with a wrong checksum are ignored.
+          or the image data rejects the file; other chunks with a wrong checksum are ignored. The maximum number of
+          pixels is half that of a JPEG, because a PNG costs more.
     Both are rotated or flipped by the EXIF orientation (of PNG: in the `eXIf` chunk); a JPEG without one, by that in
     its XMP packet. An EXIF orientation other than 1 to 8 leaves the photo as stored. Pillow behaves the same; browsers
     ignore XMP.
@@ -25,7 +26,14 @@ import tensorflow as tf
 
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
-from cspn_tf.contract import STATUS_MEANINGS, STATUS_NOT_A_PHOTO, STATUS_OK, STATUS_TOO_LARGE, STATUS_UNDECODABLE
+from cspn_tf.contract import (
+    PNG_PIXEL_COST,
+    STATUS_MEANINGS,
+    STATUS_NOT_A_PHOTO,
+    STATUS_OK,
+    STATUS_TOO_LARGE,
+    STATUS_UNDECODABLE,
+)
 from cspn_tf.geometry import PAD_VALUE, swap_axes
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
@@ -48,6 +56,9 @@ _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 _GZIP_HEAD = b"\x1f\x8b\x08" + bytes(7) + b"\1"
 _BYTES = [bytes([number]) for number in range(256)]
 
+# Progressive JPEGs have about 10 scans.
+_MAX_SCANS = 32
+
 # Downscaling factors of the JPEG decoder.
 _RATIOS = np.array([1, 2, 4, 8])
 # Larger than any photo's side: disables downscaling.
@@ -61,7 +72,7 @@ def decode_photo(photo_bytes, max_pixels, least_side=None):
 
     Args:
         photo_bytes: string scalar, the file's content.
-        max_pixels: maximum height times width to decode, an integer.
+        max_pixels: maximum height times width of a JPEG to decode, an integer; half of it is the maximum of a PNG.
         least_side: None to decode at full size. Otherwise an integer: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size
             as long as its long side keeps at least this many pixels, which is faster and uses less memory than resizing
             it afterwards.
@@ -170,10 +181,20 @@ def _decode(photo_bytes, orientation, max_pixels, least_side):
 
     def jpeg():
         height, width = _jpeg_size(photo_bytes)
-        return decode_if_small(height, width, lambda: _decode_jpeg(photo_bytes, height, width, orientation, least_side))
+
+        def decode():
+            return tf.cond(
+                _has_bounded_scans(photo_bytes),
+                lambda: _decode_jpeg(photo_bytes, height, width, orientation, least_side),
+                lambda: _refuse(STATUS_UNDECODABLE),
+            )
+
+        return decode_if_small(height, width, decode)
 
     def png():
-        return decode_if_small(*_png_size(photo_bytes), lambda: _decode_png(photo_bytes))
+        height, width = _png_size(photo_bytes)
+        # A PNG costs more than a JPEG of as many pixels, and a few kilobytes can hold a large one.
+        return decode_if_small(height * PNG_PIXEL_COST, width, lambda: _decode_png(photo_bytes))
 
     return _by_format(photo_bytes, jpeg, png, lambda: _refuse(STATUS_NOT_A_PHOTO))
 
@@ -195,6 +216,32 @@ def _jpeg_size(photo_bytes):
     """Return height and width from the header, as stored; read by libjpeg, so that they agree with the decoder."""
     shape = tf.image.extract_jpeg_shape(photo_bytes)
     return shape[0], shape[1]
+
+
+def _has_bounded_scans(photo_bytes):
+    """Check that a JPEG cannot have more than `_MAX_SCANS` scans, bool scalar.
+
+    The decoder goes over the whole photo once per scan, and a scan may have no more than a few bytes.
+    """
+    # The start of a scan cannot occur in image data, but in what some cameras append to a JPEG, such as a video.
+    is_few = tf.size(_split(photo_bytes, b"\xff\xda", _MAX_SCANS + 1)) <= _MAX_SCANS + 1
+    return tf.cond(is_few, lambda: True, lambda: _has_one_scan(photo_bytes))
+
+
+@_called
+def _has_one_scan(photo_bytes):
+    """Check that a JPEG is not progressive and its first scan has all colour components: nothing after it is read."""
+
+    def is_frame(marker, position):
+        # SOF0 to SOF15; C4, C8 and CC are other segments.
+        return (marker >= 0xFFC0) & (marker <= 0xFFCF) & (marker % 4 != 0) | (marker == 0xFFC0)
+
+    frame = _find_segment(photo_bytes, is_frame)
+    scan = _find_segment(photo_bytes, lambda marker, position: marker == 0xFFDA)
+    is_sequential = _bytes_at(photo_bytes, frame + 1, 1)[0] <= 0xC1
+    # Marker and length, 4 bytes; in a frame then depth, height and width, 5 bytes; number of components.
+    num_components, num_in_scan = _bytes_at(photo_bytes, frame + 9, 1)[0], _bytes_at(photo_bytes, scan + 4, 1)[0]
+    return (frame > 0) & (scan > 0) & is_sequential & (num_components == num_in_scan)
 
 
 def _decode_jpeg(photo_bytes, height, width, orientation, least_side):
@@ -303,24 +350,36 @@ def _jpeg_orientation(photo_bytes):
 def _app1_content(photo_bytes, name):
     """Return a JPEG's first APP1 segment of that name, without the name, a string; empty if there is none."""
 
-    def is_more(position, content_position, content_length, step):
-        return (position >= 0) & (step < _MAX_SEGMENTS)
+    def is_named(marker, position):
+        return (marker == 0xFFE1) & (_text_at(photo_bytes, position + 4, len(name)) == name)
 
-    def next_segment(position, content_position, content_length, step):
+    position = _find_segment(photo_bytes, is_named)
+    length = _big_endian(_bytes_at(photo_bytes, position + 2, 2)) - 2 - len(name)
+    return tf.cond(position < 0, lambda: b"", lambda: _text_at(photo_bytes, position + 4 + len(name), length))
+
+
+def _find_segment(photo_bytes, is_wanted):
+    """Return the position of a JPEG's first header segment that is wanted, int64 scalar; -1 if there is none.
+
+    Args:
+        photo_bytes: string scalar, a JPEG file.
+        is_wanted: function of a segment's marker and position, int64 scalars, that returns a bool.
+    """
+
+    def is_more(position, found, step):
+        return (position >= 0) & (found < 0) & (step < _MAX_SEGMENTS)
+
+    def next_segment(position, found, step):
         # Marker, 2 bytes; length including itself, 2 bytes; content, which in APP1 begins with a name.
         marker, length = tf.unstack(_big_endian(tf.reshape(_bytes_at(photo_bytes, position, 4), [2, 2])))
-        is_found = (marker == 0xFFE1) & (_text_at(photo_bytes, position + 4, len(name)) == name)
         is_fill = marker == 0xFFFF
         # Image data follows the start of scan, 0xFFDA.
-        goes_on = ~is_found & (marker >= 0xFF00) & (marker != 0xFFDA) & ((length >= 2) | is_fill)
-        content_position = tf.where(is_found, position + 4 + len(name), content_position)
-        content_length = tf.where(is_found, tf.maximum(length - 2 - len(name), 0), content_length)
+        goes_on = (marker >= 0xFF00) & (marker != 0xFFDA) & ((length >= 2) | is_fill)
         following = position + tf.where(is_fill, tf.ones_like(length), 2 + length)
-        return tf.where(goes_on, following, -1), content_position, content_length, step + 1
+        return tf.where(goes_on, following, -1), tf.where(is_wanted(marker, position), position, found), step + 1
 
-    start, none, first = tf.constant(2, tf.int64), tf.constant(0, tf.int64), tf.constant(0)
-    _, content_position, content_length, _ = tf.while_loop(is_more, next_segment, [start, none, none, first])
-    return _text_at(photo_bytes, content_position, content_length)
+    start, none = tf.constant(2, tf.int64), tf.constant(-1, tf.int64)
+    return tf.while_loop(is_more, next_segment, [start, none, tf.constant(0)])[1]
 
 
 @_called

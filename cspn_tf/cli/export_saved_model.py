@@ -9,6 +9,7 @@ import sys
 
 from cspn_tf.cli.training_arguments import add_pair
 from cspn_tf.console import Parser, positive_int, run
+from cspn_tf.contract import MAX_PHOTOS, STATUS_TOO_LARGE
 
 
 def main(argv=None):
@@ -24,11 +25,21 @@ def main(argv=None):
         help="compute precision of the networks; bfloat16 is faster if the serving CPU has it (AVX-512 BF16, AMX), "
         "and much slower otherwise",
     )
+    parser.add_argument(
+        "--max-photos", type=positive_int, default=MAX_PHOTOS, help="photos in a request above which it is rejected"
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=positive_int,
+        help=f"pixels of a photo above which it gets status {STATUS_TOO_LARGE}; of a PNG half as many (default: "
+        "those of the config)",
+    )
     arguments = parser.parse_args(argv)
     from cspn_tf.export.saved_model import export
     from cspn_tf.inference.pipeline import load_pipeline
 
-    pipeline = load_pipeline(arguments.detector, arguments.keypoints, arguments.precision)
+    limits = {"max_photos": arguments.max_photos, "max_pixels": arguments.max_pixels}
+    pipeline = load_pipeline(arguments.detector, arguments.keypoints, arguments.precision, **limits)
     print(export(pipeline, arguments.out, arguments.version))
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "reproduce": ("reproduce", "train and evaluate the methods in the paper's tables"),
     "export": ("export_saved_model", "export two trained networks as one SavedModel, for TF Serving"),
     "export-tflite": ("export_tflite", "export two trained networks as one TensorFlow Lite file, for phones"),
+    "check": ("check", "check an exported SavedModel for what a serving platform relies on"),
     "serve": ("local_server", "serve a SavedModel over gRPC, for development"),
     "client": ("client", "send photos to a served model"),
 }

@@ -17,7 +17,6 @@ from cspn_tf import __version__, contract
 from cspn_tf.console import UserError
 from cspn_tf.files import locked, plain_path, write_json
 from cspn_tf.inference.versions import find_versions
-from cspn_tf.result import results_of_outputs
 
 
 def export(pipeline, model_dir, version: int | None = None) -> Path:
@@ -54,9 +53,10 @@ def export(pipeline, model_dir, version: int | None = None) -> Path:
 
 
 def _write(pipeline, version_dir):
-    """Write a version directory, and check the written model on a photo."""
+    """Write a version directory, and check it."""
     import tensorflow as tf
 
+    from cspn_tf.export.check import check
     from cspn_tf.serve.warmup import write_warmup_requests
 
     photo = _warmup_photo(pipeline.config.canvas_size)
@@ -64,13 +64,26 @@ def _write(pipeline, version_dir):
         written = f"{folder}/{version_dir.name}"
         signatures = {contract.BYTES_SIGNATURE: pipeline.serve, contract.PIXELS_SIGNATURE: pipeline.pixels}
         tf.saved_model.save(servable(pipeline), written, signatures=signatures)
-        _check(written, photo)
     write_warmup_requests(version_dir, photo, contract.DEFAULT_MODEL_NAME)
     description = version_dir / "assets.extra" / "cspn.json"
-    write_description(description, pipeline.config, contract.OUTPUTS, precision=pipeline.precision)
+    write_description(description, pipeline.config, contract.OUTPUTS, pipeline.precision, _limits(pipeline))
+    faults = [f"{what}: {fault}" for what, _, faults in check(version_dir) for fault in faults]
+    if faults:
+        raise UserError(f"the exported model fails its check: {'; '.join(faults)}")
 
 
-def write_description(path, config, outputs, precision="float32") -> None:
+def _limits(pipeline):
+    """Return what the graph accepts in a request, for `cspn.json`."""
+    max_pixels = pipeline.config.max_pixels
+    return {
+        "photos_per_request": pipeline.max_photos,
+        "pixels_per_jpeg": max_pixels,
+        "pixels_per_png": max_pixels // contract.PNG_PIXEL_COST,
+        "pixels_per_pixels_request": contract.MAX_PIXELS_FACTOR * max_pixels,
+    }
+
+
+def write_description(path, config, outputs, precision="float32", limits=None) -> None:
     """Write the config and the meaning of the outputs to a JSON file beside an exported model.
 
     Args:
@@ -78,6 +91,7 @@ def write_description(path, config, outputs, precision="float32") -> None:
         config: the pipeline's `Config`.
         outputs: dict of name to `cspn_tf.contract.Output`.
         precision: compute precision of the networks.
+        limits: what a request may have; None if there are no limits.
     """
     from cspn_tf import config as configs
     from cspn_tf.garments import KEYPOINT_NAMES
@@ -86,6 +100,7 @@ def write_description(path, config, outputs, precision="float32") -> None:
         "cspn_tf": __version__,
         "config": configs.to_dict(config),
         "precision": precision,
+        "limits": limits or {},
         "outputs": {name: dataclasses.asdict(output) for name, output in outputs.items()},
         "keypoint_order": list(KEYPOINT_NAMES),
         "pixel_rule": "integer coordinates are pixel centres",
@@ -112,14 +127,3 @@ def _warmup_photo(size) -> bytes:
     file = io.BytesIO()
     Image.fromarray((pixels * 255).astype(np.uint8)).save(file, "JPEG", quality=90)
     return file.getvalue()
-
-
-def _check(version_dir, photo):
-    """Load the written SavedModel and run it on a photo."""
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(version_dir)
-    outputs = loaded.signatures[contract.BYTES_SIGNATURE](**{contract.BYTES_INPUT: tf.constant([photo])})
-    (result,) = results_of_outputs({name: value.numpy() for name, value in outputs.items()})
-    if not result.ok:
-        raise RuntimeError(f"the exported model rejects the warm-up photo: {result.status_meaning}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cspn_tf.console import UserError
-from cspn_tf.contract import STATUS_UNDECODABLE
+from cspn_tf.contract import MAX_PHOTOS, STATUS_UNDECODABLE
 from cspn_tf.inference import predictors
 from cspn_tf.models import checkpoints
 from cspn_tf.quiet import quiet_tensorflow
@@ -89,7 +89,8 @@ class Model:
                 `(H, W, 3)`, in any mix; an array `(B, H, W, 3)` is B photos. For one photo, a list, a tuple or such an
                 array, the return value is a list. For any other iterable, such as a generator, it is a generator that
                 reads one batch at a time, so the photos need not fit in memory.
-            batch_size: photos per pass through the networks. Only arrays of equal size are batched together.
+            batch_size: photos per pass through the networks, of which at most `contract.MAX_PHOTOS` are taken. Only
+                arrays of equal size are batched together.
 
         Returns:
             One `Result` per photo, in order.
@@ -119,7 +120,7 @@ class Model:
 
     def _stream(self, photos, batch_size):
         numbered = enumerate(photos)
-        while batch := list(itertools.islice(numbered, batch_size)):
+        while batch := list(itertools.islice(numbered, min(batch_size, MAX_PHOTOS))):
             for index, photo in batch:
                 _check_photo(photo, f"photos[{index}]")
             yield from self._answer([photo for _, photo in batch])

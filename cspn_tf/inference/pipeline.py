@@ -12,6 +12,8 @@ Letters in shapes: B photos, N `max_garments` rows per photo, M garments found i
 S canvas side, D side of the detector input, C crop side.
 """
 
+import dataclasses
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -19,6 +21,7 @@ import tensorflow as tf
 from cspn_tf import geometry, resampling
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
+from cspn_tf.contract import BYTES_INPUT, MAX_PHOTOS, MAX_PIXELS_FACTOR, PIXELS_INPUT
 from cspn_tf.garments import NUM_KEYPOINTS
 from cspn_tf.inference.frozen import freeze
 from cspn_tf.inference.photo_outputs import (
@@ -40,7 +43,9 @@ _EXAMPLES_AT_ONCE = 8
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
-def load_pipeline(detector_dir, keypoints_dir, precision="float32") -> "GarmentPipeline":
+def load_pipeline(
+    detector_dir, keypoints_dir, precision="float32", *, max_photos=MAX_PHOTOS, max_pixels=None
+) -> "GarmentPipeline":
     """Return the pipeline for two trained networks.
 
     Args:
@@ -48,6 +53,8 @@ def load_pipeline(detector_dir, keypoints_dir, precision="float32") -> "GarmentP
         precision: compute precision of the networks, one of `PRECISIONS`, independent of the training precision.
             bfloat16 needs CPU support (AVX-512 BF16 or AMX), and is then about 1.5 times as fast; boxes, scores and
             heatmaps stay float32.
+        max_photos: maximum number of photos in a request.
+        max_pixels: maximum number of pixels of a photo; None for that of the config.
 
     Raises:
         UserError: if a directory is not a finished training, or the two networks are incompatible.
@@ -63,7 +70,9 @@ def load_pipeline(detector_dir, keypoints_dir, precision="float32") -> "GarmentP
     finally:
         keras.mixed_precision.set_global_policy(policy)
     config = checkpoints.joint_config(detector_config, keypoint_config)
-    return GarmentPipeline(config, detector, keypoint_network, precision)
+    if max_pixels is not None:
+        config = dataclasses.replace(config, max_pixels=max_pixels)
+    return GarmentPipeline(config, detector, keypoint_network, precision, max_photos=max_photos)
 
 
 class GarmentPipeline(tf.Module):
@@ -76,11 +85,14 @@ class GarmentPipeline(tf.Module):
         precision: the precision the two were built with, one of `PRECISIONS`, or int8; recorded in exports.
         examples: for int8, the calibration inputs of the networks, `detector` and `keypoints`, as collected by
             `quantized`; empty otherwise.
+        max_photos: maximum number of photos in a request to `serve` or `pixels`.
     """
 
-    def __init__(self, config: Config, detector, keypoint_network, precision="float32", examples=()):
+    def __init__(
+        self, config: Config, detector, keypoint_network, precision="float32", examples=(), max_photos=MAX_PHOTOS
+    ):
         super().__init__(name="garment_pipeline")
-        self.config, self.precision = config, precision
+        self.config, self.precision, self.max_photos = config, precision, max_photos
         self._detector = detector
         self._trained_keypoint_network = keypoint_network
         self._method = method_of(config.keypoints)
@@ -88,9 +100,9 @@ class GarmentPipeline(tf.Module):
         self._examples = dict(examples)
         self._frozen = {}
         # Built here instead of by decorators, so that the signatures of the served contract are explicit.
-        self.serve = tf.function(self._serve, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+        self.serve = tf.function(self._serve, input_signature=[tf.TensorSpec([None], tf.string, name=BYTES_INPUT)])
         self.pixels = tf.function(
-            self._pixels, input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")]
+            self._pixels, input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name=PIXELS_INPUT)]
         )
         self.keypoints_in_boxes = tf.function(
             self._keypoints_in_boxes,
@@ -126,7 +138,9 @@ class GarmentPipeline(tf.Module):
         examples = {"detector": np.concatenate(images), "keypoints": np.concatenate(crops)}
         if not len(examples["keypoints"]):
             raise UserError(f"no garment was found in the {len(image_bytes)} calibration photos")
-        return GarmentPipeline(self.config, self._detector, self._trained_keypoint_network, "int8", examples)
+        return GarmentPipeline(
+            self.config, self._detector, self._trained_keypoint_network, "int8", examples, self.max_photos
+        )
 
     @property
     def network_variables(self):
@@ -181,14 +195,42 @@ class GarmentPipeline(tf.Module):
 
     def _serve(self, image_bytes):
         """Signature `serving_default`: JPEG or PNG files, string `(B,)`, to the outputs of the served contract."""
-        canvases, *frames = self.read_photos(image_bytes)
+        canvases, *frames = self.read_photos(self._checked(image_bytes, BYTES_INPUT))
         return outputs_on_photos(self.garments_on_canvas(canvases), *frames)
 
     def _pixels(self, images):
         """Signature `pixels`: photos of equal size, uint8 `(B, H, W, 3)`, to the outputs of the served contract."""
-        size = self.config.canvas_size
-        canvases, *frames = _map_photos(lambda photo: resampling.take_photo(photo, size), images, "images", size)
+        size, max_pixels = self.config.canvas_size, self.config.max_pixels
+        batch, height, width, _ = tf.unstack(tf.shape(images, tf.int64))
+        checks = [
+            tf.debugging.assert_positive(height * width, message=f"{PIXELS_INPUT} must have at least one pixel"),
+            tf.debugging.assert_less_equal(
+                height * width,
+                tf.constant(max_pixels, tf.int64),
+                f"{PIXELS_INPUT} must be of at most {max_pixels} pixels",
+            ),
+            tf.debugging.assert_less_equal(
+                batch * height * width,
+                tf.constant(MAX_PIXELS_FACTOR * max_pixels, tf.int64),
+                f"{PIXELS_INPUT} must have at most {MAX_PIXELS_FACTOR * max_pixels} pixels in a request",
+            ),
+        ]
+        with tf.control_dependencies(checks):
+            images = self._checked(images, PIXELS_INPUT)
+        canvases, *frames = _map_photos(lambda photo: resampling.take_photo(photo, size), images, size)
         return outputs_on_photos(self.garments_on_canvas(canvases), *frames)
+
+    def _checked(self, photos, name):
+        """Return the photos of a request; it fails if there are none, on which convolutions fail, or too many."""
+        num = tf.shape(photos)[0]
+        checks = [
+            tf.debugging.assert_positive(num, message=f"{name} is empty: send at least one photo"),
+            tf.debugging.assert_less_equal(
+                num, self.max_photos, message=f"{name} must be at most {self.max_photos} photos per request"
+            ),
+        ]
+        with tf.control_dependencies(checks):
+            return tf.identity(photos)
 
     def _keypoints_in_boxes(self, photo_bytes, boxes_xyxy_photo, garment_types):
         """Predict keypoints in given boxes.
@@ -238,7 +280,7 @@ class GarmentPipeline(tf.Module):
             image_sizes: int32 `(B, 2)`, height and width.
             statuses: int32 `(B,)`, see `cspn_tf.decoding`.
         """
-        return _map_photos(self._read_photo, image_bytes, "image_bytes", self.config.canvas_size)
+        return _map_photos(self._read_photo, image_bytes, self.config.canvas_size)
 
     def _read_photo(self, photo_bytes):
         return resampling.read_photo(photo_bytes, self.config.canvas_size, self.config.max_pixels)
@@ -362,11 +404,8 @@ class GarmentPipeline(tf.Module):
         return keypoints_on_canvases(keypoints_xy_crop, windows, self.config), scores
 
 
-def _map_photos(read, photos, name, canvas_size):
-    """Apply `read` to each photo of a batch; an empty batch is rejected, because convolutions fail on it."""
-    not_empty = tf.debugging.assert_positive(tf.shape(photos)[0], message=f"{name} is empty: send at least one photo")
-    with tf.control_dependencies([not_empty]):
-        photos = tf.identity(photos)
+def _map_photos(read, photos, canvas_size):
+    """Apply `read` to each photo of a batch."""
     outputs = (
         tf.TensorSpec([canvas_size, canvas_size, 3], tf.uint8),
         tf.TensorSpec([3], tf.float32),

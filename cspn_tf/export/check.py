@@ -1,0 +1,179 @@
+"""Checks an exported version for what a serving platform relies on, without the networks it was made from.
+
+`cspn-tf check` prints the findings; every export ends with the same checks and fails with them.
+"""
+
+import json
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
+
+from cspn_tf import contract
+from cspn_tf.files import plain_path
+from cspn_tf.inference.versions import SAVED_MODEL_FILE
+from cspn_tf.result import results_of_outputs
+from cspn_tf.serve import wire
+from cspn_tf.serve.warmup import MAX_WARMUP_RECORDS, warmup_file
+
+# Operations of TensorFlow's core that exports of this package use; `make test-runtimes` verifies that every TensorFlow
+# version of docs/compatibility.md has them. Another one may be added if it is in TensorFlow's core and harmless.
+_OPS = """
+Abs AddN AddV2 All Any ArgMax Assert AssignVariableOp AvgPool BatchMatMulV2 BiasAdd Cast Ceil ConcatV2
+ConcatenateDataset Const Conv2D Conv2DBackpropInput CropAndResize Cumsum DatasetToSingleElement DecodeCompressed
+DecodeJpeg DecodePaddedRaw DecodePng DepthwiseConv2dNative EnsureShape Equal Exp ExpandDims ExtractJpegShape
+FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel Fill Floor FloorDiv FloorMod FusedBatchNormV3 GatherNd
+GatherV2 Greater GreaterEqual Identity IdentityN If IgnoreErrorsDataset LeakyRelu LeftShift Less LessEqual Log
+LogicalAnd LogicalNot LogicalOr MapDataset MatMul Max MaxPool Maximum Mean MergeV2Checkpoints Min Minimum Mul Neg NoOp
+NonMaxSuppressionV4 NonMaxSuppressionV5 NotEqual OneHot Pack Pad PadV2 PartitionedCall Placeholder Pow Prod Range
+ReadVariableOp RealDiv Reciprocal ReduceJoin Relu Relu6 Reshape ResizeBilinear ResizeNearestNeighbor RestoreV2
+ReverseV2 Round Rsqrt SaveV2 ScaleAndTranslate ScatterNd Select SelectV2 Shape ShardedFilename Sigmoid Size Slice
+Softmax Softplus Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall StatelessCase StatelessIf
+StatelessWhile StaticRegexFullMatch StaticRegexReplace StridedSlice StringJoin StringLength StringSplitV2
+StringToNumber Sub Substr Sum TakeDataset Tanh TensorDataset TensorListFromTensor TensorListGetItem TensorListReserve
+TensorListSetItem TensorListStack TensorSliceDataset Tile TopKV2 Transpose Unpack VarHandleOp VarIsInitializedOp Where
+ZerosLike
+"""
+ALLOWED_OPS = frozenset(_OPS.split())
+# TensorFlow versions whose exports are known to be served.
+WRITTEN_BY = ("2.15",)
+_DESCRIPTION_KEYS = ("cspn_tf", "config", "precision", "limits", "outputs", "keypoint_order", "pixel_rule")
+# A name that JSON clients can use as a field, in any language.
+_PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def check(version_dir) -> list:
+    """Check an exported version.
+
+    Args:
+        version_dir: the version directory.
+
+    Returns:
+        A list of (what is checked, detail, faults), in the order of the checks: two strings, and a list of strings,
+        empty if the check is passed. The checks that follow depend on the first: if it fails, it is the only one.
+    """
+    version_dir = Path(version_dir)
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString((version_dir / SAVED_MODEL_FILE).read_bytes())
+        (graph,) = [graph for graph in saved_model.meta_graphs if "serve" in graph.meta_info_def.tags]
+    except (OSError, DecodeError, ValueError) as error:
+        return [("saved model", str(version_dir / SAVED_MODEL_FILE), [f"cannot be read: {error}"])]
+    found = [("saved model", f"written by TensorFlow {graph.meta_info_def.tensorflow_version}", _version_faults(graph))]
+    found.append(_check_operations(graph.graph_def))
+    found += _check_signatures(graph.signature_def)
+    found.append(_check_description(version_dir / "assets.extra" / "cspn.json"))
+    found.append(_check_paths(version_dir))
+    if not any(faults for *_, faults in found):
+        found.append(_check_warmup(version_dir))
+    return found
+
+
+def _version_faults(graph):
+    version = graph.meta_info_def.tensorflow_version
+    known = version.rsplit(".", 1)[0] in WRITTEN_BY
+    return [] if known else [f"written by TensorFlow {version}, not one of {', '.join(WRITTEN_BY)}"]
+
+
+def _check_operations(graph_def):
+    functions = {function.signature.name: function for function in graph_def.library.function}
+    nodes = [*graph_def.node, *(node for function in functions.values() for node in function.node_def)]
+    used = {node.op for node in nodes} - set(functions)
+    faults = [f"operation {name} is not in the allow-list" for name in sorted(used - ALLOWED_OPS)]
+    holders = [*functions.values(), *nodes]
+    if any(holder.attr["_XlaMustCompile"].b for holder in holders if "_XlaMustCompile" in holder.attr):
+        faults.append("a function must be compiled by XLA, which TF Serving does not do by default")
+    return "operations", f"{len(used)} kinds, all of TensorFlow's core, none in Python, none forced into XLA", faults
+
+
+def _check_signatures(signatures):
+    """Yield the checks of the signatures' names, inputs and outputs, and of the size of an answer."""
+    wanted = {
+        contract.BYTES_SIGNATURE: (contract.BYTES_INPUT, tf.string, 1),
+        contract.PIXELS_SIGNATURE: (contract.PIXELS_INPUT, tf.uint8, 4),
+    }
+    faults, num_bytes = [], 0
+    served = {name for name in signatures if not name.startswith("__")}
+    if served != set(wanted):
+        faults.append(f"signatures must be {', '.join(wanted)}; received {', '.join(sorted(served))}")
+    for name in sorted(served & set(wanted)):
+        input_name, dtype, rank = wanted[name]
+        signature = signatures[name]
+        shapes = {input_name: (dtype, rank), **{key: (o.dtype, len(o.shape)) for key, o in contract.OUTPUTS.items()}}
+        tensors = {**signature.inputs, **signature.outputs}
+        if set(signature.inputs) != {input_name} or set(signature.outputs) != set(contract.OUTPUTS):
+            faults.append(f"{name}: its inputs and outputs are {', '.join(sorted(tensors))}; not the contract's")
+            continue
+        for key, info in tensors.items():
+            shape = tf.TensorShape(info.tensor_shape)
+            if tf.as_dtype(info.dtype) != shapes[key][0] or shape.rank != shapes[key][1]:
+                faults.append(f"{name}: {key} is {tf.as_dtype(info.dtype).name} {shape}; not the contract's")
+            elif shape[0] is not None or (key != contract.PIXELS_INPUT and None in shape.as_list()[1:]):
+                faults.append(
+                    f"{name}: {key} must have a batch of any size first and static sizes after it; is {shape}"
+                )
+            if not _PLAIN_NAME.fullmatch(key):
+                faults.append(f"{name}: {key} is not a plain name")
+        if not faults:
+            sizes = [
+                tf.as_dtype(info.dtype).size * np.prod(tf.TensorShape(info.tensor_shape)[1:].as_list())
+                for info in signature.outputs.values()
+            ]
+            num_bytes = int(sum(sizes))
+    yield "signatures", f"{' and '.join(wanted)}, exactly the contract, batch first", faults
+    yield "size of an answer", f"{num_bytes} bytes per photo", []
+
+
+def _check_description(path):
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        missing = [key for key in _DESCRIPTION_KEYS if key not in content]
+        faults = [f"{path.name} lacks {', '.join(missing)}"] if missing else []
+        if not missing and set(content["outputs"]) != set(contract.OUTPUTS):
+            faults = [f"{path.name} describes other outputs: {', '.join(content['outputs'])}"]
+    except (OSError, ValueError) as error:
+        return "description", path.name, [f"{path.name} cannot be read: {error}"]
+    limits = content.get("limits", {})
+    detail = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in limits.items())
+    return "description", f"{path.parent.name}/{path.name}: {detail}", faults
+
+
+def _check_paths(version_dir):
+    """Check that no file tells where it was made."""
+    folders = (Path.home(), Path.cwd(), tempfile.gettempdir(), version_dir)
+    places = {str(Path(folder).resolve()).encode() for folder in folders} - {b"/"}
+    faults = [
+        f"{path.relative_to(version_dir)} holds the path {place.decode()}"
+        for path in sorted(version_dir.rglob("*"))
+        if path.is_file()
+        for place in sorted(places)
+        if place + b"/" in path.read_bytes()
+    ]
+    return "paths", "no absolute path of this machine in any file", faults
+
+
+def _check_warmup(version_dir):
+    """Load the model, and replay the warm-up requests as TF Serving does."""
+    path = warmup_file(version_dir)
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        with plain_path(version_dir) as folder:
+            signatures = tf.saved_model.load(folder).signatures
+        with plain_path(path.parent) as folder:
+            records = list(tf.data.TFRecordDataset(f"{folder}/{path.name}").as_numpy_iterator())
+        if not 0 < len(records) <= MAX_WARMUP_RECORDS:
+            return "warm-up", name, [f"must have 1 to {MAX_WARMUP_RECORDS} requests, received {len(records)}"]
+        sizes, faults = [], []
+        for record in records:
+            request = wire.PredictionLog.FromString(record).predict_log.request
+            photos = list(request.inputs[contract.BYTES_INPUT].string_val)
+            outputs = signatures[request.model_spec.signature_name](**{contract.BYTES_INPUT: tf.constant(photos)})
+            results = results_of_outputs({key: value.numpy() for key, value in outputs.items()})
+            sizes.append(len(photos))
+            faults += [f"photo of a request: {result.status_meaning}" for result in results if not result.ok]
+    except (tf.errors.OpError, OSError, DecodeError, KeyError, ValueError) as error:
+        return "warm-up", name, [f"cannot be replayed: {' '.join(str(error).split())[:300]}"]
+    return "warm-up", f"{len(sizes)} requests replayed, of {', '.join(map(str, sizes))} photos", faults
