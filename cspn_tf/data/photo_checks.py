@@ -62,7 +62,7 @@ def photo_facts(photo_bytes) -> PhotoFacts:
     if int(status) != STATUS_OK:
         faults = {
             STATUS_NOT_A_PHOTO: "is not a JPEG or PNG",
-            STATUS_TOO_LARGE: f"has more pixels than the {Config.max_pixels} that are allowed",
+            STATUS_TOO_LARGE: f"has more pixels than allowed: {Config.max_pixels}, of a PNG half as many",
             STATUS_UNDECODABLE: "cannot be decoded: its picture data are broken or cut short",
         }
         raise PhotoError(faults[int(status)])

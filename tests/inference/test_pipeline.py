@@ -97,6 +97,31 @@ def test_empty_batch_is_refused_with_the_inputs_name(tiny_pipeline):
         tiny_pipeline.pixels(tf.zeros([0, 8, 8, 3], tf.uint8))
 
 
+def test_a_request_beyond_a_limit_is_rejected_by_its_name(tiny_pipeline):
+    limited = GarmentPipeline(
+        dataclasses.replace(tiny_pipeline.config, max_pixels=100),
+        tiny_pipeline._detector,
+        _cspn(tiny_pipeline),
+        max_photos=5,
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image_bytes must be at most 5 photos per request"):
+        limited.serve(tf.fill([6], b""))
+    assert limited.serve(tf.fill([5], b""))["status"].numpy().tolist() == [1] * 5
+
+    def answer(*shape):
+        return limited.pixels(tf.zeros([*shape, 3], tf.uint8))["status"].numpy().tolist()
+
+    assert answer(4, 10, 10) == [0] * 4 and answer(5, 10, 8) == [0] * 5
+    for shape, words in {
+        (6, 8, 8): "images must be at most 5 photos per request",
+        (1, 1, 101): "images must be of at most 100 pixels",
+        (5, 9, 9): "images must have at most 400 pixels in a request",
+        (1, 0, 8): "images must have at least one pixel",
+    }.items():
+        with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+            answer(*shape)
+
+
 def test_photo_without_garments_gives_no_rows(tiny_pipeline):
     detector = tiny_pipeline._detector
     config = tiny_pipeline.config
