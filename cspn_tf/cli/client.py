@@ -2,89 +2,171 @@
 
 The exit code is 0 if every photo got status 0 (and was drawn, with --draw), else 1. A photo that cannot be read,
 decoded or drawn is reported in one line on stderr and does not affect the others.
+
+With --out, results are kept as they arrive: if the server fails or the run is interrupted, `predictions.partial.jsonl`
+has those that arrived and `unanswered.txt` names the other photos; --resume requests only these.
 """
 
 import argparse
 import collections
 import dataclasses
 import functools
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from cspn_tf.cli.answers import name_pictures, reported, write_json_lines
+from cspn_tf.cli.answers import complain, name_pictures, reported, write_coco
+from cspn_tf.cli.predict import find_photos
 from cspn_tf.console import CallError, Parser, positive_float, positive_int, run, termination_as_interrupt
 from cspn_tf.contract import BYTES_SIGNATURE, DEFAULT_MODEL_NAME, PIXELS_SIGNATURE
+from cspn_tf.files import replaced_file
+from cspn_tf.progress import Progress
 from cspn_tf.result import STATUS_UNREADABLE, Result
-from cspn_tf.serve.client import DEFAULT_BATCH_SIZE, Client, batches
+from cspn_tf.serve.client import DEFAULT_BATCH_SIZE, DEFAULT_IN_FLIGHT, Client, Tls
+
+_COMPLETE, _PARTIAL, _UNANSWERED = "predictions.jsonl", "predictions.partial.jsonl", "unanswered.txt"
 
 
 def main(argv=None):
     args = _parse(argv)
-    out = Path(args.out) if args.out else None
-    if args.draw and out is None:
-        raise CallError("--draw needs --out")
+    for given, name in ((args.draw, "--draw"), (args.resume, "--resume"), (args.coco, "--coco")):
+        if given and args.out is None:
+            raise CallError(f"{name} needs --out")
     with termination_as_interrupt():
-        return _answer_photos(args, out)
+        return _request_photos(args)
 
 
-def _answer_photos(args, out):
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-    picture_paths = name_pictures(args.photos, out) if args.draw else {}
-    failed = []
-
-    def answers(client):
-        ask = functools.partial(_ask_with_pixels, client) if args.signature == PIXELS_SIGNATURE else client.predict
-        for result in reported(_ask(ask, args.photos, client.batch_size), picture_paths, failed):
-            print(result.to_json(), flush=True)
-            yield result
-
-    with Client(args.server, args.model_name, timeout=args.timeout, batch_size=args.batch_size) as client:
+def _request_photos(args):
+    out = args.out
+    photos, failed = find_photos(args.photos, out or "")
+    options = {"model_name": args.model_name, "timeout": args.timeout, "batch_size": args.batch_size}
+    options |= {"in_flight": args.in_flight, "tls": args.tls, "metadata": args.metadata}
+    with Client(args.server, **options) as client:
         client.wait_until_connected()
         if out is None:
-            collections.deque(answers(client), maxlen=0)
+            for result in reported(_ask(client, args.signature, photos), {}, failed):
+                print(result.to_json(), flush=True)
         else:
-            write_json_lines(out / "predictions.jsonl", answers(client))
+            _request_into(out, client, args, photos, failed)
     return 1 if failed else 0
 
 
+def _request_into(out, client, args, photos, failed):
+    """Request the photos that have no result in the folder yet, and write the results there."""
+    out.mkdir(parents=True, exist_ok=True)
+    partial, unanswered = out / _PARTIAL, out / _UNANSWERED
+    earlier = _earlier_results(out) if args.resume else {}
+    failed += [name for name in photos if name in earlier and not earlier[name].ok]
+    left = [name for name in photos if name not in earlier]
+    picture_paths = name_pictures(photos, out) if args.draw else {}
+    with replaced_file(partial) as temporary:
+        temporary.write_text("".join(result.to_json() + "\n" for result in earlier.values()))
+    num_done, progress = 0, Progress("requested", stream=sys.stderr) if sys.stderr.isatty() else None
+    try:
+        with partial.open("a") as file:
+            for result in reported(_ask(client, args.signature, left), picture_paths, failed):
+                line = result.to_json() + "\n"
+                file.write(line)
+                file.flush()
+                print(line, end="", flush=True)
+                num_done += 1
+                if progress:
+                    progress(num_done, len(left))
+    except BaseException as error:
+        with replaced_file(unanswered) as temporary:
+            temporary.write_text("".join(f"{name}\n" for name in left[num_done:]))
+        num_kept = len(earlier) + num_done
+        complain(
+            f"{len(left) - num_done} photos have no result, see {unanswered}; {num_kept} are kept in {partial}: "
+            "the same command with --resume requests the others"
+        )
+        raise error
+    partial.replace(out / _COMPLETE)
+    unanswered.unlink(missing_ok=True)
+    if args.coco:
+        results = _earlier_results(out)
+        write_coco(out / "predictions.coco.json", (results[name] for name in photos), folder=None)
+
+
+def _earlier_results(out):
+    """Return the results that a folder has, by photo; those of the last run win. A line that was cut off is ignored."""
+    found = {}
+    for path in (out / _COMPLETE, out / _PARTIAL):
+        for line in path.read_text().splitlines() if path.exists() else ():
+            try:
+                result = Result.from_dict(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                continue
+            found[result.name] = result
+    return found
+
+
 def _parse(argv):
-    parser = Parser(any_names=("photos",), description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
-    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="JPEG or PNG file")
+    description, *more = __doc__.split("\n\n")
+    parser = Parser(any_names=("photos",), description=description, epilog="\n\n".join(more))
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="JPEG or PNG file, or a folder of such")
     parser.add_argument("--server", type=_address, default="localhost:8500", help="HOST:PORT of the gRPC server")
     parser.add_argument("--model-name", default=DEFAULT_MODEL_NAME, help="name under which the model is served")
-    parser.add_argument("--out", metavar="DIR", help="directory for predictions.jsonl and pictures (default: none)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for predictions.jsonl and pictures")
+    parser.add_argument("--resume", action="store_true", help="request only photos without a result in --out")
     parser.add_argument("--draw", action="store_true", help="also write <photo>.keypoints.jpg to --out")
+    parser.add_argument("--coco", action="store_true", help="also write predictions.coco.json to --out")
     parser.add_argument(
         "--batch-size", type=positive_int, default=DEFAULT_BATCH_SIZE, help="maximum photos per request"
     )
-    parser.add_argument("--timeout", type=positive_float, default=120.0, help="seconds allowed per request")
+    parser.add_argument(
+        "--in-flight", type=positive_int, default=DEFAULT_IN_FLIGHT, metavar="N", help="maximum requests at a time"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=positive_float,
+        default=120.0,
+        help="seconds allowed per request, with retries while the server is unavailable",
+    )
     parser.add_argument(
         "--signature",
         choices=[BYTES_SIGNATURE, PIXELS_SIGNATURE],
         default=BYTES_SIGNATURE,
         help="send photo files, or photos decoded by the client",
     )
-    return parser.parse_args(argv)
+    parser.add_argument("--tls", action="store_true", help="encrypt the connection")
+    parser.add_argument("--ca", metavar="FILE", help="PEM file of the trusted authorities (default: gRPC's own)")
+    parser.add_argument("--cert", metavar="FILE", help="PEM file of the client's certificate, for mutual TLS")
+    parser.add_argument("--key", metavar="FILE", help="PEM file of the client's private key")
+    parser.add_argument(
+        "--metadata", type=_pair, action="append", default=[], metavar="KEY=VALUE", help="sent with every request"
+    )
+    args = parser.parse_args(argv)
+    if (args.ca or args.cert or args.key) and not args.tls:
+        parser.error("--ca, --cert and --key need --tls")
+    args.tls = Tls(args.ca, args.cert, args.key) if args.tls else None
+    return args
 
 
-def _ask(ask, photos, batch_size):
-    """Yield the `Result` of each photo, in order, as responses arrive.
+def _ask(client, signature, photos):
+    """Yield the `Result` of each photo, in order, as responses arrive."""
+    read = collections.deque()
 
-    Args:
-        ask: function that takes a non-empty list of photo files as bytes and returns an iterable of their results.
-        photos: paths.
-        batch_size: maximum number of files per list.
-    """
-    files = ((photo, _read(photo)) for photo in photos)
-    for batch in batches(files, batch_size, size=lambda item: len(item[1] or b"")):
-        readable = [file for _, file in batch if file is not None]
-        results = iter(ask(readable) if readable else [])
-        for photo, file in batch:
-            result = Result(STATUS_UNREADABLE) if file is None else next(results)
-            yield dataclasses.replace(result, name=photo)
+    def files():
+        for photo in photos:
+            file = _read(photo)
+            read.append((photo, file is not None))
+            if file is not None:
+                yield file
+
+    stream = client.stream if signature == BYTES_SIGNATURE else functools.partial(_stream_pixels, client)
+    for result in stream(files()):
+        yield from _unreadable(read)
+        yield dataclasses.replace(result, name=read.popleft()[0])
+    yield from _unreadable(read)
+
+
+def _unreadable(read):
+    """Yield the results of the unreadable photos that come first."""
+    while read and not read[0][1]:
+        yield Result(STATUS_UNREADABLE, name=read.popleft()[0])
 
 
 def _read(photo):
@@ -94,7 +176,7 @@ def _read(photo):
         return None
 
 
-def _ask_with_pixels(client, files):
+def _stream_pixels(client, files):
     """Decode files, send them one by one, and yield the results; a request can only hold photos of equal size."""
     from cspn_tf.config import Config
     from cspn_tf.decoding import decode_photo
@@ -102,6 +184,13 @@ def _ask_with_pixels(client, files):
     for file in files:
         pixels, _, status = decode_photo(file, Config.max_pixels)
         yield client.predict_pixels(pixels.numpy()[np.newaxis])[0] if int(status) == 0 else Result(int(status))
+
+
+def _pair(text):
+    key, separator, value = text.partition("=")
+    if not key or not separator:
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, received {text}")
+    return key.lower(), value
 
 
 def _address(text):

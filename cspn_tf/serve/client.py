@@ -1,10 +1,19 @@
-"""Client of a served model, without TensorFlow: photos in, one result per photo out."""
+"""Clients of a served model, without TensorFlow: photos in, one result per photo out.
 
+`Client` is for threads, `AsyncClient` for asyncio; both send several requests at a time, retry what a server did not
+begin to answer, and give every request a deadline that the server is told.
+"""
+
+import collections
+import contextlib
+import dataclasses
 import ipaddress
+import json
 import os
 import socket
 import threading
 import time
+from pathlib import Path
 
 import grpc
 
@@ -21,49 +30,216 @@ from cspn_tf.result import results_of_outputs
 from cspn_tf.serve import wire
 
 DEFAULT_BATCH_SIZE = 8
+DEFAULT_IN_FLIGHT = 4
 # Limit on the photo files in a request, exceeded only by a single larger photo.
 MAX_REQUEST_BYTES = 16 * 2**20
 CONNECT_TIMEOUT_SECONDS = 5.0
 # How long to retry after a refused connection: a busy machine may refuse one, and a restarting server is back soon.
 REFUSAL_SECONDS = 1.5
 POLL_SECONDS = 0.2
+# gRPC retries a request that no server began to answer, after random waits that grow, within the request's deadline.
+_RETRIES = {
+    "maxAttempts": 5,  # gRPC's own limit
+    "initialBackoff": "0.2s",
+    "maxBackoff": "3s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+_SERVICE_CONFIG = {
+    "methodConfig": [{"name": [{"service": "tensorflow.serving.PredictionService"}], "retryPolicy": _RETRIES}]
+}
 # Parts of gRPC's error message when the server speaks HTTP/1.
 _HTTP_1_WORDS = ("http1", "Failed parsing HTTP/2")
 
 
-class Client:
-    """A connection to one served model; as a context manager, it closes the connection on exit.
+@dataclasses.dataclass(frozen=True)
+class Tls:
+    """An encrypted connection; with a certificate and a key, the server can tell who the client is (mutual TLS).
+
+    Attributes:
+        ca: PEM file of the authorities that are trusted; None for those that gRPC comes with.
+        certificate, key: PEM files of the client's certificate chain and private key; None for none.
+    """
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+    def credentials(self):
+        """Return the channel credentials.
+
+        Raises:
+            UserError: a file cannot be read, or one of certificate and key is missing.
+        """
+        if (self.certificate is None) != (self.key is None):
+            raise UserError("a client certificate needs its key, and a key its certificate")
+        ca, certificate, key = (_read_pem(path) for path in (self.ca, self.certificate, self.key))
+        return grpc.ssl_channel_credentials(ca, key, certificate)
+
+
+def _read_pem(path):
+    if path is None:
+        return None
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    if b"-----BEGIN" not in content:
+        raise UserError(f"{path} must be a PEM file, it has no -----BEGIN line")
+    return content
+
+
+class _Calls:
+    """The calls of one served model, and what both clients make of requests, responses and errors.
 
     Args:
         server: `host:port`.
         model_name: the name under which the model is served.
-        timeout: seconds allowed per request.
-        signature: the signature that takes photo files.
+        timeout: seconds allowed per request, retries included.
         batch_size: maximum number of photos per request.
+        in_flight: maximum number of requests at a time.
+        tls: a `Tls`; None for a connection without encryption.
+        metadata: pairs of key and value sent with every request, such as `("authorization", "Bearer ...")`.
     """
+
+    _transport = grpc
 
     def __init__(
         self,
         server,
         model_name=DEFAULT_MODEL_NAME,
         timeout=120.0,
-        signature=BYTES_SIGNATURE,
         batch_size=DEFAULT_BATCH_SIZE,
+        in_flight=DEFAULT_IN_FLIGHT,
+        tls=None,
+        metadata=(),
     ):
         self.server = server
         self.model_name = model_name
         self.timeout = timeout
-        self.signature = signature
         self.batch_size = batch_size
-        self._channel = grpc.insecure_channel(server, options=_channel_options(server))
+        self.in_flight = in_flight
+        self._options = {"metadata": tuple(metadata)}
+        options = _channel_options(server)
+        if tls is None:
+            self._channel = self._transport.insecure_channel(server, options=options)
+        else:
+            self._channel = self._transport.secure_channel(server, tls.credentials(), options=options)
         self._predict = self._channel.unary_unary(
-            wire.PREDICT_METHOD, wire.PredictRequest.SerializeToString, wire.PredictResponse.FromString
+            wire.PREDICT_METHOD,
+            request_serializer=wire.PredictRequest.SerializeToString,
+            response_deserializer=wire.PredictResponse.FromString,
         )
         self._get_model_status = self._channel.unary_unary(
             wire.GET_MODEL_STATUS_METHOD,
-            wire.GetModelStatusRequest.SerializeToString,
-            wire.GetModelStatusResponse.FromString,
+            request_serializer=wire.GetModelStatusRequest.SerializeToString,
+            response_deserializer=wire.GetModelStatusResponse.FromString,
         )
+
+    def _request(self, signature, input_name, tensor):
+        spec = wire.ModelSpec(name=self.model_name, signature_name=signature)
+        return wire.PredictRequest(model_spec=spec, inputs={input_name: tensor}, output_filter=list(OUTPUTS))
+
+    def _request_of_files(self, photos):
+        return self._request(BYTES_SIGNATURE, BYTES_INPUT, wire.tensor_from_strings(photos))
+
+    def _results(self, response, photos):
+        try:
+            outputs = {name: wire.array_from_tensor(t) for name, t in response.outputs.items()}
+            return results_of_outputs(outputs, photos=photos)
+        except ValueError as error:
+            raise UserError(f"{self.server} does not serve the cspn contract: {error}") from error
+
+    @contextlib.contextmanager
+    def _errors_explained(self, timeout):
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise self._explain(error, timeout) from error
+
+    def _explain(self, error, timeout):
+        code, details = error.code(), " ".join((error.details() or "").split())
+        if code == grpc.StatusCode.UNAVAILABLE and any(words in details for words in _HTTP_1_WORDS):
+            return UserError(
+                f"{self.server} speaks HTTP, not gRPC: is it TF Serving's REST port? The default ports are 8501 for "
+                "REST and 8500 for gRPC"
+            )
+        if code == grpc.StatusCode.UNAVAILABLE:
+            return UserError(f"no server at {self.server}: {details}")
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return UserError(f"no answer from {self.server} within {timeout:g} s")
+        return UserError(f"{self.server} answered {code.name}: {details}")
+
+
+class AsyncClient(_Calls):
+    """A connection to one served model for asyncio, as an asynchronous context manager.
+
+    ::
+
+        async with AsyncClient("localhost:8500") as client:
+            results = await client.predict([photo_bytes, ...])
+            async for result in client.stream(photos):
+                ...
+
+    Args:
+        As `Client`.
+    """
+
+    @property
+    def _transport(self):
+        import grpc.aio
+
+        return grpc.aio
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        await self._channel.close()
+
+    async def predict(self, photos) -> list:
+        """Request the garments in photos; see `Client.predict`."""
+        _check_not_empty(photos)
+        return [result async for result in self.stream(photos)]
+
+    async def stream(self, photos):
+        """Yield the results of photos as they arrive, in order; see `Client.stream`."""
+        pending = collections.deque()
+        try:
+            for batch in batches(photos, self.batch_size):
+                call = self._predict(self._request_of_files(batch), timeout=self.timeout, **self._options)
+                pending.append((batch, call))
+                if len(pending) == self.in_flight:
+                    for result in await self._received(*pending.popleft()):
+                        yield result
+            while pending:
+                for result in await self._received(*pending.popleft()):
+                    yield result
+        finally:
+            for _, call in pending:
+                call.cancel()
+
+    async def _received(self, photos, call):
+        with self._errors_explained(self.timeout):
+            response = await call
+        return self._results(response, photos)
+
+
+class Client(_Calls):
+    """A connection to one served model; as a context manager, it closes the connection on exit.
+
+    Args:
+        server: `host:port`.
+        model_name: the name under which the model is served.
+        timeout: seconds allowed per request, retries included; the server is told.
+        batch_size: maximum number of photos per request.
+        in_flight: maximum number of requests at a time.
+        tls: a `Tls`; None for a connection without encryption.
+        metadata: pairs of key and value sent with every request, such as `("authorization", "Bearer ...")`.
+
+    Raises:
+        UserError: a file of `tls` cannot be used.
+    """
 
     def __enter__(self):
         return self
@@ -88,13 +264,35 @@ class Client:
             ValueError: the list is empty; TensorFlow 2.15 fails on an empty batch.
             UserError: the server is unreachable, rejects the request, or violates the served contract.
         """
-        if not photos:
-            raise ValueError("photos must hold at least one photo, received none")
-        return [
-            result
-            for batch in batches(photos, self.batch_size)
-            for result in self._ask(self.signature, BYTES_INPUT, wire.tensor_from_strings(batch), batch)
-        ]
+        _check_not_empty(photos)
+        return list(self.stream(photos))
+
+    def stream(self, photos):
+        """Yield the results of photos as they arrive, in order.
+
+        Args:
+            photos: iterable of JPEG or PNG files as bytes, read as far ahead as requests are in flight.
+
+        Raises:
+            UserError: as `predict`, after the results of all earlier requests.
+        """
+        pending = collections.deque()
+        try:
+            for batch in batches(photos, self.batch_size):
+                call = self._predict.future(self._request_of_files(batch), timeout=self.timeout, **self._options)
+                pending.append((batch, call))
+                if len(pending) == self.in_flight:
+                    yield from self._received(*pending.popleft())
+            while pending:
+                yield from self._received(*pending.popleft())
+        finally:
+            for _, call in pending:
+                call.cancel()
+
+    def _received(self, photos, call):
+        with self._errors_explained(self.timeout):
+            response = call.result()
+        return self._results(response, photos)
 
     def predict_pixels(self, images) -> list:
         """Request the garments in decoded photos of equal size, in one request.
@@ -107,7 +305,10 @@ class Client:
         """
         if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
             raise ValueError(f"images must be (B, H, W, 3) with at least one pixel, received {images.shape}")
-        return self._ask(PIXELS_SIGNATURE, PIXELS_INPUT, wire.tensor_from_pixels(images), images)
+        request = self._request(PIXELS_SIGNATURE, PIXELS_INPUT, wire.tensor_from_pixels(images))
+        with self._errors_explained(self.timeout):
+            response = self._predict(request, timeout=self.timeout, **self._options)
+        return self._results(response, images)
 
     def wait_until_connected(self, timeout=CONNECT_TIMEOUT_SECONDS) -> None:
         """Wait for a server to accept the connection.
@@ -157,38 +358,17 @@ class Client:
     def _look_for_versions(self, timeout):
         request = wire.GetModelStatusRequest(model_spec=wire.ModelSpec(name=self.model_name))
         try:
-            statuses = self._get_model_status(request, timeout=timeout).model_version_status
+            statuses = self._get_model_status(request, timeout=timeout, **self._options).model_version_status
         except grpc.RpcError as error:
             return [], str(self._explain(error, timeout))
         states = {status.version: wire.MODEL_STATES.get(status.state, "UNKNOWN") for status in statuses}
         reason = f"{self.model_name} at {self.server} has versions {states or 'none'}"
         return [version for version, state in states.items() if state == "AVAILABLE"], reason
 
-    def _ask(self, signature, input_name, tensor, photos):
-        spec = wire.ModelSpec(name=self.model_name, signature_name=signature)
-        request = wire.PredictRequest(model_spec=spec, inputs={input_name: tensor}, output_filter=list(OUTPUTS))
-        try:
-            response = self._predict(request, timeout=self.timeout)
-        except grpc.RpcError as error:
-            raise self._explain(error, self.timeout) from error
-        try:
-            outputs = {name: wire.array_from_tensor(t) for name, t in response.outputs.items()}
-            return results_of_outputs(outputs, photos=photos)
-        except ValueError as error:
-            raise UserError(f"{self.server} does not serve the cspn contract: {error}") from error
 
-    def _explain(self, error, timeout):
-        code, details = error.code(), " ".join((error.details() or "").split())
-        if code == grpc.StatusCode.UNAVAILABLE and any(words in details for words in _HTTP_1_WORDS):
-            return UserError(
-                f"{self.server} speaks HTTP, not gRPC: is it TF Serving's REST port? The default ports are 8501 for "
-                "REST and 8500 for gRPC"
-            )
-        if code == grpc.StatusCode.UNAVAILABLE:
-            return UserError(f"no server at {self.server}: {details}")
-        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-            return UserError(f"no answer from {self.server} within {timeout:g} s")
-        return UserError(f"{self.server} answered {code.name}: {details}")
+def _check_not_empty(photos):
+    if not photos:
+        raise ValueError("photos must hold at least one photo, received none")
 
 
 def _channel_options(server):
@@ -198,6 +378,9 @@ def _channel_options(server):
         # Retry often, to notice soon when a starting server listens.
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+        # A request that does not fit into this buffer is not retried.
+        ("grpc.per_rpc_retry_buffer_size", 2 * MAX_REQUEST_BYTES),
         # By default gRPC uses the proxy from the environment even for this machine, unless no_proxy lists it.
         ("grpc.enable_http_proxy", int(not (_has_proxy() and is_this_machine(server)))),
     ]

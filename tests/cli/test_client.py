@@ -88,15 +88,15 @@ def test_pixels_signature_turns_photos_and_names_what_is_wrong(server, tmp_path,
 @pytest.mark.parametrize("signature", ["serving_default", "pixels"])
 @pytest.mark.parametrize("batch_size", [1, 8])
 def test_command_answers_the_photos_beside_a_missing_one(server, photos, tmp_path, signature, batch_size, capsys):
-    given = [tmp_path / "no.jpg", photos[0], tmp_path, photos[2]]
+    given = [tmp_path / "no.jpg", photos[0], tmp_path / "none.png", photos[2]]
     assert call(server, "--signature", signature, "--batch-size", batch_size, *given) == 1
     captured = capsys.readouterr()
     lines = [json.loads(line) for line in captured.out.splitlines()]
     assert [line["photo"] for line in lines] == list(map(str, given))
     assert [line["status"]["code"] for line in lines] == [4, 0, 4, 0]
     assert lines[3] == expected_line(make_pixels(63, 35), photos[2])
-    assert captured.err == (
-        f"error: {tmp_path}/no.jpg: the file could not be read\nerror: {tmp_path}: the file could not be read\n"
+    assert captured.err == "".join(
+        f"error: {tmp_path}/{name}: the file could not be read\n" for name in ("no.jpg", "none.png")
     )
 
 
@@ -112,7 +112,7 @@ def test_no_server_is_one_line_within_seconds_and_nothing_is_written(photos, tmp
     assert result.stderr.startswith(f"error: no server at {free_address}: ")
     assert result.stderr.endswith("Connection refused\n")
     assert result.stderr.count("\n") == 1
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
     assert time.monotonic() - start < 15  # mostly Python's start; loaded machines included
 
 
@@ -132,22 +132,53 @@ def test_a_server_that_listens_but_never_answers_is_one_line(photos, monkeypatch
     assert capsys.readouterr().err == f"error: no server at {address}: no answer within 0.3 s\n"
 
 
-def test_a_server_that_fails_midway_leaves_no_predictions_file(server, photos, tmp_path, monkeypatch, capsys):
-    real = Client.predict
-    asked = []
+def test_what_arrived_before_a_failure_is_kept_and_resume_requests_the_rest(
+    server, photos, tmp_path, monkeypatch, capsys
+):
+    real = Client._results
+    out, answered = tmp_path / "out", []
 
-    def fail_second(self, batch):
-        asked.append(batch)
-        if len(asked) == 2:
+    def fail_second(self, response, batch):
+        if len(answered) == 1:
             raise UserError("no server at there: gone")
-        return real(self, batch)
+        answered.append(batch)
+        return real(self, response, batch)
 
-    monkeypatch.setattr(Client, "predict", fail_second)
-    assert call(server, "--out", tmp_path / "out", "--batch-size", 1, *photos) == 1
+    missing = tmp_path / "none.jpg"
+    arguments = ["--out", out, "--batch-size", 1, photos[0], missing, *photos[1:]]
+    with monkeypatch.context() as patches:
+        patches.setattr(Client, "_results", fail_second)
+        assert call(server, *arguments) == 1
     captured = capsys.readouterr()
-    assert captured.out.count("\n") == 1
-    assert captured.err == "error: no server at there: gone\n"
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [json.loads(line)["photo"] for line in captured.out.splitlines()] == [str(photos[0])]
+    assert captured.err == (
+        f"error: 3 photos have no result, see {out}/unanswered.txt; 1 are kept in {out}/predictions.partial.jsonl: "
+        "the same command with --resume requests the others\nerror: no server at there: gone\n"
+    )
+    assert (out / "unanswered.txt").read_text().splitlines() == [str(missing), str(photos[1]), str(photos[2])]
+    # A kill can cut off a line.
+    (out / "predictions.partial.jsonl").write_text(captured.out + '{"photo": "x')
+
+    assert call(server, *arguments, "--resume", "--coco") == 1
+    captured = capsys.readouterr()
+    requested = [json.loads(line) for line in captured.out.splitlines()]
+    assert [line["photo"] for line in requested] == [str(missing), str(photos[1]), str(photos[2])]
+    assert captured.err == f"error: {missing}: the file could not be read\nerror: {photos[1]}: not a JPEG or PNG\n"
+    lines = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
+    assert [line["photo"] for line in lines] == [str(photos[0]), str(missing), str(photos[1]), str(photos[2])]
+    assert lines[3] == expected_line(make_pixels(63, 35), photos[2])
+    assert {path.name for path in out.iterdir()} == {"predictions.jsonl", "predictions.coco.json"}
+    coco = json.loads((out / "predictions.coco.json").read_text())
+    assert [image["file_name"] for image in coco["images"]] == [str(photos[0]), str(photos[2])]
+
+    assert call(server, *arguments, "--resume") == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_a_folder_is_searched_for_photos(server, photos, capsys):
+    assert call(server, photos[0].parent) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["photo"] for line in lines] == [str(photo) for photo in photos]
 
 
 def test_out_that_is_a_file_is_one_line(server, photos, capsys):
@@ -171,6 +202,9 @@ def test_a_reader_that_leaves_early_causes_no_traceback(server, photos):
         ["--batch-size", "0", "a.jpg"],
         ["--timeout", "0", "a.jpg"],
         ["--signature", "faces", "a.jpg"],
+        ["--ca", "ca.pem", "a.jpg"],
+        ["--in-flight", "0", "a.jpg"],
+        ["--metadata", "token", "a.jpg"],
     ],
 )
 def test_a_wrong_call_is_one_line_and_2(args, capsys):
@@ -182,9 +216,10 @@ def test_a_wrong_call_is_one_line_and_2(args, capsys):
     assert err.count("\n") == 1
 
 
-def test_draw_without_out_is_2(capsys):
-    assert run(client_command.main, ["--draw", "a.jpg"]) == 2
-    assert capsys.readouterr().err == "error: --draw needs --out\n"
+@pytest.mark.parametrize("option", ["--draw", "--resume", "--coco"])
+def test_what_needs_out_is_2_without(option, capsys):
+    assert run(client_command.main, [option, "a.jpg"]) == 2
+    assert capsys.readouterr().err == f"error: {option} needs --out\n"
 
 
 # One frame -----------------------------------------------------------------------------------------------------------

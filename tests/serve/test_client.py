@@ -1,11 +1,14 @@
+import asyncio
 import socket
 import threading
 import time
+import types
 from concurrent import futures
 
 import grpc
 import numpy as np
 import pytest
+import trustme
 from tensorflow_serving.apis import (
     get_model_status_pb2,
     model_service_pb2_grpc,
@@ -17,7 +20,7 @@ from cspn_tf.console import UserError
 from cspn_tf.contract import OUTPUTS
 from cspn_tf.result import results_of_outputs
 from cspn_tf.serve import client as client_module
-from cspn_tf.serve.client import Client, batches, is_this_machine
+from cspn_tf.serve.client import AsyncClient, Client, Tls, batches, is_this_machine
 from tests.fake_model import encode, expected_outputs, make_pixels
 
 
@@ -114,11 +117,14 @@ class OddService(prediction_service_pb2_grpc.PredictionServiceServicer, model_se
 class serve:
     """Serve an `OddService` for the time of a `with` block and give its address."""
 
-    def __init__(self, address, service):
-        self.server = grpc.server(futures.ThreadPoolExecutor(2))
+    def __init__(self, address, service, credentials=None, num_workers=2):
+        self.server = grpc.server(futures.ThreadPoolExecutor(num_workers))
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, self.server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(service, self.server)
-        self.port = self.server.add_insecure_port(address)
+        if credentials is None:
+            self.port = self.server.add_insecure_port(address)
+        else:
+            self.port = self.server.add_secure_port(address, credentials)
 
     def __enter__(self):
         self.server.start()
@@ -166,6 +172,171 @@ def test_outputs_asked_for_are_the_contract():
     with serve("127.0.0.1:0", Service(outputs)) as address, Client(address) as client:
         client.predict([b"x"])
     assert seen == list(OUTPUTS)
+
+
+def outputs_of(num_photos):
+    one = {name: array[None] for name, array in expected_outputs(make_pixels(41, 52)).items()}
+    return {name: array.repeat(num_photos, axis=0) for name, array in one.items()}
+
+
+def test_several_requests_are_in_flight_and_results_keep_their_order(server):
+    """The service answers a request only when three have arrived; a fourth is not sent before one is answered."""
+    arrived, read = threading.Semaphore(0), []
+
+    class Service(OddService):
+        def Predict(self, request, context):
+            arrived.release()
+            photo = request.inputs["image_bytes"].string_val[0]
+            if photo != b"3":
+                while arrived._value < 3:
+                    time.sleep(0.01)
+            return OddService({**outputs_of(1), "image_size": np.int32([[10 * int(photo)] * 2])}).Predict(
+                request, context
+            )
+
+    def photos():
+        for number in range(4):
+            read.append(number)
+            yield b"%d" % number
+
+    with (
+        serve("127.0.0.1:0", Service({}), num_workers=4) as address,
+        Client(address, batch_size=1, in_flight=3, timeout=10) as client,
+    ):
+        stream = client.stream(photos())
+        first = next(stream)
+        # A photo is read ahead, to know whether a batch has room for it.
+        assert read == [0, 1, 2, 3] and arrived._value == 3
+        assert [result.image_size[0] for result in (first, *stream)] == [0, 10, 20, 30]
+    with Client(server.address, batch_size=2, in_flight=3) as client:
+        sizes = [(40 + i, 50 + i) for i in range(11)]
+        results = list(client.stream(encode(make_pixels(*size)) for size in sizes))
+    assert [result.image_size for result in results] == sizes
+
+
+class Unavailable(OddService):
+    """A service that refuses the first requests, and keeps metadata, seconds left and time of each."""
+
+    def __init__(self, num_refused, code=grpc.StatusCode.UNAVAILABLE):
+        super().__init__(outputs_of(1))
+        self.num_refused, self.code, self.seen = num_refused, code, []
+
+    def Predict(self, request, context):
+        self.seen.append((dict(context.invocation_metadata()), context.time_remaining(), time.monotonic()))
+        if len(self.seen) <= self.num_refused:
+            context.abort(self.code, "not now")
+        return super().Predict(request, context)
+
+
+def test_an_unavailable_server_is_asked_again_within_the_deadline():
+    service = Unavailable(num_refused=2)
+    with serve("127.0.0.1:0", service) as address:
+        with Client(address, timeout=30, metadata=[("authorization", "Bearer x")]) as client:
+            assert client.predict([b"x"])[0].ok
+        assert len(service.seen) == 3
+        assert all(20 < seconds <= 30 for _, seconds, _ in service.seen)
+        assert 0.05 < service.seen[-1][2] - service.seen[0][2] < 10
+        assert all(metadata["authorization"] == "Bearer x" for metadata, *_ in service.seen)
+        service.num_refused = 99
+        with Client(address, timeout=30) as client, pytest.raises(UserError, match=f"no server at {address}: not now"):
+            client.predict([b"x"])
+        assert len(service.seen) == 3 + 5
+
+
+@pytest.mark.parametrize("code", ["INTERNAL", "RESOURCE_EXHAUSTED", "INVALID_ARGUMENT"])
+def test_other_errors_are_not_asked_again(code):
+    service = Unavailable(1, grpc.StatusCode[code])
+    with (
+        serve("127.0.0.1:0", service) as address,
+        Client(address) as client,
+        pytest.raises(UserError, match=f"{address} answered {code}: not now"),
+    ):
+        client.predict([b"x"])
+    assert len(service.seen) == 1
+
+
+def test_the_asynchronous_client_has_the_same_answers_and_errors(server):
+    photos = [encode(make_pixels(40 + i, 50 + i)) for i in range(7)]
+
+    async def ask(address, **options):
+        async with AsyncClient(address, batch_size=2, in_flight=2, **options) as client:
+            return await client.predict(photos)
+
+    with Client(server.address) as client:
+        assert asyncio.run(ask(server.address)) == client.predict(photos)
+        photos_before, photos[:] = list(photos), []
+        with pytest.raises(ValueError, match="at least one photo"):
+            asyncio.run(ask(server.address))
+        photos[:] = photos_before
+    service = Unavailable(num_refused=1)
+    with (
+        serve("127.0.0.1:0", service) as address,
+        pytest.raises(UserError, match="2 photos were sent, but the outputs"),
+    ):
+        asyncio.run(ask(address))
+    assert len(service.seen) >= 2
+    service = Unavailable(1, grpc.StatusCode.INTERNAL)
+    with (
+        serve("127.0.0.1:0", service) as address,
+        pytest.raises(UserError, match=f"{address} answered INTERNAL: not now"),
+    ):
+        asyncio.run(ask(address))
+    with (
+        serve("127.0.0.1:0", OddService({}, delay_seconds=1.0)) as address,
+        pytest.raises(UserError, match=rf"no answer from {address} within 0\.2 s"),
+    ):
+        asyncio.run(ask(address, timeout=0.2))
+
+
+# TLS -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory):
+    """Files of an authority, of a server's and a client's certificate that it signed, and of another authority."""
+    folder = tmp_path_factory.mktemp("pem")
+    ca, other = trustme.CA(), trustme.CA()
+    names = {name: str(folder / f"{name}.pem") for name in ("ca", "other", "cert", "key", "no_pem")}
+    ca.cert_pem.write_to_path(names["ca"])
+    other.cert_pem.write_to_path(names["other"])
+    client = ca.issue_cert("client@example.org")
+    client.cert_chain_pems[0].write_to_path(names["cert"])
+    client.private_key_pem.write_to_path(names["key"])
+    (folder / "no_pem.pem").write_text("nothing")
+    server = ca.issue_cert("localhost")
+    pair = (server.private_key_pem.bytes(), server.cert_chain_pems[0].bytes())
+    return types.SimpleNamespace(server=pair, ca_bytes=ca.cert_pem.bytes(), **names)
+
+
+@pytest.mark.parametrize("is_mutual", [False, True])
+def test_tls_needs_the_right_authority_and_mutual_tls_a_certificate(pem, is_mutual):
+    credentials = grpc.ssl_server_credentials([pem.server], pem.ca_bytes if is_mutual else None, is_mutual)
+    with serve("localhost:0", OddService(outputs_of(1)), credentials) as address:
+        address = address.replace("127.0.0.1", "localhost")
+
+        def ask(tls):
+            with Client(address, tls=tls, timeout=2) as client:
+                return client.predict([b"x"])[0].ok
+
+        assert ask(Tls(pem.ca, pem.cert, pem.key))
+        for tls in (Tls(pem.other), None, *([Tls(pem.ca)] if is_mutual else [])):
+            with pytest.raises(UserError, match=f"no (server at|answer from) {address}"):
+                ask(tls)
+        if not is_mutual:
+            assert ask(Tls(pem.ca))
+
+
+def test_files_of_tls_are_checked(pem, tmp_path):
+    for tls, words in (
+        (Tls(ca=str(tmp_path / "none.pem")), "cannot read .*none.pem: No such file"),
+        (Tls(ca=pem.no_pem), "no_pem.pem must be a PEM file"),
+        (Tls(certificate=pem.cert), "a client certificate needs its key"),
+    ):
+        with pytest.raises(UserError, match=words):
+            Client("localhost:1", tls=tls)
+
+
+# Batches -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
