@@ -140,20 +140,26 @@ def _check_input_names(inputs, wanted):
 def _to_tensor(name, proto, info):
     wanted_dtype, wanted_shape = tf.dtypes.as_dtype(info.dtype), tf.TensorShape(info.tensor_shape)
     if proto.dtype != info.dtype:
-        received = tf.dtypes.as_dtype(proto.dtype).name if proto.dtype else "no dtype"
         raise RequestError(
-            grpc.StatusCode.INVALID_ARGUMENT, f"input {name} must be {wanted_dtype.name}, received {received}"
+            grpc.StatusCode.INVALID_ARGUMENT, f"input {name} must be {wanted_dtype.name}, received {_dtype_name(proto)}"
+        )
+    # Before it is parsed: a single value can stand for a tensor of any size.
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0 or not wanted_shape.is_compatible_with(shape):
+        raise RequestError(
+            grpc.StatusCode.INVALID_ARGUMENT, f"input {name} must have the shape {wanted_shape}, received {shape}"
         )
     try:
-        array = tf.make_ndarray(proto)
-    except (ValueError, TypeError) as error:
+        return tf.constant(tf.make_ndarray(proto), wanted_dtype)
+    except (ValueError, TypeError, MemoryError, OverflowError) as error:
         raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, f"tensor parsing error: {name}") from error
-    if not wanted_shape.is_compatible_with(array.shape):
-        raise RequestError(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            f"input {name} must have the shape {wanted_shape}, received {tf.TensorShape(array.shape)}",
-        )
-    return tf.constant(array, wanted_dtype)
+
+
+def _dtype_name(proto):
+    try:
+        return tf.dtypes.as_dtype(proto.dtype).name if proto.dtype else "no dtype"
+    except TypeError:
+        return f"the unknown dtype {proto.dtype}"
 
 
 def _choose_outputs(output_filter, outputs):

@@ -81,6 +81,14 @@ def wrong_requests():
     short.inputs["images"].CopyFrom(tf.make_tensor_proto(make_pixels(4, 5)[None]))
     short.inputs["images"].tensor_shape.dim[1].size = 3
     raw.inputs["image_bytes"].dtype = 0
+    unknown, negative, huge = (make_request([b"x"]) for _ in range(3))
+    unknown.inputs["image_bytes"].dtype = 9999
+    negative.inputs["image_bytes"].tensor_shape.dim[0].size = -1
+    huge.model_spec.signature_name = "pixels"
+    huge.inputs.clear()
+    huge.inputs["images"].CopyFrom(tf.make_tensor_proto(np.zeros((1, 1, 1, 3), np.uint8)))
+    for dim in huge.inputs["images"].tensor_shape.dim[:3]:
+        dim.size = 2**40
     invalid, precondition = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION
     size = "input size does not match signature: "
     return {
@@ -102,7 +110,10 @@ def wrong_requests():
         ),
         "wrong dtype": (wrong_dtype, invalid, "input image_bytes must be string, received float32"),
         "no dtype": (raw, invalid, "input image_bytes must be string, received no dtype"),
-        "wrong rank": (wrong_rank, invalid, "input image_bytes must have the shape (None,), received ()"),
+        "wrong rank": (wrong_rank, invalid, "input image_bytes must have the shape (None,), received []"),
+        "unknown dtype": (unknown, invalid, "input image_bytes must be string, received the unknown dtype 9999"),
+        "negative size": (negative, invalid, "input image_bytes must have the shape (None,), received [-1]"),
+        "impossible size": (huge, invalid, "tensor parsing error: images"),
         "values that do not fill the shape": (short, invalid, "tensor parsing error: images"),
         "unknown output": (
             make_request([b"x"], outputs=["masks"]),
