@@ -1,4 +1,4 @@
-# make setup | demo | demo-train | test | test-slow | lint | bench | bench-ours; demo, the tests and bench do their own set-up.
+# make setup | demo | demo-train | test | test-slow | test-runtimes | lint | bench | bench-ours; demo, the tests and bench do their own set-up.
 #
 #   make demo PHOTO=path/to/any.jpg    the same for a photo of your own
 #   make demo PHOTOS=path/to/photos    or for all in a folder
@@ -11,7 +11,7 @@ PEERS := .venv-peers
 PHOTO ?=
 PHOTOS ?=
 
-.PHONY: setup demo demo-train test test-slow lint bench bench-ours clean
+.PHONY: setup demo demo-train test test-slow test-runtimes lint bench bench-ours clean
 
 setup: $(INSTALLED)
 
@@ -36,7 +36,11 @@ test: $(INSTALLED)
 	@$(RUN) -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 test-slow: $(INSTALLED)
-	@$(RUN) -m pytest -m slow
+	@$(RUN) -m pytest -m 'slow and not runtimes'
+
+# Exports in other versions of TensorFlow and LiteRT, each in an environment of its own: several gigabytes.
+test-runtimes: $(INSTALLED)
+	@$(RUN) -m pytest -m runtimes
 
 lint: $(INSTALLED)
 	@$(RUN) -m ruff check .

@@ -1,0 +1,179 @@
+"""The export of this TensorFlow gives the same answers in later ones, in C++, and in the newest LiteRT.
+
+`make test-runtimes` runs it: it makes an environment of each version, several gigabytes, and prints the table of
+docs/compatibility.md.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cspn_tf.contract import OUTPUTS
+from cspn_tf.export.check import ALLOWED_OPS
+from cspn_tf.result import STATUS_MEANINGS
+
+ROOT = Path(__file__).parents[2]
+ANSWER = Path(__file__).with_name("answer.py")
+ENVIRONMENTS = ROOT / "out" / "runtimes"
+# Name of an environment to what is installed in it; the first is this environment.
+TENSORFLOWS = {"2.15": None, "2.19": "tensorflow-cpu==2.19.*", "2.21": "tensorflow-cpu==2.21.*"}
+LITERT = {"litert": "ai-edge-litert"}
+# Photo pixels, and shares: what later versions may differ by, since they sum in another order.
+PIXELS, SCORES = 0.01, 1e-4
+
+pytestmark = [pytest.mark.slow, pytest.mark.runtimes]
+
+
+def python_of(name):
+    """Return the interpreter of an environment, which is made once."""
+    package = (TENSORFLOWS | LITERT)[name]
+    if package is None:
+        return sys.executable
+    folder = ENVIRONMENTS / name
+    if not (folder / "installed").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([folder / "bin/python", "-m", "pip", "install", "--quiet", "numpy", package], check=True)
+        (folder / "installed").touch()
+    return str(folder / "bin/python")
+
+
+def version_of(python, module):
+    command = [python, "-c", f"import importlib.metadata as m; print(m.version('{module}'))"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def run(*command, **options):
+    finished = subprocess.run([*map(str, command)], capture_output=True, text=True, **options)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return finished.stdout
+
+
+@pytest.fixture(scope="module")
+def table(request):
+    """Rows of the table, printed at the end."""
+    rows = []
+    yield rows
+    lines = ["| runtime | loaded by | largest difference, pixels | of scores |", "| --- | --- | --- | --- |"]
+    lines += [f"| {name} | {loader} | {pixels:.4f} | {scores:.1e} |" for name, loader, pixels, scores in rows]
+    text = "\n".join(lines)
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    (ENVIRONMENTS / "compatibility.md").write_text(text + "\n")
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n{text}")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The weights in the package as a SavedModel version and as a TFLite file."""
+    from cspn_tf.cli import export_saved_model, export_tflite
+
+    folder = tmp_path_factory.mktemp("exported")
+    export_saved_model.main(["--out", str(folder / "cspn")])
+    export_tflite.main(["--out", str(folder / "phone")])
+    return folder / "cspn" / "1", folder / "phone" / "cspn.tflite"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Photos with garments, and files of every status."""
+    from cspn_tf.data.synthetic import write_synthetic_dataset
+    from tests import photos as kinds
+
+    folder = tmp_path_factory.mktemp("photos")
+    write_synthetic_dataset(folder / "fld", num_train=10, num_val=1, num_test=1, seed=11, size=480, workers=2)
+    files = [path.read_bytes() for path in sorted((folder / "fld/img").rglob("*.jpg"))]
+    picture = kinds.picture(300, 200)
+    files += [
+        kinds.png(picture),
+        kinds.jpeg(picture, mode="CMYK"),
+        kinds.jpeg(picture, orientation=6, progressive=True),
+    ]
+    files += [kinds.other_format("GIF"), kinds.other_format("BMP"), kinds.png_with_size(20_000, 20_000), files[0][:999]]
+    paths = [folder / f"{number:02}" for number in range(len(files))]
+    for path, file in zip(paths, files, strict=True):
+        path.write_bytes(file)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def expected(exported, photos):
+    """The answers of this environment, by the pipeline's own loader."""
+    from cspn_tf.inference.predictors import from_saved_model
+
+    outputs = from_saved_model(exported[0]).predict([path.read_bytes() for path in photos])
+    assert set(outputs["status"]) == set(STATUS_MEANINGS) and outputs["num_garments"].sum() > 8
+    return outputs
+
+
+def compare(found, expected):
+    """Return the largest difference of boxes and keypoints, and of scores; everything else must be equal."""
+    assert set(found) == set(expected)
+    for name in ("status", "image_size", "num_garments", "classes"):
+        if name in expected:
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    pixels = max(float(np.abs(found[name] - expected[name]).max()) for name in ("boxes", "keypoints"))
+    scores = max(float(np.abs(found[name] - expected[name]).max()) for name in ("scores", "keypoint_scores"))
+    assert pixels <= PIXELS and scores <= SCORES
+    return pixels, scores
+
+
+@pytest.mark.parametrize("way", ["v1", "function"])
+@pytest.mark.parametrize("name", TENSORFLOWS)
+def test_tensorflow_answers_the_same(name, way, exported, photos, expected, table, tmp_path):
+    python = python_of(name)
+    out = tmp_path / "out.npz"
+    run(python, ANSWER, way, exported[0], out, *photos, cwd=tmp_path)
+    version = version_of(python, "tensorflow" if name == "2.15" else "tensorflow-cpu")
+    loader = {"v1": "v1 session, as TF Serving does", "function": "`tf.function` signature"}[way]
+    table.append((f"TensorFlow {version}", loader, *compare(dict(np.load(out)), expected)))
+
+
+@pytest.mark.parametrize("name", TENSORFLOWS)
+def test_every_operation_of_the_allow_list_is_there(name, tmp_path):
+    script = "import sys, tensorflow as tf; print([n for n in sys.argv[1:] if not hasattr(tf.raw_ops, n)])"
+    assert run(python_of(name), "-c", script, *sorted(ALLOWED_OPS), cwd=tmp_path).strip() == "[]"
+
+
+def test_the_c_plus_plus_loader_answers_the_same(exported, photos, expected, table, tmp_path):
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("no C++ compiler is installed")
+    import tensorflow as tf
+
+    folder = Path(tf.sysconfig.get_lib())
+    program = tmp_path / "answer"
+    libraries = ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"]
+    source = ANSWER.with_suffix(".cc")
+    flags = tf.sysconfig.get_compile_flags()
+    run(compiler, "-O1", *flags, source, "-o", program, f"-L{folder}", f"-Wl,-rpath,{folder}", *libraries)
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    run(program, exported[0], outputs, *photos)
+    found = {
+        name: np.frombuffer((outputs / name).read_bytes(), output.dtype).reshape(expected[name].shape)
+        for name, output in OUTPUTS.items()
+    }
+    table.append((f"TensorFlow {tf.__version__}", "C++, `LoadSavedModel`", *compare(found, expected)))
+
+
+def test_the_newest_litert_answers_the_same(exported, photos, table, tmp_path):
+    from cspn_tf.config import Config
+    from cspn_tf.inference.predictors import tflite_function
+    from cspn_tf.resampling import read_photo
+
+    find, canvas_size = tflite_function(exported[1], 2)
+    canvases = np.stack([read_photo(path.read_bytes(), canvas_size, Config.max_pixels)[0].numpy() for path in photos])
+    answers = [{name: np.array(value) for name, value in find(canvas[np.newaxis]).items()} for canvas in canvases]
+    expected = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+    np.save(tmp_path / "canvases.npy", canvases)
+    python = python_of("litert")
+    run(python, ANSWER, "litert", exported[1], tmp_path / "out.npz", tmp_path / "canvases.npy", cwd=tmp_path)
+    version = version_of(python, "ai-edge-litert")
+    table.append(
+        (f"ai-edge-litert {version}", "`Interpreter`", *compare(dict(np.load(tmp_path / "out.npz")), expected))
+    )
