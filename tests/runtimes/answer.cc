@@ -11,14 +11,13 @@
 #include <vector>
 
 #include "tensorflow/cc/saved_model/loader.h"
-#include "tensorflow/cc/saved_model/tag_constants.h"
 #include "tensorflow/core/framework/tensor.h"
 #include "tensorflow/core/public/session.h"
 
 int main(int argc, char** argv) {
   tensorflow::SavedModelBundle bundle;
   auto status = tensorflow::LoadSavedModel(tensorflow::SessionOptions(), tensorflow::RunOptions(), argv[1],
-                                           {tensorflow::kSavedModelTagServe}, &bundle);
+                                           {"serve"}, &bundle);
   if (!status.ok()) {
     std::cerr << status.ToString() << std::endl;
     return 1;
