@@ -1,9 +1,9 @@
 """Bulk annotation against a plain loop over the same SavedModel on the same cores, and one Ray node against two.
 
-All run the same photos. The plain loop is one process per core, one thread each, that reads files and calls the model
-in batches; the best of several batch sizes counts. Starting and loading the model are in no rate: all workers run some
-blocks before the clock starts. The loop is timed with one process too: cores that share caches and memory do not do
-twice the work of one.
+All variants annotate the same photos. The plain loop has one process per core, with one thread each, that reads files
+and calls the model in batches; the best of several batch sizes counts. No rate includes startup and loading the model,
+because all workers run some blocks before the clock starts. The loop is also timed with one process, because two cores
+that share caches and memory are not twice as fast as one.
 """
 
 import multiprocessing
@@ -28,9 +28,16 @@ def main(argv=None):
     parser = Parser(description=parts[0], epilog=parts[1])
     parser.add_argument("--photos", required=True, metavar="DIR", help="folder of photos")
     parser.add_argument("--model", required=True, metavar="DIR", help="exported SavedModel")
-    parser.add_argument("--num-photos", type=positive_int, default=1024, help="photos that each run annotates")
+    parser.add_argument(
+        "--num-photos", type=positive_int, default=1024, help="number of photos that each run annotates"
+    )
     parser.add_argument("--rounds", type=positive_int, default=2, help="runs of each, in turns; the best one counts")
-    parser.add_argument("--memory", type=positive_int, metavar="N", help="only memory: annotate N photos on one node")
+    parser.add_argument(
+        "--memory",
+        type=positive_int,
+        metavar="N",
+        help="measure memory instead of rates: annotate N photos on one node",
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="output folder of the figures")
     args = parser.parse_args(argv)
     photos = list(open_catalogue(args.photos).photos)
@@ -48,12 +55,12 @@ def main(argv=None):
 
 
 def repeated(photos, num_photos):
-    """Return so many photos, some of them more than once under another id."""
+    """Return `num_photos` photos with new ids, repeating the given ones as necessary."""
     return [photos[number % len(photos)]._replace(id=f"{number:08d}") for number in range(num_photos)]
 
 
 def rate_report(photos, files, rounds) -> dict:
-    """Return rates, photos/s, and their ratios."""
+    """Measure the rates in photos/s, and their ratios."""
     cores = num_cores()
     rates = {}
     for _ in range(rounds):
@@ -79,7 +86,7 @@ def rate_report(photos, files, rounds) -> dict:
 
 
 def loop(photos, files, num_processes, batch_size) -> float:
-    """Return the rate of processes that share the photos out among them."""
+    """Measure the rate of several processes that divide the photos among them."""
     spawning = multiprocessing.get_context("spawn")
     ready, shares = spawning.Barrier(num_processes + 1), [photos[i::num_processes] for i in range(num_processes)]
     processes = [spawning.Process(target=_loop, args=(share, files, batch_size, ready)) for share in shares]
@@ -108,13 +115,13 @@ def _loop(photos, files, batch_size, ready):
 
 
 def on_one_node(photos, files, num_workers) -> tuple:
-    """Return the rate on this machine's cores, and the workers' memory after each block, MB."""
+    """Measure the rate on this machine's cores, and the memory of the largest worker after each block, MB."""
     with connected(None, num_workers):
         return _annotate(photos, files, num_workers)
 
 
 def on_nodes(photos, files, num_nodes) -> float:
-    """Return the rate on a cluster of nodes of one core each, on this machine."""
+    """Measure the rate on a cluster of one-core nodes, all on this machine."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -131,7 +138,7 @@ def on_nodes(photos, files, num_nodes) -> float:
 def _annotate(photos, files, num_workers):
     memory = []
     with tempfile.TemporaryDirectory() as folder:
-        # First some blocks for each worker, which load the model.
+        # Warm-up: some blocks for each worker, in which it loads the model.
         for name, some in (("warm", photos[: 4 * SMALLEST_BLOCK * num_workers]), ("timed", photos)):
             blocks = divide(f"{folder}/{name}", Catalogue("file", iter(some), is_distinct=True), {}, num_workers)
             done = annotate(
@@ -145,7 +152,7 @@ def _annotate(photos, files, num_workers):
 
 
 def _worker_memory():
-    """Yield the resident memory of each of Ray's workers that runs a block, MB."""
+    """Yield the resident memory of each Ray worker that is running a block, MB."""
     for folder in Path("/proc").iterdir():
         try:
             if b"ray::" in (folder / "cmdline").read_bytes():
@@ -156,7 +163,7 @@ def _worker_memory():
 
 
 def memory_report(photos, files) -> dict:
-    """Return the largest worker's memory at tenths of the photos, MB."""
+    """Measure the largest worker's memory at each tenth of the photos, MB."""
     rate, memory = on_one_node(photos, files, num_cores())
     tenths = [round(memory[len(memory) * tenth // 10]) for tenth in range(10)] + [round(memory[-1])]
     return {

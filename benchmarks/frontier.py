@@ -29,7 +29,7 @@ class Kind:
 
 KINDS = {
     "detector": Kind("val_ap", "AP of boxes", False),
-    "keypoints": Kind("val_ne_bbox", "NE by box, labelled boxes", True),
+    "keypoints": Kind("val_ne_bbox", "NE (box sides), ground-truth boxes", True),
 }
 NUM_WARMUP = 3
 

@@ -43,7 +43,7 @@ def main(argv=None):
     }
     print(
         f"{machine['cpu']}, {machine['cores']} cores; {args.intra_threads} intra-op and {args.inter_threads} inter-op "
-        f"threads; {args.precision}; medians of {args.repeats} runs in turns, milliseconds a photo"
+        f"threads; {args.precision}; medians of {args.repeats} runs in turns, milliseconds per photo"
     )
     for found in report["profiles"]:
         print("\n" + format_profile(found))
@@ -167,7 +167,7 @@ def format_profile(found: dict) -> str:
     """Return one profile as text."""
     total = sum(part["ms"] for part in found["parts"])
     rows = [
-        f"batch of {found['batch_size']}, {found['crops_per_photo']:.1f} garments a photo",
+        f"batch of {found['batch_size']}, {found['crops_per_photo']:.1f} garments per photo",
         f"{'part':24} {'ms':>7} {'share':>7}",
     ]
     rows += [f"{part['part']:24} {part['ms']:7.2f} {part['ms'] / total:7.1%}" for part in found["parts"]]

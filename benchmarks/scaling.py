@@ -124,7 +124,7 @@ def draw(curves, path) -> None:
             panel.plot(xs, ms, "o-", label="measured")
             panel.set_ylim(bottom=0)
             panel.set_xlabel(name)
-            panel.set_ylabel("milliseconds a call")
+            panel.set_ylabel("milliseconds per call")
             panel.grid(alpha=0.3)
             panel.legend()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cspn_tf.console import Parser, UserError, run
 
-# One garment a photo, whatever its score.
+# One garment per photo, whatever its score.
 _ONE_GARMENT = ("detector.max_garments=1", "detector.score_threshold=0.0")
 _STEPS, _BATCH_SIZE = 12, 2
 # Momentum of the moving averages of batch normalisation while the statistics are estimated.

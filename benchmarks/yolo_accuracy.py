@@ -8,7 +8,7 @@
 
 For the environment of `make .venv-peers/installed`. Ultralytics is AGPL-3.0: nothing in cspn-tf imports it or this
 script. The network is built from its yaml with random weights, since the package ships none. Augmentation and
-learning-rate schedule are Ultralytics' defaults. The same command goes on where an interrupted one stopped.
+learning-rate schedule are Ultralytics' defaults. Run the same command to resume after an interruption.
 
 Writes into --out: `dataset/` (symlinks to the photos, and labels in YOLO format), `run/` (Ultralytics' output), for
 each test file `<name>.results.json` in COCO results format, and `training.json` (model, settings, duration).

@@ -1,4 +1,4 @@
-"""Draws boxes and keypoints on photos: predictions, labels, comparisons of both, and contact sheets.
+"""Draw boxes and keypoints on photos: predictions, labels, comparisons of both, and contact sheets.
 
 For anti-aliasing, everything is drawn on a transparent supersampled layer that is then downscaled onto the picture.
 Line widths scale with the picture. Coordinates are photo pixels with integers at pixel centres.

@@ -19,7 +19,7 @@ Frames
 
 `cspn_tf.resampling` resamples images from one frame to another.
 
-Letters in shapes: B photos, N garments a photo, P points, S the side of a square canvas, C of a square crop.
+Letters in shapes: B photos, N garments per photo, P points, S the side of a square canvas, C of a square crop.
 """
 
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Converts Pillow images to pixels as displayed, by the rules of `cspn_tf.decoding`, without TensorFlow.
+"""Convert Pillow images to pixels as displayed, by the rules of `cspn_tf.decoding`, without TensorFlow.
 
 One exception: Pillow discards the transparent colour (`tRNS` chunk) of a 16-bit RGB PNG.
 

@@ -1,4 +1,4 @@
-"""Silences log and console output of TensorFlow, KerasCV and native code."""
+"""Silence log and console output of TensorFlow, KerasCV and native code."""
 
 import contextlib
 import io

@@ -80,7 +80,7 @@ def train(out: Path) -> None:
     data = out / "data"
     if not (data / "dataset.json").exists():
         _step(
-            "Draw photos of clothes, labelled like DeepFashion FLD, and prepare TFRecords",
+            "Render photos of clothes, labelled like DeepFashion FLD, and prepare TFRecords",
             *("training.prepare", "--source", "synthetic", "--root", out / "drawn", "--out", data),
             *("--num-train", NUM_TRAIN, "--num-val", NUM_VAL, "--num-test", NUM_TEST, "--seed", SEED),
             *("--variations", VARIATIONS),
@@ -137,14 +137,14 @@ def show(out: Path, photos: list[Path]) -> None:
     if trained:
         print(f"metrics      {out / 'metrics.json'}, in all slices: {out / 'evaluation' / 'report.md'}")
     else:
-        print(f"how good     {checkpoints.SHIPPED_PAIR.parent / 'MODEL_CARD.md'}")
+        print(f"model card   {checkpoints.SHIPPED_PAIR.parent / 'MODEL_CARD.md'}")
     print(f"model        {out / 'models' / 'cspn' / '1'}, for phones: {out / 'phone' / 'cspn.tflite'}")
     if answered.returncode:
         raise UserError("some photos failed, see above")
 
 
 def drawn_photos(out: Path) -> list[Path]:
-    """Return synthetic photos: those of the training's test split, or a few that are drawn on the first run."""
+    """Return synthetic photos: those of the training's test split, or a few that are rendered on the first run."""
     drawn = out / "drawn"
     if not drawn.exists():
         from cspn_tf.data.synthetic import write_synthetic_dataset
@@ -193,7 +193,7 @@ def metrics_table(metrics: dict) -> str:
     for title, name, of in (
         ("detection recall at IoU 0.5", "detection_recall_50", "garments"),
         ("PCK@0.2", "pck_02", "labelled keypoints, those of missed garments count as wrong"),
-        ("NE, by box (ne_bbox)", "ne_bbox", "visible keypoints of found garments"),
+        ("NE (box sides), ne_bbox", "ne_bbox", "visible keypoints of detected garments"),
     ):
         lines.append(f"  {title:28} {with_interval(metrics[name])}   {metrics[name]['count']} {of}")
     return "\n".join(lines)
@@ -231,7 +231,7 @@ def time_on_phone_runtime(out: Path, photos: list[Path]) -> None:
         canvas = read_photo(photos[0].read_bytes(), canvas_size, Config.max_pixels)[0].numpy()
         runners[name] = functools.partial(find, canvas[None])
     for name, timing in measure_in_turns(runners, repeats=15, num_warmup=3).items():
-        print(f"TFLite file in {name}: {timing.median:.1f} ms a photo, median", flush=True)
+        print(f"TFLite file in {name}: {timing.median:.1f} ms per photo, median", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,13 @@ from cspn_tf.models.checkpoints import SHIPPED
 from cspn_tf.plots import saved_plot
 
 MEASURES = {
-    "detection_recall_50": "garments found, same type",
-    "pck_02_found": "PCK@0.2 of the found",
-    "ne_longside": "error / long side, visible",
+    "detection_recall_50": "recall at IoU 0.5, same type",
+    "pck_02_found": "PCK@0.2, detected garments",
+    "ne_longside": "NE (long side), visible",
 }
 # With so few photos an epoch is a few steps: enough epochs for the validation curve of the largest subset to flatten.
 _EPOCHS = {"detector": 30, "keypoints": 40}
-# By whether the heads start from random weights: the learning rate those need would make trained ones forget.
+# Learning rates, by whether the heads start from random weights: the rate for these would make trained heads forget.
 _RATES = {"detector": {True: 1e-3, False: 3e-4}, "keypoints": {True: 2e-3, False: 7e-4}}
 IMAGENET = "imagenet"
 

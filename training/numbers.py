@@ -3,7 +3,7 @@
     python -m training.numbers out/report-street out/report-flatlay
 
 One column per report, named after its folder; overall first, then by garment type and by keypoint. Each value is
-followed by its 95 % interval in brackets and its count.
+followed by its 95 % interval in brackets and, after the semicolon, its count.
 """
 
 import json
@@ -15,15 +15,15 @@ from cspn_tf.evaluation.report import formatted, make_table
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS
 
 _RATES = (
-    ("detection_recall_50", "found, IoU 0.5, same type"),
-    ("precision_50", "of the detections right"),
-    ("false_positives_per_photo", "false garments a photo"),
+    ("detection_recall_50", "recall at IoU 0.5, same type"),
+    ("precision_50", "precision at IoU 0.5, same type"),
+    ("false_positives_per_photo", "false positives per photo"),
 )
 _KEYPOINTS = (
-    ("pck_02_found", "PCK@0.2 of the found"),
-    ("pck_02", "PCK@0.2, missed garments wrong"),
-    ("ne_longside", "error / long side, visible"),
-    ("ne_bbox", "error by box sides, visible"),
+    ("pck_02_found", "PCK@0.2, detected garments"),
+    ("pck_02", "PCK@0.2, missed garments count as wrong"),
+    ("ne_longside", "NE (long side), visible"),
+    ("ne_bbox", "NE (box sides), visible"),
 )
 
 
@@ -39,7 +39,7 @@ def _read(path):
     try:
         return path.name.removeprefix("report-"), json.loads((path / "metrics.json").read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"{path / 'metrics.json'}: no report of evaluate: {error}") from error
+        raise UserError(f"{path / 'metrics.json'}: not a report of evaluate: {error}") from error
 
 
 def make_tables(reports) -> list[str]:
@@ -48,17 +48,17 @@ def make_tables(reports) -> list[str]:
     counts = [f"{s['num_photos']} photos, {s['num_garments']} garments" for s in scores]
     overall = [["photos, garments", *counts]]
     overall += [[title, *(_cell(s[name]) for s in scores)] for name, title in (*_RATES, *_KEYPOINTS)]
-    for name, title in (("detection_calibration", "garments"), ("visibility", "visibility")):
+    for name, title in (("detection_calibration", "garment"), ("visibility", "keypoint")):
         overall.append(
-            [f"calibration error of scores, {title}", *(formatted(s[name]["calibration_error"], 3) for s in scores)]
+            [f"calibration error, {title} scores", *(formatted(s[name]["calibration_error"], 3) for s in scores)]
         )
     by_type = [
         [f"{title}, {type_name}", *(_cell(of_type(s, type_name)) for s in scores)]
         for type_name in GARMENT_TYPE_NAMES.values()
         for title, of_type in (
-            ("found", lambda s, name: s["detection"]["recall_50"]["garment_type"][name]),
-            ("PCK@0.2 of the found", lambda s, name: s["detected_boxes"]["pck_02_found"]["garment_type"][name]),
-            ("error / long side", lambda s, name: s["detected_boxes"]["ne_longside"]["garment_type"][name]),
+            ("recall", lambda s, name: s["detection"]["recall_50"]["garment_type"][name]),
+            ("PCK@0.2, detected garments", lambda s, name: s["detected_boxes"]["pck_02_found"]["garment_type"][name]),
+            ("NE (long side), visible", lambda s, name: s["detected_boxes"]["ne_longside"]["garment_type"][name]),
         )
     ]
     by_keypoint = [
@@ -67,7 +67,7 @@ def make_tables(reports) -> list[str]:
     ]
     return [
         make_table([title, *names], rows)
-        for title, rows in (("measure", overall), ("by type", by_type), ("error / long side, visible", by_keypoint))
+        for title, rows in (("measure", overall), ("by type", by_type), ("NE (long side), visible", by_keypoint))
     ]
 
 

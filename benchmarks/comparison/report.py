@@ -162,7 +162,7 @@ def _throughput_table(figures):
 
 
 def _facts_table(figures):
-    header = ["runner", "threads", "peak memory", "parameters", "GFLOP a photo", "garments found", ""]
+    header = ["runner", "threads", "peak memory", "parameters", "GFLOP per photo", "garments found", ""]
     rows = []
     for f in figures:
         parameters = "" if f["parameters"] is None else f"{f['parameters'] / 1e6:.2f} M"
@@ -244,7 +244,7 @@ def _draw_against_accuracy(axes, figures):
             place = (figure["median_ms"], 0.02)
             axes.text(*place, figure["name"], transform=axes.get_xaxis_transform(), rotation=90, fontsize=7, ha="right")
     axes.set_ylim(0, 1.8 * max(figure["ne_bbox"] for figure in known))
-    axes.set_ylabel("NE by box (ne_bbox), lower is better; dotted: not known")
+    axes.set_ylabel("NE (box sides, ne_bbox), lower is better; dotted: not known")
     axes.set_title("The fastest runtime of each model", fontsize=10, loc="left")
 
 

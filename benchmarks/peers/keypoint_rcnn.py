@@ -43,7 +43,7 @@ def load(options):
             "flops": networks.num_flops(lambda: model([first])),
             "precision": "fp32",
             "threads": str(torch.get_num_threads()),
-            "note": f"{pictures.NUM_KEPT} detections a photo",
+            "note": f"{pictures.NUM_KEPT} detections per photo",
         },
     }
 

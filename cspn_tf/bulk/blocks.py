@@ -1,14 +1,14 @@
-"""The division of a catalogue into blocks, kept in the output folder, and which of them are finished.
+"""Divide a catalogue into blocks, record the division in the output folder, and tell which blocks are finished.
 
-The output folder has
+Content of the output folder:
 
     part-00000017.parquet     block 17, finished: one row per photo, see `cspn_tf.bulk.table`
-    _annotate/run.json        what is annotated with what, written when the division is complete
-    _annotate/photos-*.parquet  the photos in the order of the blocks, of the token that run.json names
+    _annotate/run.json        catalogue, model and block size; written once all photos-*.parquet are
+    _annotate/photos-TOKEN-*.parquet  the photos in the order of the blocks; run.json has the TOKEN
     _annotate/unfinished/     temporary files
 
-A block is the same photos in every run, and its file appears at once, complete: a run that is killed anywhere loses
-the blocks in work, and the next one does exactly those that have no file. Readers of Parquet folders skip `_annotate`.
+A block has the same photos in every run, and its file is written atomically. A run that is killed loses only the blocks
+in progress; the next run processes exactly the blocks without a file. Readers of Parquet folders skip `_annotate`.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ STATE = "_annotate"
 UNFINISHED = f"{STATE}/unfinished"
 _RUN = f"{STATE}/run.json"
 PART = re.compile(r"part-(\d{8})\.parquet")
-# The list of photos has this many rows a file, and row groups of the smallest block.
+# Rows per file of the list of photos; its row groups have `SMALLEST_BLOCK` rows.
 _ROWS_PER_FILE = 65_536
 SMALLEST_BLOCK, LARGEST_BLOCK = 64, 8_192
 _FORMAT = 1
@@ -39,13 +39,13 @@ class Blocks:
     """A catalogue divided into blocks.
 
     Attributes:
-        out: absolute path or URI of the output folder, without a slash at the end.
-        about: what is annotated with what: catalogue, columns, model and its fingerprint; a dict of strings.
+        out: absolute path or URI of the output folder, without a trailing slash.
+        about: settings of the run: catalogue, columns, batch size, and model with its fingerprint; a JSON-ready dict.
         kind, bytes_column: as in `cspn_tf.bulk.catalogue.Catalogue`.
         num_photos: number of photos.
-        num_repeated: how often a path stood in the catalogue again; such a photo is annotated once.
+        num_repeated: number of duplicate paths in the catalogue; each distinct path is annotated once.
         block_size: photos per block, a power of two; the last one may be smaller.
-        token: in the names of the files that list the photos.
+        token: part of the names of the files that list the photos.
     """
 
     out: str
@@ -82,11 +82,11 @@ class Blocks:
         return {int(match[1]) for match in map(PART.fullmatch, names_in(self.out)) if match}
 
     def write(self, block, content) -> None:
-        """Write a finished block's Parquet file, bytes; it appears at once and complete."""
+        """Write a finished block's Parquet file atomically; `content` is its bytes."""
         try:
             write_whole(self.out, f"part-{block:08d}.parquet", content, UNFINISHED)
         except UserError:
-            if block not in self.finished():  # another run on the same folder may have finished it, and tidied up
+            if block not in self.finished():  # else another run on the same folder has finished it and tidied up
                 raise
 
     def tidy(self) -> None:
@@ -103,16 +103,16 @@ def _list_name(token, file) -> str:
 
 
 def divide(out, catalogue, about, num_workers) -> Blocks:
-    """List a catalogue and divide it into blocks; what an interrupted call left is replaced.
+    """List a catalogue and divide it into blocks; the incomplete list of an interrupted call is replaced.
 
     Args:
         out: path or URI of the output folder.
         catalogue: a `cspn_tf.bulk.catalogue.Catalogue`.
-        about: see `Blocks`; if it has an `id column`, a repeated id is an error, else a repeated path is dropped.
-        num_workers: the block size is chosen so that each has several blocks.
+        about: see `Blocks`; if it has an `id column`, a repeated id is an error, else a repeated path is skipped.
+        num_workers: number of workers; the block size is chosen so that each gets several blocks.
 
     Raises:
-        UserError: no photo, a repeated id, or the folder cannot be written.
+        UserError: there is no photo, an id is repeated, or the folder cannot be written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -132,7 +132,7 @@ def divide(out, catalogue, about, num_workers) -> Blocks:
         write_whole(out, _list_name(token, file), buffer.getvalue(), UNFINISHED)
         num_photos += len(rows)
     if not num_photos:
-        raise UserError(f"{about['catalogue']}: no photo in it")
+        raise UserError(f"{about['catalogue']}: it has no photos")
     size = SMALLEST_BLOCK
     while size < LARGEST_BLOCK and 16 * num_workers * size < num_photos:
         size *= 2
@@ -142,31 +142,31 @@ def divide(out, catalogue, about, num_workers) -> Blocks:
     try:
         write_whole(out, _RUN, json.dumps(content, indent=2).encode(), UNFINISHED, replace=False)
     except FileExistsError as error:
-        raise UserError(f"{out} was begun by another run at the same time: run the command again to join it") from error
+        raise UserError(f"another run started in {out} at the same time: run the command again to join it") from error
     return blocks
 
 
 def _check_empty(out):
-    """Create the output folder; it may hold nothing but an unfinished list."""
+    """Create the output folder; it must be empty, or hold only the list of an interrupted run."""
     make_folder(out)
     if others := names_in(out) - {STATE}:
-        raise CallError(f"{out} is not empty, and not a folder that this command wrote: {min(others)}")
+        raise CallError(f"{out} is not empty and was not written by this command: it contains {min(others)}")
 
 
 def _without_repeated(catalogue, id_column, repeated):
-    """Yield photos whose id has not come yet; append the others' ids to `repeated`, if they are files."""
+    """Yield each photo once; append ids of duplicate paths to `repeated`, and raise UserError on other duplicates."""
     if catalogue.is_distinct:
         yield from catalogue.photos
         return
     seen = set()
     for photo in catalogue.photos:
-        # Digests take less memory than ids: some 80 bytes a photo.
+        # Digests take less memory than ids: about 80 bytes per photo.
         digest = hashlib.blake2b(photo.id.encode(), digest_size=12).digest()
         if digest not in seen:
             seen.add(digest)
             yield photo
         elif id_column or catalogue.kind != "file":
-            raise UserError(f"{photo.id!r} in {photo.uri} is the id of another photo too")
+            raise UserError(f"{photo.id!r} in {photo.uri} is also the id of another photo")
         else:
             repeated.append(photo.id)
 

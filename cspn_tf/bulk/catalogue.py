@@ -1,8 +1,8 @@
-"""Where the photos of a catalogue are.
+"""List the photos of a catalogue, and read them.
 
 A catalogue is a folder, a glob pattern, a `.txt` or `.csv` list, a Parquet dataset with paths or with the files
-themselves, or TFRecords that `training.prepare` wrote; on any store that fsspec opens. Listing it gives one `Photo`
-each: a stable id, and the place of its bytes, which `read_photos` reads on any machine.
+themselves, or TFRecords that `training.prepare` wrote; on any store that fsspec opens. Listing yields one `Photo` per
+photo: a stable id, and the location of its bytes, which `read_photos` reads on any machine.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ from cspn_tf.console import CallError, UserError
 from cspn_tf.contract import PHOTO_SUFFIXES
 from cspn_tf.threads import map_in_order
 
-# Columns that are taken for paths where none is named.
+# Column names recognised as paths without --path-column, first match.
 PATH_COLUMNS = ("path", "uri", "url", "file", "filename", "file_name", "photo", "image")
-# Photos that are read ahead per thread are few, so that memory stays flat.
+# Threads that read photos ahead, few at a time, so that memory use stays constant.
 _READ_THREADS = 4
 _ROWS_AT_ONCE = 64
-# Of a Parquet column that is read at a time.
+# Size of the read buffer for Parquet columns.
 _BUFFER_BYTES = 1 << 20
 # Framing of a TFRecord: length and its checksum before the record, checksum of the record after it.
 _RECORD_HEAD, _RECORD_TAIL = 12, 4
@@ -36,9 +36,9 @@ class Photo(NamedTuple):
     """One photo of a catalogue.
 
     Attributes:
-        id: unique in the catalogue: the path as it stands in the catalogue, or the value of its id column.
-        uri: the file that holds it.
-        start, stop: which bytes of a TFRecord file, or (row, row + 1) of a Parquet file; None if it is the whole file.
+        id: unique in the catalogue: the path as given there, or the value of the id column.
+        uri: the file that contains the photo.
+        start, stop: byte range in a TFRecord file, or (row, row + 1) in a Parquet file; None for a whole file.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Photo(NamedTuple):
 class Columns:
     """Names of the columns of a list or Parquet dataset, as given by the caller; None if not given.
 
-    A dot leads into a struct: `image.bytes`.
+    A dot selects a field of a struct: `image.bytes`.
     """
 
     id: str | None = None
@@ -66,8 +66,8 @@ class Catalogue:
     Attributes:
         kind: how a photo is read: `file`, `record` of a TFRecord file, or `row` of a Parquet file.
         photos: the photos, listed as they are consumed.
-        bytes_column: for `row`: the column of the files' bytes.
-        is_distinct: whether no id can come twice.
+        bytes_column: for `row`: the column that contains the files as bytes.
+        is_distinct: whether ids are unique by construction, so that no check for duplicates is needed.
     """
 
     kind: str
@@ -77,14 +77,14 @@ class Catalogue:
 
 
 def open_catalogue(source, columns=None) -> Catalogue:
-    """Find out what a catalogue is, and list it lazily.
+    """Recognise the kind of a catalogue, and list it lazily.
 
     Args:
         source: path, glob pattern or URI.
         columns: `Columns`, or None.
 
     Raises:
-        CallError: there is nothing at `source`, it is of no known kind, or a named column is not in it.
+        CallError: nothing exists at `source`, its kind is not recognised, or it lacks a named column.
         UserError: raised while listing: a row without a path, or a damaged file.
     """
     columns = columns or Columns()
@@ -92,7 +92,7 @@ def open_catalogue(source, columns=None) -> Catalogue:
     files = _tables_or_records(store, root, source)
     suffix = posixpath.splitext(files[0])[1].lower() if files else ""
     if suffix not in (".csv", ".parquet") and any(dataclasses.astuple(columns)):
-        raise CallError(f"{source} has no columns: they are for .csv and Parquet")
+        raise CallError(f"{source} has no columns: column options are for .csv and Parquet")
     if suffix == ".parquet":
         return _parquet(store, files, columns)
     if suffix == ".tfrecord":
@@ -105,7 +105,7 @@ def open_catalogue(source, columns=None) -> Catalogue:
 
 
 def _tables_or_records(store, root, source) -> list[str]:
-    """Return the files that list or hold the photos, all of one suffix; none if the photos are files themselves."""
+    """Return the files that list or contain the photos, all with one suffix; none if the photos are separate files."""
     is_one = store.isfile(root)
     try:
         with store_errors(source):
@@ -113,9 +113,9 @@ def _tables_or_records(store, root, source) -> list[str]:
     except FileNotFoundError:
         found = []
     if not found:
-        raise CallError(f"{source}: there is no such file or folder, or nothing in it")
+        raise CallError(f"{source}: no such file or folder, or the folder is empty")
     has_photos = not is_one and any(path.lower().endswith(PHOTO_SUFFIXES) for path in found)
-    # A prepared dataset has a picture of itself beside its records; a table or list beside photos is no catalogue.
+    # A prepared dataset has a contact sheet beside its records. A table or list beside photos is not a catalogue.
     for suffix in (".tfrecord", *(() if has_photos else (".parquet",)), *((".csv", ".txt") if is_one else ())):
         if files := [
             path for path in sorted(found) if path.lower().endswith(suffix) and (is_one or not _is_hidden(path))
@@ -125,7 +125,7 @@ def _tables_or_records(store, root, source) -> list[str]:
 
 
 def _is_pattern(store, path) -> bool:
-    """Check whether a path is a glob pattern; a file or folder of that very name is not."""
+    """Check whether a path is a glob pattern; a path that exists literally is not."""
     return any(character in path for character in "*?[") and not store.exists(path)
 
 
@@ -137,7 +137,7 @@ def _is_hidden(path) -> bool:
 
 
 def _photos_below(store, root, source):
-    """Yield the photos that match a pattern or lie in a folder, sorted within each folder, without hidden ones."""
+    """Yield the photos that match a pattern or lie below a folder, sorted per folder, without hidden files."""
     if _is_pattern(store, root):
         for path in sorted(store.glob(root)):
             if not posixpath.basename(path).startswith(".") and store.isfile(path):
@@ -149,13 +149,13 @@ def _photos_below(store, root, source):
         yield _file(uri_of(store, root))
     else:
         known = ", ".join((*PHOTO_SUFFIXES, ".txt", ".csv", ".parquet", ".tfrecord"))
-        raise CallError(f"{source} is none of {known}, nor a folder of these")
+        raise CallError(f"{source} must be one of {known}, or a folder of these")
 
 
 def _walk(store, folder):
     """Yield the photos below a folder; symlinks to folders are not followed.
 
-    fsspec's own `walk` leaves out folders below the first that cannot be read.
+    fsspec's own `walk` silently omits a folder that cannot be read, with all folders below it.
     """
     with store_errors(uri_of(store, folder)):
         entries = sorted(store.ls(folder, detail=True), key=lambda entry: entry["name"])
@@ -190,7 +190,7 @@ def _text(name, where):
 
 
 def _lines(store, file):
-    """Yield a photo for each line that is not empty; relative paths start at the list's folder."""
+    """Yield a photo for each non-empty line; relative paths are resolved against the list's folder."""
     with _opened_text(store, file) as lines:
         for line in lines:
             if line := line.rstrip("\r\n"):
@@ -204,7 +204,7 @@ def _csv_rows(store, file, columns):
         names = rows.fieldnames or []
         path, id_ = _path_column(names, columns, where), columns.id
         if columns.bytes:
-            raise CallError(f"{where}: a bytes column is for Parquet")
+            raise CallError(f"{where}: a bytes column works with Parquet only")
         if id_ and id_ not in names:
             raise CallError(f"{where} has no column {id_!r}: it has {', '.join(names)}")
         while True:
@@ -229,7 +229,7 @@ def _opened_text(store, file):
 
 
 def _path_column(names, columns, where):
-    """Return the column of paths: the named one, else the first known name."""
+    """Return the column of paths: the one given, else the first in `PATH_COLUMNS` that exists."""
     if columns.path:
         if columns.path not in names:
             raise CallError(f"{where} has no column {columns.path!r}: it has {', '.join(names)}")
@@ -237,11 +237,11 @@ def _path_column(names, columns, where):
     for name in PATH_COLUMNS:
         if name in names:
             return name
-    raise CallError(f"{where}: name the column of paths, one of {', '.join(names) or 'none'}: --path-column")
+    raise CallError(f"{where}: give the column of paths with --path-column, one of {', '.join(names) or 'none'}")
 
 
 def _beside(store, file, path):
-    """Return the URI of a path in a list: a URI or absolute path as it is, a relative one from the list's folder."""
+    """Return the URI of a path in a list: relative paths are resolved against the list's folder."""
     if "://" in path or path.startswith("/"):
         return path
     if "://" in file:  # http, whose paths are whole URIs
@@ -255,7 +255,7 @@ def _beside(store, file, path):
 def _parquet(store, files, columns) -> Catalogue:
     where = uri_of(store, files[0])
     if columns.bytes and columns.path:
-        raise CallError("give the column of paths or that of bytes, not both")
+        raise CallError("give --path-column or --bytes-column, not both")
     with _opened_parquet(store, files[0]) as parquet:
         types = _leaf_types(parquet.schema_arrow)
     for name in filter(None, dataclasses.astuple(columns)):
@@ -277,10 +277,10 @@ def _parquet(store, files, columns) -> Catalogue:
 
 @contextlib.contextmanager
 def _opened_parquet(store, file):
-    """Open a Parquet file for reading a part at a time.
+    """Open a Parquet file for streaming reads.
 
     Raises:
-        UserError: it is damaged, or lacks a column.
+        UserError: the file is damaged, or lacks a column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -293,7 +293,7 @@ def _opened_parquet(store, file):
 
 
 def _leaf_types(fields, prefix="") -> dict:
-    """Return the kind of each column: `text`, `binary`, or the name of another type; structs are taken apart."""
+    """Return the kind of each column: `text`, `binary`, or the name of another type; struct fields are separate."""
     import pyarrow as pa
 
     kinds = {}
@@ -310,9 +310,9 @@ def _leaf_types(fields, prefix="") -> dict:
 
 
 def _parquet_rows(store, files, path_column, id_column):
-    """Yield a photo for each row; `path_column` is None if the rows hold the photos."""
+    """Yield a photo for each row; `path_column` is None if the rows contain the photos."""
     wanted = list(dict.fromkeys(filter(None, (path_column, id_column))))
-    # In several folders, the same relative path is several photos.
+    # With lists in several folders, equal relative paths are different photos.
     is_one_folder = len({posixpath.dirname(file) for file in files}) == 1
     for file in files:
         where, number = uri_of(store, file), 0
@@ -337,7 +337,7 @@ def _parquet_rows(store, files, path_column, id_column):
 
 
 def _leaf(batch, name):
-    """Return a column by its name, in which a dot may lead into a struct."""
+    """Return a column by its name; a dot selects a field of a struct."""
     import pyarrow.compute as pc
 
     if name in batch.schema.names:
@@ -359,7 +359,7 @@ def _records(store, file):
                 raise UserError(f"{where} ends within a record")
             (length,) = struct.unpack("<Q", head[:8])
             if start + length > num_bytes:
-                raise UserError(f"{where} ends within a record, or is no file of uncompressed TFRecords")
+                raise UserError(f"{where} ends within a record, or is not an uncompressed TFRecord file")
             record = shard.read(length)
             if len(shard.read(_RECORD_TAIL)) < _RECORD_TAIL:
                 raise UserError(f"{where} ends within a record")
@@ -382,14 +382,14 @@ def _feature(record, name, where):
 
 
 def read_photos(kind, photos, bytes_column=None):
-    """Read photos, a few ahead in threads.
+    """Read photos, prefetching a few in threads.
 
     Args:
         kind, bytes_column: as in `Catalogue`.
         photos: list of `Photo`.
 
     Yields:
-        The bytes of each photo's file, in order; for one that cannot be read the reason, a string.
+        The bytes of each photo's file, in order; for a file that cannot be read, a string with the reason.
     """
     if kind == "row":
         for _, rows in itertools.groupby(photos, lambda photo: photo.uri):
@@ -416,7 +416,7 @@ def _read_record(photo):
 
 
 def _read_rows(photos, column):
-    """Read consecutive rows of one Parquet file; of its row groups, those that hold them."""
+    """Read consecutive rows of one Parquet file, from only the row groups that contain them."""
     wanted, num_read = range(photos[0].start, photos[-1].stop), 0
     try:
         with _opened_parquet(*open_store(photos[0].uri)) as parquet:

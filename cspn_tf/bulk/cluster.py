@@ -1,7 +1,7 @@
-"""Annotation of a catalogue's blocks on Ray: on the cores of this machine, or on a cluster.
+"""Annotate a catalogue's blocks on Ray: on the cores of this machine, or on a cluster.
 
-Ray Data runs one task per block, on any free core, and runs it again elsewhere when a worker or a machine is lost. A
-task's result is the file that it wrote, so nothing of a run is needed to go on after it.
+Ray Data runs one task per block, on any free core, and reruns it elsewhere if its worker or machine is lost. The only
+result of a task is the file that it writes, so the output folder is all that is needed to resume a run.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ from cspn_tf.bulk.worker import annotate_block
 from cspn_tf.console import UserError, termination_as_interrupt
 from cspn_tf.machine import num_cores
 
-# How often Ray runs a block again whose machine or process was lost.
+# How often Ray reruns a block after its machine or process was lost.
 _MAX_RETRIES = 3
-# Between two looks at the output folder, when the work is directed from the cluster.
+# Interval between checks of the output folder, if the driver runs on the cluster; also between checks for cores.
 _POLL_SECONDS = 2.0
 
 
 @contextlib.contextmanager
 def connected(address, num_workers):
-    """Connect to a Ray cluster, or start Ray on this machine, while the block runs.
+    """Connect to a Ray cluster, or start Ray on this machine, within the `with` block.
 
     Args:
         address: `auto` or `ray://host:port`, as `ray.init` takes it; None to start Ray on this machine.
@@ -35,7 +35,7 @@ def connected(address, num_workers):
         The number of cores of the cluster.
 
     Raises:
-        UserError: there is no cluster at the address, or it runs another version of Ray or Python.
+        UserError: there is no cluster at the address, or it runs a different version of Ray or Python.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
@@ -51,19 +51,19 @@ def connected(address, num_workers):
         }
     try:
         ray.init(address or "local", **quiet)
-    except Exception as error:  # Ray raises classes of many kinds
+    except Exception as error:  # Ray raises many exception classes
         place = f" at {address}" if address else ""
         hint = "; one with a token needs RAY_AUTH_MODE=token" if place.startswith(" at ray://") else ""
         raise UserError(f"no Ray cluster can be used{place}: {error}{hint}") from error
     try:
-        with termination_as_interrupt():  # `ray.init` has set its own handler
+        with termination_as_interrupt():  # `ray.init` has replaced the handler
             yield _wait_for_cores()
     finally:
         ray.shutdown()
 
 
 def _wait_for_cores() -> int:
-    """Return the number of cores of the cluster, once a machine that has some has joined."""
+    """Return the number of cores of the cluster; wait until a machine with cores has joined."""
     import ray
 
     has_said = False
@@ -76,7 +76,7 @@ def _wait_for_cores() -> int:
 
 
 def _check_reachable(address):
-    """Check that somebody listens at an address with a port; Ray itself would try for minutes."""
+    """Check that an address with a port accepts connections; Ray itself would retry for minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         try:
@@ -87,12 +87,12 @@ def _check_reachable(address):
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """What one call of `annotate` has done.
+    """Work done by one call of `annotate`.
 
     Attributes:
         num_photos: photos annotated.
         seconds: wall-clock time.
-        core_seconds: time that the workers spent on blocks, summed; without starting and loading the model.
+        core_seconds: time that the workers spent on blocks, summed, without startup and loading the model.
     """
 
     num_photos: int = 0
@@ -101,24 +101,25 @@ class Done:
 
 
 def annotate(blocks, files, *, num_workers, batch_size, progress) -> Done:
-    """Annotate the blocks that are not finished; needs a connection, see `connected`.
+    """Annotate the unfinished blocks; requires a connection, see `connected`.
 
     Args:
         blocks: `cspn_tf.bulk.blocks.Blocks`.
         files: `cspn_tf.bulk.worker.ModelFiles`.
-        num_workers: number of blocks at a time, one core each; None for as many as the cluster has cores, also later.
+        num_workers: number of blocks processed at a time, one core each; None for all cores of the cluster, including
+            those that join later.
         batch_size: photos per pass through the networks.
-        progress: function of the photos done in this call and those that it has to do.
+        progress: called with the number of photos done in this call and the number that it has to do.
 
     Raises:
-        UserError: a worker cannot go on, or blocks were lost in every try.
+        UserError: a worker failed, or blocks were lost on every attempt.
     """
     import ray
 
     options = {"num_workers": num_workers, "batch_size": batch_size}
     if not ray.util.client.ray.is_connected():
         return _annotate(blocks, files, **options, progress=progress)
-    # A `ray://` connection: Ray Data runs on the cluster only.
+    # With a `ray://` connection, Ray Data must run on the cluster.
     before = blocks.finished()
     num_before = sum(map(blocks.size_of, before))
     try:
@@ -149,26 +150,26 @@ def _annotate(blocks, files, *, num_workers, batch_size, progress=None) -> Done:
     if lost:
         raise UserError(
             f"{len(lost)} blocks were lost, the first is {lost[0]}: run the command again; if they are lost again, "
-            "see Ray's log, and whether all machines have the same version of cspn-tf[bulk]"
+            "see Ray's log, and check that all machines have the same version of cspn-tf[bulk]"
         )
     return done
 
 
 def _answers(blocks, left, files, num_workers, batch_size):
-    """Yield a dict for each block as it is finished: num_photos, seconds, and error: a line, or empty."""
+    """Yield a dict for each block as it finishes: num_photos, seconds, and error, one line or empty."""
     import ray
 
     if not left:
         return
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.max_errored_blocks = -1  # a lost block is reported at the end, when all others are done
+    context.max_errored_blocks = -1  # lost blocks are reported at the end, when all others are finished
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    # Tasks, not actors: a lost machine's task runs again on any other, while an actor waits for one of its own.
+    # Tasks, not actors: the task of a lost machine reruns on any other machine, while an actor waits for its own.
     tasks = ray.data.TaskPoolStrategy(min(num_workers, len(left)) if num_workers else None)
     task = functools.partial(_annotate_batch, blocks, files, {"batch_size": batch_size, "num_threads": 1})
     with warnings.catch_warnings():
-        # Ray has no other way to limit the retries, which are endless: a photo that kills its process would be, too.
+        # Deprecated, but Ray has no other limit on retries: a photo that kills its process would be retried forever.
         warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
         dataset = ray.data.from_items([{"block": block} for block in left], override_num_blocks=len(left)).map_batches(
             task, batch_size=None, num_cpus=1, compute=tasks, max_retries=_MAX_RETRIES
@@ -177,7 +178,7 @@ def _answers(blocks, left, files, num_workers, batch_size):
 
 
 def _annotate_batch(blocks, files, options, batch):
-    """Ray Data's function: annotate the blocks of a batch, a dict of arrays."""
+    """Annotate the blocks of a batch, a dict of arrays; the function that Ray Data maps over batches."""
     answers = [_annotate_one(blocks, int(block), files, options) for block in batch["block"]]
     return {name: [answer[name] for answer in answers] for name in answers[0]}
 
@@ -187,6 +188,6 @@ def _annotate_one(blocks, block, files, options):
         num_photos, seconds = annotate_block(blocks, block, files, **options)
     except UserError as error:
         return {"num_photos": 0, "seconds": 0.0, "error": str(error)}
-    except Exception as error:  # Ray would report it in many lines, or skip the block
+    except Exception as error:  # otherwise Ray reports it in many lines, or skips the block
         return {"num_photos": 0, "seconds": 0.0, "error": f"block {block}: {type(error).__name__}: {error}"}
     return {"num_photos": num_photos, "seconds": seconds, "error": ""}

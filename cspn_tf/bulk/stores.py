@@ -1,4 +1,4 @@
-"""Files on any store that fsspec opens: local folders, buckets, memory."""
+"""Read and write files on any store that fsspec opens: local folders, buckets, memory."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import secrets
 
 from cspn_tf.console import CallError, UserError
 
-# Stores on which a file appears only when its last byte is there. On the others it is written elsewhere and renamed.
+# Stores on which a file appears only once it is complete. On all others, write under a temporary name and rename.
 _ATOMIC = {"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"}
 
 
@@ -27,7 +27,7 @@ def open_store(uri) -> tuple:
 
 @contextlib.contextmanager
 def store_errors(uri):
-    """Turn the errors of a store into a UserError of one line; stores raise their own classes for many of them."""
+    """Convert a store's errors to a one-line UserError; stores raise exception classes of their own."""
     try:
         yield
     except (UserError, FileNotFoundError):
@@ -44,7 +44,7 @@ def uri_of(store, path) -> str:
 def names_in(folder) -> set[str]:
     """Return the names of the files and folders in a folder.
 
-    None if it does not exist: on S3, an empty folder does not.
+    An empty set if the folder does not exist: on S3, an empty folder does not exist.
     """
     store, root = open_store(folder)
     store.invalidate_cache()
@@ -56,11 +56,11 @@ def names_in(folder) -> set[str]:
 
 
 def make_folder(folder) -> None:
-    """Make a folder that exists afterwards; object stores have none, and a bucket is not made.
+    """Create a folder unless it exists; does nothing on object stores, which have no folders (buckets are not created).
 
     Raises:
-        CallError: it is a file.
-        UserError: it cannot be made.
+        CallError: the path is a file.
+        UserError: the folder cannot be created.
     """
     store, root = open_store(folder)
     if not _protocols(store) & _ATOMIC:
@@ -71,7 +71,7 @@ def make_folder(folder) -> None:
 
 
 def read_whole(uri, start=None, stop=None) -> bytes:
-    """Return a file's bytes, or those from `start` to before `stop`; every failure is an OSError."""
+    """Return a file's bytes, or those in the range [start, stop); every failure is an OSError."""
     store, path = open_store(uri)
     try:
         return store.cat_file(path, start, stop)
@@ -82,18 +82,18 @@ def read_whole(uri, start=None, stop=None) -> bytes:
 
 
 def write_whole(folder, name, content, temporary_folder, replace=True) -> None:
-    """Write a file so that no reader ever sees a part of it.
+    """Write a file atomically: no reader ever sees a partial file.
 
     Args:
         folder: path or URI of an existing folder.
         name: name of the file in it.
         content: bytes.
         temporary_folder: name of a folder inside `folder`, for the temporary file.
-        replace: whether the file is replaced if it exists.
+        replace: whether to replace an existing file.
 
     Raises:
         UserError: the file cannot be written.
-        FileExistsError: it exists, and is not to be replaced.
+        FileExistsError: the file exists and `replace` is false.
     """
     store, root = open_store(folder)
     path = posixpath.join(root, name)

@@ -1,17 +1,17 @@
-"""The output of bulk annotation: one row per photo, as an Arrow table with this schema (null where not known).
+"""The output of bulk annotation: one row per photo, as an Arrow table with this schema (unknown values are null).
 
 id              string              the photo's id in the catalogue
 status          int32               0 on success, else see `cspn_tf.result.Result.status_meaning`
-reason          string              why the photo has a status other than 0, in words
+reason          string              why the status is not 0, in words
 width, height   int32               pixels, as displayed
 num_garments    int32
 garments        list of struct
     type        string              upper-body, lower-body, full-body
     score       float
     box         struct              x_min, y_min, x_max, y_max: float, photo pixels
-    keypoints   struct              left_collar … right_hem, those that the type has: struct of x, y, score: float
-    lengths     struct              collar_width …, those that are measurable: struct of pixels, sd: float
-model           string              the model as given
+    keypoints   struct              left_collar … right_hem, each a struct of x, y, score: float; null if there is none
+    lengths     struct              collar_width …, each a struct of pixels, sd: float; null if not measurable
+model           string              the model, as given
 model_version   string              version of an exported model, or `cspn_tf.__version__`
 time            timestamp, UTC      when the photo's block was finished
 """
@@ -64,7 +64,7 @@ def schema():
 
 
 def parquet_of(rows) -> bytes:
-    """Return rows of `row_of` as a Parquet file."""
+    """Return rows made by `row_of` as the bytes of a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -107,7 +107,7 @@ def _garment(garment):
 
 
 def result_of(row) -> Result:
-    """Return the `Result` of a row, whose name is the photo's id; the inverse of `row_of`, but for rounding."""
+    """Return the `Result` of a row, with the photo's id as its name; the inverse of `row_of` except for rounding."""
     class_ids = {name: int(garment_type) for garment_type, name in GARMENT_TYPE_NAMES.items()}
     garments = [
         {
@@ -129,7 +129,7 @@ def read_rows(folder):
         folder: path or URI.
 
     Raises:
-        UserError: it has no part files.
+        UserError: the folder has no part files.
     """
     for file in _parts(folder):
         for batch in file.iter_batches():
@@ -152,7 +152,7 @@ def _parts(folder):
     store, root = open_store(folder)
     names = sorted(filter(PART.fullmatch, names_in(folder)))
     if not names:
-        raise UserError(f"{folder} has no part-*.parquet: it is not the output of annotate")
+        raise UserError(f"{folder} has no part-*.parquet: it is not an output folder of annotate")
     for name in names:
         with store_errors(folder), store.open(posixpath.join(root, name), "rb") as file:
             yield pq.ParquetFile(file)

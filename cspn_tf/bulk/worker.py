@@ -1,4 +1,4 @@
-"""One block of a catalogue: read its photos, find the garments, write a Parquet file.
+"""Annotate one block of a catalogue: read its photos, predict, write a Parquet file.
 
 Runs in Ray's worker processes; each loads the model once. Photos are decoded in the model's graph.
 """
@@ -33,9 +33,9 @@ class ModelFiles:
     """A model that every worker can load.
 
     Attributes:
-        source: path on every machine, a URI that fsspec opens, or `shipped`.
+        source: a path that is valid on every machine, a URI that fsspec opens, or `shipped`.
         version: name of the version directory of a SavedModel, else the version of this package.
-        fingerprint: SHA-256 over the files, to tell that all workers have the same.
+        fingerprint: SHA-256 of all files, to verify that every worker loads the same model.
     """
 
     source: str
@@ -44,13 +44,13 @@ class ModelFiles:
 
 
 def find_model(model=None) -> ModelFiles:
-    """Describe a model; of several exported versions, the highest at this moment.
+    """Describe a model; if it has several exported versions, the highest at the time of the call.
 
     Args:
         model: as for `cspn_tf.load`, or a URI; None for the one in the package.
 
     Raises:
-        CallError: there is none.
+        CallError: there is no such model.
     """
     source = SHIPPED if model in (None, SHIPPED) else str(model).rstrip("/")
     if source != SHIPPED and "://" not in source:
@@ -62,12 +62,12 @@ def find_model(model=None) -> ModelFiles:
             source = posixpath.join(source, chosen.name)
         return ModelFiles(source, chosen.name, _fingerprint(chosen))
     if not path.exists():
-        raise CallError(f"no model at {source}: there is no such file or directory")
+        raise CallError(f"no model at {source}: no such file or directory")
     return ModelFiles(source, __version__, _fingerprint(path))
 
 
 def _local(source) -> Path:
-    """Return the local path of a model; one that lies on another store is copied once a process."""
+    """Return the local path of a model; a model on another store is downloaded once per process."""
     if source == SHIPPED:
         return SHIPPED_PAIR
     return _copied(source) if "://" in source else Path(source)
@@ -96,7 +96,7 @@ def _fingerprint(path) -> str:
 
 @functools.cache
 def _loaded(files, num_threads):
-    """Load the model, once a process."""
+    """Load the model, once per process."""
     import cspn_tf
     from cspn_tf.machine import set_threads
 
@@ -104,7 +104,7 @@ def _loaded(files, num_threads):
     set_threads(num_threads, num_threads)
     path = _local(files.source)
     if not path.exists():
-        raise UserError(f"no model at {files.source} on this machine: it must be at the same place on all")
+        raise UserError(f"no model at {files.source} on this machine: it must be at the same path on all machines")
     if _fingerprint(path) != files.fingerprint:
         raise UserError(f"{files.source} differs between the machines")
     return cspn_tf.load(path)
@@ -121,11 +121,11 @@ def annotate_block(blocks, block, files, *, batch_size, num_threads) -> tuple:
         num_threads: TensorFlow's threads in this process.
 
     Returns:
-        The number of its photos, and the seconds that they took, without loading the model.
+        Number of photos, and seconds that they took without loading the model.
 
     Raises:
-        UserError: the model, the list of photos or the output folder cannot be used. A photo that cannot be read is a
-            row with a status.
+        UserError: the model, the list of photos or the output folder cannot be used. A photo that cannot be read
+            becomes a row with a status instead.
     """
     model = _loaded(files, num_threads)
     start = time.monotonic()

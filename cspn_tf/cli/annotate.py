@@ -1,4 +1,4 @@
-"""Annotate a catalogue of any size with Ray: a Parquet dataset with one row per photo.
+"""Annotate a catalogue of any size with Ray, and write a Parquet dataset with one row per photo.
 
     cspn-tf annotate photos/ --out annotated
     cspn-tf annotate s3://shop/photos.parquet --id-column sku --out s3://shop/annotated --address auto
@@ -6,7 +6,7 @@
 INPUT is a folder, a glob pattern, a .txt or .csv list of paths or URIs, a Parquet dataset with a column of paths or of
 files as bytes, or TFRecords that `training.prepare` wrote; all on this machine or on any store that fsspec opens.
 
-A run that was stopped in any way goes on when the same command is run again, and every photo is in the output once.
+To resume a run after any interruption, run the same command again; each photo is in the output exactly once.
 """
 
 import sys
@@ -45,30 +45,35 @@ def _parse(argv):
     parser.add_argument("--model", metavar="PATH", help="as in `predict`, or a URI (default: the model in the package)")
     parser.add_argument("--address", metavar="auto|ray://HOST:PORT", help="Ray cluster (default: this machine's cores)")
     parser.add_argument("--workers", type=positive_int, metavar="N", help="cores to use (default: all)")
-    parser.add_argument("--resume", action="store_true", help="fail unless --out has a run to go on with")
-    parser.add_argument("--id-column", metavar="NAME", help="column of ids that are unique (default: the path)")
+    parser.add_argument("--resume", action="store_true", help="fail if --out has no run to resume")
+    parser.add_argument("--id-column", metavar="NAME", help="column of unique ids (default: the path is the id)")
     parser.add_argument("--path-column", metavar="NAME", help="column of paths or URIs (default: path, uri, url, …)")
-    parser.add_argument("--bytes-column", metavar="NAME", help="column of photo files (default: the only binary one)")
+    parser.add_argument(
+        "--bytes-column", metavar="NAME", help="column with the photo files as bytes (default: the only binary column)"
+    )
     parser.add_argument("--batch-size", type=positive_int, default=8, help="photos per pass through the networks")
     plan = parser.add_argument_group("costs")
+    plan.add_argument("--core-price", type=positive_float, default=0.04, metavar="USD", help="price of a core per hour")
     plan.add_argument(
-        "--core-price", type=positive_float, default=0.04, metavar="USD", help="price of a core for an hour"
-    )
-    plan.add_argument(
-        "--plan", type=positive_int, metavar="PHOTOS", help="only print machines and hours for so many photos"
+        "--plan",
+        type=positive_int,
+        metavar="PHOTOS",
+        help="do not annotate: print the machines and hours needed for this number of photos",
     )
     plan.add_argument("--rate", type=positive_float, metavar="R", help="with --plan: measured photos/s of one core")
     plan.add_argument(
         "--photo-kb", type=positive_float, default=200.0, metavar="KB", help="with --plan: mean file size"
     )
-    plan.add_argument("--hours", type=positive_float, default=8.0, metavar="H", help="with --plan: time to finish in")
-    plan.add_argument("--cores", type=positive_int, default=16, metavar="N", help="with --plan: cores of a machine")
-    plan.add_argument("--gbit", type=positive_float, default=5.0, metavar="G", help="with --plan: Gbit/s of a machine")
+    plan.add_argument("--hours", type=positive_float, default=8.0, metavar="H", help="with --plan: deadline in hours")
+    plan.add_argument("--cores", type=positive_int, default=16, metavar="N", help="with --plan: cores per machine")
+    plan.add_argument(
+        "--gbit", type=positive_float, default=5.0, metavar="G", help="with --plan: bandwidth per machine, Gbit/s"
+    )
     args = parser.parse_args(argv)
     if args.plan and not args.rate:
-        parser.error("--plan needs --rate, which a run on a part of the photos prints")
+        parser.error("--plan needs --rate: run on a sample of the photos, which prints it")
     if not args.plan and not (args.input and args.out):
-        parser.error("INPUT and --out are needed")
+        parser.error("INPUT and --out are required")
     return args
 
 
@@ -114,7 +119,7 @@ def _annotate(args):
 def _check_same(out, recorded, given):
     for name, value in given.items():
         if recorded.get(name) != value:
-            raise CallError(f"{out} was begun with another {name}: {recorded.get(name)}, now {value}")
+            raise CallError(f"{out} was started with a different {name}: {recorded.get(name)}, now {value}")
 
 
 def _divide(args, about, num_workers):
@@ -123,14 +128,14 @@ def _divide(args, about, num_workers):
 
     columns = Columns(args.id_column, args.path_column, args.bytes_column)
     blocks = divide(args.out, open_catalogue(args.input, columns), about, num_workers)
-    repeated = f", {blocks.num_repeated} more stand there again" if blocks.num_repeated else ""
+    repeated = f", {blocks.num_repeated} duplicate paths skipped" if blocks.num_repeated else ""
     print(f"{blocks.num_photos} photos in {blocks.num_blocks} blocks{repeated}", flush=True)
     return blocks
 
 
 def _print_stopped(blocks):
     done = sum(map(blocks.size_of, blocks.finished()))
-    print(f"stopped: {done} of {blocks.num_photos} photos are done; the same command goes on", file=sys.stderr)
+    print(f"stopped: {done} of {blocks.num_photos} photos are done; run the same command to resume", file=sys.stderr)
 
 
 def _print_summary(args, blocks, done, num_workers):
@@ -148,7 +153,7 @@ def _print_summary(args, blocks, done, num_workers):
         cost = 1e6 / rate / 3600 * args.core_price
         print(
             f"{done.num_photos} photos in {duration(done.seconds)} with {num_workers} workers, "
-            f"{done.num_photos / done.seconds:.1f} photos/s with starting; {rate:.1f} photos/s per core at work, "
+            f"{done.num_photos / done.seconds:.1f} photos/s including startup; {rate:.1f} photos/s per busy core, "
             f"{cost:.2f} USD per million photos at {args.core_price:g} USD per core and hour"
         )
 

@@ -1,4 +1,4 @@
-"""Calibrates the confidence scores of trained networks on photos that they were not trained on.
+"""Calibrate the confidence scores of trained networks on photos that they were not trained on.
 
 cspn-tf calibrate --data DIR --detector DIR --keypoints DIR
 

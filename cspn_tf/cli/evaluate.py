@@ -6,16 +6,16 @@
     cspn-tf evaluate --truth COCO.json --predictions RESULTS.json --out DIR
 
 A model is evaluated through the served contract, exactly as it is exported. If training directories are given together
-with --model or --tflite, the exported model is evaluated on detected boxes, and the training directories on labelled
-boxes.
+with --model or --tflite, the exported model is evaluated on detected boxes, and the training directories on
+ground-truth boxes.
 
 --truth takes COCO keypoints, see `cspn_tf.data.coco`, and --predictions COCO's results format, see
 `cspn_tf.data.coco_results`; no photos are needed. Both modes use the same code and rules: all keypoints of a missed
-garment count as wrong in PCK and AUC; NE and EPE are computed over found garments.
+garment count as wrong in PCK and AUC; NE and EPE are computed over detected garments.
 
 Writes into --out, each file by atomic rename, `metrics.json` last:
     metrics.json        all numbers, see `cspn_tf.evaluation`; `ground_truth_boxes` has the metrics of the training
-                        directories on labelled boxes instead of detected ones, or null
+                        directories on ground-truth boxes instead of detected ones, or null
     report.md           the same, for reading
 and with --data:
     predictions.jsonl   one line per photo, see `cspn_tf.result.Result.to_dict`

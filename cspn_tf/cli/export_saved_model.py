@@ -1,4 +1,4 @@
-"""Exports the fused pipeline as one SavedModel: a version directory that TF Serving loads.
+"""Export the fused pipeline as one SavedModel: a version directory that TF Serving loads.
 
     cspn-tf export --detector DIR --keypoints DIR --out models/cspn
 

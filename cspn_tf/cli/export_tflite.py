@@ -1,4 +1,4 @@
-"""Exports the fused pipeline as one TensorFlow Lite file of builtin operations, for one photo at a time.
+"""Export the fused pipeline as one TensorFlow Lite file of builtin operations, for one photo at a time.
 
     cspn-tf export-tflite --detector DIR --keypoints DIR --out DIR
     cspn-tf export-tflite ... --precision int8 --photos some/of/yours/*.jpg
@@ -32,7 +32,7 @@ def main(argv=None):
         nargs="+",
         default=[],
         metavar="FILE",
-        help=f"for int8: calibration photos, with garments typical of later use; the first {MOST_PHOTOS} are read",
+        help=f"for int8: calibration photos, with garments like those of later use; the first {MOST_PHOTOS} are read",
     )
     arguments = parser.parse_args(argv)
     if (arguments.precision == "int8") != bool(arguments.photos):

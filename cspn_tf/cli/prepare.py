@@ -24,7 +24,7 @@ from cspn_tf.garments import GARMENT_TYPE_NAMES, Variation
 from cspn_tf.progress import Progress
 
 SYNTHETIC_COUNTS = {"num_train": 2000, "num_val": 250, "num_test": 250}
-# File in a synthetic dataset's folder with the options it was drawn with.
+# File in a synthetic dataset's folder with the options it was rendered with.
 DRAWN_WITH = "synthetic.json"
 
 
@@ -86,7 +86,7 @@ def _parse(argv):
         metavar="NAME=TYPE",
         help=f"garment type of a category that is not known by name: {', '.join(GARMENT_TYPE_NAMES.values())}",
     )
-    of_synthetic = parser.add_argument_group("for --source synthetic, drawn into --root unless it exists")
+    of_synthetic = parser.add_argument_group("for --source synthetic, which is rendered into --root unless it exists")
     for name, count in SYNTHETIC_COUNTS.items():
         text = f"photos in the {name.removeprefix('num_')} split (default: {count})"
         of_synthetic.add_argument(_flag(name), type=non_negative_int, metavar="N", help=text)
@@ -100,7 +100,7 @@ def _parse(argv):
         "--variations",
         type=_shares,
         metavar="NAME=SHARE,...",
-        help=f"relative frequencies of the variations to draw: {', '.join(_variation_names())} (default: all)",
+        help=f"relative frequencies of the variations to render: {', '.join(_variation_names())} (default: all)",
     )
     args = parser.parse_args(argv)
     _check_options(parser, args)
@@ -232,7 +232,7 @@ def _check_rejected(rejected, num_rows, max_fraction):
 
 
 def _ensure_synthetic(args):
-    """Draw the synthetic dataset, unless it already exists in --root."""
+    """Render the synthetic dataset, unless it already exists in --root."""
     asked = {name: getattr(args, name) for name in (*SYNTHETIC_COUNTS, "max_garments", "variations")}
     if args.root.is_dir() and any(args.root.iterdir()):
         _check_drawn_with(args.root, {**asked, "seed": args.seed})
@@ -242,7 +242,7 @@ def _ensure_synthetic(args):
 
     counts = {name: count if asked[name] is None else asked[name] for name, count in SYNTHETIC_COUNTS.items()}
     shares = asked["variations"] and {Variation[_code_name(name)]: share for name, share in asked["variations"].items()}
-    with Progress("drawn") as progress:
+    with Progress("rendered") as progress:
         write_synthetic_dataset(
             args.root,
             **counts,
@@ -256,7 +256,7 @@ def _ensure_synthetic(args):
 
 
 def _check_drawn_with(root, asked):
-    """Fail if the existing dataset was drawn with other options than requested."""
+    """Fail if the existing dataset was rendered with other options than requested."""
     path = root / DRAWN_WITH
     try:
         drawn_with = json.loads(path.read_text())
@@ -264,7 +264,7 @@ def _check_drawn_with(root, asked):
         raise UserError(f"{root} is not empty and is not a synthetic dataset: {path} is missing")
     for name, wanted in asked.items():
         if wanted is not None and drawn_with.get(name) != wanted:
-            raise CallError(f"{root} already exists, drawn with {_flag(name)} {drawn_with.get(name)}, not {wanted}")
+            raise CallError(f"{root} already exists, rendered with {_flag(name)} {drawn_with.get(name)}, not {wanted}")
 
 
 # Types of arguments --------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Trains the garment detector.
+"""Train the garment detector.
 
 cspn-tf train-detector --data DIR --preset mobile --out DIR [--resume]
 """

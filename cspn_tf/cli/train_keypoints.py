@@ -1,4 +1,4 @@
-"""Trains the keypoint network.
+"""Train the keypoint network.
 
 cspn-tf train-keypoints --data DIR --preset mobile --out DIR [--resume]
 """

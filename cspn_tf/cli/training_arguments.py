@@ -63,8 +63,8 @@ def build_parser(description: str, network: str) -> Parser:
         "--strategy",
         default="none",
         choices=STRATEGIES,
-        help="mirrored trains on all GPUs of the machine; multi-worker on several machines, each with TF_CONFIG, the "
-        "same command, and --batch-size examples of every batch",
+        help="mirrored: all GPUs of this machine; multi-worker: several machines, each of which runs the same command "
+        "with TF_CONFIG set, and processes --batch-size examples of every batch",
     )
     return parser
 

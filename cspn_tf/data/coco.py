@@ -1,29 +1,45 @@
 """Read and write COCO keypoints: one JSON document with `images`, `annotations` and `categories`.
 
-Read are files whose categories have our keypoints by name, in any order and spelling of "left_collar":
+Files that are read
+    Categories must have our keypoints by name, in any order and spelling of "left_collar". Accepted are:
 
-- one category with all eight, or one for each garment type;
-- the form in which MMPose ships DeepFashion's FLD: `annotations/fld_upper_train.json`, `fld_lower_train.json` and
-  `fld_full_train.json`, and so for `val` and `test`, each with one category of 6, 4 or 8 keypoints, photos in `img/`;
-- what `write_coco` writes, what CVAT exports as "COCO Keypoints 1.0", and what Label Studio exports as COCO: there a
-  photo's rectangles are annotations, and all its keypoints are one more, so that it can hold one garment.
+    - one category with all eight keypoints, or one category for each garment type;
+    - MMPose's form of DeepFashion's FLD: `annotations/fld_upper_train.json`, `fld_lower_train.json` and
+      `fld_full_train.json`, likewise for `val` and `test`, each with one category of 6, 4 or 8 keypoints, and photos
+      in `img/`;
+    - files written by `write_coco`, and CVAT's export "COCO Keypoints 1.0";
+    - Label Studio's COCO export. There each rectangle of a photo is an annotation, and all its keypoints together are
+      another one, so a photo can have only one garment.
 
-A keypoint is x, y, v with v 2 visible, 1 occluded, 0 not labelled, whatever x and y then are: the reverse of FLD's text
-files. A box is [x, y, w, h] with w = x_max - x_min.
+    A keypoint is x, y, v, where v is 2 visible, 1 occluded, 0 not labelled. If v is 0, x and y are ignored. (FLD's text
+    files use the reverse order: 0 visible, 1 occluded.) A box is [x, y, w, h] with w = x_max - x_min.
 
-The garment type is the category's, never guessed from values: 6 keypoints without waistline are upper-body, 4 without
-collars and sleeves lower-body. Of a category with all eight, or with boxes alone, its name tells ("upper", "upper-
-body" and so on); if it is the file's only one with keypoints of ours, it is full-body, the type that has them all.
+Garment types
+    The category determines the garment type; it is never guessed from coordinates.
 
-A fault of a file or of the categories it uses ends the reading; a fault of an image or an annotation costs that photo
-alone, and all of it: a detector must not learn that a garment with a faulty label is background. No fault is what
-cannot mislead, since tools differ in it: ids are whole numbers or texts, and 7, 7.0 and "7" the same one; coordinates
-may be texts, as "12.5"; `iscrowd` may be a boolean; categories that no annotation uses may be anything; `num_keypoints`
-is not relied on; what may be missing may be null, and so may v of a keypoint without coordinates.
+    - A category with 6 keypoints and no waistline is upper-body, one with 4 and no collars or sleeves is lower-body.
+    - A category with all eight keypoints, or with boxes only, is recognised by its name ("upper", "upper-body" and so
+      on). If its name is not recognised, but it is the only category of the file with keypoints, an eight-keypoint
+      category is full-body, the type that has all eight.
 
-Two extra keys, which other readers pass over, carry what COCO has no place for: `variation` of an annotation and
-`split_group` of an image, see `cspn_tf.data.samples`; what other tools have under these names counts as nothing. Lost
-are cut-off keypoints, which COCO does not tell from those nobody labelled.
+Faults
+    A fault in the file, or in a category that annotations use, is an error that ends the reading. A fault in an image
+    or an annotation rejects that photo with all its garments: a detector must not learn that a garment with a faulty
+    label is background.
+
+    Harmless deviations of common tools are not faults:
+
+    - ids may be integers or text, and 7, 7.0 and "7" are the same id;
+    - coordinates may be text, such as "12.5";
+    - `iscrowd` may be a boolean;
+    - categories that no annotation uses may have any content;
+    - `num_keypoints` is not relied on;
+    - optional values may be null, and so may v of a keypoint without coordinates.
+
+Extra keys
+    `variation` of an annotation and `split_group` of an image, see `cspn_tf.data.samples`, hold what COCO has no place
+    for; other readers ignore them. If another tool uses these names with values of another kind, they are ignored.
+    Cut-off keypoints are lost, because COCO does not distinguish them from unlabelled ones.
 
 Sources: https://cocodataset.org/#format-data, and for MMPose's files
 https://mmpose.readthedocs.io/en/latest/dataset_zoo/2d_fashion_landmark.html
@@ -45,11 +61,11 @@ from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, SKELETON
 
 # Notes of a `ReadResult`.
 PHOTO_WITHOUT_GARMENT = "photo without an annotation, kept as background"
-REPEATED_ANNOTATION = "annotation that repeats another one of its photo, left out"
+REPEATED_ANNOTATION = "duplicate annotation of a photo, left out"
 
-# Last part of a file's name → split.
+# Last part of an annotation file's name → split.
 SPLIT_TOKENS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
-# Where photos are looked for, besides the root itself; folders named as the split come after them.
+# Subfolders searched for photos after the root itself and before folders named like the split.
 PHOTO_FOLDERS = ("img", "image", "images", "photos")
 
 
@@ -57,20 +73,21 @@ def read_coco(root, annotation_files=None, categories=None) -> ReadResult:
     """Read a dataset in COCO's keypoint format.
 
     Args:
-        root: the folder photos are looked for in: itself, `PHOTO_FOLDERS`, and a folder named as the split.
-        annotation_files: paths of the JSON files, or none for all in the root and in `annotations/`. Annotations of
-            a photo in several files of one split come together. A file is of the split that ends its name, as in
-            `labels.train.json` or `fld_upper_val.json`, or of none.
-        categories: dict of category name → `GarmentType`, which goes before what the category itself says.
+        root: the dataset's folder. Photos are searched in it, in its `PHOTO_FOLDERS`, and in a folder named like the
+            split.
+        annotation_files: paths of the JSON files; by default all in the root and in `annotations/`. The last part of a
+            file's name is its split, as in `labels.train.json` or `fld_upper_val.json`; a file may have none. If a
+            photo is in several files of one split, its annotations are merged.
+        categories: dict of category name → `GarmentType`, which overrides the type that the category itself implies.
 
     Returns:
-        The photos in the order of the files and their images, and one `Rejected` for every photo that cannot be
-        used, then of the same file for every annotation that belongs to no photo, which may come of a fault of its
-        image. Photos have not been looked at.
+        The photos in the order of the files and their images. For each file, one `Rejected` for every photo that cannot
+        be used, then one for every annotation that refers to no image, possibly because its image is faulty. Photos are
+        not opened.
 
     Raises:
-        UserError: a file is missing or not COCO keypoints, a category that is used has other keypoints than ours or
-            does not tell its garment type, or `categories` names one that no file has.
+        UserError: a file is missing or is not COCO keypoints, the keypoints or garment type of a used category are not
+            recognised, or `categories` has a name that no file has.
     """
     root = Path(root)
     given_types = dict(categories or {})
@@ -83,27 +100,27 @@ def read_coco(root, annotation_files=None, categories=None) -> ReadResult:
             result.note(words, count)
     for name in given_types:
         if name not in names:
-            raise UserError(f"{root}: no category {fields.shown(name)}, found {', '.join(sorted(map(ascii, names)))}")
+            raise UserError(f"{root}: no category {fields.shown(name)}; found {', '.join(sorted(map(ascii, names)))}")
     _add_samples(result, list(photos.values()), root)
     return result
 
 
 def read_labelled_images(annotation_files) -> dict[int | str, CocoPhoto]:
-    """Read all images of some annotation files with their garments, those without any too; for scoring predictions.
+    """Read all images of annotation files with their garments, including images without any, to score predictions.
 
-    What would cost `read_coco` a photo ends the reading here: a measure must not depend on what was left out. Photos
-    are not looked for, and the files need be of no split.
+    A fault for which `read_coco` rejects one photo is an error here, because a measure must not depend on photos that
+    were left out. Photos are not searched for, and the files need no split.
 
     Args:
-        annotation_files: paths of the JSON files. An image that is in several of them has the same id in all; its
-            annotations come together.
+        annotation_files: paths of the JSON files. An image that is in several files must have the same id in all; its
+            annotations are merged.
 
     Returns:
         image id → `CocoPhoto`, in the order of the files and their images.
 
     Raises:
-        UserError: as `read_coco`; or the first fault of an image or an annotation; or ids that do not tell images
-            apart.
+        UserError: as `read_coco`; or an image or annotation has a fault (the first one is reported); or ids do not
+            identify images uniquely.
     """
     photos, photo_of_id, id_of_name = {}, {}, {}
     for path in _distinct(map(Path, annotation_files)):
@@ -114,9 +131,9 @@ def read_labelled_images(annotation_files) -> dict[int | str, CocoPhoto]:
             image = f"{path}: image {fields.shown(image_id)}"
             first = photo_of_id.setdefault(image_id, photo)
             if first is not photo:
-                raise UserError(f"{image} is {fields.shown(photo.name)}, another one in {first.where}")
+                raise UserError(f"{image} is {fields.shown(photo.name)}, a different photo from {first.where}")
             if id_of_name.setdefault(photo.name, image_id) != image_id:
-                raise UserError(f"{image} has another id in {photo.where}")
+                raise UserError(f"{image} has a different id in {photo.where}")
     return photo_of_id
 
 
@@ -124,7 +141,7 @@ def _found_files(root):
     folders = (root, root / "annotations")
     paths = [path for folder in folders for path in sorted(folder.glob("*.json")) if not path.name.startswith(".")]
     if not paths:
-        raise UserError(f"{root}: no COCO annotation: no JSON file in it or in annotations")
+        raise UserError(f"{root}: no COCO annotations: no JSON file in it or in annotations")
     return paths
 
 
@@ -133,12 +150,12 @@ def _distinct(paths):
 
 
 def split_of_file(path) -> str | None:
-    """Return the split that the last part of an annotation file's name tells, or None."""
+    """Return the split given by the last part of an annotation file's name, or None."""
     return SPLIT_TOKENS.get(re.split("[._-]", Path(path).name.lower().removesuffix(".json"))[-1])
 
 
 def split_path(path, split) -> Path:
-    """Return the file of one split of an export: `labels.json` and "train" make `labels.train.json`."""
+    """Return the path of one split of an export: `labels.train.json` for `labels.json` and "train"."""
     path = Path(path)
     return path.with_name(f"{path.name.removesuffix('.json')}.{split}.json")
 
@@ -151,12 +168,12 @@ def _add_samples(result, photos, root):
     paths = [fields.photo_paths(folders[photo.split], photo.name) for photo in photos]
     first_of_path = {}
     for photo, (path, *_) in zip(photos, paths, strict=True):
-        # What one labels would be background to the other.
+        # Garments labelled in one entry only would be background in the other.
         first = first_of_path.setdefault(path, photo)
         if first is not photo:
             for one, other in ((first, photo), (photo, first)):
                 with one.keeping_fault(one.where):
-                    raise RowFault(f"the same photo is labelled apart from it in {other.where}")
+                    raise RowFault(f"the same photo is also labelled in {other.where}")
 
     for photo, (path, *others) in zip(photos, paths, strict=True):
         with result.rejecting(photo.name, photo.where):
@@ -180,16 +197,16 @@ def _photo_folders(root, split):
 def write_coco(path, photos) -> None:
     """Write photos and their labels as one COCO keypoints file.
 
-    `read_coco` gives them back as they are, but for cut-off keypoints, which become unlabelled ones, 0 0 0. Boxes
-    come back exactly if their coordinates are float32 values. Photos are referred to by `Sample.photo`.
+    `read_coco` restores them, except that cut-off keypoints become unlabelled ones, 0 0 0. Boxes are restored exactly
+    if their coordinates are float32 values. Photos are referred to by `Sample.photo`.
 
     Args:
-        path: file to write; it is there whole or not at all.
-        photos: iterable of (`Sample`, height, width), sizes in pixels of the photo as displayed. Only one of them is
-            held at a time.
+        path: file to write, by atomic rename.
+        photos: iterable of (`Sample`, height, width), sizes in pixels of the photo as displayed. Only one of
+            them is in memory at a time.
     """
     path = Path(path)
-    # A document has its images before its annotations, and both come in together: the latter wait in a second file.
+    # Images come before annotations in the document, but both are produced together, so annotations are buffered.
     with (
         replaced_file(path) as temporary,
         temporary.open("w") as file,

@@ -1,6 +1,6 @@
-"""One annotation file of COCO keypoints: its images, its annotations, and what its categories mean.
+"""Parse one annotation file of COCO keypoints: images, annotations, and the meaning of its categories.
 
-`cspn_tf.data.coco` says what such files look like here, and makes datasets of them.
+`cspn_tf.data.coco` describes the accepted files, and combines them to datasets.
 """
 
 import collections
@@ -14,16 +14,16 @@ from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, KEYPOINT_SLOTS, NUM_KEYPOINTS, GarmentType, Variation
 
 # Notes of a `ReadResult`.
-UNUSED_CATEGORY = "category that is none of ours and that no annotation uses, left out"
-OTHER_NUM_KEYPOINTS = "annotation whose num_keypoints is not the number of its labelled keypoints, used as it is"
+UNUSED_CATEGORY = "category that is not recognised and that no annotation uses, left out"
+OTHER_NUM_KEYPOINTS = "annotation whose num_keypoints differs from the number of its labelled keypoints, used unchanged"
 NO_KEYPOINTS = "annotation without keypoints, used for its box"
-FOREIGN_VARIATION = "annotation whose variation is none of ours, taken for unknown"
-FOREIGN_GROUP = "image whose split_group is no text, taken for none"
+FOREIGN_VARIATION = "annotation whose variation is not recognised, treated as unknown"
+FOREIGN_GROUP = "image whose split_group is not text, ignored"
 
 _VISIBILITY_CODES = (2, 1, 0)  # visible, occluded, not labelled
-_NOTHING = (0, None, "")  # what tools write, or NaN, for each number of a keypoint that is not there
+_NOTHING = (0, None, "")  # what tools write (or NaN) for each number of an absent keypoint
 _VARIATIONS = tuple(map(int, Variation))
-# What the three numbers of each keypoint are called.
+# Names of the three numbers of each keypoint, for messages.
 _NUMBERS = [(f"x of {name}", f"y of {name}", f"visibility of {name}") for name in KEYPOINT_NAMES]
 _TYPE_OF_NAME = {
     spelling: garment_type
@@ -35,16 +35,16 @@ _TYPE_OF_SLOTS = {frozenset(slots): garment_type for garment_type, slots in KEYP
 
 @dataclasses.dataclass
 class CocoPhoto:
-    """What the files of one split say of one photo; a fault outweighs the rest.
+    """Content of the files of one split about one photo; with a fault, the photo cannot be used.
 
     Attributes:
-        name: its `file_name`, empty if it has none that can be used.
+        name: its `file_name`; empty if it has no usable one.
         split: the split of its files, or None.
-        where: `file: image` that named it first.
+        where: `file: image` of its first occurrence.
         group: see `Sample`.
         labelled_size: see `Sample`.
-        annotations: those of its garments, as `Garments.from_coco_annotations` takes them.
-        fault: the first thing wrong with it, with its place, or None.
+        annotations: annotations of its garments, in the form that `Garments.from_coco_annotations` takes.
+        fault: its first fault, with location; or None.
     """
 
     name: str
@@ -57,7 +57,7 @@ class CocoPhoto:
 
     @contextlib.contextmanager
     def keeping_fault(self, where):
-        """Keep a `RowFault` of the body and its place, unless something is wrong already."""
+        """Record a `RowFault` raised in the block, with its location, unless the photo already has a fault."""
         try:
             yield
         except RowFault as fault:
@@ -65,7 +65,7 @@ class CocoPhoto:
 
     @property
     def garments(self) -> Garments:
-        """Its garments, without those that repeat another one in everything."""
+        """The photo's garments, without exact duplicates."""
         return Garments.from_coco_annotations(self.annotations).distinct()
 
 
@@ -74,25 +74,25 @@ class CocoFile:
 
     Attributes:
         category_names: set of the names of all its categories.
-        notes: see `ReadResult`, of the file by itself; those of its annotations come with `read_into`.
+        notes: see `ReadResult`; `read_into` adds the notes about images and annotations.
     """
 
     def __init__(self, path, given_types):
-        """Load the file and understand its categories.
+        """Load the file and interpret its categories.
 
         Args:
-            path: of the file.
-            given_types: dict of category name → `GarmentType`, which goes before what the category itself says.
+            path: path of the file.
+            given_types: dict of category name → `GarmentType`, which overrides the type that the category implies.
 
         Raises:
-            UserError: it is missing or not COCO keypoints, or a category that is used has other keypoints than ours
-                or does not tell its garment type.
+            UserError: the file is missing or is not COCO keypoints, or the keypoints or garment type of a used category
+                are not recognised.
         """
         self.path = path
         self.notes = collections.Counter()
         with refusing(path):
             labels = fields.read_json(path)
-        with refusing(f"{path}: not a file of COCO keypoints that can be read"):
+        with refusing(f"{path}: not a readable file of COCO keypoints"):
             fields.json_object(labels, "it")
             self._images, self._annotations, categories = (
                 fields.member(labels, key, "it", fields.json_list) for key in ("images", "annotations", "categories")
@@ -109,15 +109,15 @@ class CocoFile:
         self.notes[UNUSED_CATEGORY] = len(read) - len(self._categories)
 
     def read_into(self, photos, split) -> dict[int | str, CocoPhoto]:
-        """Add what the file says to the photos.
+        """Add the content of the file to the photos.
 
         Args:
-            photos: dict of (name, split) → `CocoPhoto`. An image without a name that can be used, and an annotation
-                that belongs to no photo, is one without a name, with its fault, under another key.
+            photos: dict of (name, split) → `CocoPhoto`, to which photos are added. An image without a usable name, and
+                an annotation without an image, becomes a `CocoPhoto` with a fault and no name, under another key.
             split: the file's split, or None.
 
         Returns:
-            image id → `CocoPhoto`, which is in `photos` too.
+            image id → `CocoPhoto`, the same objects as in `photos`.
         """
         photo_of_id = self._read_images(photos, split)
         num_of_id = collections.Counter(_reference(annotation, "id") for annotation in self._annotations)
@@ -132,10 +132,10 @@ class CocoFile:
                 fields.json_object(annotation, "the annotation")
                 if not has_photo:
                     image_id = fields.member(annotation, "image_id", "the annotation", fields.identifier)
-                    raise RowFault(f"image_id {shown(image_id)} is no image's id")
+                    raise RowFault(f"image_id {shown(image_id)} is not the id of any image")
                 garment = _read_annotation(annotation, self._categories, self.notes)
                 if _is_usable(label_id) and num_of_id[label_id] > 1:
-                    raise RowFault(f"annotation id {shown(label_id)} is there more than once")
+                    raise RowFault(f"annotation id {shown(label_id)} appears more than once")
                 photo.annotations.append(garment)
         for photo in photo_of_id.values():
             with photo.keeping_fault(photo.where):
@@ -157,14 +157,14 @@ class CocoFile:
             with photo.keeping_fault(where):
                 group, size = _read_image(image, self.notes)
                 if num_of_id[image_id] > 1:
-                    raise RowFault(f"image id {shown(image_id)} is there more than once")
+                    raise RowFault(f"image id {shown(image_id)} appears more than once")
                 if num_of_name[name] > 1:
-                    raise RowFault(f"file_name {shown(name)} is there more than once")
+                    raise RowFault(f"file_name {shown(name)} appears more than once")
                 photo.labelled_size = photo.labelled_size or size
                 if photo is new:
                     photo.group = group
                 elif photo.group != group:
-                    raise RowFault(f"split_group {shown(group)}, in {photo.where} {shown(photo.group)}")
+                    raise RowFault(f"split_group is {shown(group)}, but {shown(photo.group)} in {photo.where}")
             if image_id is not None:
                 photo_of_id.setdefault(image_id, photo)
         return photo_of_id
@@ -174,9 +174,9 @@ class CocoFile:
 
 
 def _reference(entry, key):
-    """Return the id under a key as it is compared with others, or None if there is none.
+    """Return the id under a key in normalised form for comparison, or None if there is none.
 
-    One that cannot be used is compared too: what refers to it is then no fault of its own.
+    Invalid ids are comparable too, so that an entry that refers to one is not blamed for it.
     """
     value = entry.get(key) if isinstance(entry, dict) else None
     if value is None:
@@ -202,9 +202,9 @@ def _name(image):
 
 
 def _read_image(image, notes):
-    """Check an image, and return its group and its labelled size, each None where it does not say.
+    """Check an image, and return its group and its labelled size, each None if not stated.
 
-    The notes, a counter, are told what is odd and of no consequence.
+    Harmless deviations are counted in `notes`, a counter.
     """
     fields.json_object(image, "the image")
     fields.member(image, "id", "the image", fields.identifier)
@@ -228,17 +228,19 @@ def _size(image):
 
 @dataclasses.dataclass
 class _Category:
-    """A category; what cannot be read is None, and the first thing wrong with it its fault."""
+    """A category; invalid values are None, and the first one is recorded as its fault."""
 
     category_id: int | str | None = None
     name: str | None = None
-    slots: tuple[int, ...] | None = None  # of its keypoints, in their order
-    garment_type: GarmentType | None = None  # also None for keypoints of a garment whose box is another annotation
+    slots: tuple[int, ...] | None = None  # slots of its keypoints, in their order
+    garment_type: GarmentType | None = (
+        None  # also None if it holds only keypoints, of a garment whose box is another annotation
+    )
     fault: RowFault | None = None
 
 
 def _read_category(category, what) -> _Category:
-    """Read a category, but for its garment type."""
+    """Read a category, except for its garment type."""
     read = _Category()
     try:
         fields.json_object(category, what)
@@ -252,12 +254,12 @@ def _read_category(category, what) -> _Category:
 
 def _read_slots(category, what):
     if category.get("keypoints") is None:
-        return ()  # a category of boxes
+        return ()  # a category with boxes only
     slots = []
     for name in fields.json_list(fields.member(category, "keypoints", what), f"keypoints of {what}"):
         normalised = _normalised(name) if isinstance(name, str) else ""
         if normalised not in KEYPOINT_NAMES:
-            raise RowFault(f"{what} has the keypoint {shown(name)}, known are {', '.join(KEYPOINT_NAMES)}")
+            raise RowFault(f"{what} has the unknown keypoint {shown(name)}; known are {', '.join(KEYPOINT_NAMES)}")
         slots.append(KEYPOINT_NAMES.index(normalised))
     if len(set(slots)) < len(slots):
         raise RowFault(f"{what} has a keypoint more than once")
@@ -265,19 +267,19 @@ def _read_slots(category, what):
 
 
 def _usable_categories(categories, used_ids, keypoint_ids, given_types) -> dict:
-    """Tell the garment types of the categories, and leave out those with a fault that no annotation uses.
+    """Determine the garment types of the categories, and drop faulty ones that no annotation uses.
 
     Args:
-        categories: list of `_Category` as they were read.
+        categories: list of `_Category`, from `_read_category`.
         used_ids: set of the annotations' category ids.
-        keypoint_ids: those of annotations with keypoints.
-        given_types: dict of name → `GarmentType` that goes before what the categories say.
+        keypoint_ids: set of the category ids of annotations with keypoints.
+        given_types: dict of name → `GarmentType`, which overrides the types that the categories imply.
 
     Returns:
         dict of category id → `_Category`.
 
     Raises:
-        RowFault: that of a category that is used, or whose id cannot be read while an annotation's is not there.
+        RowFault: a used category is faulty; or a category has an invalid id while an annotation has an unknown one.
     """
     has_strangers = bool(used_ids - {category.category_id for category in categories})
     num_of_id = collections.Counter(category.category_id for category in categories)
@@ -290,14 +292,14 @@ def _usable_categories(categories, used_ids, keypoint_ids, given_types) -> dict:
     for category in categories:
         category_id, name = category.category_id, category.name
         if category.slots == () and category_id not in used_ids:
-            continue  # a grouping, or what else is labelled
+            continue  # a grouping category, or a category of other objects
         try:
             if category.fault:
                 raise category.fault
             if not category.slots and category_id in keypoint_ids:
-                raise RowFault(f"category {shown(name)} has no 'keypoints', and an annotation of it has some")
+                raise RowFault(f"category {shown(name)} has no 'keypoints', but one of its annotations has")
             if num_of_id[category_id] > 1 or num_of_name[name] > 1:
-                raise RowFault(f"category {shown(name)} or its id {shown(category_id)} is there more than once")
+                raise RowFault(f"category {shown(name)} or its id {shown(category_id)} appears more than once")
             category.garment_type = given_types.get(name)
             is_box_apart = has_boxes_apart and category.slots and _normalised(name) not in _TYPE_OF_NAME
             if not category.garment_type and not is_box_apart:
@@ -315,8 +317,8 @@ def _type_of_category(name, slots, is_only_one):
         garment_type = _TYPE_OF_NAME.get(_normalised(name), garment_type if is_only_one else None)
     if garment_type is None:
         raise RowFault(
-            f"category {shown(name)} does not tell its garment type, neither by its name nor by its "
-            f"{len(slots)} keypoints: name the type"
+            f"category {shown(name)} has no recognisable garment type, neither by its name nor by its "
+            f"{len(slots)} keypoints: give the type"
         )
     return garment_type
 
@@ -329,24 +331,24 @@ def _normalised(name):
 
 
 def _read_annotation(annotation, categories, notes) -> dict:
-    """Return an annotation as `Garments.from_coco_annotations` takes it: of our types, with all keypoints in our order.
+    """Convert an annotation to the form that `Garments.from_coco_annotations` takes: our types and keypoint order.
 
     Args:
-        annotation: an object as in the file. What may be missing may be null too.
+        annotation: an object as in the file. Optional values may be null.
         categories: dict of id → `_Category`.
-        notes: counter; told what is odd and of no consequence.
+        notes: counter of harmless deviations.
     """
     what = "the annotation"
     if _is_crowd(annotation.get("iscrowd")):
         raise RowFault("iscrowd is 1: garments of a crowd are not labelled one by one")
     category_id = fields.member(annotation, "category_id", what, fields.identifier)
     if category_id not in categories:
-        raise RowFault(f"category_id {shown(category_id)} is no category's id")
+        raise RowFault(f"category_id {shown(category_id)} is not the id of any category")
     category = categories[category_id]
 
     bbox = fields.member(annotation, "bbox", what, fields.json_list, 4)
     x, y, width, height = (fields.number(value, "bbox") for value in bbox)
-    if category.garment_type:  # else the box is another annotation's
+    if category.garment_type:  # else the box belongs to another annotation
         fields.box(x, y, x + width, y + height)
     keypoints, num_labelled = _read_keypoints(annotation.get("keypoints"), category)
     variation = annotation.get("variation")
@@ -374,11 +376,11 @@ def _read_keypoints(values, category):
     """Read the keypoints of one annotation into the slots they belong to.
 
     Args:
-        values: x, y, v of each of the category's keypoints; none or None where there are no labelled ones.
+        values: x, y, v of each of the category's keypoints; empty or None if none is labelled.
         category: its `_Category`.
 
     Returns:
-        list of x, y, v of all our keypoints, zeros for those that are not labelled; and how many are.
+        list of x, y, v of all our keypoints, zeros for unlabelled ones; and the number of labelled ones.
     """
     read = [0.0] * (3 * NUM_KEYPOINTS)
     if values is None or values == []:
@@ -392,7 +394,7 @@ def _read_keypoints(values, category):
         what_x, what_y, what_v = _NUMBERS[slot]
         v = fields.one_of(v, what_v, _VISIBILITY_CODES)
         if not v:
-            continue  # whatever its coordinates are
+            continue  # coordinates are ignored
         if category.garment_type:
             _check_slot(slot, category.garment_type)
         read[3 * slot : 3 * slot + 3] = fields.number(x, what_x), fields.number(y, what_y), v
@@ -402,20 +404,21 @@ def _read_keypoints(values, category):
 
 def _check_slot(slot, garment_type):
     if slot not in KEYPOINT_SLOTS[garment_type]:
-        raise RowFault(f"{KEYPOINT_NAMES[slot]} is labelled, which {GARMENT_TYPE_NAMES[garment_type]} does not have")
+        raise RowFault(f"{KEYPOINT_NAMES[slot]} is labelled, but {GARMENT_TYPE_NAMES[garment_type]} does not have it")
 
 
 def _joined(annotations) -> list[dict]:
-    """Join keypoints and the box they belong to where a tool writes them as two annotations.
+    """Join a box and its keypoints if a tool writes them as two annotations.
 
-    Label Studio does: a photo's rectangles are annotations of their labels' categories, and all of its keypoints are
-    one more, of a category "default". Which keypoint belongs to which of several boxes is not in its file.
+    Label Studio does: each rectangle of a photo is an annotation with the category of its label, and all keypoints of
+    the photo are one more annotation, with the category "default". The file does not say which keypoint belongs to
+    which of several boxes.
 
     Args:
-        annotations: a photo's, as `_read_annotation` returns them; those without a garment type are such keypoints.
+        annotations: annotations of a photo, from `_read_annotation`; those without a garment type hold only keypoints.
 
     Raises:
-        RowFault: the photo has not just one box for them, or a keypoint that the type of its garment does not have.
+        RowFault: the keypoints do not belong to exactly one box, or the garment type does not have one of them.
     """
     apart = [annotation for annotation in annotations if not annotation["category_id"]]
     if not apart:
@@ -423,8 +426,8 @@ def _joined(annotations) -> list[dict]:
     boxes = [annotation for annotation in annotations if annotation["category_id"]]
     if len(boxes) != 1 or len(apart) != 1:
         raise RowFault(
-            f"keypoints that do not say which of {len(boxes)} boxes they belong to: Label Studio exports one garment "
-            f"a photo"
+            f"keypoints without a box of their own, and {len(boxes)} boxes: Label Studio exports can have only one "
+            f"garment per photo"
         )
     keypoints = apart[0]["keypoints"]
     for slot, visibility in enumerate(keypoints[2::3]):

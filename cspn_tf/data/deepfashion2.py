@@ -1,11 +1,12 @@
-"""Read DeepFashion2: one JSON file a photo, with every garment in the photo.
+"""Read DeepFashion2: one JSON file per photo, with every garment in the photo.
 
 Layout: `train/annos/000001.json` labels `train/image/000001.jpg`, likewise under `validation/`; photos of the test
 split have no labels. A root that has `annos/` and `image/` itself is read too, without a split.
 
-A file holds `source`, `pair_id` and one `item<number>` a garment. Of an item are read: `category_id` 1 to 13,
-`category_name`, `bounding_box` [x1, y1, x2, y2] and `landmarks`, a flat list of x, y, v with v 2 visible, 1 occluded,
-0 not labelled. The dataset does not distinguish landmarks that are cut off from unlabelled ones, so both are ABSENT.
+A file has `source`, `pair_id` and one `item<number>` per garment. These fields of an item are read: `category_id` 1 to
+13, `category_name`, `bounding_box` [x1, y1, x2, y2] and `landmarks`, a flat list of x, y, v with v 2 visible, 1
+occluded, 0 not labelled. The dataset does not distinguish landmarks that are cut off from unlabelled ones, so both are
+ABSENT.
 `cspn_tf.data.landmark_maps` maps the landmarks to our keypoints, which drops most of them.
 
 A fault in a file or in one of its garments rejects the whole photo, and only it: a detector must not learn that a
@@ -56,7 +57,7 @@ def read_deepfashion2(root) -> ReadResult:
     if not files:
         raise UserError(f"{root}: no DeepFashion2 annotation: no JSON file in train/annos, validation/annos or annos")
 
-    result = ReadResult("DeepFashion2, one JSON file a photo")
+    result = ReadResult("DeepFashion2, one JSON file per photo")
     for folder, split, name in files:
         path = folder / "annos" / name
         photo_path = folder / "image" / f"{path.stem}.jpg"

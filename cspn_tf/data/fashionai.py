@@ -1,4 +1,4 @@
-"""Read FashionAI's key points of apparel: CSV files, one garment a row, one row a photo.
+"""Read FashionAI's key points of apparel: CSV files, one garment per row, one row per photo.
 
 Layout: CSV files of any name in the root or in `Annotations/` (`train.csv`, `annotations.csv`,
 `fashionAI_key_points_test_a_answer_20180426.csv`), and the photos at the path in `image_id`, `Images/blouse/….jpg`,

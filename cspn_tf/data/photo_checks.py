@@ -134,7 +134,7 @@ def check_photo(sample: Sample) -> tuple[bytes, PhotoFacts] | Rejected:
     fault = label_fault(sample.garments, facts.height, facts.width)
     if fault:
         if facts.height != facts.width and not label_fault(sample.garments, facts.width, facts.height):
-            fault += "; turned it holds all labels: were they made on the photo as stored?"
+            fault += "; rotated, it contains all labels: were they made on the photo as stored?"
         size = (facts.height, facts.width)
         return Rejected(sample.photo, sample.where, fault, "label outside the photo", sample, size)
     return photo_bytes, facts

@@ -45,13 +45,14 @@ def detector_dataset(data_dir, split, config, batch_size, *, training, seed, aug
         data_dir: directory that `prepare` wrote.
         split: `train`, `val` or `test`.
         config: a `cspn_tf.config.Config`.
-        batch_size: photos a batch, B.
+        batch_size: photos per batch, B.
         training: whether to shuffle, repeat, and yield full batches only.
         seed: an integer.
         augment: whether to augment the photos; ignored unless `training`.
         first_epoch: the first epoch to yield, so that a resumed run sees the same data as an uninterrupted one.
-        share: (w, W) for worker w of W that train together: its batch_size examples of every W x batch_size, which are
-            those of one process with that batch size. Only for training.
+        share: (w, W) if this process is worker w of W that train together: it gets its own batch_size examples of every
+            W x batch_size. Together these are the batches of a single process with batch size W x batch_size. Only for
+            training.
 
     Returns:
         A dataset of (images, labels):
@@ -105,7 +106,7 @@ def keypoint_dataset(data_dir, split, config, batch_size, *, training, seed, aug
 
     Args:
         data_dir, split, config, training, seed, augment, first_epoch, share: as in `detector_dataset`.
-        batch_size: garments a batch, B.
+        batch_size: garments per batch, B.
 
     Returns:
         A dataset of dicts:
@@ -234,7 +235,7 @@ def steps_per_epoch(data_dir, split, batch_size, *, what="photos"):
 
     Args:
         data_dir, split, what: as in `num_examples`.
-        batch_size: photos or garments a batch.
+        batch_size: photos or garments per batch.
 
     Raises:
         UserError: the split does not fill one batch.
@@ -318,7 +319,7 @@ def _take_photos(photos, batch_size, index, num_workers):
 
 
 def _take_share_of_garments(photos, batch_size, index, num_workers):
-    """Return the photos with a garment in the worker's share, and of their garments those.
+    """Return the photos that have garments in the worker's share, with only those garments.
 
     Garments are counted through all epochs, each of which is a whole number of batches of all workers.
     """

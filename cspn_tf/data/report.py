@@ -26,7 +26,7 @@ def write_report(folder, photos, rejected, *, root, about, notes, seed) -> str:
     """Examine a dataset and write the report into its folder.
 
     `report.json` and `report.md` have the counts, `rejected.jsonl` the rejected rows and `findings.jsonl` suspicious
-    labels and duplicates among the others, one JSON object a line. `contact_sheet.jpg` shows random photos with their
+    labels and duplicates among the others, one JSON object per line. `contact_sheet.jpg` shows random photos with their
     labels, `rejected.jpg` some rejected ones; it is not written if none can be shown.
 
     Args:

@@ -14,7 +14,7 @@ def read_source(source, root, *, own_splits=True, annotation_files=None, categor
     """Read a dataset's annotations.
 
     Args:
-        source: one of `SOURCES`; `synthetic` must have been drawn already.
+        source: one of `SOURCES`; `synthetic` must have been rendered already.
         root: the dataset's folder.
         own_splits: whether to read the dataset's own splits; if not, the file that lists them may be missing.
         annotation_files: for `coco`, the JSON files; None to search for them.
@@ -29,7 +29,7 @@ def read_source(source, root, *, own_splits=True, annotation_files=None, categor
     if not Path(root).is_dir():
         raise UserError(f"{root}: no such folder")
     if source == "synthetic":
-        # Synthetic datasets are written as FLD, or as COCO if they have several garments a photo.
+        # Synthetic datasets are written as FLD, or as COCO if they have several garments per photo.
         drawn = sorted((Path(root) / "annotations").glob("*.json"))
         source, annotation_files = ("coco", drawn) if drawn else ("fld", None)
     if source in DEEPFASHION:

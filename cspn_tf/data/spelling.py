@@ -30,7 +30,7 @@ def _with_other_spelling(fault, names_in):
     if fault.kind == "missing photo" and fault.sample:
         for path in (fault.sample.path, *fault.sample.other_paths):
             if found := _other_spelling(path, names_in):
-                return dataclasses.replace(fault, reason=f"{fault.reason}, but {found!a} is there")
+                return dataclasses.replace(fault, reason=f"{fault.reason}, but {found!a} exists")
     return fault
 
 

@@ -1,4 +1,4 @@
-"""Annotation files that are text tables with one row a line, and duplicate rows in them.
+"""Annotation files that are text tables with one row per line, and duplicate rows in them.
 
 If a photo has two equal rows, the second is rejected. If they differ, neither can be trusted and the photo is rejected.
 """

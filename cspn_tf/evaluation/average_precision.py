@@ -6,7 +6,7 @@ The overlap is intersection over union for boxes, and object keypoint similarity
     OKS = mean over the labelled keypoints of  exp(-d^2 / (2 area (2 sigma)^2))
 
 with d the distance in pixels. Labelled keypoints are the visible and the occluded ones; garments without any are left
-out. `area` is that of the labelled box: COCO uses the area of the mask, and garments have no masks.
+out. `area` is that of the ground-truth box: COCO uses the area of the mask, and garments have no masks.
 
 COCO's sigmas are for the body keypoints of a person, and none have been published for these eight keypoints. We use one
 for all, 0.05 of the square root of the box's area. It equals the mean of COCO's sigmas, 0.067, on a mask that fills a
@@ -31,7 +31,7 @@ def box_precision(matched) -> dict:
 
     Returns:
         A JSON-ready dict; a measure without data is None.
-            ap: average precision, averaged over the thresholds 0.5, 0.55, ..., 0.95; best 100 detections of a photo
+            ap: average precision, averaged over the thresholds 0.5, 0.55, ..., 0.95; best 100 detections per photo
             ap_50, ap_75: average precision at threshold 0.5, 0.75
             ar: recall, averaged over the same thresholds
             each of these is the mean over the labelled garment types

@@ -68,7 +68,7 @@ def predict_photos(photos, model, batch_size, keypoints_in_boxes=None):
 
     Returns:
         matched: a `Matched`, whose results carry the photos' names.
-        in_labelled_boxes: a `Matched` of keypoints predicted in the labelled boxes; None without `keypoints_in_boxes`.
+        in_labelled_boxes: a `Matched` of keypoints predicted in ground-truth boxes; None without `keypoints_in_boxes`.
 
     Raises:
         UserError: if the model's output violates its contract, for example with NaN.

@@ -1,6 +1,6 @@
 """Keypoint metrics: NE, EPE, PCK and AUC, and rates over photos.
 
-Definitions (e is the distance in photo pixels, w and h are the sides of the labelled box):
+Definitions (e is the distance in photo pixels, w and h are the sides of the ground-truth box):
 
     name          error of one keypoint      keypoints that count              average
     ne_garment    e / sleeve or waist pair   visible, of found garments        pooled
@@ -11,9 +11,9 @@ Definitions (e is the distance in photo pixels, w and h are the sides of the lab
     pck_found     e / max(w, h) <= 0.2       labelled, of found garments       pooled
     auc           area under pck, 0 to 0.5   labelled, a missed garment fails  pooled
 
-"Labelled" means visible or occluded, "found" means matched with a detection; keypoints without coordinates never count.
-A garment without a usable normaliser (its pair is not fully labelled or under 10 pixels apart; its box is empty) is
-left out and reported as skipped.
+"Labelled" means visible or occluded, "found" means detected, that is matched with a detection. Keypoints without
+coordinates never count. A garment without a usable normaliser (its pair is not fully labelled or under 10 pixels apart;
+its box is empty) is left out and reported as skipped.
 
 Missed garments are treated alike for every model: their keypoints are failures in pck and auc. The errors, ne and epe,
 cover found garments only, so read them together with the miss rate.
@@ -253,14 +253,14 @@ def _pair_distances(labels):
 
 
 def _box_sides(labels):
-    """Return width and height of each labelled box, `(G, 2)`; both NaN if either is not positive."""
+    """Return width and height of each ground-truth box, `(G, 2)`; both NaN if either is not positive."""
     boxes = labels.boxes_xyxy.astype(float)
     sides = boxes[:, 2:] - boxes[:, :2]
     return np.where((sides > 0).all(axis=1, keepdims=True), sides, np.nan)
 
 
 def _long_sides(labels):
-    """Return the long side of each labelled box, `(G, 2)` for x and y; NaN for an empty box."""
+    """Return the long side of each ground-truth box, `(G, 2)` for x and y; NaN for an empty box."""
     return np.repeat(_box_sides(labels).max(axis=1, keepdims=True), 2, axis=1)
 
 

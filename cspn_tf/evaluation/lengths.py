@@ -7,20 +7,20 @@ from cspn_tf.lengths import LENGTHS_OF_TYPE, lengths_of
 
 
 def measure_lengths(matched) -> dict:
-    """Compare predicted with labelled lengths, over the garments that were found.
+    """Compare predicted with labelled lengths, over the detected garments.
 
     Args:
         matched: a `cspn_tf.evaluation.matching.Matched`.
 
     Returns:
         A JSON-ready dict, by garment type and name of the length; a measure without data is None.
-            count: found garments whose length is measurable in both label and prediction
+            count: detected garments whose length is measurable in both label and prediction
             bias: mean of the relative error: predicted minus labelled, over the labelled length
             limits: low and high limit of agreement, bias -+ 1.96 standard deviations
             median_error: median of the absolute relative error
             within_sd, within_2sd: share of the errors within one and two predicted standard deviations; 0.68 and 0.95
                 if errors are normal and the predicted standard deviations are right
-            num_labelled: found garments whose length is measurable in the label
+            num_labelled: detected garments whose length is measurable in the label
             not_measurable: share of these whose length is not measurable in the prediction
 
     Source: Bland and Altman 1986, limits of agreement.
@@ -61,14 +61,15 @@ def _share(hits):
 def keypoint_sds(matched) -> dict:
     """Return the error of visible keypoints along one axis, as a robust standard deviation.
 
-    These are the values that `cspn_tf.lengths.KEYPOINT_SDS` holds. They are the 68.27th percentile of the absolute
-    error, which for a normal distribution is one standard deviation; unlike that, it is not inflated by outliers.
+    These are the values that `cspn_tf.lengths.KEYPOINT_SDS` holds: the 68.27th percentile of the absolute error. For
+    normally distributed errors it equals the standard deviation, but outliers do not inflate it.
 
     Args:
         matched: a `Matched`.
 
     Returns:
-        For each garment type's name 8 numbers by slot, as shares of the long side of the labelled box; 0 without data.
+        A dict: name of the garment type to 8 numbers, one per keypoint slot, as fractions of the long side of the
+        ground-truth box; 0 without data.
     """
     labels = matched.labels
     sides = labels.boxes_xyxy[:, 2:] - labels.boxes_xyxy[:, :2]

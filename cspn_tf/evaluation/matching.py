@@ -98,7 +98,7 @@ def match_photos(truths, results) -> Matched:
 
 
 def match_given_boxes(truths, keypoints_xy) -> Matched:
-    """Match labels with keypoints predicted in the labelled boxes: every garment of a readable photo counts as found.
+    """Match labels with keypoints predicted in ground-truth boxes; every garment of a readable photo counts as found.
 
     Args:
         truths: as for `match_photos`.

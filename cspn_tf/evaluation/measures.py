@@ -1,7 +1,7 @@
 """Compute all measures of an evaluation from matched labels and predictions, as one dict.
 
-Nothing here reads or writes files or depends on the model: all predictions are measured by the same rules, including
-those for missed garments, see `cspn_tf.evaluation.keypoint_metrics`. Coordinates are photo pixels.
+This module reads and writes no files and does not depend on the model: all predictions are measured by the same rules,
+including those for missed garments, see `cspn_tf.evaluation.keypoint_metrics`. Coordinates are photo pixels.
 
 Letters in shapes: G labelled garments of all photos, P photos.
 """
@@ -107,7 +107,7 @@ def evaluate_keypoints(matched, bootstrap=None) -> dict:
         matched, bootstrap: as for `evaluate_predictions`.
 
     Returns:
-        A JSON-ready dict: each name of `metrics.KEYPOINT_METRICS` to `overall` and to the slices by `garment_type`,
+        A JSON-ready dict: each name of `KEYPOINT_METRICS` to `overall` and to the slices by `garment_type`,
         `variation` and `visibility`; each with `value`, `count`, `skipped`, `interval`, and the same `per_keypoint`.
     """
     scores = {
@@ -123,7 +123,7 @@ def evaluate_keypoints(matched, bootstrap=None) -> dict:
 
 
 def measure_visibility(matched) -> dict:
-    """Measure how well keypoint scores separate visible from occluded keypoints, over the garments that were found.
+    """Measure how well keypoint scores separate visible from occluded keypoints, over the detected garments.
 
     Args:
         matched: a `Matched`.
@@ -158,9 +158,9 @@ def measure_box_errors(matched) -> dict:
 
     Returns:
         A JSON-ready dict:
-            count: matched garments whose labelled box is not empty
-            shift_x, shift_y: shift of the box's centre, over the long side of the labelled box
-            log_width, log_height: natural logarithm of the ratio of detected to labelled side
+            count: matched garments whose ground-truth box is not empty
+            shift_x, shift_y: shift of the box's centre, over the long side of the ground-truth box
+            log_width, log_height: natural logarithm of the ratio of detected to ground-truth side
             each with mean, sd (standard deviation), p5, p50 and p95 (percentiles); None without matches.
     """
     boxes = np.stack([matched.labels.boxes_xyxy, matched.predicted.boxes_xyxy], axis=1, dtype=float)[matched.found]

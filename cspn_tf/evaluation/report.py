@@ -10,18 +10,18 @@ from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS
 # Measures in the order of the tables: key in metrics.json, title, which direction is better.
 MEASURES = (
     ("pck_02", "PCK@0.2", "higher"),
-    ("pck_02_found", "PCK@0.2 of found", "higher"),
+    ("pck_02_found", "PCK@0.2, detected garments", "higher"),
     ("auc", "AUC", "higher"),
-    ("ne_bbox", "NE, box sides", "lower"),
-    ("ne_garment", "NE, garment (eq. 3)", "lower"),
-    ("ne_longside", "NE, long side", "lower"),
+    ("ne_bbox", "NE (box sides)", "lower"),
+    ("ne_garment", "NE (garment pair, eq. 3)", "lower"),
+    ("ne_longside", "NE (long side)", "lower"),
     ("epe", "EPE, pixels", "lower"),
 )
-BOX_MODES = (("detected_boxes", "Detected boxes"), ("ground_truth_boxes", "Labelled boxes"))
+BOX_MODES = (("detected_boxes", "Detected boxes"), ("ground_truth_boxes", "Ground-truth boxes"))
 
 MISSED_GARMENTS = (
     "A missed garment counts in the same way for every method: its keypoints are failures in PCK and AUC, and are left "
-    "out of NE and EPE. As NE and EPE cover found garments only, read them beside the miss rate."
+    "out of NE and EPE. As NE and EPE cover detected garments only, read them together with the miss rate."
 )
 
 
@@ -46,7 +46,7 @@ def _cautions(scores):
     cautions = []
     if scores["num_keypoints"] and not _num_visible(scores):
         cautions.append(
-            "Not one labelled keypoint is marked visible: NE, which counts visible keypoints only, has no value. "
+            "No labelled keypoint is marked visible: NE, which counts visible keypoints only, has no value. "
             "Some tools write visibility 1 for every labelled keypoint, which in COCO means occluded."
         )
     if "predictions" not in scores:
@@ -54,13 +54,13 @@ def _cautions(scores):
     if scores["num_boxes_from_keypoints"]:
         cautions.append(
             f"{scores['num_boxes_from_keypoints']} results have no box: the extent of their keypoints is used instead. "
-            "Where a garment's keypoints lie close together, that extent overlaps little with the labelled box, and "
-            "the garment counts as missed."
+            "Where a garment's keypoints lie close together, that extent overlaps little with the ground-truth box, "
+            "and the garment counts as missed."
         )
     if scores["num_detections"] and scores["miss_rate"]["value"] == 1.0:
         ids = ", ".join(f"{int(garment_type)} {name}" for garment_type, name in GARMENT_TYPE_NAMES.items())
         cautions.append(
-            f"Not one garment was found. Category ids of results are {ids}, regardless of the ids in the labels; boxes "
+            f"No garment was detected. Category ids of results are {ids}, regardless of the ids in the labels; boxes "
             "are x, y, width and height in pixels of the photo."
         )
     return cautions
@@ -106,22 +106,22 @@ def make_report(scores) -> str:
         *_origin(scores),
         MISSED_GARMENTS,
         *_cautions(scores),
-        "Square brackets hold the 95 % interval of the number before them, from "
+        "Square brackets give the 95 % interval of the number before them, from "
         f"{scores['intervals']['num_resamples']} bootstrap resamples of the photos (seed "
-        f"{scores['intervals']['seed']}). Round brackets hold the count behind it. The intervals of all slices are in "
+        f"{scores['intervals']['seed']}). Round brackets give its count. The intervals of all slices are in "
         "`metrics.json`.",
-        "Garments without a usable normaliser are skipped. For NE by garment those are the ones whose sleeve or "
-        f"waistline pair is not fully labelled or is under 10 pixels: {skipped}.",
+        "Garments without a usable normaliser are skipped. For NE (garment pair) these are the garments whose sleeve "
+        f"or waistline pair is not fully labelled or is under 10 pixels: {skipped}.",
         "## Keypoints",
         make_table(*_headline(scores)),
         "## Detection",
         make_table(["measure", "value [95 %]", "of"], _detection_rows(scores)),
         "A detection that matches no labelled garment counts as a false positive, even if it shows a garment that was "
         "not labelled. AP of keypoints uses object keypoint similarity with one sigma for all keypoints, "
-        f"{scores['keypoint_detection']['oks_sigma']:g} of the square root of the labelled box's area.",
+        f"{scores['keypoint_detection']['oks_sigma']:g} of the square root of the ground-truth box's area.",
         make_table(["slice", "recall at IoU 0.5", "AP of boxes", "AP of keypoints"], _detection_slices(scores)),
-        f"Box errors of the {scores['box_errors']['count']} garments that were found: shift of the centre over the "
-        "long side of the labelled box, and natural logarithm of the ratio of detected to labelled side.",
+        f"Box errors of the {scores['box_errors']['count']} detected garments: shift of the centre over the long side "
+        "of the ground-truth box, and natural logarithm of the ratio of detected to ground-truth side.",
         make_table(["box error", "mean", "sd", "5 %", "50 %", "95 %"], _box_error_rows(scores["box_errors"])),
     ]
     parts += ["## Scores", _calibration(scores), "## Lengths", _LENGTHS, make_table(*_length_rows(scores["lengths"]))]
@@ -131,7 +131,7 @@ def make_report(scores) -> str:
 
 
 _LENGTHS = (
-    "Predicted minus labelled lengths of the garments that were found, relative to the labelled length: bias, and the "
+    "Predicted minus labelled lengths of the detected garments, relative to the labelled length: bias, and the "
     "limits of agreement, between which 95 % of the differences lie if they are normal. 68 % of the differences should "
     "be within the standard deviation that the model states. A length is not measurable if the model says that one of "
     "its keypoints is not visible, although the labels say that it is."
@@ -165,15 +165,15 @@ def _calibration(scores):
     return (
         f"Scores of {scores['num_detections']} detections: calibration error "
         f"{formatted(of_garments['calibration_error'])} (0 if a score is the probability that the garment exists), "
-        f"AUROC of true against false positives {formatted(of_garments['auroc'])}. Keypoint scores of the garments "
-        f"that were found, {of_keypoints['num_positive']} visible and {of_keypoints['num_negative']} occluded "
+        f"AUROC of true against false positives {formatted(of_garments['auroc'])}. Keypoint scores of the detected "
+        f"garments, {of_keypoints['num_positive']} visible and {of_keypoints['num_negative']} occluded "
         f"keypoints: calibration error {formatted(of_keypoints['calibration_error'])} (0 if a score is the probability "
         f"that the keypoint is visible), AUROC of visible against occluded {formatted(of_keypoints['auroc'])}."
     )
 
 
 def _modes(scores):
-    """Return key and title of the kinds of boxes that were measured."""
+    """Return key and title of each kind of boxes that was measured."""
     return [(mode, title) for mode, title in BOX_MODES if scores[mode]]
 
 
@@ -219,7 +219,7 @@ def _detection_rows(scores):
         ["recall at IoU 0.5", with_interval(scores["detection_recall_50"]), _of_garments(scores)],
         ["precision at IoU 0.5", with_interval(scores["precision_50"]), f"{scores['num_detections']} detections"],
         [
-            "false positives a photo",
+            "false positives per photo",
             with_interval(scores["false_positives_per_photo"]),
             f"{scores['num_photos']} photos",
         ],

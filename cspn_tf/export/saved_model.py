@@ -1,4 +1,4 @@
-"""Writes the fused pipeline as one SavedModel: a version directory that TF Serving loads.
+"""Write the fused pipeline as one SavedModel: a version directory that TF Serving loads.
 
 ::
 

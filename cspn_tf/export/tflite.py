@@ -1,4 +1,4 @@
-"""Writes the fused pipeline as one TensorFlow Lite file of builtin operations, for one photo at a time.
+"""Write the fused pipeline as one TensorFlow Lite file of builtin operations, for one photo at a time.
 
 ::
 

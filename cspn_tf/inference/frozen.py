@@ -1,4 +1,4 @@
-"""Freezes networks for inference: weights become constants, and batch normalisation is folded into convolutions.
+"""Freeze networks for inference: make weights constants, and fold batch normalisation into convolutions.
 
 Constant weights can be repacked for the CPU's convolution kernels once instead of at every call. Batch normalisation
 with constant statistics is a scale and a shift, which the preceding convolution can apply. Together they save a third

@@ -1,4 +1,4 @@
-"""Maps detections and keypoints from crops and canvases back to photo pixels: the outputs of the served contract."""
+"""Map detections and keypoints from crops and canvases back to photo pixels: the outputs of the served contract."""
 
 import tensorflow as tf
 

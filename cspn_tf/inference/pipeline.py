@@ -2,11 +2,24 @@
 
 ::
 
-    bytes -> photo -> canvas -> detector -> boxes -> windows -> crops -> CSPN -> heatmaps -> keypoints
-             `serve`, `pixels`  |----------------- `garments_on_canvas` -----------------------------|
+    file -> photo -> canvas -> boxes -> windows -> crops -> heatmaps -> keypoints -> keypoints
+                                                                        on the crop  on the photo
+         1        2         3        4          5        6            7            8
 
-The networks are frozen, see `cspn_tf.inference.frozen`. TensorFlow Lite needs static shapes, so there the keypoint
-network runs on the garments of one photo one at a time; elsewhere it runs on those of the whole batch at once.
+    1  decode                      decoding.py
+    2  letterbox                   resampling.py; the transform is from geometry.py
+    3  detector                    models/faster_rcnn.py
+    4  crop windows of the boxes   geometry.py
+    5  crop                        resampling.py (`CanvasPyramid`)
+    6  keypoint network            methods/, such as methods/cspn.py
+    7  decode heatmaps             heatmaps.py, called by the method
+    8  crop to canvas to photo     inference/photo_outputs.py; the maps are from geometry.py
+
+Of the served signatures, `serve` runs steps 1 to 8, and `pixels`, which takes decoded photos, steps 2 to 8.
+`garments_on_canvas`, which TensorFlow Lite files contain, runs steps 3 to 8 with results in canvas pixels.
+
+The networks are frozen, see `inference/frozen.py`. TensorFlow Lite needs static shapes, so there the keypoint network
+processes the garments of the photo one at a time; elsewhere it processes all garments of a batch at once.
 
 Letters in shapes: B photos, N `max_garments` rows per photo, M garments found in the whole batch, G given boxes,
 S canvas side, D side of the detector input, C crop side.

@@ -1,4 +1,4 @@
-"""Activation-range calibration for int8: inserts `FakeQuant` nodes with measured ranges around convolutions.
+"""Calibrate activation ranges for int8: insert `FakeQuant` nodes with measured ranges around convolutions.
 
 TensorFlow Lite's converter turns an operation between two `FakeQuant` nodes into an int8 operation, and quantizes the
 weights per channel itself. Its own calibration does not enter loops, and the keypoint network runs in one.

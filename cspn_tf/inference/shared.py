@@ -38,31 +38,31 @@ class SharedDetector:
         """Decode B photo files and run the detector; pass the return value to `keypoints` and `keypoints_in_boxes`."""
         return self._networks[0].detect(tf.constant(photos, tf.string))
 
-    def keypoints(self, index, seen) -> dict:
+    def keypoints(self, index, detected) -> dict:
         """Run keypoint network number `index`; return the served contract's outputs as a dict of arrays."""
-        outputs = self._networks[index].finish(*seen)
+        outputs = self._networks[index].finish(*detected)
         return {name: outputs[name].numpy() for name in OUTPUTS}
 
-    def keypoints_in_boxes(self, index, seen, boxes_xyxy, garment_types) -> list:
+    def keypoints_in_boxes(self, index, detected, boxes_xyxy, garment_types) -> list:
         """Predict keypoints in given boxes.
 
         Args:
             index: number of the keypoint network.
-            seen: return value of `detect`.
+            detected: return value of `detect`.
             boxes_xyxy: float `(G, 4)` for each photo, photo pixels.
             garment_types: int `(G,)` for each photo.
 
         Returns:
             float `(G, 8, 2)` for each photo, photo pixels; None for a photo that could not be read.
         """
-        (*_, statuses), _ = seen
+        (*_, statuses), _ = detected
         nums = [len(types) for types in garment_types]
         found = np.zeros((0, 8, 2), np.float32)
         if sum(nums):
             photo_of_box = np.repeat(np.arange(len(nums), dtype=np.int32), nums)
             boxes = tf.constant(np.concatenate(boxes_xyxy), tf.float32)
             types = tf.constant(np.concatenate(garment_types), tf.int32)
-            found = self._networks[index].in_boxes(*seen[0][:3], photo_of_box, boxes, types)[0].numpy()
+            found = self._networks[index].in_boxes(*detected[0][:3], photo_of_box, boxes, types)[0].numpy()
         parts = np.split(found, np.cumsum(nums)[:-1])
         return [None if status else part for status, part in zip(statuses.numpy(), parts, strict=True)]
 

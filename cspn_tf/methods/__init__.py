@@ -1,4 +1,12 @@
-"""The methods of finding keypoints in a crop: the CSPN and those the paper compares it with, one file each."""
+"""The methods of finding keypoints in a crop: the CSPN and those the paper compares it with, one file each.
+
+base                the interface `KeypointMethod`: network, losses, decoding
+cspn                CSPN, the paper's method
+fashionnet, dfa     regression of coordinates
+dlan, bcrnn         other heatmap methods
+
+To add a method, write its module with a class `Method`, and add its name to `cspn_tf.config.METHODS`.
+"""
 
 import importlib
 from typing import TYPE_CHECKING

@@ -248,7 +248,7 @@ class GarmentDetector(FasterRCNN):
             weight_decay=0.0,
             **kwargs,
         )
-        # A variable that Keras created while the training step is traced would have it traced a second time.
+        # If Keras created a variable while it traces the training step, the step would be traced a second time.
         self.compiled_loss.build(dict.fromkeys(("rpn_box", "rpn_classification", "box", "classification"), 0.0))
 
     @tf.autograph.experimental.do_not_convert

@@ -21,7 +21,7 @@ def hidden_units(config: KeypointConfig) -> int:
 
 
 def flattened(features, name):
-    """Flatten the backbone's last map to one vector a crop, average-pooled to at most 7x7 positions first.
+    """Flatten the backbone's last map to one vector per crop, average-pooled to at most 7x7 positions first.
 
     Args:
         features: Keras tensor `(B, H, H, channels)`.

@@ -26,7 +26,7 @@ def main(argv=None) -> int:
     parser.add_argument("--detector", required=True, type=Path, metavar="DIR", help="detector's training directory")
     parser.add_argument("--keypoints", required=True, nargs="+", type=Path, metavar="DIR", help="training directories")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="directory to write into")
-    parser.add_argument("--batch-size", type=positive_int, default=_BATCH_SIZE, help="photos a batch")
+    parser.add_argument("--batch-size", type=positive_int, default=_BATCH_SIZE, help="photos per batch")
     args = parser.parse_args(argv)
 
     from cspn_tf.evaluation.inputs import Photos
@@ -59,11 +59,11 @@ def predict_all(photos, detector_dir, keypoints_dirs, batch_size):
         photos: iterable of `cspn_tf.evaluation.inputs.LabelledPhoto` with a length.
         detector_dir: the detector's training directory.
         keypoints_dirs: the keypoint networks' training directories.
-        batch_size: photos a batch.
+        batch_size: photos per batch.
 
     Returns:
         For each network two `cspn_tf.evaluation.matching.Matched`: one of detected garments, as served, and one of
-        keypoints in the labelled boxes.
+        keypoints in ground-truth boxes.
     """
     from cspn_tf.evaluation.matching import match_given_boxes, match_photos
     from cspn_tf.inference.shared import SharedDetector

@@ -17,7 +17,7 @@ def draw_stages(rows, path) -> None:
     numbers = [row["num_stages"] for row in rows]
     with saved_plot(path, 1, 3, size=(12, 3.4)) as axes:
         for axis, (measure, title) in zip(
-            axes, (("ne_garment", "NE by sleeve or waistline"), ("ne_bbox", "NE by box sides")), strict=False
+            axes, (("ne_garment", "NE (garment pair)"), ("ne_bbox", "NE (box sides)")), strict=False
         ):
             scores = [row[DETECTED][measure] for row in rows]
             axis.errorbar(
@@ -37,7 +37,7 @@ def draw_stages(rows, path) -> None:
             axis.set_title(f"{title}, detected boxes", fontsize=10)
             axis.legend(fontsize=7)
         for name, title in (
-            ("network_ms", "milliseconds a crop"),
+            ("network_ms", "milliseconds per crop"),
             ("flops", "operations"),
             ("parameters", "parameters"),
         ):

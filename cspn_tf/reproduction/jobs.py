@@ -106,7 +106,7 @@ def run_jobs(jobs, num_parallel, progress) -> None:
 
 
 def _shares_of_cores(num_parallel):
-    """Split this process's cores into one set a job; Nones if there are fewer cores than jobs or no pinning here."""
+    """Split this process's cores into one set per job; Nones if there are fewer cores than jobs or no pinning here."""
     if not hasattr(os, "sched_setaffinity"):
         return [None] * num_parallel
     cores = sorted(os.sched_getaffinity(0))

@@ -148,7 +148,7 @@ def _within_budget(plan, args):
     for experiment in trained:
         one = training_seconds(plan.config(experiment), KEYPOINT_TRAINING[plan.preset], args.data)
         an_epoch += one * num_garments * len(plan.seeds)
-        print(f"{experiment.title}: {1000 * one:.1f} ms a garment in training", flush=True)
+        print(f"{experiment.title}: {1000 * one:.1f} ms per garment in training", flush=True)
     num_runs = len(trained) * len(plan.seeds)
     an_epoch += an_epoch / num_runs * DETECTOR_WORK
     available = _TRAINING_SHARE * 60 * args.budget - num_runs * _START_SECONDS

@@ -129,8 +129,8 @@ def _table_1(rows, data):
         f"Missed by the detector: {rows[0]['miss_rate']['value']:.4f} of {rows[0]['miss_rate']['count']} garments.",
         make_table(
             [
-                *("method", "ne_bbox, detected", "ne_bbox, labelled boxes", "published"),
-                *("ne_longside", "PCK@0.2", "AUC", "EPE, pixels", "million parameters", "ms a crop"),
+                *("method", "ne_bbox, detected", "ne_bbox, ground-truth boxes", "published"),
+                *("ne_longside", "PCK@0.2", "AUC", "EPE, pixels", "million parameters", "ms per crop"),
             ],
             by_box,
         ),
@@ -148,13 +148,13 @@ def _table_2(rows):
         ]
         for row in rows
     ]
-    header = ["network", *KEYPOINT_ABBREVIATIONS, "NE, garment", "ne_bbox", "ne_bbox, all garments", "PCK@0.2"]
+    header = ["network", *KEYPOINT_ABBREVIATIONS, "NE (garment pair)", "ne_bbox", "ne_bbox, all garments", "PCK@0.2"]
     return [
         "NE is over the garments that the detector found, the same for both. NCSPN reads the whole photo without a "
-        "detector, so it misses none and its PCK is over all garments; CSPN's PCK counts garments that the detector "
-        "missed as wrong. *All garments* uses labelled boxes for CSPN. Both inputs have the same size, so NCSPN sees "
-        "the garment smaller, which is part of the comparison. In photos with several garments NCSPN cannot know which "
-        "one is meant. The paper gives its own numbers only in a figure.",
+        "detector, so it misses none and its PCK is over all garments; in CSPN's PCK, keypoints of garments that the "
+        "detector missed count as wrong. *All garments* uses ground-truth boxes for CSPN. Both inputs have the same "
+        "size, so NCSPN sees the garment smaller, which is part of the comparison. In photos with several garments "
+        "NCSPN cannot know which one is meant. The paper gives its own numbers only in a figure.",
         make_table(header, lines),
     ]
 
@@ -171,8 +171,8 @@ def _stages(rows):
         ]
         for row in rows
     ]
-    header = ["stages", "NE, garment", "ne_bbox", "PCK@0.2", "million parameters", "million operations"]
-    return make_table([*header, "ms a crop", "ms a photo, with detector"], lines)
+    header = ["stages", "NE (garment pair)", "ne_bbox", "PCK@0.2", "million parameters", "million operations"]
+    return make_table([*header, "ms per crop", "ms per photo, with detector"], lines)
 
 
 def _beyond(rows, cspn_rows):
@@ -195,7 +195,7 @@ def _beyond(rows, cspn_rows):
         reach = f"{interval[0]:+.4f} to {interval[1]:+.4f}" if interval else "one seed"
         cells = [row["title"], _spread(row[DETECTED]["ne_bbox"]), gain, reach, *_cost(row, cspn), row["helps"]]
         lines.append([*cells, *_visibility(row)])
-    header = ["switch", "ne_bbox", "better by", "95 %, seeds", "operations", "ms a crop", "verdict"]
+    header = ["switch", "ne_bbox", "better by", "95 %, seeds", "operations", "ms per crop", "verdict"]
     header += ["visibility AUROC", "calibration error"]
     return [
         "Each switch on its own, detected boxes; operations and milliseconds are ratios to the CSPN's. A switch helps "

@@ -32,7 +32,7 @@ def summarise(plan, evaluations, costs, manifest) -> dict:
 
     Args:
         plan: a `cspn_tf.reproduction.plan.Plan`.
-        evaluations: experiment name to a list of metrics.json contents, as `evaluate` wrote them, one a seed.
+        evaluations: experiment name to a list of metrics.json contents, as `evaluate` wrote them, one per seed.
         costs: as returned by `costs.measure`.
         manifest: the dataset's manifest.
 
@@ -87,7 +87,7 @@ def summary(runs) -> dict:
     """Return mean and spread of an experiment's runs.
 
     Args:
-        runs: list of evaluations, one a seed.
+        runs: list of evaluations, one per seed.
 
     Returns:
         A dict: detected_boxes and ground_truth_boxes, each measure to mean, sd (None for one seed), values, count,
@@ -136,7 +136,7 @@ def difference(runs, others, measure, mode=DETECTED, others_mode=None) -> dict:
     """Compare two experiments, paired by seed.
 
     Args:
-        runs, others: lists of evaluations, one a seed.
+        runs, others: lists of evaluations, one per seed.
         measure: one of `MEASURES`.
         mode, others_mode: `DETECTED` or `LABELLED` boxes; `others_mode` defaults to `mode`.
 

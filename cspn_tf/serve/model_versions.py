@@ -1,4 +1,4 @@
-"""Versions of a model directory: serves the highest one and switches to new ones as they appear."""
+"""Serve the highest version in a model directory, and switch to new versions as they appear."""
 
 import dataclasses
 import sys

@@ -1,4 +1,4 @@
-"""Calibrate scores so that a score of 0.8 is right in 8 of 10 cases, on photos like the validation split's.
+"""Calibrate scores: on photos like those of the validation split, 8 of 10 predictions with a score of 0.8 are correct.
 
 For each network, a scale and a shift of the logits behind its scores are fitted on the validation split and folded into
 the last layer's weights, so that a calibrated network is built, exported and served like any other.
@@ -29,7 +29,7 @@ def calibrate_detector(directory, data_dir, split="val") -> dict:
 
     Raises:
         UserError: the detector is already calibrated or has no weights yet, its detections on these photos are all
-            right or all wrong, or the fit diverges.
+            correct or all wrong, or the fit diverges.
     """
     import tensorflow as tf
 
@@ -112,8 +112,8 @@ def _fit(scores_of, positive, directory) -> dict:
 
     if not positive.any() or positive.all():
         raise UserError(
-            f"{directory}: {len(positive)} scores, {int(positive.sum())} of them right: "
-            "calibration needs right and wrong ones"
+            f"{directory}: {len(positive)} scores, {int(positive.sum())} of them correct: "
+            "calibration needs correct and incorrect ones"
         )
 
     def loss(scale, shift):
@@ -131,7 +131,7 @@ def _fit(scores_of, positive, directory) -> dict:
         log_scale, shift = best
         if abs(log_scale) > 5 or abs(shift) > 20:
             raise UserError(
-                f"{directory}: calibration diverges: {len(positive)} scores separate right from wrong "
+                f"{directory}: calibration diverges: {len(positive)} scores separate correct from incorrect "
                 "perfectly or not at all"
             )
     scale = float(np.exp(log_scale))

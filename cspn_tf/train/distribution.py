@@ -1,9 +1,10 @@
-"""Training on several devices or machines: which share of the data this process gets, and which process saves.
+"""Training on several devices or machines: the share of the data for this process, and the process that saves.
 
 `--strategy multi-worker` is TensorFlow's `MultiWorkerMirroredStrategy`: the same command runs on every machine, with
 `TF_CONFIG` set as TensorFlow defines it. Each process computes the gradients of its own share of every batch, and all
-apply their mean, so that W processes with batches of B train like one with batches of W x B. Batch normalisation uses
-the statistics of the whole batch. The first process, the chief, validates and saves; all must see the same `--out`.
+processes apply the mean, so that W processes with batches of B train like one process with batches of W x B. Batch
+normalisation uses the statistics of the whole batch. The first process, the chief, validates and saves; `--out` must be
+shared by all.
 """
 
 import contextlib
@@ -21,11 +22,12 @@ STRATEGIES = ("none", "mirrored", "multi-worker")
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """This process's part in a training.
+    """Role of this process in distributed training.
 
     Attributes:
         strategy: the `tf.distribute` strategy, or None.
-        index, num_workers: number of this process, from 0, and how many there are.
+        index: rank of this process, from 0; the chief is 0.
+        num_workers: world size, the number of processes.
     """
 
     strategy: Any = None
@@ -42,7 +44,7 @@ class Distribution:
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
     def prepare(self, model) -> None:
-        """Let a model's batch normalisation use the statistics of all processes' batches."""
+        """Synchronise a model's batch normalisation: use the statistics of the batches of all processes."""
         import keras
 
         if self.num_workers > 1:
@@ -80,7 +82,7 @@ def distribution_of(strategy: str) -> Distribution:
 
 
 def _parse_tf_config(text) -> tuple:
-    """Return the number of this worker and how many there are."""
+    """Return this worker's rank and the world size."""
     form = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
     if not text:
         raise CallError(f"--strategy multi-worker needs the environment variable TF_CONFIG: {form}")
@@ -97,7 +99,7 @@ def _parse_tf_config(text) -> tuple:
 
 @contextlib.contextmanager
 def lost_workers_reported(distribution, directory):
-    """Turn the error that a lost process causes in the others into one line.
+    """Convert the error that a lost process causes in the others to a one-line UserError.
 
     Raises:
         UserError: another process ended, or cannot be reached.
@@ -112,6 +114,6 @@ def lost_workers_reported(distribution, directory):
             raise
         reason = re.sub(r"\s+", " ", error.message.splitlines()[0])[:200]
         raise UserError(
-            f"worker {distribution.index} of {distribution.num_workers} stopped because another one did: {reason}; "
-            f"start all again with --resume: {directory} has every finished epoch"
+            f"worker {distribution.index} of {distribution.num_workers} stopped because another worker failed: "
+            f"{reason}; restart all workers with --resume: {directory} has all finished epochs"
         ) from error

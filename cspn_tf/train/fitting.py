@@ -7,7 +7,7 @@ A run's directory:
     config.json, network.json, best.weights.h5   the checkpoint that `cspn_tf.models.checkpoints` reads
     history.json    losses and validation metrics of every epoch
     curves.png      plots of history.json
-    lock            lock file, held by the training process
+    lock            lock file of the training process
     state/          weights and optimizer state after the last finished epoch, for --resume
     logs/           TensorBoard: losses, metrics, overlays of validation photos
 """
@@ -58,7 +58,7 @@ def scope(run: Run):
 
 
 def build_optimizer(training: configs.TrainingConfig, steps: int):
-    """Return AdamW with a linear warm-up and cosine decay to zero over the whole run; `steps` are those of an epoch."""
+    """Return AdamW with a linear warm-up and cosine decay to zero over the run; `steps` is per epoch."""
     import keras
 
     total = training.epochs * steps
@@ -89,13 +89,13 @@ def fit(run: Run, task) -> None:
 
     Raises:
         UserError: the extra `training` is not installed, the data or the initial weights are damaged or do not fit, the
-            directory holds another run, or a loss is not finite.
+            directory contains a different run, or a loss is not finite.
         CallError: another process is writing to the directory.
     """
     from cspn_tf.data import tfrecords
 
     require_extra("training")
-    distribution = distribution_of(run.strategy)  # first, before TensorFlow runs anything
+    distribution = distribution_of(run.strategy)  # must come before any TensorFlow operation
     tfrecords.verify(run.data_dir, ("train", "val"))
     if distribution.is_chief:
         done = finished_epochs(run, task.network)
@@ -107,11 +107,11 @@ def fit(run: Run, task) -> None:
     with lost_workers_reported(distribution, run.directory), contextlib.ExitStack() as lock:
         num_steps, validation = task.num_steps(run), task.validation(run)
         model = task.compiled_model(run, num_steps)
-        # The variables of a model that is trained by several processes are read by all of them together or not at all.
+        # Reading distributed variables is a collective operation, so the chief validates on a copy.
         validated = model if distribution.num_workers == 1 else task.build(run.config, pretrained=False)
         validator = task.validator(validated, validation, run.config)
         if distribution.is_chief:
-            # Only now, so that a model that cannot be built leaves no directory.
+            # Not earlier, so that a model that cannot be built leaves no directory behind.
             _create_directory(run, task.network)
             lock.enter_context(locked(run.directory / "lock", run.directory))
         _fit(run, task, model, num_steps, validated, validator, done)
@@ -138,14 +138,14 @@ def _fit(run, task, model, num_steps, validated, validator, done):
         verbose=verbose if distribution.is_chief else 0,
     )
     if distribution.is_chief and all(entry.get(f"val_{task.monitor}") is None for entry in read_history(run.directory)):
-        print(f"no epoch has a value of {task.monitor}: the weights kept are the last epoch's", flush=True)
+        print(f"{task.monitor} is undefined in every epoch: keeping the weights of the last epoch", flush=True)
 
 
 def finished_epochs(run: Run, network: str) -> int:
-    """Return the number of finished epochs of the run's directory, after checking that it holds this run or none.
+    """Return the number of finished epochs of the run's directory, after checking that it contains this run or no run.
 
     Raises:
-        UserError: the directory holds another run, or is not a training run.
+        UserError: the directory contains a different run, or is not a training run.
     """
     from cspn_tf.models import checkpoints
 
@@ -156,7 +156,9 @@ def finished_epochs(run: Run, network: str) -> int:
     config, existing = checkpoints.read_description(run.directory, network)
     done = len(read_history(run.directory))
     if not run.resume:
-        raise UserError(f"{run.directory} holds a run of {done} epochs; continue with --resume or choose another --out")
+        raise UserError(
+            f"{run.directory} contains a run of {done} epochs; resume it with --resume, or choose another --out"
+        )
     requested = _description(run)
     training = requested["training"]
     existing, requested = existing.get("training", {}) | existing, training | requested
@@ -167,15 +169,15 @@ def finished_epochs(run: Run, network: str) -> int:
         if existing.get(name) != requested.get(name)
     ]
     if different:
-        raise UserError(f"{run.directory} holds another run (existing != requested): {'; '.join(different)}")
-    # Only a notice: a dataset that was moved or prepared again is often the same.
+        raise UserError(f"{run.directory} contains a different run (existing != requested): {'; '.join(different)}")
+    # Only a notice, because the dataset may have been moved or prepared again without a change.
     if Path(existing.get("data", run.data_dir)).resolve() != Path(run.data_dir).resolve():
-        print(f"{run.directory} continues with other data: {existing['data']} before, {run.data_dir} now", flush=True)
+        print(f"{run.directory} resumes with different data: {existing['data']} before, {run.data_dir} now", flush=True)
     return done
 
 
 def _create_directory(run: Run, network: str) -> None:
-    """Create the directory of a run that has not begun."""
+    """Create the directory of a new run."""
     from cspn_tf.models import checkpoints
 
     if not (run.directory / "network.json").exists():
@@ -207,7 +209,7 @@ class TrainingState:
     """
 
     def __init__(self, directory, model, distribution=None):
-        """Name the directory; `distribution` is the `Distribution` of the training, None for one process."""
+        """Prepare checkpoints in a directory; `distribution` is the run's `Distribution`, None for one process."""
         import tensorflow as tf
 
         self._directory = Path(directory)
@@ -217,7 +219,7 @@ class TrainingState:
     def save(self, epoch: int) -> None:
         """Write the state after `epoch` finished epochs, and delete all but the previous one.
 
-        All processes of a training take part, because they read its variables together; the chief's files stay.
+        Collective: every process must call it; only the chief's files are kept.
         """
         if not self._distribution.is_chief:
             with tempfile.TemporaryDirectory(prefix="cspn-tf-") as folder:
@@ -280,7 +282,7 @@ def _recorder(run, task, state, validated, validator, history):
             state.save(epoch + 1)
             if not is_chief:
                 return
-            # After the state, because an epoch counts as finished once history.json lists it.
+            # Must follow the state: an epoch counts as finished once history.json lists it.
             write_json(run.directory / _HISTORY, history)
             draw_curves(history, run.directory / "curves.png")
 
@@ -305,11 +307,11 @@ def _recorder(run, task, state, validated, validator, history):
 
 @contextlib.contextmanager
 def averaged_weights(model, copy=None):
-    """Give a model the moving averages of its weights within the block, if its optimizer keeps them.
+    """Replace a model's weights by their moving averages within the block, if its optimizer keeps them.
 
     Args:
-        model: the model that is trained.
-        copy: another model of the same network that gets them, and the other weights, instead; or None.
+        model: the model in training.
+        copy: another instance of the network, to which these and all other weights are copied instead; or None.
     """
     # Keras' own method replaces the weights permanently.
     averages = model.optimizer._model_variables_moving_average if model.optimizer.use_ema else []

@@ -84,7 +84,7 @@ def to_fit(batch, names):
 
 
 class KeypointValidator:
-    """Evaluates a network on a dataset of `pipeline.keypoint_dataset`, with labelled boxes, in photo pixels.
+    """Evaluates a network on a dataset of `pipeline.keypoint_dataset`, with ground-truth boxes, in photo pixels.
 
     `predict` returns for a batch the keypoints in the crops, their scores, and the keypoints on the photos as an
     exported model would serve them for the same boxes.
@@ -137,7 +137,7 @@ class KeypointValidator:
                 truth.replace(visibility=np.where(truth.labelled, Visibility.VISIBLE, truth.visibility))
                 for truth in truths
             ]
-        # Each batch is treated as one photo: which photo a garment is on matters to confidence intervals only.
+        # Treat each batch as one photo: only confidence intervals depend on which photo a garment is in.
         matched = match_given_boxes(truths, predicted)
         return {name: KEYPOINT_METRICS[name](matched).value for name in ("ne_bbox", "pck_02", "epe")}
 

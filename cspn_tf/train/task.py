@@ -1,4 +1,4 @@
-"""The interface by which the two networks' trainings differ; the shared code is in `cspn_tf.train.fitting`."""
+"""Interface for what differs between the trainings of the two networks; the shared code is `cspn_tf.train.fitting`."""
 
 import abc
 
@@ -57,7 +57,7 @@ class Task(abc.ABC):
 
         Args:
             run: a `cspn_tf.train.fitting.Run`.
-            num_steps: batches an epoch, for the learning-rate schedule.
+            num_steps: batches per epoch, for the learning-rate schedule.
         """
         from cspn_tf.models import checkpoints
         from cspn_tf.train import fitting
@@ -68,8 +68,8 @@ class Task(abc.ABC):
                 checkpoints.load_weights(model, run.init, self.network)
             distribution_of(run.strategy).prepare(model)
             model.compile(fitting.build_optimizer(run.training, num_steps), **self.losses(run))
-            # Variables that Keras created while the training step is traced would have it traced a second time, and
-            # would be missing when a state is restored.
+            # If Keras created variables while it traces the training step, the step would be traced a second time, and
+            # the variables would be missing when a state is restored.
             model.optimizer.build(model.trainable_variables)
             model.optimizer._compute_current_learning_rate()
             if not model.compiled_loss.built:

@@ -64,7 +64,7 @@ def test_a_list_in_a_bucket_is_annotated_into_the_bucket(bucket, model_dir, caps
         assert run(annotate.main, call) == 130
     said = capsys.readouterr()
     assert "131 photos in 3 blocks" in said.out
-    assert "stopped: 64 of 131 photos are done; the same command goes on" in said.err
+    assert "stopped: 64 of 131 photos are done; run the same command to resume" in said.err
     finished = store.get_object(Bucket="shop", Key="out/part-00000001.parquet")["LastModified"]
 
     assert run(annotate.main, [*call, "--resume"]) == 0
@@ -99,7 +99,7 @@ def test_wrong_calls_end_in_one_line(tmp_path, model_dir, fake_photos, capsys):
     content = {"about": about, "kind": "file", "bytes_column": None, "num_photos": 1, "num_repeated": 0}
     (out / "_annotate/run.json").write_text(json.dumps({"format": 1, "block_size": 64, "token": "x", **content}))
     code, error = said(*call, "--out", out)
-    assert code == 2 and f"{out} was begun with another catalogue: other, now {photo}" in error
+    assert code == 2 and f"{out} was started with a different catalogue: other, now {photo}" in error
 
 
 def test_another_version_of_ray_is_named(tmp_path, model_dir, monkeypatch, capsys):

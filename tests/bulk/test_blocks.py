@@ -74,7 +74,7 @@ def test_a_path_that_comes_again_is_annotated_once_and_an_id_is_an_error(tmp_pat
     blocks = divide(tmp_path / "paths", Catalogue("file", iter(photos)), ABOUT, 1)
     assert (blocks.num_photos, blocks.num_repeated, blocks.photos(0)) == (2, 1, photos[:2])
     for kind, id_column in (("file", "sku"), ("record", None)):
-        with pytest.raises(UserError, match=r"'a' in a.jpg is the id of another photo too"):
+        with pytest.raises(UserError, match=r"'a' in a.jpg is also the id of another photo"):
             divide(tmp_path / kind, Catalogue(kind, iter(photos)), {**ABOUT, "id column": id_column}, 1)
 
 
@@ -83,7 +83,7 @@ def test_of_two_runs_that_begin_at_once_one_goes_on(tmp_path):
         divide(tmp_path / "out", catalogue_of(3), ABOUT, 1)
         yield Photo("other", "other.jpg")
 
-    with pytest.raises(UserError, match="was begun by another run at the same time"):
+    with pytest.raises(UserError, match=r"another run started in .* at the same time"):
         divide(tmp_path / "out", Catalogue("file", listed_by_both()), ABOUT, 1)
     blocks = read_blocks(tmp_path / "out")
     assert blocks.photos(0) == list(catalogue_of(3).photos)
@@ -100,11 +100,11 @@ def test_blocks_lie_on_any_store():
 
 def test_folders_of_others_are_left_alone(tmp_path):
     (tmp_path / "photo.jpg").touch()
-    with pytest.raises(CallError, match=r"not a folder that this command wrote: photo.jpg"):
+    with pytest.raises(CallError, match=r"was not written by this command: it contains photo.jpg"):
         divide(tmp_path, catalogue_of(1), ABOUT, 1)
     with pytest.raises(CallError, match="is a file"):
         divide(tmp_path / "photo.jpg", catalogue_of(1), ABOUT, 1)
-    with pytest.raises(UserError, match="shop: no photo in it"):
+    with pytest.raises(UserError, match="shop: it has no photos"):
         divide(tmp_path / "out", catalogue_of(0), ABOUT, 1)
 
 

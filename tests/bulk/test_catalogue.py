@@ -141,8 +141,8 @@ def test_prepared_tfrecords_give_their_photos(tiny_data, tiny_fld):
     "name, content, columns, error, words",
     [
         ("none", None, {}, CallError, "no such file"),
-        ("empty", "folder", {}, CallError, "nothing in it"),
-        ("a.bmp", b"BM", {}, CallError, "none of .jpg"),
+        ("empty", "folder", {}, CallError, "the folder is empty"),
+        ("a.bmp", b"BM", {}, CallError, "must be one of .jpg"),
         ("a.csv", b"sku,photo_of_it\n1,2\n", {}, CallError, "--path-column"),
         ("a.csv", b"sku,path\n1,2\n", {"path": "nix"}, CallError, "no column 'nix': it has sku, path"),
         ("a.csv", b"sku,path\n1,2\n", {"id": "nix"}, CallError, "no column 'nix': it has sku, path"),

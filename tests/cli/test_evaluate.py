@@ -222,7 +222,7 @@ def test_training_directories(data_dir, pipeline, tmp_path, capsys):
     scores = read(out)
     check_numbers(scores)
     assert pipeline.batch_sizes == [2, 2, 1]
-    # Given the labelled boxes it is off by one pixel, and only the photo that cannot be read is missed.
+    # Given the ground-truth boxes it is off by one pixel, and only the photo that cannot be read is missed.
     truth_boxes = scores["ground_truth_boxes"]
     assert truth_boxes["epe"]["overall"]["value"] == pytest.approx(1)
     assert truth_boxes["pck_02"]["overall"]["value"] == pytest.approx(34 / 38)
@@ -270,7 +270,7 @@ def test_export_beside_what_it_was_exported_from(data_dir, saved_model, pipeline
     scores = read(tmp_path)
     check_numbers(scores)
     assert scores["model"].endswith("10")
-    # The boxes came from the export, only the keypoints in the labelled boxes from the training directories.
+    # The boxes came from the export, only the keypoints in the ground-truth boxes from the training directories.
     assert pipeline.batch_sizes == []
     assert scores["ground_truth_boxes"]["epe"]["overall"]["value"] == pytest.approx(1)
 
@@ -388,7 +388,7 @@ def test_results_without_a_box_are_counted(truth_file, tmp_path):
     scores = read(tmp_path / "out")
     assert scores["num_boxes_from_keypoints"] == 2
     assert "because the result has none: 2" in (tmp_path / "out" / "report.md").read_text()
-    # From (22, 20) to (82, 120) it overlaps the labelled box by 6000 / 9600, enough to be found.
+    # From (22, 20) to (82, 120) it overlaps the ground-truth box by 6000 / 9600, enough to be found.
     assert scores["detection_recall_50"]["value"] == pytest.approx(4 / 6)
 
 

@@ -464,7 +464,7 @@ def test_the_synthetic_dataset_is_drawn_once_and_read_like_any_other(tmp_path, c
     root, out = tmp_path / "synthetic", tmp_path / "out"
     counts = ("--num-train", 2, "--num-val", 1, "--num-test", 0, "--workers", 1)
     assert _prepare(root, *counts, source="synthetic") == 0
-    assert "3 of 3 photos drawn" in capsys.readouterr().out
+    assert "3 of 3 photos rendered" in capsys.readouterr().out
     manifest = read_manifest(out)
     assert manifest["source"] == "synthetic"
     assert [manifest["splits"][split]["num_photos"] for split in ("train", "val", "test")] == [2, 1, 0]
@@ -474,13 +474,13 @@ def test_the_synthetic_dataset_is_drawn_once_and_read_like_any_other(tmp_path, c
     assert _prepare(root, "--overwrite", source="synthetic") == 0
     printed = capsys.readouterr().out
     assert f"{root} already exists and is used as is" in printed
-    assert "drawn" not in printed
+    assert "rendered" not in printed
     assert _names_and_bytes(out, "train") == names
 
     for option, value, had in (("--num-val", 4, 1), ("--seed", 5, 0), ("--max-garments", 3, None)):
         assert _prepare(root, "--overwrite", option, value, source="synthetic") == 2
         error = capsys.readouterr().err
-        assert error == f"error: {root} already exists, drawn with {option} {had}, not {value}\n"
+        assert error == f"error: {root} already exists, rendered with {option} {had}, not {value}\n"
     assert _names_and_bytes(out, "train") == names
 
 

@@ -132,8 +132,8 @@ def test_one_photo_in_two_splits_is_rejected(tmp_path):
     result = read_coco(tmp_path)
     assert result.samples == []
     assert [rejected.reason for rejected in result.rejected] == [
-        f"the same photo is labelled apart from it in {tmp_path / 'labels.train.json'}: image 1",
-        f"the same photo is labelled apart from it in {tmp_path / 'labels.json'}: image 1",
+        f"the same photo is also labelled in {tmp_path / 'labels.train.json'}: image 1",
+        f"the same photo is also labelled in {tmp_path / 'labels.json'}: image 1",
     ]
 
 
@@ -247,10 +247,10 @@ def test_several_files_share_their_images(tmp_path):
 
 def test_ids_must_tell_the_images_of_several_files_apart(tmp_path):
     other = make_labels(images=[{"id": 1, "file_name": "other.jpg"}])
-    message = f"{tmp_path / '1.json'}: image 1 is 'other.jpg', another one in {tmp_path / '0.json'}: image 1"
+    message = f"{tmp_path / '1.json'}: image 1 is 'other.jpg', a different photo from {tmp_path / '0.json'}: image 1"
     assert _refuse_images(tmp_path, make_labels(), other) == message
     again = make_labels(images=[{"id": "x\n", "file_name": "1.jpg"}], annotations=[])
-    message = f"{tmp_path / '1.json'}: image 'x\\n' has another id in {tmp_path / '0.json'}: image 1"
+    message = f"{tmp_path / '1.json'}: image 'x\\n' has a different id in {tmp_path / '0.json'}: image 1"
     assert _refuse_images(tmp_path, make_labels(), again) == message
 
 
@@ -264,10 +264,10 @@ def test_the_same_file_twice_is_read_once(tmp_path):
     [
         ("annotations", {"bbox": [1, 2, 0, 4]}, "annotation 2: box 1 2 1 6 has no area"),
         ("annotations", {"keypoints": FULL[:-1]}, "annotation 2: keypoints has 23 values, required 24"),
-        ("annotations", {"image_id": 9}, "annotation 2: image_id 9 is no image's id"),
-        ("annotations", {"id": 1}, "annotation 1: annotation id 1 is there more than once"),
+        ("annotations", {"image_id": 9}, "annotation 2: image_id 9 is not the id of any image"),
+        ("annotations", {"id": 1}, "annotation 1: annotation id 1 appears more than once"),
         ("images", {"id": None}, "images[1]: id is null, required a whole number or text"),
-        ("images", {"id": 1}, "image 1: image id 1 is there more than once"),
+        ("images", {"id": 1}, "image 1: image id 1 appears more than once"),
         ("images", {"file_name": "../2.jpg"}, "image 2: file_name '../2.jpg' is not a path inside the dataset"),
     ],
 )

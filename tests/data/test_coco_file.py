@@ -129,7 +129,7 @@ def test_names_of_categories_with_all_keypoints(tmp_path, name, garment_type):
 def test_a_name_that_says_nothing_is_refused_beside_other_garments(tmp_path):
     labels = make_labels()
     labels["categories"].append(make_category(LOWER_NAMES, 2, "other"))
-    assert "category 'fashion' does not tell its garment type" in _refuse(tmp_path, labels)
+    assert "category 'fashion' has no recognisable garment type" in _refuse(tmp_path, labels)
     garments = read_coco(tmp_path, categories={"fashion": GarmentType.FULL_BODY}).samples[0].garments
     assert garments.types.tolist() == [GarmentType.FULL_BODY]
 
@@ -143,14 +143,14 @@ def test_a_given_type_goes_before_the_categorys_own(tmp_path):
 
 def test_a_given_type_makes_a_subset_of_keypoints_readable(tmp_path):
     labels = make_labels(["left collar", "right collar"], [1, 2, 2, 3, 4, 1])
-    assert "category 'fashion' does not tell its garment type" in _refuse(tmp_path, labels)
+    assert "category 'fashion' has no recognisable garment type" in _refuse(tmp_path, labels)
     garments = read_coco(tmp_path, categories={"fashion": GarmentType.UPPER_BODY}).samples[0].garments
     assert garments.visibility.tolist() == [[2, 1, 0, 0, 0, 0, 0, 0]]
 
 
 def test_a_given_type_for_a_category_that_is_not_there_is_refused(tmp_path):
     message = _refuse(tmp_path, make_labels(), categories={"fashions": GarmentType.FULL_BODY})
-    assert "no category 'fashions', found 'fashion'" in message
+    assert "no category 'fashions'; found 'fashion'" in message
 
 
 @pytest.mark.parametrize(
@@ -185,17 +185,20 @@ def test_a_category_that_no_annotation_uses_may_be_anything(tmp_path, category):
         ({"categories": [{"id": None, "name": "x", "keypoints": FULL_NAMES}]}, "id of categories[0] is null"),
         ({"categories": [{"id": 1.5, "name": "x", "keypoints": FULL_NAMES}]}, "id of categories[0] is 1.5"),
         ({"categories": [{"id": 1, "name": "x"}]}, "category 'x' has no 'keypoints'"),
-        ({"categories": [{**PERSON, "id": 1}]}, "category 'person' has the keypoint 'nose', known are left_collar"),
-        ({"names": [*FULL_NAMES, 3]}, "category 'fashion' has the keypoint 3"),
+        (
+            {"categories": [{**PERSON, "id": 1}]},
+            "category 'person' has the unknown keypoint 'nose'; known are left_collar",
+        ),
+        ({"names": [*FULL_NAMES, 3]}, "category 'fashion' has the unknown keypoint 3"),
         ({"names": [*FULL_NAMES, "Left-Hem"]}, "category 'fashion' has a keypoint more than once"),
-        ({"names": FULL_NAMES[1:]}, "category 'fashion' does not tell its garment type"),
+        ({"names": FULL_NAMES[1:]}, "category 'fashion' has no recognisable garment type"),
         ({"names": []}, "category 'fashion' has no 'keypoints'"),
-        ({"categories": [make_category(LOWER_NAMES), make_category(UPPER_NAMES, 1, "x")]}, "is there more than once"),
+        ({"categories": [make_category(LOWER_NAMES), make_category(UPPER_NAMES, 1, "x")]}, "appears more than once"),
     ],
 )
 def test_a_fault_of_a_category_that_is_used_ends_the_reading(tmp_path, changes, words):
     message = _refuse(tmp_path, make_labels(**changes))
-    assert message.startswith(f"{tmp_path / 'labels.json'}: not a file of COCO keypoints") and words in message
+    assert message.startswith(f"{tmp_path / 'labels.json'}: not a readable file of COCO keypoints") and words in message
 
 
 def test_two_categories_of_one_name_are_refused_if_both_are_used(tmp_path):
@@ -203,7 +206,7 @@ def test_two_categories_of_one_name_are_refused_if_both_are_used(tmp_path):
     labels["categories"].append(make_category(UPPER_NAMES, 2))
     assert _read(tmp_path, labels).rejected == []
     labels["annotations"][1] = make_annotation(2, 2, UPPER, category_id=2)
-    assert "category 'fashion' or its id 1 is there more than once" in _refuse(tmp_path, labels)
+    assert "category 'fashion' or its id 1 appears more than once" in _refuse(tmp_path, labels)
 
 
 # Annotations ---------------------------------------------------------------------------------------------------------
@@ -313,11 +316,11 @@ def test_an_annotation_without_keypoints_is_a_box(tmp_path, changes):
         ({"iscrowd": 1}, "iscrowd is 1"),
         ({"iscrowd": True}, "iscrowd is 1"),
         ({"iscrowd": 2}, "iscrowd is 2, required 0, 1"),
-        ({"category_id": 2}, "category_id 2 is no category's id"),
-        ({"category_id": "fashion"}, "category_id 'fashion' is no category's id"),
+        ({"category_id": 2}, "category_id 2 is not the id of any category"),
+        ({"category_id": "fashion"}, "category_id 'fashion' is not the id of any category"),
         ({"category_id": True}, "category_id is true, required a whole number or text"),
-        ({"id": 3}, "annotation id 3 is there more than once"),
-        ({"id": "3"}, "annotation id 3 is there more than once"),
+        ({"id": 3}, "annotation id 3 appears more than once"),
+        ({"id": "3"}, "annotation id 3 appears more than once"),
     ],
 )
 def test_a_fault_of_an_annotation_costs_the_photo(tmp_path, changes, words):
@@ -344,14 +347,14 @@ def test_a_labelled_keypoint_the_type_does_not_have_costs_the_photo(tmp_path):
     labels = make_labels(keypoints=[*FULL[:12], *[0] * 6, *FULL[18:]], num_photos=3)
     labels["categories"][0]["name"] = "upper"
     labels["annotations"][1]["keypoints"] = FULL
-    assert _reject(tmp_path, labels)[0].reason == "left_waistline is labelled, which upper-body does not have"
+    assert _reject(tmp_path, labels)[0].reason == "left_waistline is labelled, but upper-body does not have it"
 
 
 @pytest.mark.parametrize(
     "image_id, words",
     [
-        (9, "image_id 9 is no image's id"),
-        ("x", "image_id 'x' is no image's id"),
+        (9, "image_id 9 is not the id of any image"),
+        ("x", "image_id 'x' is not the id of any image"),
         (None, "image_id is null, required a whole number or text"),
     ],
 )
@@ -444,7 +447,7 @@ def test_images_with_the_same_id_are_rejected(tmp_path):
     labels["images"][3]["id"] = "2"
     result = _read(tmp_path, labels)
     assert [sample.photo for sample in result.samples] == ["1.jpg", "3.jpg"]
-    reasons = ["image id 2 is there more than once"] * 2 + ["image_id 4 is no image's id"]
+    reasons = ["image id 2 appears more than once"] * 2 + ["image_id 4 is not the id of any image"]
     assert [rejected.reason for rejected in result.rejected] == reasons
     assert [rejected.photo for rejected in result.rejected] == ["2.jpg", "4.jpg", ""]
 
@@ -454,7 +457,7 @@ def test_a_longer_spelling_of_a_photo_is_the_same_photo(tmp_path):
     labels["images"][0]["file_name"] = "./3.jpg"
     result = _read(tmp_path, labels)
     assert [sample.photo for sample in result.samples] == ["2.jpg"]
-    assert result.rejected[0].reason == "file_name '3.jpg' is there more than once"
+    assert result.rejected[0].reason == "file_name '3.jpg' appears more than once"
 
 
 @pytest.mark.parametrize(
@@ -588,9 +591,9 @@ def test_rectangles_of_label_studio_without_keypoints_are_boxes(tmp_path):
 @pytest.mark.parametrize(
     "annotations, words",
     [
-        ([RECTANGLE, {**RECTANGLE, "category_id": 0}, HULL], "which of 2 boxes they belong to"),
-        ([HULL], "which of 0 boxes they belong to"),
-        ([{**RECTANGLE, "category_id": 0}, HULL], "left_sleeve is labelled, which lower-body does not"),
+        ([RECTANGLE, {**RECTANGLE, "category_id": 0}, HULL], "keypoints without a box of their own, and 2 boxes"),
+        ([HULL], "keypoints without a box of their own, and 0 boxes"),
+        ([{**RECTANGLE, "category_id": 0}, HULL], "left_sleeve is labelled, but lower-body does not"),
     ],
 )
 def test_keypoints_of_label_studio_that_no_rectangle_can_have_cost_the_photo(tmp_path, annotations, words):
@@ -614,7 +617,7 @@ def test_a_type_given_for_label_studios_keypoints_goes_before(tmp_path):
 def test_boxes_alone_are_read_by_the_names_of_their_categories(tmp_path):
     labels = make_labels(keypoints=[])
     labels["categories"] = [{"id": 1, "name": "shirt", "supercategory": "none"}]
-    with pytest.raises(UserError, match="'shirt' does not tell its garment type"):
+    with pytest.raises(UserError, match="'shirt' has no recognisable garment type"):
         _read(tmp_path, labels)
     garments = _read_one(tmp_path, labels, categories={"shirt": GarmentType.UPPER_BODY})
     assert garments.types.tolist() == [GarmentType.UPPER_BODY] and not garments.visibility.any()

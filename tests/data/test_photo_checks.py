@@ -199,7 +199,7 @@ def test_labels_that_fit_the_photo_as_stored_are_told(tmp_path):
     rejected = check_photo(Sample("a.jpg", "train", LOWER, "list.txt:3", str(tmp_path / "a.jpg")))
     assert rejected.reason == (
         "left_hem 12 70 lies outside the photo of 80 x 60 pixels; "
-        "turned it holds all labels: were they made on the photo as stored?"
+        "rotated, it contains all labels: were they made on the photo as stored?"
     )
     assert rejected.size == (60, 80)
 

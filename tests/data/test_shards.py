@@ -87,9 +87,7 @@ def test_a_missing_photo_is_named_where_it_is_there_under_another_spelling(tmp_p
     samples = make_samples(tmp_path, ["train"] * 3)
     Path(samples[1].path).rename(tmp_path / "1.JPG")
     _, _, (rejected,) = make_dataset(tmp_path, samples)
-    assert rejected.reason == (
-        f"photo 'img/1.jpg' is missing: no file {tmp_path}/1.jpg, but '{tmp_path}/1.JPG' is there"
-    )
+    assert rejected.reason == (f"photo 'img/1.jpg' is missing: no file {tmp_path}/1.jpg, but '{tmp_path}/1.JPG' exists")
 
 
 def test_png_photos_and_broken_exif_are_written_as_they_are(tmp_path):

@@ -41,7 +41,7 @@ def test_a_file_under_another_spelling_is_named(tmp_path, there, named):
     path.parent.mkdir(exist_ok=True)
     path.touch()
     reason = _reason(str(tmp_path), named)
-    assert reason == f"photo is missing, but {str(path)!a} is there"
+    assert reason == f"photo is missing, but {str(path)!a} exists"
     assert reason.isascii()
 
 
@@ -60,7 +60,7 @@ def test_a_folder_is_listed_once(tmp_path, monkeypatch):
     listed, listdir = [], os.listdir
     monkeypatch.setattr(os, "listdir", lambda path: listed.append(path) or listdir(path))
     faults = with_other_spellings(_missing(str(tmp_path), "img/a.jpg", "img/b.jpg", "img/x.jpg", "img/c.jpg"))
-    assert ["is there" in fault.reason for fault in faults] == [True, True, False, True]
+    assert ["exists" in fault.reason for fault in faults] == [True, True, False, True]
     assert listed == [str(tmp_path / "img")]
 
 
@@ -71,7 +71,7 @@ def test_all_folders_are_looked_at(tmp_path):
     places = (str(tmp_path / "img/caf\u00e9.jpg"), str(tmp_path / "images/caf\u00e9.jpg"))
     sample = dataclasses.replace(missing.sample, other_paths=places)
     (fault,) = with_other_spellings([dataclasses.replace(missing, sample=sample)])
-    assert fault.reason == f"photo is missing, but {str(tmp_path / 'images/cafe')!a}"[:-1] + "\\u0301.JPG' is there"
+    assert fault.reason == f"photo is missing, but {str(tmp_path / 'images/cafe')!a}"[:-1] + "\\u0301.JPG' exists"
 
 
 def test_a_drive_that_is_not_there_has_no_file(monkeypatch):
@@ -83,7 +83,7 @@ def test_a_drive_that_is_not_there_has_no_file(monkeypatch):
 def test_a_relative_path_is_looked_for_where_it_starts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "A.jpg").touch()
-    assert _reason("", "a.jpg") == "photo is missing, but './A.jpg' is there"
+    assert _reason("", "a.jpg") == "photo is missing, but './A.jpg' exists"
 
 
 def test_what_is_not_missing_is_left_as_it_is(tmp_path):

@@ -179,7 +179,7 @@ def test_intervals_are_left_out_unless_asked_for():
     assert set(intervals(scores)) == {None}
 
 
-# Keypoints in labelled boxes -----------------------------------------------------------------------------------------
+# Keypoints in ground-truth boxes ------------------------------------------------------------------------------------
 
 
 def test_keypoints_in_labelled_boxes():

@@ -44,15 +44,16 @@ def test_headline_numbers_have_interval_count_and_skipped():
     low, high = scores["miss_rate"]["interval"]
     report = make_report(scores)
     assert (
-        "| NE, garment (eq. 3) | lower | 0.0833 [0.0833, 0.0833] | 8 | 1 | 0.0000 [0.0000, 0.0000] | 16 | 1 |" in report
+        "| NE (garment pair, eq. 3) | lower | 0.0833 [0.0833, 0.0833] | 8 | 1 | 0.0000 [0.0000, 0.0000] | 16 | 1 |"
+        in report
     )
     assert "| EPE, pixels | lower | 5.0000 [5.0000, 5.0000] | 23 | 0 | 0.0000 [0.0000, 0.0000] | 31 | 0 |" in report
     assert f"| miss rate | lower | 0.2500 [{low:.4f}, {high:.4f}] | 4 garments | - | - | - | - |" in report
-    assert "is under 10 pixels: 1 with detected boxes and 1 with labelled boxes." in report
+    assert "is under 10 pixels: 1 with detected boxes and 1 with ground-truth boxes." in report
 
     table = main_table(scores)
-    (row,) = rows_of(table, "NE, garment")
-    assert row.split()[3:] == [
+    (row,) = rows_of(table, "NE (garment pair")
+    assert row.split()[4:] == [
         "3)",
         "0.0833",
         "[0.0833,",
@@ -73,23 +74,23 @@ def test_headline_numbers_have_interval_count_and_skipped():
 def test_it_says_how_a_missed_garment_counts(make):
     text = " ".join(make(scores_of(FILES)).split())
     assert "in the same way for every method: its keypoints are failures in PCK and AUC" in text
-    assert "left out of NE and EPE" in text and "read them beside the miss rate" in text
+    assert "left out of NE and EPE" in text and "read them together with the miss rate" in text
 
 
 @pytest.mark.parametrize("make", [make_report, main_table])
 def test_results_that_may_not_be_what_they_seem_are_cautioned_of(make):
     text = " ".join(make(scores_of(FILES)).split())
-    assert "3 results have no box" in text and "Not one garment was found" not in text
+    assert "3 results have no box" in text and "No garment was detected" not in text
     nothing = {**scores_of(FILES), "miss_rate": {"value": 1.0, "count": 4, "interval": [1.0, 1.0]}}
     text = " ".join(make({**nothing, "num_boxes_from_keypoints": 0}).split())
     assert "have no box" not in text and "Category ids of results are 1 upper-body, 2 lower-body, 3 full-body" in text
-    assert "Not one garment was found" not in make(scores_of(PHOTOS))
+    assert "No garment was detected" not in make(scores_of(PHOTOS))
 
 
 @pytest.mark.parametrize("make", [make_report, main_table])
 @pytest.mark.parametrize("about", [PHOTOS, FILES])
 def test_labels_of_which_none_is_visible_are_cautioned_of(make, about):
-    words = "Not one labelled keypoint is marked visible"
+    words = "No labelled keypoint is marked visible"
     assert words not in " ".join(make(scores_of(about)).split())
     assert words in " ".join(make(scores_of(about, visibility=1)).split())
     assert words not in " ".join(make(scores_of(about, visibility=0)).split())
@@ -98,7 +99,7 @@ def test_labels_of_which_none_is_visible_are_cautioned_of(make, about):
 def test_without_labelled_boxes_there_is_no_column_for_them():
     scores = scores_of(PHOTOS, in_labelled_boxes=False)
     for text in (make_report(scores), main_table(scores)):
-        assert "abelled boxes [" not in text and "## Labelled boxes" not in text
+        assert "round-truth boxes [" not in text and "## Ground-truth boxes" not in text
         assert "detected boxes [95 %]" in text
 
 
@@ -115,7 +116,7 @@ def test_the_report_says_what_was_measured_on_what():
 def test_average_precision_of_boxes_and_keypoints_with_the_constant():
     report = make_report(scores_of(PHOTOS))
     assert "| AP of keypoints | " in report and "| 4 garments with keypoints |" in report
-    assert "one sigma for all keypoints, 0.05 of the square root of the labelled box's area" in report
+    assert "one sigma for all keypoints, 0.05 of the square root of the ground-truth box's area" in report
     assert rows_of(report, "| full-body | 1.0000 (2) | 1.0000 (2) | 0.9000 (2) |")
     assert rows_of(report, "| lower-body | 0.0000 (1) | 0.0000 (1) | 0.0000 (1) |")
     assert rows_of(report, "| large pose | 0.0000 (1) | - | - |")

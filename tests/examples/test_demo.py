@@ -153,4 +153,4 @@ def test_the_phone_file_is_timed_in_both_of_its_runtimes(fake_tflite, fake_photo
     demo.time_on_phone_runtime(tmp_path, [tmp_path / "photo.png"])
     lines = capfd.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["TFLite file in tf.lite", "TFLite file in ai-edge-litert"]
-    assert all(line.endswith(" ms a photo, median") for line in lines)
+    assert all(line.endswith(" ms per photo, median") for line in lines)

@@ -30,7 +30,9 @@ def test_finds_the_scale_and_the_shift_that_scores_were_spoilt_with():
 
 @pytest.mark.parametrize("positive", [np.ones(5, bool), np.zeros(5, bool), np.zeros(0, bool)])
 def test_refuses_what_is_all_right_or_all_wrong(positive):
-    with pytest.raises(UserError, match=r"^here: . scores, . of them right: calibration needs right and wrong ones$"):
+    with pytest.raises(
+        UserError, match=r"^here: . scores, . of them correct: calibration needs correct and incorrect ones$"
+    ):
         calibrate._fit(lambda scale, shift: np.full(len(positive), 0.5), positive, "here")
 
 

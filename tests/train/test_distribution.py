@@ -110,7 +110,7 @@ def test_a_killed_worker_ends_the_run_and_the_same_command_goes_on(tiny_data, tm
     other.send_signal(signal.SIGKILL)
     assert chief.wait(300) == 1
     (line,) = [line for line in chief.stderr.read().splitlines() if line.startswith("error:")]
-    assert "worker 0 of 2 stopped because another one did" in line and "start all again with --resume" in line
+    assert "worker 0 of 2 stopped because another worker failed" in line and "restart all workers with --resume" in line
     done = len(read_history(out))
     assert 1 <= done < 3
 

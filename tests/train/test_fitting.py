@@ -94,15 +94,21 @@ def test_a_run_that_stands_is_not_overwritten(tiny_data, tiny_keypoints, monkeyp
     call = ["--data", str(tiny_data), "--out", str(tiny_keypoints), "--preset", "tiny", "--epochs", "2"]
     before = (tiny_keypoints / "best.weights.h5").read_bytes()
     assert run(train_keypoints.main, call) == 1
-    assert "continue with --resume" in capsys.readouterr().err
+    assert "resume it with --resume" in capsys.readouterr().err
     assert run(train_keypoints.main, [*call, "--resume"]) == 0
     assert "is complete: 2 epochs" in capsys.readouterr().out
     assert run(train_keypoints.main, [*call, "--resume", "--set", "keypoints.width=24"]) == 1
     error = capsys.readouterr().err
-    assert "holds another run (existing != requested): keypoints.width: 16 != 24" in error and error.count("\n") == 1
+    assert (
+        "contains a different run (existing != requested): keypoints.width: 16 != 24" in error
+        and error.count("\n") == 1
+    )
     assert run(train_keypoints.main, [*call[:-1], "3", "--seed", "2", "--resume"]) == 1
     error = capsys.readouterr().err
-    assert error == f"error: {tiny_keypoints} holds another run (existing != requested): epochs: 2 != 3; seed: 1 != 2\n"
+    assert (
+        error
+        == f"error: {tiny_keypoints} contains a different run (existing != requested): epochs: 2 != 3; seed: 1 != 2\n"
+    )
     assert run(train_keypoints.main, [*call[:4], "--preset", "mobile", "--resume"]) == 1
     assert "preset: tiny != mobile" in capsys.readouterr().err
     monkeypatch.setattr(fitting, "scope", lambda run: contextlib.nullcontext())  # which asks for a GPU
@@ -119,7 +125,7 @@ def test_a_run_that_goes_on_with_data_from_elsewhere_says_so(tiny_data, tiny_key
     assert run(train_keypoints.main, ["--data", str(tiny_data / ".." / tiny_data.name), *call]) == 0
     assert "other data" not in capsys.readouterr().out
     assert run(train_keypoints.main, ["--data", str(tmp_path / "moved"), *call]) == 0
-    said = f"{tiny_keypoints} continues with other data: {tiny_data} before, {tmp_path / 'moved'} now\n"
+    said = f"{tiny_keypoints} resumes with different data: {tiny_data} before, {tmp_path / 'moved'} now\n"
     assert said in capsys.readouterr().out
 
 
@@ -185,7 +191,7 @@ def test_without_a_value_to_choose_by_the_last_epoch_is_kept_and_it_is_said(tiny
     monkeypatch.setattr(KeypointValidator, "overlays", lambda self: np.zeros((1, 8, 8, 3), np.uint8))
     call = ["--data", str(tiny_data), "--out", str(tmp_path / "run"), *SMALLEST, "--epochs", "1"]
     assert run(train_keypoints.main, call) == 0
-    assert "no epoch has a value of ne_bbox: the weights kept are the last epoch's" in capsys.readouterr().out
+    assert "ne_bbox is undefined in every epoch: keeping the weights of the last epoch" in capsys.readouterr().out
     (epoch,) = json.loads((tmp_path / "run" / "history.json").read_text(), parse_constant=pytest.fail)
     assert (epoch["val_ne_bbox"], epoch["val_epe"]) == (None, None)
     assert (tmp_path / "run" / "best.weights.h5").is_file()

@@ -15,7 +15,7 @@ mkdir -p "$PHOTOS"
 ln -sfn ../ccp/photos "$PHOTOS/photos"
 ln -sfn ../clothing/images "$PHOTOS/images"
 
-# ---- Data: all labels, and 300 drawn photos among those to train on ----
+# ---- Data: all labels, and 300 synthetic photos for training ----
 if [ ! -d "$PHOTOS/drawn" ]; then
   python -m training.prepare --source synthetic --root "$PHOTOS/drawn" --out "$OUT/drawn" \
     --num-train 1000 --num-val 1 --num-test 1 --max-garments 3 --seed 7

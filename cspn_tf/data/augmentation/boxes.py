@@ -7,7 +7,7 @@ import tensorflow as tf
 from cspn_tf import geometry
 from cspn_tf.data.augmentation.ranges import around_zero, between
 
-# Standard deviations of the detector's box errors: shift of the centre over the long side of the labelled box, and
+# Standard deviations of the detector's box errors: shift of the centre over the long side of the ground-truth box, and
 # log ratio of widths and of heights. Estimated as (p95 - p5) / 3.29, from "box_errors" of the metrics.json that
 # `cspn-tf evaluate` writes for the trained detector. Measured with the demo's detector on its synthetic test photos:
 # 0.019 and 0.029 for x and y shift, 0.082 and 0.072 for width and height.
