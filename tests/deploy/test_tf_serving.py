@@ -53,7 +53,7 @@ def test_compose_accepts_the_file():
 
 def test_all_serve_the_same_model_with_the_same_settings():
     manifests, service = kubernetes_manifests(), compose_file()["services"]["cspn"]
-    files = {path.name: path.read_text() for path in CONFIG.iterdir() if path.suffix != ".md"}
+    files = {path.name: path.read_text() for path in CONFIG.iterdir()}
     assert manifests["ConfigMap"]["data"] == files
     (container,) = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert container["image"] == service["image"] == "tensorflow/serving:2.15.1"

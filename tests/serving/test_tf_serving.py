@@ -27,8 +27,8 @@ def test_batching_sizes_ascend_to_the_maximum_and_scalars_are_wrapped():
     assert len(sizes) + len(wrapped) == len(lines)
 
 
-def test_readme_mounts_every_file():
-    readme = (CONFIG / "README.md").read_text()
+def test_the_docs_mount_every_file():
+    readme = (CONFIG.parents[1] / "docs/serving.md").read_text()
     for name in ("models.config", "batching.txt", "monitoring.txt"):
         assert (CONFIG / name).is_file()
         assert f"/config/{name}" in readme
