@@ -10,6 +10,7 @@ Commands, `python -m benchmarks.NAME --help`::
     prepare            throughput of `training.prepare` against a plain file copy
     input_pipelines    throughput of the input pipelines against that of the training step
     training           training throughput of other settings against the defaults
+    load               rate, latency and refusals of a server with several numbers of clients
     fuzz               damaged photos among good ones: what fails, what moves, what they cost
     bulk               rate and memory of `cspn-tf annotate` against a plain loop, and of one node against two
     untrained          writes checkpoints with random weights, to measure presets that are not trained yet

@@ -33,7 +33,7 @@ import sys
 import time
 from pathlib import Path
 
-from cspn_tf.cli.predict import find_photos
+from cspn_tf.cli.photo_paths import find_photos
 from cspn_tf.console import Parser, UserError, run
 from cspn_tf.files import replaced_file
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS, KEYPOINT_NAMES

@@ -55,6 +55,7 @@ TIERS = [
 CLIENT_SIDE = {"cspn_tf.serve.client", "cspn_tf.cli.client", "cspn_tf.contract", "cspn_tf.serve.wire"}
 CLIENT_MAY_IMPORT = CLIENT_SIDE | {
     "cspn_tf.cli.answers",
+    "cspn_tf.cli.photo_paths",
     "cspn_tf.config",
     "cspn_tf.console",
     "cspn_tf.decoding",  # when photos are sent as pixels, not as files
@@ -62,6 +63,7 @@ CLIENT_MAY_IMPORT = CLIENT_SIDE | {
     "cspn_tf.files",
     "cspn_tf.garments",
     "cspn_tf.garment_set",
+    "cspn_tf.progress",
     "cspn_tf.result",
 }
 

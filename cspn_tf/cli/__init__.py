@@ -12,9 +12,11 @@ evaluate            `evaluate`: a model, or any predictions, against labels
 reproduce           `reproduce`: the paper's tables
 export_saved_model  `export`: a SavedModel for TF Serving
 export_tflite       `export-tflite`: a TensorFlow Lite file
+check               `check`: an exported SavedModel, for what a serving platform relies on
 local_server        `serve`: a development server
 client              `client`: send photos to a server
 
+photo_paths         shared: the photos that arguments name
 answers             shared: write and draw results
 training_arguments  shared: arguments of the training commands, and of commands that take two trained networks
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from cspn_tf.cli.answers import complain, name_pictures, reported, write_coco
-from cspn_tf.cli.predict import find_photos
+from cspn_tf.cli.photo_paths import find_photos
 from cspn_tf.console import CallError, Parser, positive_float, positive_int, run, termination_as_interrupt
 from cspn_tf.contract import BYTES_SIGNATURE, DEFAULT_MODEL_NAME, PIXELS_SIGNATURE
 from cspn_tf.files import replaced_file

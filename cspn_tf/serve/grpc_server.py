@@ -17,6 +17,8 @@ from cspn_tf.console import UserError
 from cspn_tf.serve.model_versions import ModelVersions
 from cspn_tf.serve.servable import RequestError, Servable
 
+# Requests at a time, waiting ones included; more are refused with RESOURCE_EXHAUSTED, so that none waits without end.
+MAX_REQUESTS = 32
 _UNLIMITED_MESSAGES = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 # Otherwise a second server could start on the same port, and clients would reach either one at random.
 _REFUSE_USED_PORT = [("grpc.so_reuseport", 0)]
@@ -48,6 +50,7 @@ class LocalServer:
         self._server = grpc.server(
             futures.ThreadPoolExecutor(num_workers, thread_name_prefix="grpc"),
             options=_UNLIMITED_MESSAGES + _REFUSE_USED_PORT,
+            maximum_concurrent_rpcs=MAX_REQUESTS,
         )
         services = ModelServices(model_name, self.versions)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(services, self._server)

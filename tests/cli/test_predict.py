@@ -16,6 +16,7 @@ from PIL import Image
 from cspn_tf.cli import predict
 from cspn_tf.cli.answers import WRITERS, name_pictures
 from cspn_tf.cli.main import main
+from cspn_tf.cli.photo_paths import find_photos
 from cspn_tf.console import run
 from cspn_tf.data.coco import read_labelled_images, write_coco
 from cspn_tf.data.samples import Sample
@@ -273,7 +274,7 @@ def test_photos_are_found_in_order_once_and_hidden_files_are_not(folder, tmp_pat
     (folder / "linked.jpg").symlink_to(folder / "a.png")
     given = [str(folder / "a.png"), str(folder), f"{folder}/../photos/./sub/b.PNG", "gone.jpg", "./gone.jpg"]
     names = ["a.png", "linked.jpg", "sub/b.PNG", "sub/c.jpeg"]
-    assert predict.find_photos(given, tmp_path / "out") == ([*(str(folder / name) for name in names), "gone.jpg"], [])
+    assert find_photos(given, tmp_path / "out") == ([*(str(folder / name) for name in names), "gone.jpg"], [])
 
 
 def test_a_folder_that_fails_is_one_line_and_costs_nothing_else(model_dir, folder, tmp_path, monkeypatch, capsys):
