@@ -1,5 +1,10 @@
 import json
+import os
 import re
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,6 +143,39 @@ def test_an_interrupted_run_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "data", progress=interrupt)
     assert list(tmp_path.iterdir()) == []
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from cspn_tf.data.synthetic import write_synthetic_dataset
+
+if __name__ == "__main__":
+    write_synthetic_dataset(Path(sys.argv[1]), num_train=5000, num_val=0, num_test=0, seed=1, size=64, workers=2)
+"""
+
+
+def test_workers_end_with_a_killed_parent_and_the_next_run_starts_anew(tmp_path):
+    (tmp_path / "parent.py").write_text(PARENT)
+    root = tmp_path / "root"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py", root], env=environment)
+    staging = tmp_path / ".root.partial"
+
+    def photos():
+        return sorted(staging.rglob("*.jpg"))
+
+    deadline = time.monotonic() + 60
+    while len(photos()) < 4 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    parent.kill()
+    parent.wait()
+    time.sleep(1.0)
+    left = photos()
+    time.sleep(1.0)
+    assert len(left) >= 4 and photos() == left
+    write_synthetic_dataset(root, num_train=1, num_val=0, num_test=0, seed=1, size=64, workers=1)
+    assert len(list(root.rglob("*.jpg"))) == 1 and not staging.exists()
 
 
 @pytest.mark.parametrize(
