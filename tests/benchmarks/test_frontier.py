@@ -41,6 +41,7 @@ def test_frontier_is_what_nothing_as_fast_beats():
     assert [row["name"] for row in higher if row["is_on_frontier"]] == ["as fast, worse"]
 
 
+@pytest.mark.slow
 def test_command_measures_and_writes_table_figures_and_picture(tiny_keypoints, tmp_path, capsys):
     good = copy_with(tiny_keypoints, tmp_path / "good", val_ne_bbox=0.125)
     bad = copy_with(tiny_keypoints, tmp_path / "bad", val_ne_bbox=0.5)
@@ -56,6 +57,7 @@ def test_command_measures_and_writes_table_figures_and_picture(tiny_keypoints, t
     assert (out / "frontier.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_detectors_are_judged_by_ap(tiny_detector, tmp_path):
     kind, runs = frontier.read_runs([copy_with(tiny_detector, tmp_path / "one", val_ap=0.75)])
     assert kind == "detector" and (runs[0]["value"], runs[0]["epoch"]) == (0.75, 2)

@@ -13,6 +13,7 @@ def test_straight_line_through_the_points_by_hand():
     assert curve["fixed_ms"] == pytest.approx(2.0) and curve["ms_each"] == pytest.approx(3.0)
 
 
+@pytest.mark.slow
 def test_command_measures_the_three_curves_and_draws_them(tiny_detector, tiny_keypoints, tmp_path, monkeypatch, capsys):
     from PIL import Image
 

@@ -197,6 +197,7 @@ def run_command(data_dir, out, variant):
     return json.loads(out.read_text())
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes_every_figure(order, tiny_data, tmp_path, capsys):
     """With processes that cost nothing; the real ones take minutes, see below."""
     figures = run_command(tiny_data, tmp_path / "figures.json", "inter-1")
