@@ -68,12 +68,7 @@ class Task(abc.ABC):
                 checkpoints.load_weights(model, run.init, self.network)
             distribution_of(run.strategy).prepare(model)
             model.compile(fitting.build_optimizer(run.training, num_steps), **self.losses(run))
-            # If Keras created variables while it traces the training step, the step would be traced a second time, and
-            # the variables would be missing when a state is restored.
-            model.optimizer.build(model.trainable_variables)
-            model.optimizer._compute_current_learning_rate()
-            if not model.compiled_loss.built:
-                model.compiled_loss.build(model.output)
+            create_training_variables(model)
         return model
 
     def batches(self, run, model, first_epoch: int = 0):
@@ -92,3 +87,15 @@ class Task(abc.ABC):
     def validation(self, run):
         """Return the batches of a run's validation split."""
         return self.dataset(run.data_dir, "val", run.config, self.validation_batch, training=False, seed=run.seed)
+
+
+def create_training_variables(model) -> None:
+    """Create the variables of a compiled model's optimizer and losses.
+
+    If Keras created them while it traces the training step, the step would be traced a second time, and they would be
+    missing when a state is restored.
+    """
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer._compute_current_learning_rate()
+    if not model.compiled_loss.built:
+        model.compiled_loss.build(model.output)

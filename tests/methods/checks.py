@@ -9,6 +9,7 @@ import tensorflow as tf
 from cspn_tf.config import preset
 from cspn_tf.losses.heatmap import HeatmapLoss
 from cspn_tf.methods import method_of
+from cspn_tf.train.task import create_training_variables
 
 TINY = dataclasses.replace(preset("tiny").keypoints, crop_size=64, width=8)
 
@@ -57,6 +58,7 @@ def train(config, label_statistics=None, steps=30):
         loss={name: loss for name, (loss, _) in losses.items()},
         loss_weights={name: weight for name, (_, weight) in losses.items()},
     )
+    create_training_variables(model)
     values = [
         model.train_on_batch(crops, dict.fromkeys(losses, targets), return_dict=True)["loss"] for _ in range(steps)
     ]

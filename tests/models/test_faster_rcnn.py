@@ -11,6 +11,7 @@ import tensorflow as tf
 from cspn_tf.config import preset
 from cspn_tf.models import backbones, faster_rcnn
 from cspn_tf.models.faster_rcnn import AnchorMatcher, RegionProposalHead, build_detector
+from cspn_tf.train.task import create_training_variables
 from tests.models.test_nms import iou
 
 TINY = preset("tiny").detector
@@ -24,7 +25,7 @@ def build(seed=1, **changes):
     keras.utils.set_random_seed(seed)
     model = build_detector(dataclasses.replace(TINY, **changes))
     model.compile(keras.optimizers.Adam(2e-3, global_clipnorm=5.0))
-    model.optimizer.build(model.trainable_variables)  # or else the training step is traced twice
+    create_training_variables(model)
     return model
 
 
