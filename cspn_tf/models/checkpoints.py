@@ -55,6 +55,11 @@ def read_description(directory, network: str) -> tuple[Config, dict]:
     return configs.load(directory / _CONFIG), details
 
 
+def is_pair(folder) -> bool:
+    """Check whether a folder has the checkpoint directories of both networks, `detector` and `keypoints`."""
+    return all((Path(folder) / network).is_dir() for network in (DETECTOR, KEYPOINTS))
+
+
 def save_weights(model, directory) -> None:
     """Write a model's weights as the directory's best weights, by atomic rename."""
     with replaced_file(Path(directory) / WEIGHTS) as temporary:
