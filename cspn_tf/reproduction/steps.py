@@ -6,7 +6,7 @@ The docstring of `cspn_tf.cli.reproduce` lists the contents of the directory `ou
 import functools
 import shutil
 
-from cspn_tf.files import is_newer, read_json, replaced_file, write_json
+from cspn_tf.files import is_newer, read_json, replaced_file, write_json, write_text
 from cspn_tf.machine import describe_machine
 from cspn_tf.reproduction.evaluate_runs import is_evaluated
 from cspn_tf.reproduction.experiments import CSPN, SCALES
@@ -135,8 +135,7 @@ def write_report(plan, data, out, costs) -> None:
     }
     found = results.summarise(plan, evaluations, costs, read_manifest(data))
     found["machine"] = describe_machine()
-    with replaced_file(out / "report.md") as temporary:
-        temporary.write_text(report.make_report(found))
+    write_text(out / "report.md", report.make_report(found))
     write_json(out / _REPORT, found)
     written = ["report.md", _REPORT]
     reliability = {
