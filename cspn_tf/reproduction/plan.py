@@ -35,7 +35,7 @@ class Plan:
 
     def config(self, experiment) -> configs.Config:
         """Return the `Config` of one of the experiments."""
-        return configs.override(configs.preset(self.preset), self.overrides_of(experiment))
+        return configs.override(configs.PRESETS[self.preset], self.overrides_of(experiment))
 
     def overrides_of(self, experiment) -> list[str]:
         """Return all `field=value` overrides of an experiment, the user's last, so that they win."""
