@@ -17,7 +17,7 @@ from benchmarks.comparison.turns import take_turns
 from benchmarks.workers.process import WorkerProcess
 from cspn_tf.console import CallError, Parser, UserError, positive_float, positive_int, run, termination_as_interrupt
 from cspn_tf.contract import DEFAULT_MODEL_NAME
-from cspn_tf.files import replaced_file, write_json
+from cspn_tf.files import replaced_file, write_json, write_text
 from cspn_tf.serve.model_versions import latest_version
 
 PEERS_PYTHON = ".venv-peers/bin/python"
@@ -263,8 +263,7 @@ def _write(args, runners, turns, facts, accuracies, setting):
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "figures.json", {**setting, "runners": figures})
-    with replaced_file(out / "report.md") as temporary:
-        temporary.write_text(text)
+    write_text(out / "report.md", text)
     with replaced_file(out / "latency.png") as temporary:
         report.draw(figures, temporary)
     print(text)

@@ -57,10 +57,10 @@ def run(main, argv=None, prog=None) -> int:
         _flush_stdout()
         return code
     except CallError as error:
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
     except UserError as error:
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     except OSError as error:
         # An error of the operating system, such as a full disk or missing permission; without strerror it is a bug.
@@ -119,7 +119,8 @@ def _drop_what_stdout_refuses():
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-def _one_line(error) -> str:
+def one_line(error) -> str:
+    """Return the text of an error or a message in one line."""
     return " ".join(str(error).split())
 
 
@@ -159,7 +160,7 @@ class Parser(argparse.ArgumentParser):
         return namespace, others
 
     def error(self, message):
-        print(f"error: {_one_line(message)} (see --help)", file=sys.stderr)
+        print(f"error: {one_line(message)} (see --help)", file=sys.stderr)
         raise SystemExit(2)
 
 

@@ -1,6 +1,7 @@
-"""Atomic writes of files and folders, JSON files, lock files, and paths that TensorFlow would read as glob patterns."""
+"""Atomic writes of files and folders, JSON files, SHA-256 of files, lock files, and paths for TensorFlow."""
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -40,10 +41,20 @@ def replaced_file(path):
         raise
 
 
+def write_bytes(path, content) -> None:
+    """Write a file by atomic rename."""
+    with replaced_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path, text) -> None:
+    """Write a text file in UTF-8 by atomic rename."""
+    write_bytes(path, text.encode())
+
+
 def write_json(path, content) -> None:
     """Write a JSON file by atomic rename."""
-    with replaced_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_json(path, what="JSON file"):
@@ -62,6 +73,15 @@ def read_json(path, what="JSON file"):
         raise UserError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"{path}: not a {what}: {error}") from error
+
+
+def file_sha256(path) -> str:
+    """Return the SHA-256 of a file as hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def is_newer(path, sources) -> bool:

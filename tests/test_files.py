@@ -1,3 +1,4 @@
+import hashlib
 import subprocess
 import sys
 import tempfile
@@ -6,7 +7,21 @@ from pathlib import Path
 import pytest
 
 from cspn_tf.console import CallError, UserError
-from cspn_tf.files import locked, plain_path, replaced_file, staged_directory
+from cspn_tf.files import file_sha256, locked, plain_path, read_json, replaced_file, staged_directory, write_text
+
+# Files ---------------------------------------------------------------------------------------------------------------
+
+
+def test_text_is_written_in_utf8_and_its_digest_is_that_of_its_bytes(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "Ärmel ±1\n")
+    assert path.read_bytes() == b"\xc3\x84rmel \xc2\xb11\n" and list(tmp_path.iterdir()) == [path]
+    assert file_sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(UserError, match=r"a\.txt: not a plan: "):
+        read_json(path, "plan")
+    with pytest.raises(UserError, match=r"b\.txt: No such file"):
+        read_json(tmp_path / "b.txt", "plan")
+
 
 # Folders -------------------------------------------------------------------------------------------------------------
 

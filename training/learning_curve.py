@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from cspn_tf.console import Parser, UserError, run
-from cspn_tf.files import read_json, replaced_file, write_json
+from cspn_tf.files import read_json, replaced_file, write_json, write_text
 from cspn_tf.models.checkpoints import SHIPPED
 from cspn_tf.plots import saved_plot
 
@@ -59,8 +59,7 @@ def main(argv=None):
         {"start": Path(start).name, "num_photos": num, **read_json(args.out / name / "report" / "metrics.json")}
         for start, num, name in points(args)
     ]
-    with replaced_file(args.out / "curve.md") as path:
-        path.write_text(make_table(rows) + "\n")
+    write_text(args.out / "curve.md", make_table(rows) + "\n")
     with replaced_file(args.out / "curve.png") as path:
         draw_curve(rows, path)
     print(make_table(rows))

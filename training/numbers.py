@@ -6,12 +6,12 @@ One column per report, named after its folder; overall first, then by garment ty
 followed by its 95 % interval in brackets and, after the semicolon, its count.
 """
 
-import json
 import sys
 from pathlib import Path
 
-from cspn_tf.console import Parser, UserError, run
+from cspn_tf.console import Parser, run
 from cspn_tf.evaluation.report import formatted, make_table
+from cspn_tf.files import read_json
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS
 
 _RATES = (
@@ -31,15 +31,11 @@ def main(argv=None):
     """Print the tables."""
     parser = Parser(any_names=("reports",), description="Print the results of several evaluate runs side by side.")
     parser.add_argument("reports", nargs="+", type=Path, metavar="DIR", help="output folder of evaluate")
-    reports = [_read(path) for path in parser.parse_args(argv).reports]
+    reports = [
+        (path.name.removeprefix("report-"), read_json(path / "metrics.json", "report of evaluate"))
+        for path in parser.parse_args(argv).reports
+    ]
     print("\n\n".join(make_tables(reports)))
-
-
-def _read(path):
-    try:
-        return path.name.removeprefix("report-"), json.loads((path / "metrics.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path / 'metrics.json'}: not a report of evaluate: {error}") from error
 
 
 def make_tables(reports) -> list[str]:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cspn_tf.bulk.stores import open_store, read_whole, store_errors, uri_of
-from cspn_tf.console import CallError, UserError
+from cspn_tf.console import CallError, UserError, one_line
 from cspn_tf.contract import PHOTO_SUFFIXES
 from cspn_tf.threads import map_in_order
 
@@ -437,4 +437,4 @@ def _read_rows(photos, column):
 
 
 def _why(error):
-    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    return getattr(error, "strerror", None) or one_line(error) or type(error).__name__

@@ -23,7 +23,7 @@ from cspn_tf.bulk.catalogue import read_photos
 from cspn_tf.bulk.stores import open_store
 from cspn_tf.console import CallError, UserError
 from cspn_tf.inference.versions import version_directory
-from cspn_tf.models.checkpoints import SHIPPED, SHIPPED_PAIR
+from cspn_tf.models.checkpoints import SHIPPED, SHIPPED_PAIR, is_pair
 from cspn_tf.quiet import quiet_tensorflow
 from cspn_tf.result import STATUS_UNREADABLE, Result
 
@@ -50,13 +50,13 @@ def find_model(model=None) -> ModelFiles:
         model: as for `cspn_tf.load`, or a URI; None for the one in the package.
 
     Raises:
-        CallError: there is no such model.
+        UserError: there is none.
     """
     source = SHIPPED if model in (None, SHIPPED) else str(model).rstrip("/")
     if source != SHIPPED and "://" not in source:
         source = os.path.abspath(source)  # workers have other working directories
     path = _local(source)
-    if path.is_dir() and not (path / "detector").is_dir():
+    if path.is_dir() and not is_pair(path):
         chosen = version_directory(path)
         if chosen != path:
             source = posixpath.join(source, chosen.name)

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from cspn_tf.console import one_line
 from cspn_tf.files import replaced_file
 from cspn_tf.garments import KEYPOINT_NAMES, Visibility
 from cspn_tf.lengths import LENGTHS
@@ -16,7 +17,7 @@ PICTURE_SUFFIX = ".keypoints.jpg"
 
 def complain(message) -> None:
     """Print an error as one line on stderr."""
-    print(f"error: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+    print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
 
 
 # Pictures ------------------------------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ import threading
 from pathlib import Path
 
 from cspn_tf.console import Parser, non_negative_int, positive_float, positive_int, require_extra, run
+from cspn_tf.inference.versions import latest_version
 from cspn_tf.machine import set_threads
 from cspn_tf.serve.local_server import READY_PREFIX, check_address_is_free
-from cspn_tf.serve.model_versions import latest_version
 
 
 def main(argv=None):

@@ -55,12 +55,11 @@ from cspn_tf.console import UserError
 from cspn_tf.data import fields
 from cspn_tf.data.coco_file import CocoFile, CocoPhoto
 from cspn_tf.data.fields import RowFault
-from cspn_tf.data.samples import ReadResult, Sample
+from cspn_tf.data.samples import PHOTO_WITHOUT_GARMENT, ReadResult, Sample
 from cspn_tf.files import replaced_file
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, SKELETON
 
 # Notes of a `ReadResult`.
-PHOTO_WITHOUT_GARMENT = "photo without an annotation, kept as background"
 REPEATED_ANNOTATION = "duplicate annotation of a photo, left out"
 
 # Last part of an annotation file's name → split.

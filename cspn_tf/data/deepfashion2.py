@@ -23,14 +23,13 @@ from cspn_tf.console import UserError
 from cspn_tf.data import fields
 from cspn_tf.data.fields import RowFault, faults_at
 from cspn_tf.data.landmark_maps import DEEPFASHION2
-from cspn_tf.data.samples import ReadResult, Sample, labelled_garment
+from cspn_tf.data.samples import PHOTO_WITHOUT_GARMENT, ReadResult, Sample, labelled_garment
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import Visibility
 
 # Folder of a split, relative to the root → split.
 SPLIT_FOLDERS = {"train": "train", "validation": "val", ".": None}
 
-PHOTO_WITHOUT_GARMENT = "photo without a garment, kept as background"
 GARMENT_WITHOUT_LANDMARK = "garment without a labelled landmark, kept for its box and type"
 
 _ITEM = re.compile(r"item([1-9][0-9]{0,5})")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cspn_tf.data.doctor import KINDS, KINDS_OF_DATASETS, examine, examine_dataset, find_duplicates
 from cspn_tf.data.samples import REJECTION_KINDS, SPLITS
-from cspn_tf.files import replaced_file
+from cspn_tf.files import replaced_file, write_json, write_text
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GARMENT_TYPE_NAMES, GarmentType, Variation, Visibility
 
@@ -46,19 +46,15 @@ def write_report(folder, photos, rejected, *, root, about, notes, seed) -> str:
     duplicates = find_duplicates(photos)
     report = make_report(photos, rejected, findings, duplicates, about=about, notes=notes)
     summary = describe_report(report, rejected)
-    _write(folder / REPORT, json.dumps(report, indent=2) + "\n")
-    _write(folder / SUMMARY, f"# Data report\n\n```\n{summary}\n```\n\n![Random photos with labels]({CONTACT_SHEET})\n")
-    _write(folder / REJECTED, "".join(json.dumps(fault.as_dict()) + "\n" for fault in rejected))
+    write_json(folder / REPORT, report)
+    picture = f"![Random photos with labels]({CONTACT_SHEET})"
+    write_text(folder / SUMMARY, f"# Data report\n\n```\n{summary}\n```\n\n{picture}\n")
+    write_text(folder / REJECTED, "".join(json.dumps(fault.as_dict()) + "\n" for fault in rejected))
     lines = [json.dumps(vars(finding)) + "\n" for finding in findings]
     lines += [json.dumps(_duplicates_as_dict(group)) + "\n" for group in duplicates]
-    _write(folder / FINDINGS, "".join(lines))
+    write_text(folder / FINDINGS, "".join(lines))
     write_contact_sheets(folder, photos, rejected, root, seed)
     return summary
-
-
-def _write(path, text):
-    with replaced_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 # Counting ------------------------------------------------------------------------------------------------------------

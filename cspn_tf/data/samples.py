@@ -15,6 +15,9 @@ from cspn_tf.garments import NUM_KEYPOINTS, Variation, Visibility
 
 SPLITS = ("train", "val", "test")
 
+# The note of readers on photos without labels.
+PHOTO_WITHOUT_GARMENT = "photo without a garment, kept as background"
+
 REJECTION_KINDS = ("malformed row", "missing photo", "unreadable photo", "label outside the photo")
 
 

@@ -18,8 +18,8 @@ from cspn_tf.console import UserError
 from cspn_tf.data.photo_checks import PhotoFacts, check_photo
 from cspn_tf.data.samples import SPLITS, Rejected, Sample
 from cspn_tf.data.spelling import with_other_spellings
-from cspn_tf.data.tfrecords import FORMAT_VERSION, encode_example, file_sha256, write_manifest
-from cspn_tf.files import replaced_file
+from cspn_tf.data.tfrecords import FORMAT_VERSION, encode_example, write_manifest
+from cspn_tf.files import file_sha256, replaced_file, write_text
 from cspn_tf.threads import map_in_order
 
 SHARD_BYTES = 100_000_000
@@ -171,8 +171,7 @@ def _write_shard(folder, shard, num_threads, report_one) -> dict:
     record |= {"num_garments": num_garments, "num_keypoint_garments": num_keypoint_garments}
     entry = {"file": shard.name, "num_records": len(record["photos"])}
     record["shard"] = {**entry, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
-    with replaced_file(_record_path(folder, shard.name)) as record_path:
-        record_path.write_text(json.dumps(record))
+    write_text(_record_path(folder, shard.name), json.dumps(record))
     return record
 
 

@@ -6,7 +6,6 @@ that lists their content. A record is one photo: the unchanged bytes of its file
 Letters in shapes: G garments of one photo.
 """
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import tensorflow as tf
 
 from cspn_tf.console import UserError
 from cspn_tf.data.samples import SPLITS
-from cspn_tf.files import write_json
+from cspn_tf.files import file_sha256, write_json
 from cspn_tf.garments import NUM_KEYPOINTS
 
 MANIFEST = "dataset.json"
@@ -187,15 +186,6 @@ def verify(data_dir, splits=SPLITS) -> None:
             digest = file_sha256(path)
             if digest != shard["sha256"]:
                 raise UserError(f"{path} has sha256 {digest}, written as {shard['sha256']}")
-
-
-def file_sha256(path) -> str:
-    """Return the SHA-256 of a file as hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _check_splits(splits):

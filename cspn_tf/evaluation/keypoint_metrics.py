@@ -20,8 +20,8 @@ cover found garments only, so read them together with the miss rate.
 
 `ne_garment` is the paper's equation 3. `ne_bbox` is the measure of the published DeepFashion tables.
 
-Every metric takes a `cspn_tf.evaluation.matching.Matched`, and a `cspn_tf.evaluation.bootstrap.Bootstrap` to compute
-intervals. Coordinates are float32 as in records and served outputs; the arithmetic is float64.
+Every metric has the arguments of `ne_garment` and returns a `Score`. Coordinates are float32 as in records and served
+outputs; the arithmetic is float64.
 
 Letters in shapes: G labelled garments of all photos, P photos, 8 keypoint slots.
 """
@@ -102,13 +102,11 @@ def ne_garment(matched, among=None, bootstrap=None) -> Score:
     """Measure the paper's normalised error: distance over the distance of the garment's sleeve or waistline pair.
 
     Args:
-        matched: a `Matched`.
+        matched: a `cspn_tf.evaluation.matching.Matched`.
         among: bool, broadcastable to `(G, 8)`: only these keypoints count; None for all. Normalisers are always
             computed from all labelled keypoints.
-        bootstrap: the `Bootstrap` over the photos for the intervals; None for no intervals.
-
-    Returns:
-        A `Score`, lower is better; pooled over visible keypoints of matched garments.
+        bootstrap: the `cspn_tf.evaluation.bootstrap.Bootstrap` over the photos for the intervals; None for no
+            intervals.
 
     Source: the paper's equation 3. It does not say how to treat a tiny or half-labelled pair; we skip such garments.
     """
@@ -116,52 +114,23 @@ def ne_garment(matched, among=None, bootstrap=None) -> Score:
 
 
 def ne_bbox(matched, among=None, bootstrap=None) -> Score:
-    """Measure the normalised error of the published FLD and DeepFashion-C tables: x over box width, y over box height.
-
-    Args:
-        matched, among, bootstrap: as for `ne_garment`.
-
-    Returns:
-        A `Score`, lower is better; over visible keypoints of matched garments. Its value is the mean of the per-slot
-        means, over the slots with data.
-    """
+    """Measure the normalised error of the published DeepFashion tables: x over box width, y over box height."""
     sides = _box_sides(matched.labels)
     return _mean_error(matched, sides, matched.labels.visible, among, bootstrap, _mean_of_slots)
 
 
 def ne_longside(matched, among=None, bootstrap=None) -> Score:
-    """Measure the normalised error over the box's long side.
-
-    Args:
-        matched, among, bootstrap: as for `ne_garment`.
-
-    Returns:
-        A `Score`, lower is better; pooled over visible keypoints of matched garments.
-    """
-    return _mean_error(matched, _long_sides(matched.labels), matched.labels.visible, among, bootstrap)
+    """Measure the normalised error over the box's long side."""
+    return _mean_error(matched, long_sides(matched.labels), matched.labels.visible, among, bootstrap)
 
 
 def epe(matched, among=None, bootstrap=None) -> Score:
-    """Measure the end-point error: the distance in photo pixels.
-
-    Args:
-        matched, among, bootstrap: as for `ne_garment`.
-
-    Returns:
-        A `Score`, lower is better; pooled over labelled keypoints of matched garments.
-    """
+    """Measure the end-point error: the distance in photo pixels."""
     return _mean_error(matched, np.ones((len(matched.labels), 2)), matched.labels.labelled, among, bootstrap)
 
 
 def pck(matched, among=None, bootstrap=None) -> Score:
-    """Measure the share of correct keypoints: those within `PCK_THRESHOLD` times the box's long side, inclusive.
-
-    Args:
-        matched, among, bootstrap: as for `ne_garment`.
-
-    Returns:
-        A `Score` in [0, 1], higher is better; pooled over labelled keypoints, those of missed garments as failures.
-    """
+    """Measure the share of correct keypoints: those within `PCK_THRESHOLD` times the box's long side, inclusive."""
     errors, counted, skipped = _errors_with_misses(matched, among)
     return _score(matched, errors <= PCK_THRESHOLD, counted, skipped, bootstrap)
 
@@ -173,14 +142,7 @@ def pck_of_found(matched, among=None, bootstrap=None) -> Score:
 
 
 def auc(matched, among=None, bootstrap=None) -> Score:
-    """Measure the area under the curve of `pck` over its threshold, by the trapezoid rule, as a share of the maximum.
-
-    Args:
-        matched, among, bootstrap: as for `ne_garment`.
-
-    Returns:
-        A `Score` in [0, 1], higher is better; pooled over labelled keypoints, those of missed garments as failures.
-    """
+    """Measure the area under the curve of `pck` over its threshold, by the trapezoid rule, over its maximum."""
     errors, counted, skipped = _errors_with_misses(matched, among)
     # The area under the mean curve is the mean of the areas under the keypoints' step curves.
     correct = errors[..., np.newaxis] <= AUC_THRESHOLDS
@@ -197,6 +159,7 @@ KEYPOINT_METRICS = {
     "ne_longside": ne_longside,
     "epe": epe,
 }
+LOWER_IS_BETTER = ("ne_bbox", "ne_garment", "ne_longside", "epe")
 
 
 def slices(labels) -> dict:
@@ -230,13 +193,13 @@ def score_slices(metric, matched, bootstrap=None) -> dict:
         bootstrap: as for `ne_garment`.
 
     Returns:
-        `{"overall": Score}` and, for each group of `slices`, slice name to `Score`.
+        A JSON-ready dict: `overall`, and for each group of `slices` slice name to score, see `Score.to_dict`.
     """
     groups = {
-        group: {name: metric(matched, mask, bootstrap) for name, mask in masks.items()}
+        group: {name: metric(matched, mask, bootstrap).to_dict() for name, mask in masks.items()}
         for group, masks in slices(matched.labels).items()
     }
-    return {"overall": metric(matched, None, bootstrap), **groups}
+    return {"overall": metric(matched, None, bootstrap).to_dict(), **groups}
 
 
 def _counted(among, eligible):
@@ -259,7 +222,7 @@ def _box_sides(labels):
     return np.where((sides > 0).all(axis=1, keepdims=True), sides, np.nan)
 
 
-def _long_sides(labels):
+def long_sides(labels):
     """Return the long side of each ground-truth box, `(G, 2)` for x and y; NaN for an empty box."""
     return np.repeat(_box_sides(labels).max(axis=1, keepdims=True), 2, axis=1)
 
@@ -279,7 +242,7 @@ def _normalised(matched, normalisers, counted):
 def _errors_with_misses(matched, among):
     """Return `_normalised` by long side for all labelled keypoints, with an infinite error for missed garments."""
     counted = _counted(among, matched.labels.labelled)
-    errors, counted, skipped = _normalised(matched, _long_sides(matched.labels), counted)
+    errors, counted, skipped = _normalised(matched, long_sides(matched.labels), counted)
     return np.where(matched.found[:, np.newaxis], errors, np.inf), counted, skipped
 
 

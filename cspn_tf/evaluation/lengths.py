@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cspn_tf.evaluation.keypoint_metrics import long_sides
 from cspn_tf.garments import GARMENT_TYPE_NAMES, NUM_KEYPOINTS
 from cspn_tf.lengths import LENGTHS_OF_TYPE, lengths_of
 
@@ -72,9 +73,9 @@ def keypoint_sds(matched) -> dict:
         ground-truth box; 0 without data.
     """
     labels = matched.labels
-    sides = labels.boxes_xyxy[:, 2:] - labels.boxes_xyxy[:, :2]
-    errors = np.abs(matched.predicted.keypoints_xy - labels.keypoints_xy) / sides.max(axis=1)[:, None, None]
-    counted = labels.visible & matched.found[:, np.newaxis]
+    sides = long_sides(labels)
+    errors = np.abs(matched.predicted.keypoints_xy - labels.keypoints_xy) / sides[:, np.newaxis]
+    counted = labels.visible & (matched.found & np.isfinite(sides[:, 0]))[:, np.newaxis]
     return {
         type_name: [
             round(float(np.percentile(errors[rows, slot], 68.27)), 4) if rows.any() else 0.0

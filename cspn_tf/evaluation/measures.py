@@ -110,16 +110,7 @@ def evaluate_keypoints(matched, bootstrap=None) -> dict:
         A JSON-ready dict: each name of `KEYPOINT_METRICS` to `overall` and to the slices by `garment_type`,
         `variation` and `visibility`; each with `value`, `count`, `skipped`, `interval`, and the same `per_keypoint`.
     """
-    scores = {
-        name: metrics.score_slices(metric, matched, bootstrap) for name, metric in metrics.KEYPOINT_METRICS.items()
-    }
-    return {
-        name: {
-            group: part.to_dict() if group == "overall" else {slice_: score.to_dict() for slice_, score in part.items()}
-            for group, part in groups.items()
-        }
-        for name, groups in scores.items()
-    }
+    return {name: metrics.score_slices(metric, matched, bootstrap) for name, metric in metrics.KEYPOINT_METRICS.items()}
 
 
 def measure_visibility(matched) -> dict:

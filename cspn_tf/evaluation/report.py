@@ -4,20 +4,23 @@ import json
 import textwrap
 
 from cspn_tf.console import UserError
-from cspn_tf.files import replaced_file
+from cspn_tf.evaluation.keypoint_metrics import LOWER_IS_BETTER
+from cspn_tf.files import write_bytes
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS
 
-# Measures in the order of the tables: key in metrics.json, title, which direction is better.
+# Measures in the order of the tables: key in metrics.json, title.
 MEASURES = (
-    ("pck_02", "PCK@0.2", "higher"),
-    ("pck_02_found", "PCK@0.2, detected garments", "higher"),
-    ("auc", "AUC", "higher"),
-    ("ne_bbox", "NE (box sides)", "lower"),
-    ("ne_garment", "NE (garment pair, eq. 3)", "lower"),
-    ("ne_longside", "NE (long side)", "lower"),
-    ("epe", "EPE, pixels", "lower"),
+    ("pck_02", "PCK@0.2"),
+    ("pck_02_found", "PCK@0.2, detected garments"),
+    ("auc", "AUC"),
+    ("ne_bbox", "NE (box sides)"),
+    ("ne_garment", "NE (garment pair, eq. 3)"),
+    ("ne_longside", "NE (long side)"),
+    ("epe", "EPE, pixels"),
 )
-BOX_MODES = (("detected_boxes", "Detected boxes"), ("ground_truth_boxes", "Ground-truth boxes"))
+# Keys of the two kinds of boxes in metrics.json, and their titles.
+DETECTED, LABELLED = "detected_boxes", "ground_truth_boxes"
+BOX_MODES = ((DETECTED, "Detected boxes"), (LABELLED, "Ground-truth boxes"))
 
 MISSED_GARMENTS = (
     "A missed garment counts in the same way for every method: its keypoints are failures in PCK and AUC, and are left "
@@ -195,14 +198,17 @@ def _origin(scores):
 
 def _headline(scores):
     """Return the header and the rows of the summary table; the last row is the miss rate."""
-    header, rows = ["measure", "better"], [[title, better] for _, title, better in MEASURES]
+    header, rows = (
+        ["measure", "better"],
+        [[title, "lower" if name in LOWER_IS_BETTER else "higher"] for name, title in MEASURES],
+    )
     miss_rate = ["miss rate", "lower"]
     for mode, title in _modes(scores):
         header += [f"{title.lower()} [95 %]", "keypoints", "skipped"]
-        for row, (name, _, _) in zip(rows, MEASURES, strict=True):
+        for row, (name, _) in zip(rows, MEASURES, strict=True):
             score = scores[mode][name]["overall"]
             row += [with_interval(score), str(score["count"]), str(score["skipped"])]
-        detected = mode == "detected_boxes"
+        detected = mode == DETECTED
         miss_rate += [with_interval(scores["miss_rate"]), _of_garments(scores), "-"] if detected else ["-", "-", "-"]
     return header, [*rows, miss_rate]
 
@@ -253,14 +259,14 @@ def _slice_tables(measures):
     """Return the tables for one kind of boxes: by keypoint, then one for each group of slices."""
     by_keypoint = [
         [title, *(_with_count(measures[name]["overall"]["per_keypoint"][k]) for k in KEYPOINT_ABBREVIATIONS)]
-        for name, title, _ in MEASURES
+        for name, title in MEASURES
     ]
     tables = ["### By keypoint", make_table(["measure", *KEYPOINT_ABBREVIATIONS], by_keypoint)]
-    titles = [title for _, title, _ in MEASURES]
+    titles = [title for _, title in MEASURES]
     for group in ("garment_type", "variation", "visibility"):
-        rows = [["all", *(_with_count(measures[name]["overall"]) for name, _, _ in MEASURES)]]
+        rows = [["all", *(_with_count(measures[name]["overall"]) for name, _ in MEASURES)]]
         rows += [
-            [slice_, *(_with_count(measures[name][group][slice_]) for name, _, _ in MEASURES)]
+            [slice_, *(_with_count(measures[name][group][slice_]) for name, _ in MEASURES)]
             for slice_ in measures["pck_02"][group]
             if measures["pck_02"][group][slice_]["count"]
         ]
@@ -320,8 +326,7 @@ def write_scores(out, scores, files=None) -> dict:
         for name, content in files.items():
             path = out / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replaced_file(path) as temporary:
-                temporary.write_bytes(content)
+            write_bytes(path, content)
     except OSError as error:
         raise UserError(f"{error.filename or out}: {error.strerror or error}") from error
     return files

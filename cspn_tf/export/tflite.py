@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from cspn_tf import contract
-from cspn_tf.files import plain_path, replaced_file
+from cspn_tf.files import plain_path, write_bytes
 from cspn_tf.quiet import quiet_native_output
 
 FILE_NAME = "cspn.tflite"
@@ -36,8 +36,7 @@ def export(pipeline, out_dir) -> Path:
     out_dir.mkdir(parents=True, exist_ok=True)
     content = convert(pipeline)
     path = out_dir / FILE_NAME
-    with replaced_file(path) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(path, content)
     write_description(out_dir / "cspn.json", pipeline.config, contract.CANVAS_OUTPUTS, pipeline.precision)
     return path
 

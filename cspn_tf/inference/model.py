@@ -46,8 +46,8 @@ def load(model=None, *, detector=None, keypoints=None) -> "Model":
     path = checkpoints.SHIPPED_PAIR if model in (None, checkpoints.SHIPPED) else Path(model)
     if path.is_file():
         return Model(predictors.from_tflite(path))
-    if (path / "detector").is_dir() and (path / "keypoints").is_dir():
-        return Model(predictors.from_training(path / "detector", path / "keypoints"))
+    if checkpoints.is_pair(path):
+        return Model(predictors.from_training(path / checkpoints.DETECTOR, path / checkpoints.KEYPOINTS))
     return Model(predictors.from_saved_model(path))
 
 

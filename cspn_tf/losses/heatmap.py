@@ -59,8 +59,8 @@ class HeatmapLoss(keras.losses.Loss):
     Call with targets `(B, 8, 3 or more)` and heatmaps `(B, H, H, 8)`; the denominator over the batch is B.
     """
 
-    def __init__(self, crop_size, stride, sigma, num_hard=None, name="heatmap_loss", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(self, crop_size, stride, sigma, num_hard=None):
+        super().__init__()
         self.crop_size, self.stride, self.sigma, self.num_hard = crop_size, stride, sigma, num_hard
 
     def call(self, y_true, y_pred):
@@ -70,7 +70,3 @@ class HeatmapLoss(keras.losses.Loss):
         if self.num_hard is None:
             return mean_over_labelled(errors, weights)
         return mean_over_hardest(errors, weights, self.num_hard)
-
-    def get_config(self):
-        own = {"crop_size": self.crop_size, "stride": self.stride, "sigma": self.sigma, "num_hard": self.num_hard}
-        return {**super().get_config(), **own}

@@ -21,8 +21,8 @@ class OffsetLoss(keras.losses.Loss):
     labelled keypoints, then over B.
     """
 
-    def __init__(self, crop_size, stride, name="offset_loss", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(self, crop_size, stride):
+        super().__init__()
         self.crop_size, self.stride = crop_size, stride
 
     def call(self, y_true, y_pred):
@@ -37,9 +37,6 @@ class OffsetLoss(keras.losses.Loss):
         errors = _huber(predicted_across - across) + _huber(predicted_down - down)
         errors = tf.math.divide_no_nan(tf.reduce_sum(errors * near, axis=[1, 2]), tf.reduce_sum(near, axis=[1, 2]))
         return mean_over_labelled(errors, y_true[..., 2])
-
-    def get_config(self):
-        return {**super().get_config(), "crop_size": self.crop_size, "stride": self.stride}
 
 
 def _huber(difference):

@@ -36,13 +36,10 @@ class CoordinateLoss(keras.losses.Loss):
     labelled keypoints, and over the batch B.
     """
 
-    def __init__(self, crop_size, name="coordinate_loss", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(self, crop_size):
+        super().__init__()
         self.crop_size = crop_size
 
     def call(self, y_true, y_pred):
         errors = coordinate_errors(y_true[..., :2], tf.cast(y_pred, tf.float32), self.crop_size)
         return mean_over_labelled(errors, y_true[..., 2])
-
-    def get_config(self):
-        return {**super().get_config(), "crop_size": self.crop_size}

@@ -17,9 +17,6 @@ class VisibilityLoss(keras.losses.Loss):
     and over the batch B.
     """
 
-    def __init__(self, name="visibility_loss", **kwargs):
-        super().__init__(name=name, **kwargs)
-
     def call(self, y_true, y_pred):
         visibility, logits = y_true[..., 3], tf.cast(y_pred, tf.float32)
         seen = tf.cast(tf.equal(visibility, float(Visibility.VISIBLE)), tf.float32)

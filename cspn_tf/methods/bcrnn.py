@@ -29,7 +29,7 @@ import tensorflow as tf
 from cspn_tf.garments import NUM_KEYPOINTS
 from cspn_tf.methods.base import RefinedHeatmaps
 from cspn_tf.models.backbones import build_backbone_of
-from cspn_tf.models.blocks import normalised_conv
+from cspn_tf.models.blocks import named_output, normalised_conv, small_conv
 from cspn_tf.models.fused_features import LEVELS, fused_features
 
 # Chains of keypoint slots; the chains of one entry have the same length and share a recurrent network.
@@ -114,7 +114,5 @@ def _heatmaps(nodes, group, config, name):
     x = tf.concat(nodes, axis=0)
     x = keras.layers.UpSampling2D(2, interpolation=config.upsampling, name=f"{name}_upsample")(x)
     x = normalised_conv(x, group, 3, f"{name}_smooth", separable=config.separable)
-    small = keras.initializers.RandomNormal(stddev=0.001)
-    x = keras.layers.Conv2D(1, 1, kernel_initializer=small, dtype="float32", name=f"{name}_maps")(x)
-    x = tf.concat(tf.split(x, NUM_KEYPOINTS, axis=0), axis=-1)
-    return keras.layers.Activation("linear", dtype="float32", name=name)(x)
+    x = small_conv(x, 1, f"{name}_maps", dtype="float32")
+    return named_output(tf.concat(tf.split(x, NUM_KEYPOINTS, axis=0), axis=-1), name)

@@ -25,7 +25,7 @@ from cspn_tf.losses.offsets import OffsetLoss
 from cspn_tf.losses.visibility import VisibilityLoss
 from cspn_tf.methods.base import KeypointMethod
 from cspn_tf.models.backbones import build_backbone_of
-from cspn_tf.models.blocks import merge_down, normalised_conv
+from cspn_tf.models.blocks import merge_down, named_output, normalised_conv, small_conv
 
 # Heatmap losses are some thousandths; weights of this size keep these heads from dominating the shared features.
 OFFSET_WEIGHT = 0.002
@@ -119,11 +119,8 @@ def _stage(conv5, maps, config, name):
 
 
 def _head(features, channels, name):
-    """Return one head's maps, in float32 also under mixed precision."""
-    maps = keras.layers.Conv2D(
-        channels, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.001), name=f"{name}_heatmaps"
-    )(features)
-    return keras.layers.Activation("linear", dtype="float32", name=name)(maps)
+    """Return one head's maps, float32."""
+    return named_output(small_conv(features, channels, f"{name}_heatmaps"), name)
 
 
 def _visibility_head(maps, heatmaps_of_stage):

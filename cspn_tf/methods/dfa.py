@@ -53,6 +53,7 @@ from cspn_tf.losses.regression import COORDINATE_WEIGHT, VISIBILITY_WEIGHT, Coor
 from cspn_tf.losses.visibility import VisibilityLoss
 from cspn_tf.methods.base import KeypointMethod
 from cspn_tf.models.backbones import build_backbone_of
+from cspn_tf.models.blocks import named_output
 from cspn_tf.models.regression import as_points, decode_points, flattened, hidden_units, normalised_dense, small_dense
 
 # K, the number of cluster centres.
@@ -102,7 +103,7 @@ class Method(KeypointMethod):
         features = build_backbone_of(config, config.crop_size, (5,), pretrained=pretrained)(crops)
 
         # ---- Body ----
-        image, units = flattened(features["P5"], "c5"), hidden_units(config)
+        image, units = flattened(features["P5"]), hidden_units(config)
         x = normalised_dense(normalised_dense(image, units, "stage_1_hidden_1"), units, "stage_1_hidden_2")
         positions_1 = small_dense(x, 2 * NUM_KEYPOINTS, "stage_1_regression", start=0.5)
         labels_1 = small_dense(x, NUM_PSEUDO_LABELS, "stage_1_logits")
@@ -119,7 +120,7 @@ class Method(KeypointMethod):
         # ---- Named outputs ----
         outputs = {
             "stage_1": as_points(positions_1, "stage_1"),
-            "stage_1_pseudo_labels": _named(labels_1, "stage_1_pseudo_labels"),
+            "stage_1_pseudo_labels": named_output(labels_1, "stage_1_pseudo_labels"),
             "stage_2": as_points(positions_2, "stage_2"),
             "stage_2_pseudo_labels": _joined([labels_2, tf.stop_gradient(positions_1)], "stage_2_pseudo_labels"),
         }
@@ -180,10 +181,6 @@ def _corrections(x, before, config, name):
     x = normalised_dense(x, hidden_units(config), f"{name}_hidden_2")
     offsets = small_dense(x, 2 * NUM_KEYPOINTS, f"{name}_regression")
     return before[0] + OFFSET_UNIT * offsets, small_dense(x, NUM_PSEUDO_LABELS, f"{name}_logits"), x
-
-
-def _named(x, name):
-    return keras.layers.Activation("linear", dtype="float32", name=name)(x)
 
 
 def _joined(parts, name):
@@ -324,8 +321,8 @@ class PseudoLabelLoss(keras.losses.Loss):
     and those not routed to the branch count as 0; the denominator over the batch is B.
     """
 
-    def __init__(self, crop_size, centres, corrects=False, branch=None, name="pseudo_label_loss", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(self, crop_size, centres, corrects=False, branch=None):
+        super().__init__()
         self.crop_size, self.corrects, self.branch = crop_size, corrects, branch
         self.centres = np.asarray(centres, np.float32)
 
@@ -344,10 +341,6 @@ class PseudoLabelLoss(keras.losses.Loss):
         cross_entropy = tf.nn.softmax_cross_entropy_with_logits(labels=true, logits=logits)
         entropy = -tf.reduce_sum(tf.math.xlogy(true, true), axis=-1)
         return (cross_entropy - entropy) * counts
-
-    def get_config(self):
-        own = {"crop_size": self.crop_size, "centres": self.centres.tolist(), "corrects": self.corrects}
-        return {**super().get_config(), **own, "branch": self.branch}
 
 
 # Routing -------------------------------------------------------------------------------------------------------------
@@ -385,8 +378,8 @@ class RoutedCoordinateLoss(keras.losses.Loss):
     each garment's number of labelled keypoints, and over the batch B, which counts all garments, routed or not.
     """
 
-    def __init__(self, crop_size, branch, name="routed_coordinate_loss", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(self, crop_size, branch):
+        super().__init__()
         self.crop_size, self.branch = crop_size, branch
 
     def call(self, y_true, y_pred):
@@ -394,6 +387,3 @@ class RoutedCoordinateLoss(keras.losses.Loss):
         errors = coordinate_errors(y_true[..., :2], positions, self.crop_size)
         routed = routing(y_true, tf.stop_gradient(before), self.crop_size)[self.branch]
         return mean_over_labelled(errors, y_true[..., 2]) * routed
-
-    def get_config(self):
-        return {**super().get_config(), "crop_size": self.crop_size, "branch": self.branch}

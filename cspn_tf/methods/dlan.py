@@ -28,13 +28,15 @@ Keypoints are decoded from heatmaps at stride 4, by the codec that all heatmap m
 Letters in shapes: B crops, C side of a crop, h = C / 8, H = C / 4, 8 keypoint slots.
 """
 
+import functools
+
 import keras
 import tensorflow as tf
 
 from cspn_tf.garments import NUM_KEYPOINTS
 from cspn_tf.methods.base import RefinedHeatmaps
 from cspn_tf.models.backbones import build_backbone_of
-from cspn_tf.models.blocks import BATCH_NORM_MOMENTUM, normalised_conv
+from cspn_tf.models.blocks import BATCH_NORM_MOMENTUM, named_output, normalised_conv, small_conv
 from cspn_tf.models.fused_features import LEVELS, fused_features
 from cspn_tf.models.window_sampling import WHOLE, WindowSampling, compose, invert
 
@@ -50,13 +52,12 @@ class SelectiveDilatedConv(keras.layers.Layer):
 
     Args:
         width: channels of the result.
-        dilations: the dilations, pixels.
         separable: use a depthwise kernel; the result then has the channels of the input, and `width` is ignored.
     """
 
-    def __init__(self, width, dilations=_DILATIONS, separable=False, **kwargs):
+    def __init__(self, width, separable=False, **kwargs):
         super().__init__(**kwargs)
-        self.width, self.dilations, self.separable = width, tuple(dilations), separable
+        self.width, self.separable = width, separable
 
     def build(self, input_shape):
         channels = input_shape[-1]
@@ -67,18 +68,12 @@ class SelectiveDilatedConv(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, x):
-        result = None
-        for dilation in self.dilations:
+        def convolved(dilation):
             if self.separable:
-                answer = tf.nn.depthwise_conv2d(x, self.kernel, [1, 1, 1, 1], "SAME", dilations=[dilation, dilation])
-            else:
-                answer = tf.nn.convolution(x, self.kernel, padding="SAME", dilations=dilation)
-            result = answer if result is None else tf.maximum(result, answer)
-        return result
+                return tf.nn.depthwise_conv2d(x, self.kernel, [1, 1, 1, 1], "SAME", dilations=[dilation, dilation])
+            return tf.nn.convolution(x, self.kernel, padding="SAME", dilations=dilation)
 
-    def get_config(self):
-        own = {"width": self.width, "dilations": self.dilations, "separable": self.separable}
-        return {**super().get_config(), **own}
+        return functools.reduce(tf.maximum, map(convolved, _DILATIONS))
 
 
 class Method(RefinedHeatmaps):
@@ -110,7 +105,7 @@ class Method(RefinedHeatmaps):
         view = WindowSampling(side, name="garment_view")([x, garment_windows])
         view = normalised_conv(view, config.width, 3, "garment_smooth", separable=config.separable)
         garment_maps = _to_crop_frame(
-            _small_maps(view, NUM_KEYPOINTS, "garment_maps"), garment_windows, config, "garment_back"
+            small_conv(view, NUM_KEYPOINTS, "garment_maps", dtype="float32"), garment_windows, config, "garment_back"
         )
 
         windows, maps = _keypoint_maps(view, garment_windows, config)
@@ -118,9 +113,11 @@ class Method(RefinedHeatmaps):
         keypoint_maps = _keypoints_last(keypoint_maps)
 
         # ---- Named outputs ----
-        named = keras.layers.Activation("linear", dtype="float32", name="garment_heatmaps")
         added = keras.layers.Add(dtype="float32", name="heatmaps")
-        outputs = {"garment_heatmaps": named(garment_maps), "heatmaps": added([garment_maps, keypoint_maps])}
+        outputs = {
+            "garment_heatmaps": named_output(garment_maps, "garment_heatmaps"),
+            "heatmaps": added([garment_maps, keypoint_maps]),
+        }
         return keras.Model(crops, outputs, name=self.name)
 
 
@@ -176,13 +173,7 @@ def _keypoint_maps(view, garment_windows, config):
     x = WindowSampling(side, name="keypoint_view")([x, tf.reshape(windows, [-1, 4])])
     x = normalised_conv(x, group, 3, "keypoint_smooth", separable=config.separable)
     windows = compose(garment_windows[:, tf.newaxis] + tf.zeros_like(windows), windows)
-    return tf.reshape(windows, [-1, 4]), _small_maps(x, 1, "keypoint_maps")
-
-
-def _small_maps(x, channels, name):
-    """Apply a 1x1 convolution whose output is almost 0 before training, float32."""
-    small = keras.initializers.RandomNormal(stddev=0.001)
-    return keras.layers.Conv2D(channels, 1, kernel_initializer=small, dtype="float32", name=name)(x)
+    return tf.reshape(windows, [-1, 4]), small_conv(x, 1, "keypoint_maps", dtype="float32")
 
 
 def _to_crop_frame(maps, windows, config, name):

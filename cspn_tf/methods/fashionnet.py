@@ -41,7 +41,7 @@ class Method(KeypointMethod):
         features = build_backbone_of(config, config.crop_size, (5,), pretrained=pretrained)(crops)
 
         # ---- Body ----
-        x = flattened(features["P5"], "c5")
+        x = flattened(features["P5"])
         for name in ("hidden_1", "hidden_2"):
             x = normalised_dense(x, hidden_units(config), name)
         # Before training, every keypoint is predicted at the crop's centre.

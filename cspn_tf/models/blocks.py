@@ -32,6 +32,17 @@ def normalised_conv(x, width, kernel_size, name, *, separable=False, activation=
     return keras.layers.Activation(activation, name=name + "_activation")(x) if activation else x
 
 
+def small_conv(x, width, name, dtype=None):
+    """Apply a 1x1 convolution whose output is almost 0 before training."""
+    small = keras.initializers.RandomNormal(stddev=0.001)
+    return keras.layers.Conv2D(width, 1, kernel_initializer=small, dtype=dtype, name=name)(x)
+
+
+def named_output(x, name):
+    """Give an output of a network its name, in float32 also under mixed precision."""
+    return keras.layers.Activation("linear", dtype="float32", name=name)(x)
+
+
 def merge_down(coarse, fine, width, name, *, separable, upsampling="bilinear"):
     """Apply one top-down pyramid step: upsample the coarse map by 2, add the fine map's 1x1 lateral, smooth by 3x3.
 

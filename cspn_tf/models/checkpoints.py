@@ -11,14 +11,13 @@ wherever a checkpoint directory is expected. Their network.json has the SHA-256 
 """
 
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 
 from cspn_tf import config as configs
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
-from cspn_tf.files import replaced_file, staged_directory, write_json
+from cspn_tf.files import file_sha256, replaced_file, staged_directory, write_json
 from cspn_tf.methods import method_of
 
 DETECTOR, KEYPOINTS = "detector", "keypoints"
@@ -53,6 +52,11 @@ def read_description(directory, network: str) -> tuple[Config, dict]:
     if found != network:
         raise UserError(f"{directory} holds a {found} checkpoint, not a {network} one")
     return configs.load(directory / _CONFIG), details
+
+
+def is_pair(folder) -> bool:
+    """Check whether a folder has the checkpoint directories of both networks, `detector` and `keypoints`."""
+    return all((Path(folder) / network).is_dir() for network in (DETECTOR, KEYPOINTS))
 
 
 def save_weights(model, directory) -> None:
@@ -111,7 +115,7 @@ def load_weights(model, directory, network: str) -> None:
     path = directory / WEIGHTS
     if not path.is_file():
         raise UserError(f"{directory} has no {WEIGHTS}: training has not finished an epoch")
-    if _SHA256 in details and hashlib.sha256(path.read_bytes()).hexdigest() != details[_SHA256]:
+    if _SHA256 in details and file_sha256(path) != details[_SHA256]:
         raise UserError(f"{path} is damaged: its SHA-256 is not the one in {directory / _NETWORK}")
     try:
         model.load_weights(path)
@@ -137,8 +141,7 @@ def write_shippable(directory, network: str, target, config: Config | None = Non
         model.save_weights(folder / WEIGHTS)
         _halve(folder / WEIGHTS)
         details = {name: value for name, value in details.items() if name not in ("data", "init", _SHA256)}
-        sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-        write_description(folder, network, config or own_config, {**details, _SHA256: sha256})
+        write_description(folder, network, config or own_config, {**details, _SHA256: file_sha256(folder / WEIGHTS)})
 
 
 def _halve(path):

@@ -20,18 +20,17 @@ def hidden_units(config: KeypointConfig) -> int:
     return 16 * config.width
 
 
-def flattened(features, name):
+def flattened(features):
     """Flatten the backbone's last map to one vector per crop, average-pooled to at most 7x7 positions first.
 
     Args:
         features: Keras tensor `(B, H, H, channels)`.
-        name: prefix of the layers' names.
     """
     side = features.shape[1]
     if side > _MAX_SIDE:
         pool = -(-side // _MAX_SIDE)
-        features = keras.layers.AveragePooling2D(pool, padding="same", name=name + "_pool")(features)
-    return keras.layers.Flatten(name=name + "_flatten")(features)
+        features = keras.layers.AveragePooling2D(pool, padding="same", name="c5_pool")(features)
+    return keras.layers.Flatten(name="c5_flatten")(features)
 
 
 def normalised_dense(x, units, name):

@@ -6,6 +6,8 @@ Boxes here are in KerasCV's edge frame: y_min, x_min, y_max, x_max in input pixe
 Letters in shapes: B photos, R regions, H, W a feature map's size, C channels, n the side of the result.
 """
 
+import functools
+
 import tensorflow as tf
 
 # Samples per bin and axis in RoI align, as in common implementations.
@@ -70,19 +72,14 @@ def roi_pool(features, boxes_yxyx, size, stride):
     num = boxes_yxyx.shape[1]
     corners = tf.cast(tf.round(boxes_yxyx / stride), tf.int32)
     y_min, x_min, y_max, x_max = tf.unstack(corners, axis=-1)
-    row_candidates = _bin_candidates(y_min, y_max, height, size)
-    column_candidates = _bin_candidates(x_min, x_max, width, size)
-    by_rows = _running_maximum(features, row_candidates, [-1, num * size, width, channels])
-    by_rows = tf.reshape(by_rows, [-1, num * size, width, channels])
+    rows = [tf.reshape(index, [-1, num * size]) for index in _bin_candidates(y_min, y_max, height, size)]
+    by_rows = functools.reduce(tf.maximum, (tf.gather(features, index, axis=1, batch_dims=1) for index in rows))
     # Each region's column indices, repeated for each of its rows.
     columns = [
         tf.reshape(tf.tile(index[:, :, tf.newaxis], [1, 1, size, 1]), [-1, num * size, size])
-        for index in column_candidates
+        for index in _bin_candidates(x_min, x_max, width, size)
     ]
-    result = None
-    for index in columns:
-        picked = tf.gather(by_rows, index, axis=2, batch_dims=2)
-        result = picked if result is None else tf.maximum(result, picked)
+    result = functools.reduce(tf.maximum, (tf.gather(by_rows, index, axis=2, batch_dims=2) for index in columns))
     return tf.reshape(result, [-1, num, size, size, channels])
 
 
@@ -98,15 +95,6 @@ def _bin_candidates(start, end, length, size):
     first, last = (tf.clip_by_value(v, 0, length - 1) for v in (first, last))
     largest_bin = -(-length // size) + 1
     return [tf.minimum(first + step, last) for step in range(largest_bin)]
-
-
-def _running_maximum(features, candidates, shape):
-    result = None
-    for index in candidates:
-        picked = tf.gather(features, tf.reshape(index, [-1, index.shape[1] * index.shape[2]]), axis=1, batch_dims=1)
-        picked = tf.reshape(picked, shape)
-        result = picked if result is None else tf.maximum(result, picked)
-    return result
 
 
 def pyramid_roi_features(features, boxes_yxyx, size, strides, pool):

@@ -79,6 +79,3 @@ class WindowSampling(keras.layers.Layer):
     def call(self, inputs):
         maps, windows = inputs
         return sample_windows(maps, windows, self.size)
-
-    def get_config(self):
-        return {**super().get_config(), "size": self.size}

@@ -11,22 +11,20 @@ import itertools
 import sys
 from pathlib import Path
 
-from cspn_tf.console import Parser, positive_int, run
+from cspn_tf.console import Parser, run
 from cspn_tf.files import is_newer
 from cspn_tf.models.checkpoints import WEIGHTS
 
-_BATCH_SIZE = 8
+_SPLIT, _BATCH_SIZE = "test", 8
 
 
 def main(argv=None) -> int:
     """Evaluate; see the module's docstring and --help."""
     parser = Parser(description="Evaluate many keypoint networks behind one detector.")
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="directory that prepare wrote")
-    parser.add_argument("--split", default="test", help="split to evaluate on")
     parser.add_argument("--detector", required=True, type=Path, metavar="DIR", help="detector's training directory")
     parser.add_argument("--keypoints", required=True, nargs="+", type=Path, metavar="DIR", help="training directories")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="directory to write into")
-    parser.add_argument("--batch-size", type=positive_int, default=_BATCH_SIZE, help="photos per batch")
     args = parser.parse_args(argv)
 
     from cspn_tf.evaluation.inputs import Photos
@@ -36,10 +34,10 @@ def main(argv=None) -> int:
     wanted = [path for path in args.keypoints if not is_evaluated(args.out, args.detector, path)]
     if not wanted:
         return 0
-    photos = Photos(args.data, args.split)
-    answers = predict_all(photos, args.detector, wanted, args.batch_size)
+    photos = Photos(args.data, _SPLIT)
+    answers = predict_all(photos, args.detector, wanted)
     for directory, (matched, in_labelled_boxes) in zip(wanted, answers, strict=True):
-        about = {"data": str(args.data), "split": args.split, "model": f"{args.detector} and {directory}"}
+        about = {"data": str(args.data), "split": _SPLIT, "model": f"{args.detector} and {directory}"}
         scores = measure(about, matched, in_labelled_boxes, seed=0)
         write_scores(args.out / directory.name, scores)
         print(f"{args.out / directory.name}", flush=True)
@@ -52,14 +50,13 @@ def is_evaluated(out, detector_dir, keypoints_dir) -> bool:
     return is_newer(out / keypoints_dir.name / "metrics.json", weights)
 
 
-def predict_all(photos, detector_dir, keypoints_dirs, batch_size):
+def predict_all(photos, detector_dir, keypoints_dirs):
     """Predict garments and keypoints in photos with every keypoint network.
 
     Args:
         photos: iterable of `cspn_tf.evaluation.inputs.LabelledPhoto` with a length.
         detector_dir: the detector's training directory.
         keypoints_dirs: the keypoint networks' training directories.
-        batch_size: photos per batch.
 
     Returns:
         For each network two `cspn_tf.evaluation.matching.Matched`: one of detected garments, as served, and one of
@@ -74,7 +71,7 @@ def predict_all(photos, detector_dir, keypoints_dirs, batch_size):
     truths, answers = [], [([], []) for _ in keypoints_dirs]
     with Progress("evaluated") as progress:
         remaining = iter(photos)
-        while batch := list(itertools.islice(remaining, batch_size)):
+        while batch := list(itertools.islice(remaining, _BATCH_SIZE)):
             labels = [photo.garments for photo in batch]
             truths += labels
             seen = shared.detect([photo.photo_bytes for photo in batch])

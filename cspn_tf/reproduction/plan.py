@@ -1,13 +1,12 @@
 """The plan of a reproduction: its experiments, seeds and epochs, from the command line or a plan.json."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 from cspn_tf import config as configs
 from cspn_tf.config import KEYPOINT_TRAINING
 from cspn_tf.console import CallError, UserError
-from cspn_tf.files import write_json
+from cspn_tf.files import file_sha256, read_json, write_json
 from cspn_tf.reproduction.experiments import BEYOND, CSPN, OWN_FIELDS, SCALES, paper_experiments
 
 _PLAN = "plan.json"
@@ -36,7 +35,7 @@ class Plan:
 
     def config(self, experiment) -> configs.Config:
         """Return the `Config` of one of the experiments."""
-        return configs.override(configs.preset(self.preset), self.overrides_of(experiment))
+        return configs.override(configs.PRESETS[self.preset], self.overrides_of(experiment))
 
     def overrides_of(self, experiment) -> list[str]:
         """Return all `field=value` overrides of an experiment, the user's last, so that they win."""
@@ -109,16 +108,16 @@ def settle_plan(plan, args) -> Plan:
 
 
 def _data_digest(data) -> str:
-    from cspn_tf.data import tfrecords
+    from cspn_tf.data.tfrecords import MANIFEST
 
     # The manifest holds the digests of all shards.
-    return tfrecords.file_sha256(Path(data) / tfrecords.MANIFEST)
+    return file_sha256(Path(data) / MANIFEST)
 
 
 def _resumed(plan, path, args, about):
     """Return the new plan with the epochs of the existing one, after a check that the two agree."""
+    found = read_json(path, "plan")
     try:
-        found = json.loads(path.read_text())
         epochs = {name: found[name] for name in ("detector_epochs", "keypoint_epochs")}
         wanted = {**plan.to_dict(), **about}
         different = [
@@ -126,7 +125,7 @@ def _resumed(plan, path, args, about):
             for name in ("scale", "overrides", "data_sha256", *(epochs if args.epochs else ()))
             if found[name] != wanted[name]
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise UserError(f"{path}: not a plan: {error}") from error
     if different:
         raise UserError(f"{args.out} holds another reproduction: {'; '.join(different)}; choose another --out")

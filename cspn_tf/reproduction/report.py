@@ -1,8 +1,8 @@
-"""The Markdown report of a reproduction, from the results of `results.summarise`."""
+"""The Markdown report of a reproduction and the plot of figure 6, from the results of `results.summarise`."""
 
-from cspn_tf.evaluation.report import formatted, make_table
+from cspn_tf.evaluation.report import DETECTED, LABELLED, formatted, make_table
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS
-from cspn_tf.reproduction.results import DETECTED, LABELLED
+from cspn_tf.plots import saved_plot
 
 # Source, variant and splits of the paper's data, as in a prepared dataset's manifest.
 _PAPERS_DATA = ("fld", "DeepFashion FLD", "source")
@@ -57,11 +57,6 @@ def make_report(found) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def claims_text(claims) -> str:
-    """Return the claims and their answers as lines for the console."""
-    return "\n".join(f"{claim['claim']}: {claim['answer']}" for claim in claims)
-
-
 def is_papers_data(data) -> bool:
     """Check whether a dataset is the paper's, in the splits that come with it."""
     return (data["source"], data["variant"], data["splits_from"]) == _PAPERS_DATA
@@ -102,7 +97,9 @@ def _table_1(rows, data):
     lines = []
     for row in rows:
         score = row[DETECTED]["ne_garment"]
-        lines.append([row["title"], *_per_keypoint(score), _spread(score), _range(score), *_counts(score)])
+        interval = "-" if score["interval"] is None else "{:.4f} to {:.4f}".format(*score["interval"])
+        counts = [str(score["count"]), str(score["skipped"])]
+        lines.append([row["title"], *_per_keypoint(score), _spread(score), interval, *counts])
         if "paper" in row:
             values = [formatted(value) for value in row["paper"].values()]
             where = "FLD, other split" if is_papers_data(data) else "FLD: not the same data"
@@ -223,15 +220,60 @@ def _per_keypoint(score):
     return [formatted(value) for value in score["per_keypoint"].values()]
 
 
-def _counts(score):
-    return [str(score["count"]), str(score["skipped"])]
-
-
-def _range(score):
-    return "-" if score["interval"] is None else f"{score['interval'][0]:.4f} to {score['interval'][1]:.4f}"
-
-
 def _spread(score):
     if score["mean"] is None:
         return "-"
     return f"{score['mean']:.4f}" + ("" if score["sd"] is None else f" ± {score['sd']:.4f}")
+
+
+# Figure 6 -------------------------------------------------------------------------------------------------------------
+
+
+def draw_stages(rows, path) -> None:
+    """Plot figure 6: the error and the cost against the number of stages.
+
+    Args:
+        rows: list of dicts, the rows `stages` of `results.summarise`.
+        path: file to write, PNG.
+    """
+    from matplotlib import ticker
+
+    numbers = [row["num_stages"] for row in rows]
+    with saved_plot(path, 1, 3, size=(12, 3.4)) as axes:
+        for axis, (measure, title) in zip(
+            axes, (("ne_garment", "NE (garment pair)"), ("ne_bbox", "NE (box sides)")), strict=False
+        ):
+            scores = [row[DETECTED][measure] for row in rows]
+            axis.errorbar(
+                numbers,
+                [_or_nan(score["mean"]) for score in scores],
+                yerr=[score["sd"] or 0.0 for score in scores],
+                marker="o",
+                capsize=3,
+                label="mean and sd of seeds",
+            )
+            points = [
+                (number, _or_nan(value))
+                for number, score in zip(numbers, scores, strict=True)
+                for value in score["values"]
+            ]
+            axis.scatter(*zip(*points, strict=True), s=10, color="grey", label="one seed", zorder=3)
+            axis.set_title(f"{title}, detected boxes", fontsize=10)
+            axis.legend(fontsize=7)
+        for name, title in (
+            ("network_ms", "milliseconds per crop"),
+            ("flops", "operations"),
+            ("parameters", "parameters"),
+        ):
+            ratios = [row[name] / rows[0][name] for row in rows]
+            axes[2].plot(numbers, ratios, marker="o", label=title)
+        axes[2].set_title(f"cost of the keypoint network, {numbers[0]} stage = 1", fontsize=10)
+        axes[2].legend(fontsize=7)
+        for axis in axes:
+            axis.set_xlabel("stages")
+            axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+            axis.grid(alpha=0.3)
+
+
+def _or_nan(value):
+    return float("nan") if value is None else value

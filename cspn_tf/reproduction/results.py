@@ -8,12 +8,12 @@ import functools
 import math
 import statistics
 
+from cspn_tf.evaluation.keypoint_metrics import LOWER_IS_BETTER
+from cspn_tf.evaluation.report import DETECTED, LABELLED
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS
 from cspn_tf.reproduction.experiments import BASELINES, BEYOND, CSPN, NCSPN, PAPER_STAGES, STAGES, stages_name
 
-DETECTED, LABELLED = "detected_boxes", "ground_truth_boxes"
 MEASURES = ("ne_garment", "ne_bbox", "ne_longside", "pck_02", "auc", "epe")
-HIGHER_IS_BETTER = ("pck_02", "auc")
 
 # Table 1 of the paper, on FLD: NE by sleeve or waistline distance of LC RC LS RS LW RW LH RH, and the printed average.
 # FashionNet's printed average is not that of its row; it is quoted unchanged.
@@ -148,7 +148,7 @@ def difference(runs, others, measure, mode=DETECTED, others_mode=None) -> dict:
     """
     first = [run[mode][measure]["overall"]["value"] for run in runs]
     second = [run[others_mode or mode][measure]["overall"]["value"] for run in others]
-    sign = 1.0 if measure in HIGHER_IS_BETTER else -1.0
+    sign = -1.0 if measure in LOWER_IS_BETTER else 1.0
     if None in first or None in second:
         return {"measure": measure, "gain": None, "interval": None, "verdict": "undecided"}
     gains = [sign * (b - a) for a, b in zip(first, second, strict=True)]

@@ -6,7 +6,7 @@ The docstring of `cspn_tf.cli.reproduce` lists the contents of the directory `ou
 import functools
 import shutil
 
-from cspn_tf.files import is_newer, read_json, replaced_file, write_json
+from cspn_tf.files import is_newer, read_json, replaced_file, write_json, write_text
 from cspn_tf.machine import describe_machine
 from cspn_tf.reproduction.evaluate_runs import is_evaluated
 from cspn_tf.reproduction.experiments import CSPN, SCALES
@@ -19,14 +19,15 @@ _COSTS, _REPORT = "costs.json", "report.json"
 _EVALUATION_WORK, _START_WORK = 1.0, 1000.0
 
 
-def run_name(experiment, seed) -> str:
-    """Return the name of one training's directories."""
-    return f"{experiment.name}-seed{seed}"
+def run_name(name, seed) -> str:
+    """Return the name of the directories of one training of an experiment."""
+    return f"{name}-seed{seed}"
 
 
 def make_jobs(plan, data, out) -> list[Job]:
     """Return all commands to run; seeds are the outer loop, so that an interrupted run has complete seeds."""
     from cspn_tf.data import pipeline
+    from cspn_tf.train.fitting import read_history
 
     num_photos, num_test = (pipeline.num_examples(data, split) for split in ("train", "test"))
     common = ("--data", data, "--preset", plan.preset, "--resume")
@@ -37,7 +38,7 @@ def make_jobs(plan, data, out) -> list[Job]:
             module=f"cspn_tf.cli.train_{network}",
             arguments=(*common, *arguments, "--epochs", epochs, "--out", directory),
             log=out / "logs" / f"train-{directory.name}.log",
-            is_done=lambda: _num_epochs(directory) >= epochs,
+            is_done=lambda: len(read_history(directory)) >= epochs,
             work=work * epochs * num_photos + _START_WORK,
         )
 
@@ -46,7 +47,7 @@ def make_jobs(plan, data, out) -> list[Job]:
             "detector",
             out / "detector",
             plan.detector_epochs,
-            *_flags("--set", (*SCALES[plan.scale].overrides, *plan.overrides)),
+            *_set_flags((*SCALES[plan.scale].overrides, *plan.overrides)),
             title="the detector",
             work=DETECTOR_WORK,
         ),
@@ -54,13 +55,13 @@ def make_jobs(plan, data, out) -> list[Job]:
     runs = [(experiment, seed) for seed in plan.seeds for experiment in plan.experiments]
     for experiment, seed in runs:
         if not experiment.derived:
-            arguments = (*_flags("--set", plan.overrides_of(experiment)), *experiment.flags, "--seed", seed)
+            arguments = (*_set_flags(plan.overrides_of(experiment)), *experiment.flags, "--seed", seed)
             title = f"{experiment.title}, seed {seed}"
-            directory = out / "runs" / run_name(experiment, seed)
+            directory = out / "runs" / run_name(experiment.name, seed)
             jobs.append(trained("keypoints", directory, plan.keypoint_epochs, *arguments, title=title, work=1.0))
     folder = out / "evaluations"
     for seed in plan.seeds:
-        names = [run_name(experiment, seed) for experiment in plan.experiments]
+        names = [run_name(experiment.name, seed) for experiment in plan.experiments]
         jobs.append(
             Job(
                 title=f"evaluated seed {seed}",
@@ -79,14 +80,8 @@ def make_jobs(plan, data, out) -> list[Job]:
     return jobs
 
 
-def _flags(flag, values):
-    return [part for value in values for part in (flag, value)]
-
-
-def _num_epochs(directory):
-    from cspn_tf.train.fitting import read_history
-
-    return len(read_history(directory))
+def _set_flags(overrides):
+    return [part for override in overrides for part in ("--set", override)]
 
 
 def derive(plan, experiment, out) -> None:
@@ -94,7 +89,7 @@ def derive(plan, experiment, out) -> None:
     from cspn_tf.models import checkpoints
 
     for seed in plan.seeds:
-        source, target = (out / "runs" / f"{name}-seed{seed}" for name in (CSPN, experiment.name))
+        source, target = (out / "runs" / run_name(name, seed) for name in (CSPN, experiment.name))
         _, details = checkpoints.read_description(source, checkpoints.KEYPOINTS)
         if is_newer(target / checkpoints.WEIGHTS, [source / checkpoints.WEIGHTS]):
             continue
@@ -110,7 +105,7 @@ def measure_costs(plan, data, out) -> dict:
     from cspn_tf.reproduction import costs
 
     path = out / _COSTS
-    directories = {e.name: out / "runs" / run_name(e, plan.seeds[0]) for e in plan.experiments}
+    directories = {e.name: out / "runs" / run_name(e.name, plan.seeds[0]) for e in plan.experiments}
     if is_newer(path, [directory / WEIGHTS for directory in directories.values()]):
         found = read_json(path)
         if set(directories) <= set(found["networks"]):
@@ -125,25 +120,24 @@ def write_report(plan, data, out, costs) -> None:
     """Write `report.json`, `report.md` and the figures, and print the claims' answers and the files' names."""
     from cspn_tf.data.tfrecords import read_manifest
     from cspn_tf.evaluation.pictures import draw_reliability
-    from cspn_tf.reproduction import figures, report, results
+    from cspn_tf.reproduction import report, results
 
     evaluations = {
         experiment.name: [
-            read_json(out / "evaluations" / run_name(experiment, seed) / "metrics.json") for seed in plan.seeds
+            read_json(out / "evaluations" / run_name(experiment.name, seed) / "metrics.json") for seed in plan.seeds
         ]
         for experiment in plan.experiments
     }
     found = results.summarise(plan, evaluations, costs, read_manifest(data))
     found["machine"] = describe_machine()
-    with replaced_file(out / "report.md") as temporary:
-        temporary.write_text(report.make_report(found))
+    write_text(out / "report.md", report.make_report(found))
     write_json(out / _REPORT, found)
     written = ["report.md", _REPORT]
     reliability = {
         e.title: evaluations[e.name][0]["visibility"] for e in plan.experiments if e.name in (CSPN, "visibility")
     }
     for name, wanted, draw in (
-        ("figure_6.png", len(found["stages"]) > 1, functools.partial(figures.draw_stages, found["stages"])),
+        ("figure_6.png", len(found["stages"]) > 1, functools.partial(report.draw_stages, found["stages"])),
         ("reliability.png", len(reliability) > 1, functools.partial(draw_reliability, reliability)),
     ):
         (out / name).unlink(missing_ok=True)
@@ -151,5 +145,6 @@ def write_report(plan, data, out, costs) -> None:
             with replaced_file(out / name) as temporary:
                 draw(temporary)
             written.append(name)
-    print(report.claims_text(found["claims"]))
+    for claim in found["claims"]:
+        print(f"{claim['claim']}: {claim['answer']}")
     print(f"written to {out}: {', '.join(written)}")

@@ -13,7 +13,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from cspn_tf.console import UserError
+from cspn_tf.console import UserError, one_line
 from cspn_tf.serve.model_versions import ModelVersions
 from cspn_tf.serve.servable import RequestError, Servable
 
@@ -44,9 +44,7 @@ class LocalServer:
     """
 
     def __init__(self, model_dir, model_name, host="localhost", port=0, num_workers=4, poll_seconds=2.0):
-        self.versions = ModelVersions(
-            model_dir, load=lambda version, path: Servable(version, path), poll_seconds=poll_seconds
-        )
+        self.versions = ModelVersions(model_dir, load=Servable, poll_seconds=poll_seconds)
         self._server = grpc.server(
             futures.ThreadPoolExecutor(num_workers, thread_name_prefix="grpc"),
             options=_UNLIMITED_MESSAGES + _REFUSE_USED_PORT,
@@ -105,7 +103,7 @@ def _rpc(method):
         except RequestError as error:
             code, message = error.code, str(error)
         except Exception as error:
-            code, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {' '.join(str(error).split())}"
+            code, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {one_line(error)}"
             print(f"error: a request failed: {message}", file=sys.stderr, flush=True)
         return context.abort(code, message)
 

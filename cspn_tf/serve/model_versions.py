@@ -5,7 +5,7 @@ import sys
 import threading
 from pathlib import Path
 
-from cspn_tf.console import UserError
+from cspn_tf.console import UserError, one_line
 from cspn_tf.inference.versions import check_saved_model, find_versions, latest_version
 
 
@@ -92,7 +92,7 @@ class ModelVersions:
             self._load_and_switch(version, version_dir)
         except Exception as error:
             self._broken_files[version] = files
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             with self._lock:
                 self._states[version] = VersionState("END", reason)
             print(f"version {version} is not served: {reason}", file=sys.stderr, flush=True)

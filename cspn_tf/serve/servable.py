@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from cspn_tf.console import UserError
+from cspn_tf.console import UserError, one_line
 from cspn_tf.contract import BYTES_SIGNATURE
 from cspn_tf.files import plain_path
 from cspn_tf.inference.versions import SAVED_MODEL_FILE
@@ -48,7 +48,7 @@ class Servable:
             with plain_path(version_dir) as folder:
                 self._saved_model = tf.saved_model.load(folder, tags=["serve"])
         except (tf.errors.OpError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-            raise UserError(f"cannot load {version_dir}: {_one_line(error)}") from error
+            raise UserError(f"cannot load {version_dir}: {_reason(error)}") from error
         self._functions = dict(self._saved_model.signatures)
         self._warm_up(Path(version_dir))
 
@@ -87,7 +87,7 @@ class Servable:
             return self._functions[signature_name](**inputs)
         except tf.errors.OpError as error:
             code = _STATUS_OF_NUMBER.get(error.error_code, grpc.StatusCode.INTERNAL)
-            raise RequestError(code, _one_line(error)) from error
+            raise RequestError(code, _reason(error)) from error
 
     def _warm_up(self, version_dir):
         path = warmup_file(version_dir)
@@ -104,7 +104,7 @@ class Servable:
                     raise UserError(f"{path}: only predict_log records can be replayed")
                 self.predict(log.predict_log.request)
         except (RequestError, DecodeError, tf.errors.OpError) as error:
-            raise UserError(f"warm-up failed, {path}: {_one_line(error)}") from error
+            raise UserError(f"warm-up failed, {path}: {_reason(error)}") from error
 
 
 def _read_signature_defs(version_dir):
@@ -112,7 +112,7 @@ def _read_signature_defs(version_dir):
     try:
         saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     except (OSError, DecodeError) as error:
-        raise UserError(f"cannot read {path}: {_one_line(error)}") from error
+        raise UserError(f"cannot read {path}: {_reason(error)}") from error
     for meta_graph in saved_model.meta_graphs:
         if "serve" in meta_graph.meta_info_def.tags:
             return dict(meta_graph.signature_def)
@@ -180,6 +180,6 @@ def _braced(names):
     return "{" + ",".join(sorted(names)) + "}"
 
 
-def _one_line(error):
-    text = " ".join(str(getattr(error, "message", None) or error).split()) or type(error).__name__
+def _reason(error):
+    text = one_line(getattr(error, "message", None) or error) or type(error).__name__
     return text if len(text) <= 500 else text[:500] + "…"

@@ -6,6 +6,9 @@ from cspn_tf.contract import BYTES_INPUT, BYTES_SIGNATURE
 from cspn_tf.files import plain_path, replaced_file
 from cspn_tf.serve import wire
 
+# Photos in a request: the sizes that the server's batching can form (`serving/tf_serving/batching.txt`). The first
+# request of each size is slow, because it is traced and its memory is planned.
+BATCH_SIZES = (1, 2, 4, 8)
 MAX_WARMUP_RECORDS = 1000  # TF Serving refuses to load a version with more
 
 
@@ -14,37 +17,31 @@ def warmup_file(version_dir) -> Path:
     return Path(version_dir) / "assets.extra" / "tf_serving_warmup_requests"
 
 
-def write_warmup_requests(version_dir, photo_bytes, model_name, batch_sizes=(1, 2, 4, 8)) -> Path:
-    """Write one warm-up request per batch size into an exported version.
+def write_warmup_requests(version_dir, photo_bytes, model_name) -> Path:
+    """Write one warm-up request for each of `BATCH_SIZES` into an exported version.
 
-    The sizes should be those that the server's batching can form (`serving/tf_serving/batching.txt`), since the first
-    request of each size is slow: it is traced, and its memory is planned. If a warm-up request fails, the version fails
-    to load, so the photo must be decodable.
+    If a warm-up request fails, the version fails to load, so the photo must be decodable.
 
     Args:
         version_dir: the version directory; `assets.extra` is created in it.
         photo_bytes: one JPEG or PNG file, bytes.
         model_name: the name under which the model is served.
-        batch_sizes: photos per request, each at least 1.
 
     Returns:
         Path of the written file.
 
     Raises:
-        ValueError: `version_dir` is not a directory, `photo_bytes` is empty, or `batch_sizes` is empty, too long, or
-            contains a number below 1.
+        ValueError: `version_dir` is not a directory, or `photo_bytes` is empty.
     """
     if not Path(version_dir).is_dir():
         raise ValueError(f"version_dir must be a directory, received {version_dir}")
     if not photo_bytes:
         raise ValueError("photo_bytes must be a JPEG or PNG file, received nothing")
-    if not batch_sizes or min(batch_sizes) < 1 or len(batch_sizes) > MAX_WARMUP_RECORDS:
-        raise ValueError(f"batch_sizes must be 1 to {MAX_WARMUP_RECORDS} numbers of at least 1, received {batch_sizes}")
     import tensorflow as tf
 
     path = warmup_file(version_dir)
     path.parent.mkdir(exist_ok=True)
-    logs = [_prediction_log(photo_bytes, model_name, batch_size) for batch_size in batch_sizes]
+    logs = [_prediction_log(photo_bytes, model_name, batch_size) for batch_size in BATCH_SIZES]
     with (
         replaced_file(path) as temporary,
         plain_path(path.parent) as folder,

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from cspn_tf import config as configs
 from cspn_tf.console import CallError, UserError, require_extra
+from cspn_tf.evaluation.keypoint_metrics import LOWER_IS_BETTER
 from cspn_tf.evaluation.report import formatted
 from cspn_tf.files import locked, plain_path, read_json, replaced_file, write_json
 from cspn_tf.plots import saved_plot
@@ -256,7 +257,7 @@ def _recorder(run, task, state, validated, validator, history):
 
     from cspn_tf.models import checkpoints
 
-    lower_is_better = task.monitor.startswith("ne_")
+    lower_is_better = task.monitor in LOWER_IS_BETTER
     is_chief = distribution_of(run.strategy).is_chief
 
     class Recorder(keras.callbacks.Callback):

@@ -131,6 +131,9 @@ def test_the_model_is_the_highest_version_and_its_files_are_known(tmp_path, mode
     assert find_model().source == "shipped"
     with pytest.raises(CallError, match="no such file or directory"):
         find_model(tmp_path / "none")
+    (tmp_path / "half/detector").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"no model at .*half: it has no version directory"):
+        find_model(tmp_path / "half")
     with pytest.raises(CallError, match=r"no model at memory://none"):
         find_model("memory://none")
 

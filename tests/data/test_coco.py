@@ -9,7 +9,6 @@ from pycocotools.coco import COCO
 
 from cspn_tf.console import UserError
 from cspn_tf.data.coco import (
-    PHOTO_WITHOUT_GARMENT,
     REPEATED_ANNOTATION,
     read_coco,
     read_labelled_images,
@@ -18,7 +17,7 @@ from cspn_tf.data.coco import (
     write_coco,
 )
 from cspn_tf.data.coco_file import OTHER_NUM_KEYPOINTS, UNUSED_CATEGORY
-from cspn_tf.data.samples import Sample
+from cspn_tf.data.samples import PHOTO_WITHOUT_GARMENT, Sample
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import KEYPOINT_SLOTS, GarmentType, Variation, Visibility
 from tests.data.coco_labels import (

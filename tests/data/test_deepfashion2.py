@@ -3,7 +3,8 @@ import json
 import pytest
 
 from cspn_tf.console import UserError
-from cspn_tf.data.deepfashion2 import GARMENT_WITHOUT_LANDMARK, PHOTO_WITHOUT_GARMENT, read_deepfashion2
+from cspn_tf.data.deepfashion2 import GARMENT_WITHOUT_LANDMARK, read_deepfashion2
+from cspn_tf.data.samples import PHOTO_WITHOUT_GARMENT
 from cspn_tf.garments import GarmentType
 from tests.data.test_landmark_maps import DEEPFASHION2_WANTED
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cspn_tf.evaluation.lengths import keypoint_sds, measure_lengths
-from cspn_tf.evaluation.matching import match_photos
+from cspn_tf.evaluation.matching import Matched, match_photos
 from cspn_tf.garment_set import Garments
 from cspn_tf.result import Result
 
@@ -66,3 +66,11 @@ def test_stated_deviations_are_those_of_the_errors():
     expected = np.percentile(np.concatenate([errors, np.zeros(2000)]), 68.27)
     assert sds["upper-body"][7] == pytest.approx(expected, rel=0.1)
     assert sds["upper-body"][:7] == [0.0] * 7 and sds["lower-body"] == [0.0] * 8
+
+
+def test_a_garment_with_an_empty_box_has_no_error():
+    label, result = photo(2.0)
+    without_box = label.replace(boxes_xyxy=np.zeros((1, 4)))
+    all_found = [np.array([0]), np.array([0])]
+    sds = keypoint_sds(Matched([label, without_box], [result, result], all_found))
+    assert sds["upper-body"][7] > 0 and sds == keypoint_sds(matched(photo(2.0)))

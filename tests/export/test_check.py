@@ -139,8 +139,8 @@ def test_a_path_of_this_machine_is_a_fault(version):
 
 
 def test_warm_up_requests_that_cannot_be_replayed_are_a_fault(version):
-    write_warmup_requests(version, b"no photo", "cspn", batch_sizes=(2,))
-    assert faults_of(version) == {"warm-up": ["photo of a request: not a JPEG or PNG"] * 2}
+    write_warmup_requests(version, b"no photo", "cspn")
+    assert faults_of(version) == {"warm-up": ["photo of a request: not a JPEG or PNG"] * (1 + 2 + 4 + 8)}
     path = version / "assets.extra/tf_serving_warmup_requests"
     path.write_bytes(b"")
     assert faults_of(version) == {"warm-up": ["must have 1 to 1000 requests, received 0"]}

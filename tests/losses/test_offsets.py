@@ -52,8 +52,3 @@ def test_unlabelled_keypoints_have_no_gradient():
         loss = OffsetLoss(CROP, STRIDE)(target(3.0, 4.0, weight=0.0), maps)
     assert float(loss) == 0.0
     assert not np.any(tape.gradient(loss, maps))
-
-
-def test_config_round_trips():
-    loss = OffsetLoss.from_config(OffsetLoss(CROP, STRIDE).get_config())
-    assert (loss.crop_size, loss.stride) == (CROP, STRIDE)

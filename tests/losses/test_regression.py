@@ -70,10 +70,3 @@ def test_half_precision_coordinates_are_compared_in_full():
     value = CoordinateLoss(CROP)(y_true, tf.cast(off_by(y_true, *[0.5] * 8), tf.bfloat16))
     assert value.dtype == tf.float32
     assert float(value) == pytest.approx(0.25, rel=0.05)
-
-
-def test_loss_survives_its_config():
-    before = CoordinateLoss(CROP, name="points", reduction="sum")
-    after = CoordinateLoss.from_config(before.get_config())
-    assert after.get_config() == before.get_config()
-    assert (after.crop_size, after.name) == (CROP, "points")

@@ -275,23 +275,6 @@ def test_a_branchs_pseudo_labels_are_routed_as_its_positions(branch):
     np.testing.assert_allclose(routed, every * routing(ROUTED, tf.constant(BEFORE), CROP)[branch], rtol=1e-6)
 
 
-# Keras ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "loss, output",
-    [
-        (PseudoLabelLoss(CROP, PATTERNS, name="labels", reduction="sum"), np.ones((5, 3), np.float32)),
-        (PseudoLabelLoss(CROP, PATTERNS, corrects=True, branch="easy"), corrections(np.ones((5, 3)), BEFORE)),
-        (RoutedCoordinateLoss(CROP, "hard"), np.concatenate([BEFORE[::-1], BEFORE], axis=-1)),
-    ],
-)
-def test_losses_survive_their_configs(loss, output):
-    after = type(loss).from_config(loss.get_config())
-    assert after.get_config() == loss.get_config()
-    assert float(after(ROUTED, output)) == float(loss(ROUTED, output)) > 0
-
-
 def test_each_output_has_its_loss():
     random = np.random.default_rng(0)
     centres = random.uniform(0, 1, (2, 5, 8, 2)).astype(np.float32)

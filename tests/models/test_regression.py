@@ -9,7 +9,7 @@ from cspn_tf.models.regression import flattened
 
 def flattened_values(side, channels=2):
     maps = keras.Input((side, side, channels))
-    model = keras.Model(maps, flattened(maps, "c5"))
+    model = keras.Model(maps, flattened(maps))
     values = np.random.default_rng(0).normal(size=(1, side, side, channels)).astype(np.float32)
     return values, model(values).numpy()
 

@@ -29,8 +29,8 @@ def test_parameters_are_weights_without_statistics():
 
 @pytest.mark.slow
 def test_a_garment_of_training_takes_some_time(tiny_data):
-    from cspn_tf.config import TrainingConfig, override, preset
+    from cspn_tf.config import PRESETS, TrainingConfig, override
 
-    config = override(preset("tiny"), ["keypoints.method=fashionnet", "keypoints.crop_size=32", "keypoints.width=4"])
+    config = override(PRESETS["tiny"], ["keypoints.method=fashionnet", "keypoints.crop_size=32", "keypoints.width=4"])
     seconds = costs.training_seconds(config, TrainingConfig(epochs=1, batch_size=4, learning_rate=1e-3), tiny_data)
     assert 0 < seconds < 10

@@ -33,4 +33,4 @@ def test_a_cell_has_the_value_the_interval_and_the_count():
 def test_what_is_no_report_is_named(tmp_path):
     (tmp_path / "metrics.json").write_text(json.dumps([])[:1])
     with pytest.raises(UserError, match=r"metrics\.json: not a report of evaluate: "):
-        numbers._read(tmp_path)
+        numbers.main([str(tmp_path)])
