@@ -7,5 +7,5 @@ jobs                run commands in parallel
 evaluate_runs       evaluate many keypoint networks behind one detector
 costs               parameters, operations and latencies
 results             tables and answers to the paper's claims, as dicts
-report, figures     the Markdown report and its figures
+report              the Markdown report and its figures
 """
