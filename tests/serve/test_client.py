@@ -275,7 +275,7 @@ def test_the_asynchronous_client_has_the_same_answers_and_errors(server):
     ):
         asyncio.run(ask(address))
     assert len(service.seen) >= 2
-    service = Unavailable(1, grpc.StatusCode.INTERNAL)
+    service = Unavailable(99, grpc.StatusCode.INTERNAL)
     with (
         serve("127.0.0.1:0", service) as address,
         pytest.raises(UserError, match=f"{address} answered INTERNAL: not now"),
