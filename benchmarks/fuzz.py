@@ -20,7 +20,7 @@ from benchmarks.commands import add_json
 from benchmarks.photos import read_photos, synthesise_photo
 from benchmarks.workers.worker import peak_rss_mb
 from cspn_tf.console import Parser, UserError, positive_float, positive_int, run
-from cspn_tf.contract import BYTES_INPUT, BYTES_SIGNATURE, STATUS_MEANINGS, check_outputs
+from cspn_tf.contract import STATUS_MEANINGS, check_outputs
 from cspn_tf.files import write_json
 from cspn_tf.inference.versions import latest_version
 from cspn_tf.machine import describe_machine, num_cores, set_threads
@@ -34,8 +34,12 @@ def main(argv=None):
     args = _parse(argv)
     _, version_dir = latest_version(args.model)
     set_threads(args.threads, args.threads)
+    from cspn_tf.inference.predictors import from_saved_model
+
     good = read_photos(args.photo) if args.photo else [synthesise_photo(size) for size in (180, 256, 320)]
-    found = fuzz(served(version_dir), good, seconds=args.seconds, seed=args.seed, batch_size=args.batch_size)
+    found = fuzz(
+        from_saved_model(version_dir).predict, good, seconds=args.seconds, seed=args.seed, batch_size=args.batch_size
+    )
     found |= {"machine": {**describe_machine(), "threads": args.threads}, "seed": args.seed}
     print(format_report(found))
     if args.json:
@@ -53,19 +57,6 @@ def _parse(argv):
     parser.add_argument("--photo", nargs="+", default=[], metavar="FILE", help="good photos (default: synthesised)")
     add_json(parser)
     return parser.parse_args(argv)
-
-
-def served(version_dir):
-    """Return a function of a list of files that returns the outputs of an exported version, as arrays."""
-    import tensorflow as tf
-
-    model = tf.saved_model.load(str(version_dir))
-
-    def answer(photos):
-        outputs = model.signatures[BYTES_SIGNATURE](**{BYTES_INPUT: tf.constant(photos, tf.string)})
-        return {name: value.numpy() for name, value in outputs.items()}
-
-    return answer
 
 
 def fuzz(answer, good, *, seconds, seed, batch_size) -> dict:

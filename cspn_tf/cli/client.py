@@ -9,9 +9,11 @@ has those that arrived and `unanswered.txt` names the other photos; --resume req
 
 import argparse
 import collections
+import contextlib
 import dataclasses
 import functools
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from cspn_tf.cli.answers import complain, name_pictures, reported, write_coco
 from cspn_tf.cli.photo_paths import find_photos
 from cspn_tf.console import CallError, Parser, positive_float, positive_int, run, termination_as_interrupt
 from cspn_tf.contract import BYTES_SIGNATURE, DEFAULT_MODEL_NAME, PIXELS_SIGNATURE
-from cspn_tf.files import replaced_file
+from cspn_tf.files import write_bytes, write_text
 from cspn_tf.progress import Progress
 from cspn_tf.result import STATUS_UNREADABLE, Result
 from cspn_tf.serve.client import DEFAULT_BATCH_SIZE, DEFAULT_IN_FLIGHT, Client, Tls
@@ -61,11 +63,13 @@ def _request_into(out, client, args, photos, failed):
     failed += [name for name in photos if name in earlier and not earlier[name].ok]
     left = [name for name in photos if name not in earlier]
     picture_paths = name_pictures(photos, out) if args.draw else {}
-    with replaced_file(partial) as temporary:
-        temporary.write_text("".join(result.to_json() + "\n" for result in earlier.values()))
-    num_done, progress = 0, Progress("requested", stream=sys.stderr) if sys.stderr.isatty() else None
+    write_text(partial, "".join(result.to_json() + "\n" for result in earlier.values()))
+    num_done = 0
     try:
-        with partial.open("a") as file:
+        with (
+            partial.open("a") as file,
+            Progress("requested", stream=sys.stderr) if sys.stderr.isatty() else contextlib.nullcontext() as progress,
+        ):
             for result in reported(_ask(client, args.signature, left), picture_paths, failed):
                 line = result.to_json() + "\n"
                 file.write(line)
@@ -74,15 +78,15 @@ def _request_into(out, client, args, photos, failed):
                 num_done += 1
                 if progress:
                     progress(num_done, len(left))
-    except BaseException as error:
-        with replaced_file(unanswered) as temporary:
-            temporary.write_text("".join(f"{name}\n" for name in left[num_done:]))
+    except BaseException:
+        # Names are written byte for byte: they need not be UTF-8.
+        write_bytes(unanswered, os.fsencode("".join(f"{name}\n" for name in left[num_done:])))
         num_kept = len(earlier) + num_done
         complain(
             f"{len(left) - num_done} photos have no result, see {unanswered}; {num_kept} are kept in {partial}: "
             "the same command with --resume requests the others"
         )
-        raise error
+        raise
     partial.replace(out / _COMPLETE)
     unanswered.unlink(missing_ok=True)
     if args.coco:

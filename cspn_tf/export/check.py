@@ -1,4 +1,4 @@
-"""Checks an exported version for what a serving platform relies on, without the networks it was made from.
+"""Check an exported version for what a serving platform relies on, without the networks it was made from.
 
 `cspn-tf check` prints the findings; every export ends with the same checks and fails with them.
 """
@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import saved_model_pb2
 
 from cspn_tf import contract
+from cspn_tf.console import UserError
 from cspn_tf.files import plain_path
-from cspn_tf.inference.versions import SAVED_MODEL_FILE
+from cspn_tf.inference.versions import read_served_graph
 from cspn_tf.result import results_of_outputs
 from cspn_tf.serve import wire
-from cspn_tf.serve.warmup import MAX_WARMUP_RECORDS, warmup_file
+from cspn_tf.serve.warmup import MAX_WARMUP_RECORDS, read_warmup_records, warmup_file
 
 # Operations of TensorFlow's core that exports of this package use; `make test-runtimes` verifies that every TensorFlow
 # version of docs/compatibility.md has them. Another one may be added if it is in TensorFlow's core and harmless.
@@ -58,13 +58,13 @@ def check(version_dir) -> list:
     """
     version_dir = Path(version_dir)
     try:
-        saved_model = saved_model_pb2.SavedModel.FromString((version_dir / SAVED_MODEL_FILE).read_bytes())
-        (graph,) = [graph for graph in saved_model.meta_graphs if "serve" in graph.meta_info_def.tags]
-    except (OSError, DecodeError, ValueError) as error:
-        return [("saved model", str(version_dir / SAVED_MODEL_FILE), [f"cannot be read: {error}"])]
+        graph = read_served_graph(version_dir)
+    except UserError as error:
+        return [("saved model", str(version_dir), [str(error)])]
     found = [("saved model", f"written by TensorFlow {graph.meta_info_def.tensorflow_version}", _version_faults(graph))]
     found.append(_check_operations(graph.graph_def))
-    found += _check_signatures(graph.signature_def)
+    found.append(_check_signatures(graph.signature_def))
+    found.append(_check_answer_size(graph.signature_def))
     found.append(_check_description(version_dir / "assets.extra" / "cspn.json"))
     found.append(_check_paths(version_dir))
     if not any(faults for *_, faults in found):
@@ -90,12 +90,12 @@ def _check_operations(graph_def):
 
 
 def _check_signatures(signatures):
-    """Yield the checks of the signatures' names, inputs and outputs, and of the size of an answer."""
+    """Check the names of the signatures, and their inputs and outputs."""
     wanted = {
         contract.BYTES_SIGNATURE: (contract.BYTES_INPUT, tf.string, 1),
         contract.PIXELS_SIGNATURE: (contract.PIXELS_INPUT, tf.uint8, 4),
     }
-    faults, num_bytes = [], 0
+    faults = []
     served = {name for name in signatures if not name.startswith("__")}
     if served != set(wanted):
         faults.append(f"signatures must be {', '.join(wanted)}; received {', '.join(sorted(served))}")
@@ -117,14 +117,15 @@ def _check_signatures(signatures):
                 )
             if not _PLAIN_NAME.fullmatch(key):
                 faults.append(f"{name}: {key} is not a plain name")
-        if not faults:
-            sizes = [
-                tf.as_dtype(info.dtype).size * np.prod(tf.TensorShape(info.tensor_shape)[1:].as_list())
-                for info in signature.outputs.values()
-            ]
-            num_bytes = int(sum(sizes))
-    yield "signatures", f"{' and '.join(wanted)}, exactly the contract, batch first", faults
-    yield "size of an answer", f"{num_bytes} bytes per photo", []
+    return "signatures", f"{' and '.join(wanted)}, exactly the contract, batch first", faults
+
+
+def _check_answer_size(signatures):
+    """State the bytes that an answer has per photo; sizes that are not static are faults of the signatures."""
+    outputs = signatures[contract.BYTES_SIGNATURE].outputs.values() if contract.BYTES_SIGNATURE in signatures else ()
+    shapes = [[dim.size for dim in info.tensor_shape.dim[1:]] for info in outputs]
+    sizes = [tf.as_dtype(info.dtype).size * np.prod(shape) for info, shape in zip(outputs, shapes, strict=True)]
+    return "size of an answer", f"{int(sum(sizes))} bytes per photo", []
 
 
 def _check_description(path):
@@ -149,8 +150,9 @@ def _check_paths(version_dir):
         f"{path.relative_to(version_dir)} holds the path {place.decode()}"
         for path in sorted(version_dir.rglob("*"))
         if path.is_file()
+        for content in [path.read_bytes()]
         for place in sorted(places)
-        if place + b"/" in path.read_bytes()
+        if place + b"/" in content
     ]
     return "paths", "no absolute path of this machine in any file", faults
 
@@ -162,8 +164,7 @@ def _check_warmup(version_dir):
     try:
         with plain_path(version_dir) as folder:
             signatures = tf.saved_model.load(folder).signatures
-        with plain_path(path.parent) as folder:
-            records = list(tf.data.TFRecordDataset(f"{folder}/{path.name}").as_numpy_iterator())
+        records = read_warmup_records(version_dir)
         if not 0 < len(records) <= MAX_WARMUP_RECORDS:
             return "warm-up", name, [f"must have 1 to {MAX_WARMUP_RECORDS} requests, received {len(records)}"]
         sizes, faults = [], []

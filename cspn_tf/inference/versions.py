@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cspn_tf.console import UserError
+from cspn_tf.console import UserError, one_line
 
 SAVED_MODEL_FILE = "saved_model.pb"
 
@@ -46,6 +46,26 @@ def check_saved_model(version_dir) -> None:
     """
     if not (version_dir / SAVED_MODEL_FILE).is_file():
         raise UserError(f"no model in {version_dir}: it has no {SAVED_MODEL_FILE}")
+
+
+def read_served_graph(version_dir):
+    """Return the `MetaGraphDef` of a SavedModel that is served: the one with the tag serve. No weights are loaded.
+
+    Raises:
+        UserError: the file cannot be read, or has no such graph.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    path = Path(version_dir) / SAVED_MODEL_FILE
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    except (OSError, DecodeError) as error:
+        raise UserError(f"cannot read {path}: {one_line(error) or type(error).__name__}") from error
+    for meta_graph in saved_model.meta_graphs:
+        if "serve" in meta_graph.meta_info_def.tags:
+            return meta_graph
+    raise UserError(f"{path} has no graph with the tag serve")
 
 
 def version_directory(directory) -> Path:

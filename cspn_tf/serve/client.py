@@ -93,13 +93,7 @@ class _Calls:
     """The calls of one served model, and what both clients make of requests, responses and errors.
 
     Args:
-        server: `host:port`.
-        model_name: the name under which the model is served.
-        timeout: seconds allowed per request, retries included.
-        batch_size: maximum number of photos per request.
-        in_flight: maximum number of requests at a time.
-        tls: a `Tls`; None for a connection without encryption.
-        metadata: pairs of key and value sent with every request, such as `("authorization", "Bearer ...")`.
+        As `Client`.
     """
 
     _transport = grpc

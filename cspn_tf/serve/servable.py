@@ -5,14 +5,13 @@ from pathlib import Path
 import grpc
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from cspn_tf.console import UserError, one_line
 from cspn_tf.contract import BYTES_SIGNATURE
 from cspn_tf.files import plain_path
-from cspn_tf.inference.versions import SAVED_MODEL_FILE
-from cspn_tf.serve.warmup import MAX_WARMUP_RECORDS, warmup_file
+from cspn_tf.inference.versions import read_served_graph
+from cspn_tf.serve.warmup import MAX_WARMUP_RECORDS, read_warmup_records, warmup_file
 
 _STATUS_OF_NUMBER = {status.value[0]: status for status in grpc.StatusCode}
 
@@ -42,7 +41,7 @@ class Servable:
 
     def __init__(self, version, version_dir):
         self.version = version
-        self.signature_defs = _read_signature_defs(Path(version_dir))
+        self.signature_defs = dict(read_served_graph(version_dir).signature_def)
         try:
             # Keep a reference: the functions below do not keep the model alive.
             with plain_path(version_dir) as folder:
@@ -94,8 +93,7 @@ class Servable:
         if not path.is_file():
             return
         try:
-            with plain_path(path.parent) as folder:
-                records = list(tf.data.TFRecordDataset(f"{folder}/{path.name}").as_numpy_iterator())
+            records = read_warmup_records(version_dir)
             if len(records) > MAX_WARMUP_RECORDS:
                 raise UserError(f"{path} must have at most {MAX_WARMUP_RECORDS} records, received {len(records)}")
             for record in records:
@@ -105,18 +103,6 @@ class Servable:
                 self.predict(log.predict_log.request)
         except (RequestError, DecodeError, tf.errors.OpError) as error:
             raise UserError(f"warm-up failed, {path}: {_reason(error)}") from error
-
-
-def _read_signature_defs(version_dir):
-    path = version_dir / SAVED_MODEL_FILE
-    try:
-        saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    except (OSError, DecodeError) as error:
-        raise UserError(f"cannot read {path}: {_reason(error)}") from error
-    for meta_graph in saved_model.meta_graphs:
-        if "serve" in meta_graph.meta_info_def.tags:
-            return dict(meta_graph.signature_def)
-    raise UserError(f"{path} has no graph with the tag serve")
 
 
 def _check_input_names(inputs, wanted):

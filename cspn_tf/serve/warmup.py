@@ -17,6 +17,19 @@ def warmup_file(version_dir) -> Path:
     return Path(version_dir) / "assets.extra" / "tf_serving_warmup_requests"
 
 
+def read_warmup_records(version_dir) -> list[bytes]:
+    """Return a version's warm-up requests, each a serialized `PredictionLog`.
+
+    Raises:
+        tf.errors.OpError: the file is missing or damaged.
+    """
+    import tensorflow as tf
+
+    path = warmup_file(version_dir)
+    with plain_path(path.parent) as folder:
+        return list(tf.data.TFRecordDataset(f"{folder}/{path.name}").as_numpy_iterator())
+
+
 def write_warmup_requests(version_dir, photo_bytes, model_name) -> Path:
     """Write one warm-up request for each of `BATCH_SIZES` into an exported version.
 

@@ -1,4 +1,5 @@
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -173,6 +174,19 @@ def test_what_arrived_before_a_failure_is_kept_and_resume_requests_the_rest(
 
     assert call(server, *arguments, "--resume") == 1
     assert capsys.readouterr().out == ""
+
+
+def test_an_unanswered_photo_whose_name_is_not_utf_8_is_listed_byte_for_byte(server, tmp_path, monkeypatch, capsys):
+    photo = os.fsdecode(os.fsencode(tmp_path) + b"/n\xff.jpg")
+    Path(photo).write_bytes(b"no photo")
+
+    def fail(self, response, batch):
+        raise UserError("gone")
+
+    monkeypatch.setattr(Client, "_results", fail)
+    assert call(server, "--out", tmp_path / "out", photo) == 1
+    assert capsys.readouterr().err.endswith("error: gone\n")
+    assert (tmp_path / "out" / "unanswered.txt").read_bytes() == os.fsencode(photo) + b"\n"
 
 
 def test_a_folder_is_searched_for_photos(server, photos, capsys):

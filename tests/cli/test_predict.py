@@ -16,7 +16,6 @@ from PIL import Image
 from cspn_tf.cli import predict
 from cspn_tf.cli.answers import WRITERS, name_pictures
 from cspn_tf.cli.main import main
-from cspn_tf.cli.photo_paths import find_photos
 from cspn_tf.console import run
 from cspn_tf.data.coco import read_labelled_images, write_coco
 from cspn_tf.data.samples import Sample
@@ -267,14 +266,6 @@ def test_interrupted_it_leaves_nothing_half_written(model_dir, folder, tmp_path)
 
 
 # Which photos --------------------------------------------------------------------------------------------------------
-
-
-def test_photos_are_found_in_order_once_and_hidden_files_are_not(folder, tmp_path):
-    (folder / "sub" / "circle").symlink_to(folder, target_is_directory=True)
-    (folder / "linked.jpg").symlink_to(folder / "a.png")
-    given = [str(folder / "a.png"), str(folder), f"{folder}/../photos/./sub/b.PNG", "gone.jpg", "./gone.jpg"]
-    names = ["a.png", "linked.jpg", "sub/b.PNG", "sub/c.jpeg"]
-    assert find_photos(given, tmp_path / "out") == ([*(str(folder / name) for name in names), "gone.jpg"], [])
 
 
 def test_a_folder_that_fails_is_one_line_and_costs_nothing_else(model_dir, folder, tmp_path, monkeypatch, capsys):
