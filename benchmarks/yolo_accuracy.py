@@ -45,11 +45,13 @@ def main():
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     description = write_dataset(args.out / "dataset", args.photos, {"train": args.train, "val": args.val})
-    model, trained = train(args, description)
+    finished = args.out / "training.json"
+    if not finished.exists():
+        write(finished, train(args, description))
+    model = best_model(args.out)
     for path in args.test:
         results = predict(model, path, args)
         write(args.out / f"{path.stem}.results.json", results)
-    write(args.out / "training.json", trained)
 
 
 def write_dataset(folder, photos, files) -> Path:
@@ -98,7 +100,7 @@ def _row(annotation, width, height):
 
 
 def train(args, description):
-    """Train for the given time; return the model of the best epoch and a description of the training."""
+    """Train for the given time; return a description of the training."""
     import torch
     import ultralytics
 
@@ -130,10 +132,16 @@ def train(args, description):
     )
     minutes = (time.monotonic() - start) / 60
     epochs = len((Path(model.trainer.save_dir) / "results.csv").read_text().splitlines()) - 1
-    best = ultralytics.YOLO(str(model.trainer.best))
-    parameters = sum(parameter.numel() for parameter in best.model.parameters())
+    parameters = sum(parameter.numel() for parameter in best_model(args.out).model.parameters())
     about = {"model": args.model, "size": args.size, "minutes": minutes, "epochs": epochs, "parameters": parameters}
-    return best, {**about, "ultralytics": ultralytics.__version__, "start": "random weights, from the yaml"}
+    return {**about, "ultralytics": ultralytics.__version__, "start": "random weights, from the yaml"}
+
+
+def best_model(out):
+    """Return the trained model of the best epoch."""
+    import ultralytics
+
+    return ultralytics.YOLO(str(out / "run" / "train" / "weights" / "best.pt"))
 
 
 def _yaml_of(ultralytics, name):
