@@ -1,6 +1,7 @@
 """Export the fused pipeline as one TensorFlow Lite file of builtin operations, for one photo at a time.
 
     cspn-tf export-tflite --detector DIR --keypoints DIR --out DIR
+    cspn-tf export-tflite ... --precision float16 --parts
     cspn-tf export-tflite ... --precision int8 --photos some/of/yours/*.jpg
 
 Files written: see `cspn_tf.export.tflite`.
@@ -10,6 +11,7 @@ import sys
 
 from cspn_tf.cli.training_arguments import add_pair
 from cspn_tf.console import Parser, run
+from cspn_tf.export.tflite import PRECISIONS, export
 
 MOST_PHOTOS = 128
 
@@ -20,12 +22,18 @@ def main(argv=None):
         any_names=("photos",), description="Export a detector and a keypoint network as one TensorFlow Lite file."
     )
     add_pair(parser)
-    parser.add_argument("--out", required=True, metavar="DIR", help="directory for cspn.tflite")
+    parser.add_argument("--out", required=True, metavar="DIR", help="directory for the files")
     parser.add_argument(
         "--precision",
-        choices=("float32", "int8"),
+        choices=PRECISIONS,
         default="float32",
-        help="compute precision of the convolutions; int8 is smaller and faster, and needs --photos",
+        help="float16: half the size, weights of 16 bits; dynamic: a quarter, weights of 8 bits; int8: a quarter and "
+        "faster, the convolutions in 8 bits, and needs --photos",
+    )
+    parser.add_argument(
+        "--parts",
+        action="store_true",
+        help="also write detector.tflite and keypoints.tflite, for apps that run the networks apart",
     )
     parser.add_argument(
         "--photos",
@@ -38,12 +46,13 @@ def main(argv=None):
     if (arguments.precision == "int8") != bool(arguments.photos):
         parser.error("--precision int8 and --photos go together")
     from cspn_tf.decoding import read_photo_files
-    from cspn_tf.export.tflite import export
     from cspn_tf.inference.pipeline import load_pipeline
 
     photos = read_photo_files(arguments.photos[:MOST_PHOTOS])
     pipeline = load_pipeline(arguments.detector, arguments.keypoints)
-    print(export(pipeline.quantized(photos) if photos else pipeline, arguments.out))
+    pipeline = pipeline.quantized(photos) if photos else pipeline
+    for path in export(pipeline, arguments.out, arguments.precision, arguments.parts):
+        print(path)
 
 
 if __name__ == "__main__":

@@ -65,8 +65,8 @@ def _write(pipeline, version_dir):
         signatures = {contract.BYTES_SIGNATURE: pipeline.serve, contract.PIXELS_SIGNATURE: pipeline.pixels}
         tf.saved_model.save(servable(pipeline), written, signatures=signatures)
     write_warmup_requests(version_dir, photo, contract.DEFAULT_MODEL_NAME)
-    description = version_dir / "assets.extra" / "cspn.json"
-    write_description(description, pipeline.config, contract.OUTPUTS, pipeline.precision, _limits(pipeline))
+    about = description(pipeline.config, contract.OUTPUTS, pipeline.precision, limits=_limits(pipeline))
+    write_json(version_dir / "assets.extra" / "cspn.json", about)
     faults = [f"{what}: {fault}" for what, _, faults in check(version_dir) for fault in faults]
     if faults:
         raise UserError(f"the exported model fails its check: {'; '.join(faults)}")
@@ -83,29 +83,32 @@ def _limits(pipeline):
     }
 
 
-def write_description(path, config, outputs, precision="float32", limits=None) -> None:
-    """Write the config and the meaning of the outputs to a JSON file beside an exported model.
+def description(config, outputs, precision="float32", **more) -> dict:
+    """Return the config and the meaning of the outputs, for the JSON file beside an exported model.
 
     Args:
-        path: the JSON file.
         config: the pipeline's `Config`.
         outputs: dict of name to `cspn_tf.contract.Output`.
         precision: compute precision of the networks.
-        limits: what a request may have; None if there are no limits.
+        **more: further entries; a value that is a dict of `Output` is described like the outputs.
     """
     from cspn_tf import config as configs
     from cspn_tf.garments import KEYPOINT_NAMES
 
-    content = {
+    return {
         "cspn_tf": __version__,
         "config": configs.to_dict(config),
         "precision": precision,
-        "limits": limits or {},
-        "outputs": {name: dataclasses.asdict(output) for name, output in outputs.items()},
+        **{key: _described(value) for key, value in more.items()},
+        "outputs": _described(outputs),
         "keypoint_order": list(KEYPOINT_NAMES),
         "pixel_rule": "integer coordinates are pixel centres",
     }
-    write_json(path, content)
+
+
+def _described(tensors):
+    is_output = contract.Output
+    return {k: dataclasses.asdict(v) if isinstance(v, is_output) else v for k, v in tensors.items()}
 
 
 def servable(pipeline):

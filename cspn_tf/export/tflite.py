@@ -1,67 +1,152 @@
-"""Write the fused pipeline as one TensorFlow Lite file of builtin operations, for one photo at a time.
+"""Write the fused pipeline, or its two parts, as TensorFlow Lite files of builtin operations, for one photo at a time.
 
 ::
 
-    DIR/cspn.tflite   input `image`, uint8 (1, S, S, 3): the photo letterboxed with grey to the canvas;
-                      outputs of the served contract without status and image_size, in canvas pixels
-    DIR/cspn.json     the config, and a description of the outputs
+    DIR/cspn.tflite        `image`, uint8 (1, S, S, 3), the photo letterboxed with grey to the canvas, to the outputs of
+                           the served contract without status and image_size, in canvas pixels
+    DIR/detector.tflite    the same input, to num_garments, boxes, classes and scores
+    DIR/keypoints.tflite   `image`, `box` float32 (1, 4) in canvas pixels and `garment_type` int32 (1,), to keypoints
+                           float32 (1, 8, 2) in canvas pixels and keypoint_scores float32 (1, 8)
+    DIR/*.json             for each, the config and a description of inputs and outputs; the same is in the file
+
+Coordinates are float32 at every precision: only weights and activations of the convolutions are rounded.
 """
 
+import dataclasses
+import re
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from cspn_tf import contract
-from cspn_tf.files import plain_path, write_bytes
+from cspn_tf.console import UserError
+from cspn_tf.export.tflite_metadata import with_metadata
+from cspn_tf.files import plain_path, write_bytes, write_json
 from cspn_tf.quiet import quiet_native_output
 
-FILE_NAME = "cspn.tflite"
+PIPELINE = "cspn"
+# float16 and dynamic round the weights, to 16 and 8 bits; int8 also the activations, see `GarmentPipeline.quantized`.
+PRECISIONS = ("float32", "float16", "dynamic", "int8")
+# Files above this get a warning: an app carries them, and a phone holds them in memory.
+LARGE_BYTES = 100_000_000
 
 
-def export(pipeline, out_dir) -> Path:
-    """Convert a pipeline and write it, by atomic rename.
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """A function of the pipeline that becomes a file."""
+
+    function: Callable
+    inputs: dict  # name → `contract.Output`; S is the canvas
+    outputs: tuple  # names of `contract.CANVAS_OUTPUTS`
+
+
+def _parts(pipeline):
+    """Return the files' contents by name."""
+    image = {contract.CANVAS_INPUT: contract.Output("uint8", ("B", "S", "S", 3), "the letterboxed photo, RGB")}
+    box = {
+        "box": contract.Output("float32", ("B", 4), "x_min, y_min, x_max, y_max, canvas pixels"),
+        "garment_type": contract.Output("int32", ("B",), "1 upper-body, 2 lower-body, 3 full-body"),
+    }
+    of_keypoints = ("keypoints", "keypoint_scores")
+    of_detector = tuple(name for name in contract.CANVAS_OUTPUTS if name not in of_keypoints)
+    return {
+        PIPELINE: _Part(pipeline.garments_on_canvas, image, tuple(contract.CANVAS_OUTPUTS)),
+        "detector": _Part(pipeline.boxes_on_canvas, image, of_detector),
+        "keypoints": _Part(pipeline.keypoints_in_canvas_box, {**image, **box}, of_keypoints),
+    }
+
+
+def export(pipeline, out_dir, precision=None, with_parts=False) -> list:
+    """Convert a pipeline and write it, each file by atomic rename.
 
     Args:
         pipeline: a `GarmentPipeline`.
-        out_dir: directory for the file and its description.
+        out_dir: directory for the files and their descriptions.
+        precision: one of `PRECISIONS`; int8 needs a `quantized` pipeline, for which it is the default.
+        with_parts: whether to write the detector and the keypoint network as files of their own, too.
 
     Returns:
-        Path of the file.
+        Paths of the `.tflite` files, the pipeline's first.
 
     Raises:
         OSError: if the directory cannot be written.
+        UserError: if an operation has no builtin of TensorFlow Lite.
     """
-    from cspn_tf.export.saved_model import write_description
+    from cspn_tf.export.saved_model import description
 
+    precision = precision or pipeline.precision
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    content = convert(pipeline)
-    path = out_dir / FILE_NAME
-    write_bytes(path, content)
-    write_description(out_dir / "cspn.json", pipeline.config, contract.CANVAS_OUTPUTS, pipeline.precision)
-    return path
+    paths = []
+    for name, part in _parts(pipeline).items():
+        if name != PIPELINE and not with_parts:
+            continue
+        inputs = {key: _sized(value, pipeline.config) for key, value in part.inputs.items()}
+        outputs = {key: _sized(contract.CANVAS_OUTPUTS[key], pipeline.config) for key in part.outputs}
+        about = description(pipeline.config, outputs, precision, inputs=inputs)
+        content = with_metadata(convert(pipeline, name, precision), name, about)
+        paths.append(out_dir / f"{name}.tflite")
+        if len(content) > LARGE_BYTES:
+            print(
+                f"warning: {paths[-1].name} has {len(content) / 1e6:.0f} MB, more than most apps carry; float16 halves"
+                " it, int8 quarters it, and the preset mobile has 28 MB in float32",
+                file=sys.stderr,
+            )
+        write_bytes(paths[-1], content)
+        write_json(out_dir / f"{name}.json", about)
+    return paths
 
 
-def convert(pipeline) -> bytes:
-    """Return the pipeline as TensorFlow Lite file content, with builtin operations only.
+def _sized(tensor, config):
+    """Return a tensor's description with numbers for letters: one photo, N rows, a canvas of side S."""
+    sizes = {"B": 1, "N": config.detector.max_garments, "S": config.canvas_size}
+    meaning = tensor.meaning.replace("pixels of the photo", "canvas pixels")
+    return dataclasses.replace(tensor, shape=tuple(sizes.get(size, size) for size in tensor.shape), meaning=meaning)
+
+
+def convert(pipeline, name=PIPELINE, precision=None) -> bytes:
+    """Return the pipeline, or a part, as TensorFlow Lite file content without metadata, of builtin operations only.
 
     Args:
         pipeline: a `GarmentPipeline`.
+        name: `cspn`, `detector` or `keypoints`.
+        precision: as in `export`.
+
+    Raises:
+        UserError: if an operation has no builtin of TensorFlow Lite.
     """
     import tensorflow as tf
 
     from cspn_tf.export.saved_model import servable
 
-    size = pipeline.config.canvas_size
+    part = _parts(pipeline)[name]
+    inputs = {key: _sized(value, pipeline.config) for key, value in part.inputs.items()}
     function = tf.function(
-        pipeline.garments_on_canvas,
-        input_signature=[tf.TensorSpec([1, size, size, 3], tf.uint8, name=contract.CANVAS_INPUT)],
+        part.function, input_signature=[tf.TensorSpec(value.shape, value.dtype, key) for key, value in inputs.items()]
     )
     # Convert from a SavedModel, because that keeps the names of the outputs.
     with tempfile.TemporaryDirectory() as temporary, plain_path(temporary) as folder:
         tf.saved_model.save(servable(pipeline), folder, signatures={contract.BYTES_SIGNATURE: function})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[contract.BYTES_SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if pipeline.precision == "int8":
+        if (precision or pipeline.precision) != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        with quiet_native_output():
-            return converter.convert()
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        try:
+            with quiet_native_output():
+                return converter.convert()
+        except Exception as error:  # ConverterError is not public
+            raise UserError(f"{name}.tflite cannot be converted: {_first_fault(error)}") from error
+
+
+def _first_fault(error):
+    """Return a converter's error as one line: the first operation without a builtin and the layer it belongs to."""
+    text = str(error)
+    fault = re.search(r"^.*'(tf\.\w+)' op is neither a custom op nor a flex op", text, re.MULTILINE)
+    if fault is None:
+        return text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    # The location is nested, innermost first: fused["Conv2D:", "model/layer/Conv2D@function"].
+    layer = re.search(r'fused\["\w+:", "([^"@]+)', fault[0])
+    return f"TensorFlow Lite has no builtin for {fault[1]}" + (f" in {layer[1]}" if layer else "")

@@ -360,14 +360,29 @@ class GarmentPipeline(tf.Module):
             tf.reshape(keypoint_scores, [-1, num_rows, NUM_KEYPOINTS]),
             classes,
         )
-        return {
-            "num_garments": tf.reduce_sum(tf.cast(real, tf.int32), axis=-1),
-            "boxes": tf.where(real[..., tf.newaxis], boxes, 0.0),
-            "classes": classes,
-            "scores": scores,
-            "keypoints": keypoints,
-            "keypoint_scores": keypoint_scores,
-        }
+        return {**_detections(boxes, classes, scores), "keypoints": keypoints, "keypoint_scores": keypoint_scores}
+
+    # Parts of `garments_on_canvas`, for apps that run them apart ---------------------------------------------------
+
+    def boxes_on_canvas(self, canvases):
+        """Find garments without their keypoints; as `garments_on_canvas`, without the keypoint outputs."""
+        return _detections(*self.detect_on_canvas(CanvasPyramid.of(canvases)))
+
+    def keypoints_in_canvas_box(self, canvas, box, garment_type):
+        """Predict the keypoints of one garment in a given box, with static shapes.
+
+        Args:
+            canvas: uint8 `(1, S, S, 3)`.
+            box: float32 `(1, 4)`, canvas pixels.
+            garment_type: int32 `(1,)`, a `GarmentType` id.
+
+        Returns:
+            A dict: keypoints float32 `(1, 8, 2)`, canvas pixels, and keypoint_scores float32 `(1, 8)`; zeros for
+            keypoints the type does not have.
+        """
+        pyramid = CanvasPyramid.of(canvas)
+        found = self._keypoints_in_window(pyramid, geometry.keypoint_windows(box, self.config)[0])
+        return dict(zip(("keypoints", "keypoint_scores"), mask_absent(*found, garment_type), strict=True))
 
     def _keypoints_of_rows(self, pyramid, photo_of_row, boxes_xyxy_canvas):
         """Predict the keypoints of all garments in one batch.
@@ -403,18 +418,32 @@ class GarmentPipeline(tf.Module):
         pyramid = pyramid._replace(canvases=tf.cast(pyramid.canvases, tf.float32))
 
         def find_next(row, keypoints, scores):
-            window = tf.gather(windows, row)
-            cut = pyramid.crop_with_builtins(window, self.config.keypoints.crop_size)
-            found, found_scores = self._keypoints_of_crops(cut[tf.newaxis], window[tf.newaxis])
+            found, found_scores = self._keypoints_in_window(pyramid, tf.gather(windows, row))
             here = tf.one_hot(row, num_rows)[:, tf.newaxis]
             return row + 1, keypoints + here[..., tf.newaxis] * found, scores + here * found_scores
 
         first = (0, tf.zeros([num_rows, NUM_KEYPOINTS, 2]), tf.zeros([num_rows, NUM_KEYPOINTS]))
         return tf.while_loop(lambda row, *_: row < num_found, find_next, first)[1:]
 
+    def _keypoints_in_window(self, pyramid, window):
+        """Predict the keypoints in one window of one canvas, in TensorFlow Lite's builtins: `(1, 8, 2)`, `(1, 8)`."""
+        crop = pyramid.crop_with_builtins(window, self.config.keypoints.crop_size)
+        return self._keypoints_of_crops(crop[tf.newaxis], window[tf.newaxis])
+
     def _keypoints_of_crops(self, crops, windows):
         keypoints_xy_crop, scores = self._method.decode(self.predict(crops))
         return keypoints_on_canvases(keypoints_xy_crop, windows, self.config), scores
+
+
+def _detections(boxes, classes, scores):
+    """Return the outputs of `detect_on_canvas` as those of the served contract, with zeros in padding rows."""
+    real = classes > 0
+    return {
+        "num_garments": tf.reduce_sum(tf.cast(real, tf.int32), axis=-1),
+        "boxes": tf.where(real[..., tf.newaxis], boxes, 0.0),
+        "classes": classes,
+        "scores": scores,
+    }
 
 
 def _map_photos(read, photos, canvas_size):

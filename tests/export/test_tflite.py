@@ -1,16 +1,22 @@
 import json
 import tempfile
+import zipfile
 
+import flatbuffers
 import numpy as np
 import pytest
 import tensorflow as tf
+from flatbuffers.number_types import Float32Flags, Uint32Flags
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from tensorflow.lite.tools import flatbuffer_utils
 
+import cspn_tf
 from cspn_tf import geometry, resampling
 from cspn_tf.cli.export_tflite import main
 from cspn_tf.console import UserError
 from cspn_tf.export import tflite as export_tflite
+from cspn_tf.garments import GARMENT_TYPE_NAMES
 from cspn_tf.resampling import CanvasPyramid
 
 # Boxes and keypoints may differ from the SavedModel's by this, canvas pixels; 3e-5 was measured.
@@ -19,7 +25,7 @@ PIXELS = 0.1
 
 @pytest.fixture(scope="module")
 def tflite_file(tiny_pipeline, tmp_path_factory):
-    return export_tflite.export(tiny_pipeline, tmp_path_factory.mktemp("phone"))
+    return export_tflite.export(tiny_pipeline, tmp_path_factory.mktemp("phone"))[0]
 
 
 def interpreters():
@@ -101,10 +107,151 @@ def test_every_size_is_fixed(tflite_file, tiny_pipeline):
     assert shapes["boxes"] == [1, num, 4] and shapes["keypoints"] == [1, num, 8, 2]
 
 
-def test_description_stands_beside_the_file(tflite_file):
+def test_description_stands_beside_the_file_and_in_it(tflite_file, tiny_pipeline):
     description = json.loads((tflite_file.parent / "cspn.json").read_text())
-    assert "status" not in description["outputs"] and "keypoints" in description["outputs"]
+    size = tiny_pipeline.config.canvas_size
+    assert "status" not in description["outputs"] and description["inputs"]["image"]["shape"] == [1, size, size, 3]
+    assert "canvas pixels" in description["outputs"]["keypoints"]["meaning"]
     assert sorted(path.name for path in tflite_file.parent.iterdir()) == ["cspn.json", "cspn.tflite"]
+    with zipfile.ZipFile(tflite_file) as attached:
+        assert json.loads(attached.read("cspn.json")) == description
+        assert attached.read("garment_types.txt").decode().split() == ["padding", *GARMENT_TYPE_NAMES.values()]
+
+
+# Metadata ------------------------------------------------------------------------------------------------------------
+
+
+class Table:
+    """A FlatBuffer table; slots are numbered as in the schema."""
+
+    def __init__(self, data, position):
+        self.table = flatbuffers.table.Table(bytearray(data), position)
+
+    @classmethod
+    def root(cls, data):
+        return cls(data, int.from_bytes(data[:4], "little"))
+
+    def _at(self, slot):
+        offset = self.table.Offset(4 + 2 * slot)
+        return self.table.Pos + offset if offset else None
+
+    def text(self, slot):
+        return self.table.String(self._at(slot)).decode()
+
+    def number(self, slot, kind):
+        at = self._at(slot)
+        return 0 if at is None else self.table.Get(kind, at)
+
+    def table_in(self, slot):
+        return Table(self.table.Bytes, self.table.Indirect(self._at(slot)))
+
+    def tables(self, slot):
+        at = self._at(slot)
+        if at is None:
+            return []
+        offset = at - self.table.Pos
+        first = self.table.Vector(offset)
+        places = [first + 4 * index for index in range(self.table.VectorLen(offset))]
+        return [Table(self.table.Bytes, self.table.Indirect(place)) for place in places]
+
+
+def test_metadata_names_tensors_in_the_models_order_and_their_thresholds(tflite_file, tiny_pipeline):
+    model = flatbuffer_utils.convert_bytearray_to_object(tflite_file.read_bytes())
+    (entry,) = (entry for entry in model.metadata if entry.name == b"TFLITE_METADATA")
+    data = bytes(model.buffers[entry.buffer].data)
+    assert data[4:8] == b"M001"
+    root = Table.root(data)
+    assert (root.text(0), root.text(2), root.text(5)) == ("cspn-tf cspn", cspn_tf.__version__, "Apache-2.0")
+    (graph,) = root.tables(3)
+    (image,) = graph.tables(2)
+    assert image.text(0) == "image"
+    size = image.table_in(3).table_in(1).table_in(1)
+    assert size.number(0, Uint32Flags) == tiny_pipeline.config.canvas_size
+    outputs = graph.tables(3)
+    (signature,) = model.signatureDefs
+    names = {tensor.tensorIndex: tensor.name.decode() for tensor in signature.outputs}
+    assert [output.text(0) for output in outputs] == [names[tensor] for tensor in model.subgraphs[0].outputs]
+    by_name = {output.text(0): output for output in outputs}
+    (threshold,) = by_name["scores"].tables(4)
+    wanted = tiny_pipeline.config.detector.score_threshold
+    assert threshold.table_in(1).number(0, Float32Flags) == pytest.approx(wanted)
+    assert by_name["classes"].tables(6)[0].text(0) == "garment_types.txt"
+
+
+# Parts and precisions ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def halves(tiny_pipeline, tmp_path_factory):
+    out = tmp_path_factory.mktemp("phone16")
+    paths = export_tflite.export(tiny_pipeline, out, "float16", with_parts=True)
+    assert [path.name for path in paths] == ["cspn.tflite", "detector.tflite", "keypoints.tflite"]
+    return {path.stem: path for path in paths}
+
+
+def test_float16_file_is_half_as_large_and_answers_about_the_same(halves, tflite_file, tiny_pipeline, photo_bytes):
+    assert halves["cspn"].stat().st_size < 0.65 * tflite_file.stat().st_size
+    assert json.loads(halves["cspn"].with_suffix(".json").read_text())["precision"] == "float16"
+    runners = [tf.lite.Interpreter(str(path)).get_signature_runner() for path in (halves["cspn"], tflite_file)]
+    for photo in photo_bytes:
+        canvas = resampling.letterbox(tf.io.decode_image(photo, channels=3), tiny_pipeline.config.canvas_size)[0]
+        found, expected = (runner(image=canvas[tf.newaxis].numpy()) for runner in runners)
+        np.testing.assert_array_equal(found["classes"], expected["classes"])
+        np.testing.assert_allclose(found["boxes"], expected["boxes"], atol=1.0)
+        np.testing.assert_allclose(found["scores"], expected["scores"], atol=0.01)
+
+
+def test_parts_one_after_the_other_answer_as_the_whole(halves, tiny_pipeline, photo_bytes):
+    whole, detector, keypoints = (
+        tf.lite.Interpreter(str(halves[name])).get_signature_runner() for name in ("cspn", "detector", "keypoints")
+    )
+    num_compared = 0
+    for photo in photo_bytes:
+        canvas = resampling.letterbox(tf.io.decode_image(photo, channels=3), tiny_pipeline.config.canvas_size)[0]
+        image = canvas[tf.newaxis].numpy()
+        expected, boxes = whole(image=image), detector(image=image)
+        assert set(boxes) == {"num_garments", "boxes", "classes", "scores"}
+        for name in boxes:
+            np.testing.assert_array_equal(boxes[name], expected[name], err_msg=name)
+        for row in range(int(boxes["num_garments"][0])):
+            found = keypoints(image=image, box=boxes["boxes"][:, row], garment_type=boxes["classes"][:, row])
+            np.testing.assert_allclose(found["keypoints"], expected["keypoints"][:, row], atol=PIXELS)
+            np.testing.assert_allclose(found["keypoint_scores"], expected["keypoint_scores"][:, row], atol=1e-3)
+            num_compared += 1
+    assert num_compared > 0
+
+
+def test_dynamic_file_is_a_quarter_as_large_with_weights_of_8_bits(
+    tiny_pipeline, tflite_file, photo_bytes, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(export_tflite, "LARGE_BYTES", 100_000)
+    (path,) = export_tflite.export(tiny_pipeline, tmp_path, "dynamic")
+    size = path.stat().st_size / 1e6
+    assert capsys.readouterr().err.startswith(f"warning: cspn.tflite has {size:.0f} MB, more than most apps carry")
+    assert path.stat().st_size < 0.45 * tflite_file.stat().st_size
+    runner = tf.lite.Interpreter(str(path)).get_signature_runner()
+    reference = tf.lite.Interpreter(str(tflite_file)).get_signature_runner()
+    canvas = resampling.letterbox(tf.io.decode_image(photo_bytes[0], channels=3), tiny_pipeline.config.canvas_size)[0]
+    found, expected = (run(image=canvas[tf.newaxis].numpy())["scores"] for run in (runner, reference))
+    assert expected.max() > 0
+    np.testing.assert_allclose(found, expected, atol=0.1)
+
+
+def test_operation_without_a_builtin_is_named_with_its_layer(tiny_pipeline, monkeypatch):
+    predict = tiny_pipeline.predict
+
+    def with_erfinv(crops):
+        found = predict(crops)
+        with tf.name_scope("odd_layer"):
+            return tf.nest.map_structure(lambda value: tf.math.erfinv(value / 1e3), found)
+
+    monkeypatch.setattr(tiny_pipeline, "predict", with_erfinv)
+    with pytest.raises(UserError) as raised:
+        export_tflite.convert(tiny_pipeline, "keypoints")
+    assert str(raised.value).startswith(
+        "keypoints.tflite cannot be converted: TensorFlow Lite has no builtin for tf.Erf"
+    )
+    assert "odd_layer" in str(raised.value) and "\n" not in str(raised.value)
 
 
 @pytest.fixture(scope="module")

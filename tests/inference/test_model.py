@@ -209,7 +209,7 @@ def models(tiny_detector, tiny_keypoints, tiny_model, tiny_pipeline, tmp_path_fa
     folder = tmp_path_factory.mktemp("pair")
     (folder / "detector").symlink_to(tiny_detector)
     (folder / "keypoints").symlink_to(tiny_keypoints)
-    tflite_file = export_tflite.export(tiny_pipeline, tmp_path_factory.mktemp("phone"))
+    tflite_file = export_tflite.export(tiny_pipeline, tmp_path_factory.mktemp("phone"))[0]
     return {
         "trainings": cspn_tf.load(detector=tiny_detector, keypoints=tiny_keypoints),
         "folder of trainings": cspn_tf.load(folder),
