@@ -79,7 +79,10 @@ def _names_to_round(graph):
 
 
 def _measure(graph_def, input_name, names, examples):
-    """Return each node's minimum and maximum over the examples, extended to include 0, `(len(names), 2)`."""
+    """Return each node's minimum and maximum over the examples, extended to include 0, `(len(names), 2)`.
+
+    A node that is 0 on all examples, such as a ReLU that never fires, gets the range 0 to 1: a range cannot be empty.
+    """
     spec = tf.TensorSpec([None, *examples.shape[1:]], tf.float32)
     outputs = [name + ":0" for name in names]
     function = tf.compat.v1.wrap_function(
@@ -89,4 +92,5 @@ def _measure(graph_def, input_name, names, examples):
     for first in range(0, len(examples), _BATCH_SIZE):
         for limit, values in zip(limits, function(tf.constant(examples[first : first + _BATCH_SIZE])), strict=True):
             limit[:] = min(limit[0], np.min(values)), max(limit[1], np.max(values))
+    limits[limits[:, 0] == limits[:, 1], 1] = 1.0
     return limits

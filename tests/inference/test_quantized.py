@@ -60,6 +60,18 @@ def test_values_beyond_the_examples_are_cut_off_there():
     assert far.max() > 0.9 * limits[1]
 
 
+def test_activation_that_is_zero_on_all_examples_gets_a_range_that_tensorflow_lite_accepts():
+    kernel = tf.constant(RANDOM.normal(size=(3, 3, 3, 8)).astype(np.float32))
+
+    def dead(images):
+        return tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), [-1e3] * 8))
+
+    frozen = freeze(dead, ANY_BATCH, EXAMPLES)
+    ranges = [(node.attr["min"].f, node.attr["max"].f) for node in nodes_of(frozen, "FakeQuantWithMinMaxArgs")]
+    assert len(ranges) == 2 and (0.0, 1.0) in ranges
+    assert not np.any(frozen(tf.constant(EXAMPLES)))
+
+
 def test_ranges_do_not_depend_on_how_many_examples_are_measured_at_once():
     def ranges(examples):
         rounded = nodes_of(freeze(network(), ANY_BATCH, examples), "FakeQuantWithMinMaxArgs")
