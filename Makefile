@@ -16,11 +16,16 @@ PHOTOS ?=
 setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml requirements.lock
-	@$(or $(PYTHON),false) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null \
-		|| { echo "error: Python 3.10 or 3.11 is needed, found $$($(or $(PYTHON),echo no python) --version 2>&1 | tail -n 1): install one and run make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@rm -rf $(VENV)
-	@$(PYTHON) -m venv $(VENV) >/dev/null \
-		|| { echo "error: $(PYTHON) cannot make a virtual environment: install its venv module (Debian: python3-venv)" >&2; exit 1; }
+	@if $(or $(PYTHON),false) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null; then \
+		rm -rf $(VENV); \
+		$(PYTHON) -m venv $(VENV) >/dev/null \
+			|| { echo "error: $(PYTHON) cannot make a virtual environment: install its venv module (Debian: python3-venv)" >&2; exit 1; }; \
+	elif command -v uv >/dev/null; then \
+		rm -rf $(VENV); \
+		uv venv --quiet --seed --python 3.11 $(VENV); \
+	else \
+		echo "error: Python 3.10 or 3.11 is needed, found $$($(or $(PYTHON),echo no python) --version 2>&1 | tail -n 1): install uv, which downloads one, or install one and run make PYTHON=/path/to/python3.11" >&2; exit 1; \
+	fi
 	@echo "installing the pinned packages into $(VENV), a few minutes"
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements.lock setuptools wheel
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements.lock --no-build-isolation -e '.[dev]'

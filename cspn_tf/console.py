@@ -62,6 +62,11 @@ def run(main, argv=None, prog=None) -> int:
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        # Where TensorFlow is not installed, neither are the other packages that come with it.
+        if has_tensorflow() or str(error.name).startswith("cspn_tf"):
+            raise
+        return run(lambda _: require_tensorflow(), argv, prog)
     except OSError as error:
         # An error of the operating system, such as a full disk or missing permission; without strerror it is a bug.
         if error.strerror is None:
@@ -76,15 +81,36 @@ def run(main, argv=None, prog=None) -> int:
         return 130
 
 
-def require_extra(extra: str) -> None:
+def has_tensorflow() -> bool:
+    """Whether TensorFlow is installed; without it, the package only predicts."""
+    return importlib.util.find_spec("tensorflow") is not None
+
+
+def require_tensorflow() -> None:
+    """Check that TensorFlow is installed, before work that needs it starts.
+
+    Raises:
+        UserError: it is not; the message says which Python has it.
+    """
+    if not has_tensorflow():
+        raise UserError(
+            "TensorFlow is not installed, needed here: install cspn-tf on Python 3.10 or 3.11, which TensorFlow 2.15 "
+            f"needs (this is Python {sys.version_info.major}.{sys.version_info.minor})"
+        )
+
+
+def require_extra(extra: str, with_tensorflow=True) -> None:
     """Check that an installation extra is installed, before work that needs it starts.
 
     Args:
         extra: "training", "serving" or "bulk", as in `pyproject.toml`.
+        with_tensorflow: whether the work needs TensorFlow too.
 
     Raises:
         UserError: it is not installed.
     """
+    if with_tensorflow:
+        require_tensorflow()
     missing = [name for name in _EXTRAS[extra] if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"{' and '.join(missing)} not installed, needed here: pip install 'cspn-tf[{extra}]'")

@@ -25,6 +25,15 @@ MAX_PHOTOS = 64
 PNG_PIXEL_COST = 2  # a PNG may have `Config.max_pixels` divided by this many pixels
 MAX_PIXELS_FACTOR = 4  # times `Config.max_pixels`, the limit of one photo: all photos of a request to `pixels` together
 
+# What a photo file may be, for each decoder of photos.
+JPEG_MAGIC = b"\xff\xd8\xff"
+JPEG_MAX_SCANS = 32  # progressive JPEGs have about 10, and each costs as much as a photo
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+PNG_MAX_SIDE = 2**31 - 1  # sizes in a PNG header have 31 bits
+
+# Value of pixels outside a photo, in every frame: mid-grey on the 0 to 255 scale.
+PAD_VALUE = 128.0
+
 # File names that are taken for photos when a folder is searched.
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
 

@@ -27,6 +27,11 @@ import tensorflow as tf
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
 from cspn_tf.contract import (
+    JPEG_MAGIC,
+    JPEG_MAX_SCANS,
+    PAD_VALUE,
+    PNG_MAGIC,
+    PNG_MAX_SIDE,
     PNG_PIXEL_COST,
     STATUS_MEANINGS,
     STATUS_NOT_A_PHOTO,
@@ -34,12 +39,8 @@ from cspn_tf.contract import (
     STATUS_TOO_LARGE,
     STATUS_UNDECODABLE,
 )
-from cspn_tf.geometry import PAD_VALUE, swap_axes
+from cspn_tf.geometry import swap_axes
 
-_JPEG_MAGIC = b"\xff\xd8\xff"
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-# Sizes in a PNG header have 31 bits.
-_PNG_MAX_SIDE = 2**31 - 1
 # The IEND chunk: length, name, checksum.
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -55,9 +56,6 @@ _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 # Header of a gzip file with a single stored (uncompressed) block, up to the block's sizes.
 _GZIP_HEAD = b"\x1f\x8b\x08" + bytes(7) + b"\1"
 _BYTES = [bytes([number]) for number in range(256)]
-
-# Progressive JPEGs have about 10 scans.
-_MAX_SCANS = 32
 
 # Downscaling factors of the JPEG decoder.
 _RATIOS = np.array([1, 2, 4, 8])
@@ -201,7 +199,7 @@ def _decode(photo_bytes, orientation, max_pixels, least_side):
 
 def _by_format(photo_bytes, jpeg, png, neither):
     """Call one of three functions, by the first bytes of a file, and return its result."""
-    is_jpeg, is_png = _starts_with(photo_bytes, _JPEG_MAGIC), _starts_with(photo_bytes, _PNG_MAGIC)
+    is_jpeg, is_png = _starts_with(photo_bytes, JPEG_MAGIC), _starts_with(photo_bytes, PNG_MAGIC)
     return tf.case([(is_jpeg, jpeg), (is_png, png)], default=neither)
 
 
@@ -219,12 +217,12 @@ def _jpeg_size(photo_bytes):
 
 
 def _has_bounded_scans(photo_bytes):
-    """Check that a JPEG cannot have more than `_MAX_SCANS` scans, bool scalar.
+    """Check that a JPEG cannot have more than `JPEG_MAX_SCANS` scans, bool scalar.
 
     The decoder goes over the whole photo once per scan, and a scan may have no more than a few bytes.
     """
     # The start of a scan cannot occur in image data, but in what some cameras append to a JPEG, such as a video.
-    is_few = tf.size(_split(photo_bytes, b"\xff\xda", _MAX_SCANS + 1)) <= _MAX_SCANS + 1
+    is_few = tf.size(_split(photo_bytes, b"\xff\xda", JPEG_MAX_SCANS + 1)) <= JPEG_MAX_SCANS + 1
     return tf.cond(is_few, lambda: True, lambda: _has_one_scan(photo_bytes))
 
 
@@ -267,7 +265,7 @@ def _decode_jpeg(photo_bytes, height, width, orientation, least_side):
 def _png_size(photo_bytes):
     """Return height and width from the header, int64 scalars; raises on an invalid size."""
     sides = _big_endian(tf.reshape(_bytes_at(photo_bytes, 16, 8), [2, 4]))
-    is_possible = tf.reduce_all((sides >= 1) & (sides <= _PNG_MAX_SIDE)) & (_text_at(photo_bytes, 12, 4) == b"IHDR")
+    is_possible = tf.reduce_all((sides >= 1) & (sides <= PNG_MAX_SIDE)) & (_text_at(photo_bytes, 12, 4) == b"IHDR")
     with tf.control_dependencies([tf.debugging.Assert(is_possible, ["PNG with an invalid size"])]):
         return tf.identity(sides[1]), tf.identity(sides[0])
 

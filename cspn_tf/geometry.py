@@ -24,10 +24,6 @@ Letters in shapes: B photos, N garments per photo, P points, S the side of a squ
 
 import tensorflow as tf
 
-# Value of pixels outside an image, in every frame: mid-grey on the 0 to 255 scale.
-PAD_VALUE = 128.0
-
-
 # Photo and canvas ----------------------------------------------------------------------------------------------------
 
 

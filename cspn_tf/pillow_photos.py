@@ -1,12 +1,30 @@
-"""Convert Pillow images to pixels as displayed, by the rules of `cspn_tf.decoding`, without TensorFlow.
+"""Decode photo files and convert Pillow images, by the rules of `cspn_tf.decoding`, without TensorFlow.
 
 One exception: Pillow discards the transparent colour (`tRNS` chunk) of a 16-bit RGB PNG.
 
 Letters in shapes: H, W height and width of the photo as displayed.
 """
 
+import io
+import struct
+import zlib
+
 import numpy as np
-from PIL import Image
+from PIL import Image, JpegImagePlugin, PngImagePlugin
+
+from cspn_tf.contract import (
+    JPEG_MAGIC,
+    JPEG_MAX_SCANS,
+    PAD_VALUE,
+    PNG_MAGIC,
+    PNG_MAX_SIDE,
+    PNG_PIXEL_COST,
+    STATUS_MEANINGS,
+    STATUS_NOT_A_PHOTO,
+    STATUS_OK,
+    STATUS_TOO_LARGE,
+    STATUS_UNDECODABLE,
+)
 
 _ORIENTATION_TAG = 0x0112
 _TURN = {
@@ -18,11 +36,102 @@ _TURN = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TRANSPOSING = (5, 6, 7, 8)
 # 16-bit grey modes, in each byte order, and modes without a defined white value.
 _GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
 _WITHOUT_RANGE = ("I", "F")
 # Factors by which Pillow scales greys of fewer than 8 bits; it does not scale the transparent value.
 _GREY_SCALES = {"L;2": 85, "L;4": 17}
+
+# Downscaling factors of the JPEG decoder, and its maximum side.
+_RATIOS = (8, 4, 2, 1)
+_JPEG_MAX_SIDE = 65_500
+# Chunks of a PNG that must not be damaged.
+_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_MAX_EXIF_BYTES = 0xFFFF - 4
+
+
+def decode_photo(photo_bytes, max_pixels, least_side=None):
+    """Decode one JPEG or PNG file like `cspn_tf.decoding.decode_photo`, with the same arguments, to arrays.
+
+    Returns:
+        photo: uint8 `(H, W, 3)`, RGB, or a JPEG downscaled by r; one grey pixel if the status is not 0.
+        image_size: int32 `(2,)`, H and W at full size; zeros if the status is not 0.
+        status: one of `contract.STATUS_*`.
+    """
+    try:
+        if photo_bytes.startswith(JPEG_MAGIC):
+            return _decode_jpeg(photo_bytes, max_pixels, least_side)
+        if photo_bytes.startswith(PNG_MAGIC):
+            return _decode_png(photo_bytes, max_pixels)
+        return _refuse(STATUS_NOT_A_PHOTO)
+    except Exception:  # Pillow raises OSError, SyntaxError, ValueError, struct.error and others on corrupt data
+        return _refuse(STATUS_UNDECODABLE)
+
+
+def pixels_as_displayed(photo_bytes, max_pixels):
+    """Decode a photo like `cspn_tf.decoding.pixels_as_displayed`, with the same arguments, result and errors."""
+    photo, _, status = decode_photo(photo_bytes, max_pixels)
+    if status != STATUS_OK:
+        raise ValueError(STATUS_MEANINGS[status])
+    return photo
+
+
+def _refuse(status):
+    return np.full((1, 1, 3), PAD_VALUE, np.uint8), np.zeros(2, np.int32), status
+
+
+def _decode_jpeg(photo_bytes, max_pixels, least_side):
+    # The classes, not `Image.open`, which takes other formats and has a pixel cap of its own.
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(photo_bytes))
+    scan = photo_bytes.rindex(b"\xff\xda", 0, image.fp.tell())
+    width, height = image.size
+    if not 0 < min(image.size) <= max(image.size) <= _JPEG_MAX_SIDE:
+        return _refuse(STATUS_UNDECODABLE)
+    if height * width > max_pixels:
+        return _refuse(STATUS_TOO_LARGE)
+    # A progressive JPEG may go on after any scan; of others, nothing is read after one that has all components.
+    has_one_scan = not image.info.get("progressive") and photo_bytes[scan + 4] == image.layers
+    has_many_scans = photo_bytes.count(b"\xff\xda") > JPEG_MAX_SCANS and not has_one_scan
+    if has_many_scans or photo_bytes.find(b"\xff\xd9", scan) < 0:
+        return _refuse(STATUS_UNDECODABLE)
+    if least_side is not None:
+        ratio = next(ratio for ratio in _RATIOS if ratio == 1 or max(image.size) >= ratio * least_side)
+        if _orientation(image) == 1 or (width % ratio, height % ratio) == (0, 0):
+            image.draft(None, (width / ratio, height / ratio))  # fractions, for a side shorter than the ratio
+    is_turned = _orientation(image) in _TRANSPOSING
+    return pillow_as_displayed(image), np.int32([width, height] if is_turned else [height, width]), STATUS_OK
+
+
+def _decode_png(photo_bytes, max_pixels):
+    name, width, height = struct.unpack_from(">4sII", photo_bytes, 12)
+    if name != b"IHDR" or not 0 < min(width, height) <= max(width, height) <= PNG_MAX_SIDE:
+        return _refuse(STATUS_UNDECODABLE)
+    if height * width * PNG_PIXEL_COST > max_pixels:
+        return _refuse(STATUS_TOO_LARGE)
+    photo = pillow_as_displayed(PngImagePlugin.PngImageFile(io.BytesIO(_needed_chunks(photo_bytes))))
+    return photo, np.int32(photo.shape[:2]), STATUS_OK
+
+
+def _needed_chunks(photo_bytes) -> bytes:
+    """Return a PNG without the chunks that do not matter, on many of which Pillow fails.
+
+    Raises:
+        ValueError or struct.error: a critical chunk is damaged or missing.
+    """
+    kept, has_exif, position, name = [PNG_MAGIC], False, len(PNG_MAGIC), b""
+    while name != b"IEND":
+        length, name = struct.unpack_from(">I4s", photo_bytes, position)
+        chunk = photo_bytes[position : position + length + 12]
+        is_sound = len(chunk) == length + 12 and zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+        if name in _CRITICAL and not is_sound:
+            raise ValueError(f"PNG chunk {name} with a wrong checksum")
+        is_exif = name == b"eXIf" and is_sound and length <= _MAX_EXIF_BYTES and not has_exif
+        has_exif |= is_exif
+        if is_exif or (is_sound and name in (*_CRITICAL, b"tRNS")):
+            kept.append(chunk)
+        position += length + 12
+    return b"".join(kept)
 
 
 def pillow_as_displayed(image):

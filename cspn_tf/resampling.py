@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from cspn_tf import decoding, geometry
-from cspn_tf.geometry import PAD_VALUE, swap_axes
+from cspn_tf.contract import PAD_VALUE
+from cspn_tf.geometry import swap_axes
 
 _PADDING = np.uint8(PAD_VALUE)
 # Canvas pixels per output pixel from which crops and detector input are read from the half canvas: midway between the

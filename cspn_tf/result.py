@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from cspn_tf.console import has_tensorflow
 from cspn_tf.contract import OUTPUTS, STATUS_MEANINGS, STATUS_OK, check_outputs
 from cspn_tf.garment_set import Garments
 
@@ -91,12 +92,14 @@ class Result:
             raise ValueError(f"{self.name or 'the photo'} cannot be drawn: {self.status_meaning}")
         if not isinstance(self.photo, str | os.PathLike | bytes):
             return self.photo
-        from cspn_tf.decoding import pixels_as_displayed
-
         try:
             photo_bytes = self.photo if isinstance(self.photo, bytes) else Path(self.photo).read_bytes()
         except OSError as error:
             raise ValueError(f"{self.name or self.photo} cannot be drawn: {error.strerror or error}") from error
+        if has_tensorflow():
+            from cspn_tf.decoding import pixels_as_displayed
+        else:
+            from cspn_tf.pillow_photos import pixels_as_displayed
         return pixels_as_displayed(photo_bytes, _NO_CAP)
 
 

@@ -33,8 +33,8 @@ TIERS = [
         }
     ],
     [{"cspn_tf.geometry"}],
-    [{"cspn_tf.decoding"}, {"cspn_tf.heatmaps"}],
-    [{"cspn_tf.resampling"}, {"cspn_tf.drawing", "cspn_tf.result"}, {"cspn_tf.pillow_photos"}],
+    [{"cspn_tf.decoding"}, {"cspn_tf.heatmaps"}, {"cspn_tf.pillow_photos"}],
+    [{"cspn_tf.resampling"}, {"cspn_tf.drawing", "cspn_tf.result"}],
     [{"cspn_tf.data"}, {"cspn_tf.models"}, {"cspn_tf.losses"}],
     [{"cspn_tf.methods"}],
     [{"cspn_tf.models.checkpoints"}],  # which builds what it loads

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from cspn_tf.console import UserError
+from cspn_tf.contract import PAD_VALUE
 from cspn_tf.data.photo_checks import PhotoError, photo_facts
 from cspn_tf.decoding import (
     STATUS_NOT_A_PHOTO,
@@ -21,7 +22,6 @@ from cspn_tf.decoding import (
     pixels_as_displayed,
     read_photo_files,
 )
-from cspn_tf.geometry import PAD_VALUE
 from tests import photos
 
 MAX_PIXELS = 1_000_000

@@ -6,8 +6,8 @@ import tensorflow as tf
 from PIL import Image
 
 from cspn_tf import geometry, resampling
+from cspn_tf.contract import PAD_VALUE
 from cspn_tf.decoding import decode_photo
-from cspn_tf.geometry import PAD_VALUE
 from cspn_tf.resampling import CanvasPyramid
 from tests import photos
 

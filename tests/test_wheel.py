@@ -15,6 +15,11 @@ import pytest
 from packaging.requirements import Requirement
 from PIL import Image, ImageDraw
 
+import cspn_tf
+from cspn_tf.data.synthetic.photo import render
+from cspn_tf.models.checkpoints import SHIPPED_PAIR
+from cspn_tf.result import Result
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
@@ -157,7 +162,47 @@ def test_without_the_extras_it_predicts_and_exports_and_says_what_the_others_nee
     assert "pip install 'cspn-tf[bulk]'" in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_a_python_without_tensorflow_predicts_the_same(wheel, version, tmp_path):
+    python = _find_python(version)
+    if python is None:
+        pytest.skip(f"there is no Python {version} here")
+    subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True)
+    environment = Environment(tmp_path / "venv", tmp_path)
+    environment.run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+    photo = Image.fromarray(np.asarray(render(99, 0, split="test", num_garments=1).image))
+    photo.save(tmp_path / "photo.jpg", quality=95)
+    environment.run("cspn-tf", "predict", "photo.jpg", "--out", "found", "--draw")
+    found = Result.from_dict(json.loads((tmp_path / "found" / "predictions.jsonl").read_text()))
+    assert Image.open(tmp_path / "found" / "photo.keypoints.jpg").size == photo.size
+    # By the same file, and by the weights that it was made of.
+    for model, pixels in ((SHIPPED_PAIR / "cspn.tflite", 0.3), (None, 1.0)):
+        _assert_found_alike(found, cspn_tf.load(model)(tmp_path / "photo.jpg")[0], pixels)
+    environment.run("python", "-c", "import importlib.util; assert importlib.util.find_spec('tensorflow') is None")
+    error = environment.run("cspn-tf", "train-detector", "--data", "data", "--out", "other", code=1)
+    assert error.endswith(f"which TensorFlow 2.15 needs (this is Python {version})\n") and error.count("\n") == 1
+
+
 # Helpers -------------------------------------------------------------------------------------------------------------
+
+
+def _find_python(version):
+    """Return a Python of a version such as "3.12": on PATH, of pyenv, or of uv; None if there is none."""
+    found = [shutil.which(f"python{version}"), *Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python")]
+    if shutil.which("uv"):
+        found.append(subprocess.run(["uv", "python", "find", version], capture_output=True, text=True).stdout.strip())
+    program = f"import ensurepip, sys; sys.exit('%d.%d' % sys.version_info[:2] != {version!r})"
+    works = (
+        path for path in found if path and not subprocess.run([path, "-c", program], capture_output=True).returncode
+    )
+    return next(works, None)
+
+
+def _assert_found_alike(found, expected, pixels):
+    assert found.ok and len(found.garments) == len(expected.garments) > 0
+    np.testing.assert_array_equal(found.garments.types, expected.garments.types)
+    for name in ("boxes_xyxy", "keypoints_xy"):
+        np.testing.assert_allclose(getattr(found.garments, name), getattr(expected.garments, name), atol=pixels)
 
 
 def _metadata_of(wheel):

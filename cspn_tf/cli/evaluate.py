@@ -54,7 +54,7 @@ _PHOTO_DEFAULTS = {
 def main(argv=None) -> int:
     """Evaluate a model or predictions, see --help."""
     args = _parse(argv)
-    require_extra("training")
+    require_extra("training", with_tensorflow=not args.truth)
     _check_out(args.out)
     scores, files = _evaluate_files(args) if args.truth else _evaluate_photos(args)
     files = write_scores(args.out, scores, files)

@@ -19,7 +19,7 @@ def main(argv=None):
     parser.add_argument("annotated", metavar="DIR", help="output folder of annotate, a path or URI")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="COCO file to write")
     args = parser.parse_args(argv)
-    require_extra("bulk")
+    require_extra("bulk", with_tensorflow=False)
     from cspn_tf.bulk import table
 
     write_coco(args.out, map(table.result_of, table.read_rows(args.annotated)), folder=None)

@@ -3,6 +3,7 @@
 pipeline            the pipeline as one tf.Module, for evaluation, export and conversion
 photo_outputs       coordinates from crops and canvases back to photo pixels
 frozen, quantized   constant weights and folded normalisation; ranges for int8
+lite                what a TFLite file needs before and after it, without TensorFlow
 predictors          one interface for training directories, SavedModel and TFLite
 model               the public API: `load` and `Model`
 shared              several keypoint networks behind one detector, to compare them

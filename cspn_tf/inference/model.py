@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cspn_tf.console import UserError
+from cspn_tf.console import UserError, has_tensorflow
 from cspn_tf.contract import MAX_PHOTOS, STATUS_UNDECODABLE
 from cspn_tf.inference import predictors
 from cspn_tf.models import checkpoints
@@ -30,7 +30,7 @@ def load(model=None, *, detector=None, keypoints=None) -> "Model":
     Args:
         model: a SavedModel directory, either one version or the parent of several versions; a `.tflite` file; or a
             folder that contains the two training runs `detector` and `keypoints`. None loads the networks shipped with
-            the package.
+            the package, or where TensorFlow is not installed, which then only reads `.tflite` files, theirs.
         detector, keypoints: the directories of two training runs, instead of `model`.
 
     Raises:
@@ -43,7 +43,10 @@ def load(model=None, *, detector=None, keypoints=None) -> "Model":
     quiet_tensorflow()
     if is_pair:
         return Model(predictors.from_training(detector, keypoints))
-    path = checkpoints.SHIPPED_PAIR if model in (None, checkpoints.SHIPPED) else Path(model)
+    is_shipped = model in (None, checkpoints.SHIPPED)
+    if is_shipped and not has_tensorflow():
+        return Model(predictors.from_tflite(checkpoints.shipped_tflite()))
+    path = checkpoints.SHIPPED_PAIR if is_shipped else Path(model)
     if path.is_file():
         return Model(predictors.from_tflite(path))
     if checkpoints.is_pair(path):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cspn_tf.config import Config
-from cspn_tf.console import UserError
+from cspn_tf.console import UserError, has_tensorflow, require_tensorflow
 from cspn_tf.contract import (
     BYTES_INPUT,
     BYTES_SIGNATURE,
@@ -54,8 +54,9 @@ def from_training(detector_dir, keypoints_dir) -> Predictor:
     """Return a predictor for two training directories.
 
     Raises:
-        UserError: if one of them is not a finished training.
+        UserError: if one of them is not a finished training, or TensorFlow is not installed.
     """
+    require_tensorflow()
     import tensorflow as tf
 
     from cspn_tf.inference.pipeline import load_pipeline
@@ -84,11 +85,12 @@ def from_saved_model(directory) -> Predictor:
         directory: a version, or the parent directory of versions, of which the highest is loaded.
 
     Raises:
-        UserError: if it is not a SavedModel with the served signatures.
+        UserError: if it is not a SavedModel with the served signatures, or TensorFlow is not installed.
     """
+    directory = version_directory(directory)
+    require_tensorflow()
     import tensorflow as tf
 
-    directory = version_directory(directory)
     try:
         with plain_path(directory) as folder:
             model = tf.saved_model.load(folder)
@@ -116,24 +118,30 @@ def from_tflite(path, num_threads=None, make_interpreter=None) -> Predictor:
     Args, Raises:
         As `tflite_function`.
     """
-    import tensorflow as tf
-
-    from cspn_tf.inference.photo_outputs import outputs_on_photos
-    from cspn_tf.resampling import read_photo, take_photo
-
     find, canvas_size = tflite_function(path, num_threads, make_interpreter)
+    read_file, read_pixels, write = (_steps_in_graphs if has_tensorflow() else _steps_in_numpy)(canvas_size)
 
     def predict_by(read):
         def predict_one(photo):
-            canvas, *frame = (value[np.newaxis] for value in read(photo))
-            found = find(canvas.numpy())
-            return _as_arrays(write({name: tf.constant(found[name]) for name in CANVAS_OUTPUTS}, *frame))
+            canvas, *frame = (np.asarray(value)[np.newaxis] for value in read(photo))
+            found = find(canvas)
+            return write({name: found[name] for name in CANVAS_OUTPUTS}, *frame)
 
         def predict(photos):
             answers = [predict_one(photo) for photo in photos]
             return {name: np.concatenate([answer[name] for answer in answers]) for name in OUTPUTS}
 
         return predict
+
+    return Predictor(str(path), predict_by(read_file), predict_by(read_pixels))
+
+
+def _steps_in_graphs(canvas_size):
+    """Return the steps around a TFLite file: functions of a photo file and of pixels to canvas, and to the outputs."""
+    import tensorflow as tf
+
+    from cspn_tf.inference.photo_outputs import outputs_on_photos
+    from cspn_tf.resampling import read_photo, take_photo
 
     read_file = tf.function(
         lambda photo_bytes: read_photo(photo_bytes, canvas_size, Config.max_pixels),
@@ -143,7 +151,21 @@ def from_tflite(path, num_threads=None, make_interpreter=None) -> Predictor:
         lambda photo: take_photo(photo, canvas_size), input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
     )
     write = tf.function(outputs_on_photos)
-    return Predictor(str(path), predict_by(read_file), predict_by(read_pixels))
+
+    def write_arrays(found, *frame):
+        return _as_arrays(write(*tf.nest.map_structure(tf.constant, (found, *frame))))
+
+    return read_file, read_pixels, write_arrays
+
+
+def _steps_in_numpy(canvas_size):
+    """Return what `_steps_in_graphs` does, without TensorFlow."""
+    from cspn_tf.inference import lite
+
+    def read_file(photo_bytes):
+        return lite.read_photo(photo_bytes, canvas_size, Config.max_pixels)
+
+    return read_file, lambda photo: lite.take_photo(photo, canvas_size), lite.outputs_on_photos
 
 
 def tflite_function(path, num_threads=None, make_interpreter=None):
@@ -152,8 +174,8 @@ def tflite_function(path, num_threads=None, make_interpreter=None):
     Args:
         path: the file.
         num_threads: threads of the interpreter; None for one per core.
-        make_interpreter: the interpreter class: `tf.lite.Interpreter` (the default) or that of
-            `ai_edge_litert.interpreter`.
+        make_interpreter: the interpreter class: `tf.lite.Interpreter` or that of `ai_edge_litert.interpreter`; None for
+            the first of them that is installed.
 
     Returns:
         A thread-safe function of a canvas, uint8 `(1, S, S, 3)`, that returns the contract's `CANVAS_OUTPUTS` as a dict
@@ -165,10 +187,7 @@ def tflite_function(path, num_threads=None, make_interpreter=None):
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} is not a file")
-    if make_interpreter is None:
-        import tensorflow as tf
-
-        make_interpreter = tf.lite.Interpreter
+    make_interpreter = make_interpreter or _interpreter_class()
     try:
         with quiet_native_output():
             interpreter = make_interpreter(str(path), num_threads=num_threads or os.cpu_count())
@@ -187,6 +206,16 @@ def tflite_function(path, num_threads=None, make_interpreter=None):
             return runner(**{CANVAS_INPUT: canvas})
 
     return find, canvas_size
+
+
+def _interpreter_class():
+    if not has_tensorflow():
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter
+    import tensorflow as tf
+
+    return tf.lite.Interpreter
 
 
 def _as_arrays(outputs):

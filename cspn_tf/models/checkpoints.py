@@ -8,6 +8,7 @@
 
 The package comes with a pair of checkpoints in `cspn_tf/weights`, in half precision. The name `shipped` stands for them
 wherever a checkpoint directory is expected. Their network.json has the SHA-256 of the weights, checked on loading.
+Beside them is the pair as one TensorFlow Lite file, for Pythons without TensorFlow; cspn.json has its SHA-256.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from pathlib import Path
 from cspn_tf import config as configs
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
-from cspn_tf.files import file_sha256, replaced_file, staged_directory, write_json
+from cspn_tf.files import file_sha256, read_json, replaced_file, staged_directory, write_json
 from cspn_tf.methods import method_of
 
 DETECTOR, KEYPOINTS = "detector", "keypoints"
@@ -25,6 +26,7 @@ _CONFIG, _NETWORK, WEIGHTS = "config.json", "network.json", "best.weights.h5"
 
 SHIPPED = "shipped"
 SHIPPED_PAIR = Path(__file__).parents[1] / "weights" / "mobile"
+_TFLITE, _TFLITE_DESCRIPTION = "cspn.tflite", "cspn.json"
 _SHA256 = "weights_sha256"
 
 
@@ -121,6 +123,20 @@ def load_weights(model, directory, network: str) -> None:
         model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
         raise UserError(f"{path} does not fit the network: {str(error).splitlines()[0]}") from error
+
+
+def shipped_tflite() -> Path:
+    """Return the path of the package's TensorFlow Lite file.
+
+    Raises:
+        UserError: it is missing, or its SHA-256 is not the recorded one.
+    """
+    path, description = SHIPPED_PAIR / _TFLITE, SHIPPED_PAIR / _TFLITE_DESCRIPTION
+    if not path.is_file():
+        raise UserError(f"{path} is missing: install cspn-tf anew")
+    if file_sha256(path) != read_json(description).get(_SHA256):
+        raise UserError(f"{path} is damaged: its SHA-256 is not the one in {description}")
+    return path
 
 
 def write_shippable(directory, network: str, target, config: Config | None = None) -> None:

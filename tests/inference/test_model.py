@@ -12,6 +12,7 @@ import cspn_tf
 from cspn_tf.console import UserError
 from cspn_tf.contract import STATUS_NOT_A_PHOTO, STATUS_UNDECODABLE
 from cspn_tf.export import tflite as export_tflite
+from cspn_tf.inference import predictors
 from cspn_tf.inference.model import Model
 from cspn_tf.inference.predictors import Predictor
 from cspn_tf.result import STATUS_UNREADABLE
@@ -210,12 +211,16 @@ def models(tiny_detector, tiny_keypoints, tiny_model, tiny_pipeline, tmp_path_fa
     (folder / "detector").symlink_to(tiny_detector)
     (folder / "keypoints").symlink_to(tiny_keypoints)
     tflite_file = export_tflite.export(tiny_pipeline, tmp_path_factory.mktemp("phone"))[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predictors, "has_tensorflow", lambda: False)
+        without_tensorflow = cspn_tf.load(tflite_file)
     return {
         "trainings": cspn_tf.load(detector=tiny_detector, keypoints=tiny_keypoints),
         "folder of trainings": cspn_tf.load(folder),
         "model": cspn_tf.load(tiny_model),
         "version": cspn_tf.load(str(tiny_model / "1")),
         "tflite": cspn_tf.load(tflite_file),
+        "tflite without TensorFlow": without_tensorflow,
     }
 
 
@@ -253,7 +258,7 @@ def assert_alike(found, expected, pixels=PIXELS, scores=SCORES):
         np.testing.assert_allclose(one, other, atol=tolerance, rtol=0, err_msg=name)
 
 
-@pytest.mark.parametrize("kind", ["folder of trainings", "model", "version", "tflite"])
+@pytest.mark.parametrize("kind", ["folder of trainings", "model", "version", "tflite", "tflite without TensorFlow"])
 def test_every_kind_of_model_answers_the_same(models, given, kind):
     expected, found = models["trainings"](given), models[kind](given)
     assert sum(len(result.garments) for result in expected) > len(given)
@@ -261,7 +266,7 @@ def test_every_kind_of_model_answers_the_same(models, given, kind):
         assert_alike(one, other)
 
 
-@pytest.mark.parametrize("kind", ["trainings", "model", "tflite"])
+@pytest.mark.parametrize("kind", ["trainings", "model", "tflite", "tflite without TensorFlow"])
 def test_a_file_and_its_pixels_are_answered_the_same(models, photo_files, kind):
     pixels = [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in photo_files]
     files = [photos.png(picture) for picture in pixels]

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from cspn_tf import geometry
+from cspn_tf.contract import PAD_VALUE
 from cspn_tf.data.augmentation.ranges import between
 
 BRIGHTNESS = (0.7, 1.3)  # gain of all channels
@@ -48,4 +48,4 @@ def colour_change(draws):
     saturate = saturation * tf.eye(3) + (1.0 - saturation) * tf.constant(_LUMA)
     contrast = between(draws["contrast"], CONTRAST)
     gains = contrast * between(draws["brightness"], BRIGHTNESS) * between(draws["cast"], CAST)
-    return gains[:, tf.newaxis] * saturate, geometry.PAD_VALUE * (1.0 - contrast)
+    return gains[:, tf.newaxis] * saturate, PAD_VALUE * (1.0 - contrast)

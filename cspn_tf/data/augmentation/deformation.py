@@ -19,6 +19,7 @@ import tensorflow as tf
 import tensorflow_addons as tfa
 
 from cspn_tf import geometry
+from cspn_tf.contract import PAD_VALUE
 from cspn_tf.data.augmentation.ranges import around_zero
 
 ROTATION_CHANCE = 0.6
@@ -92,7 +93,7 @@ def turn(picture, angle, border):
         border: pixels, a Python int, with C = W - 2 * border.
 
     Returns:
-        float32 `(C, C, 3)`; `geometry.PAD_VALUE` where the border was too small.
+        float32 `(C, C, 3)`; `PAD_VALUE` where the border was too small.
     """
     size = picture.shape[0] - 2 * border
     # The source positions of pixels (0, 0), (1, 0) and (0, 1) determine the three columns of the affine map.
@@ -100,7 +101,7 @@ def turn(picture, angle, border):
     matrix = tf.stack([end_x - origin, end_y - origin, origin + border], axis=1)
     row = tf.concat([tf.reshape(matrix, [6]), [0.0, 0.0]], axis=0)
     turned = tfa.image.transform(
-        picture, row, interpolation="bilinear", fill_value=geometry.PAD_VALUE, output_shape=[size, size]
+        picture, row, interpolation="bilinear", fill_value=PAD_VALUE, output_shape=[size, size]
     )
     return tf.ensure_shape(turned, [size, size, 3])
 
