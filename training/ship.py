@@ -1,7 +1,8 @@
 """Install a trained pair as the package's weights: `python -m training.ship --detector DIR --keypoints DIR`.
 
 Writes `cspn_tf/weights/mobile/detector` and `.../keypoints`: config, description, and the weights in half precision,
-without optimizer state, with their SHA-256. Existing files are replaced.
+without optimizer state, with their SHA-256; and `cspn.tflite` beside them, the same pair in one TensorFlow Lite file in
+float16, for Pythons without TensorFlow, phones and browsers. Existing files are replaced.
 """
 
 import sys
@@ -17,6 +18,8 @@ def main(argv=None):
         parser.add_argument(f"--{network}", required=True, metavar="DIR", help=f"training directory of the {network}")
     parser.add_argument("--out", type=Path, metavar="DIR", help="output folder (default: the package's weights)")
     args = parser.parse_args(argv)
+    from cspn_tf.export import tflite
+    from cspn_tf.inference.pipeline import load_pipeline
     from cspn_tf.models import checkpoints
 
     out = args.out or checkpoints.SHIPPED_PAIR
@@ -26,8 +29,10 @@ def main(argv=None):
     )
     for network in networks:
         checkpoints.write_shippable(getattr(args, network), network, out / network, config)
+    (file,) = tflite.export(load_pipeline(*(out / network for network in networks)), out, "float16")
+    checkpoints.record_sha256_of_tflite(out)
     size = sum(path.stat().st_size for path in out.rglob("*.h5"))
-    print(f"written to {out}: {size / 1e6:.1f} MB of weights")
+    print(f"written to {out}: {size / 1e6:.1f} MB of weights, {file.name} of {file.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

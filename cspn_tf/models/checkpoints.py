@@ -139,6 +139,12 @@ def shipped_tflite() -> Path:
     return path
 
 
+def record_sha256_of_tflite(folder) -> None:
+    """Add the SHA-256 of a folder's `cspn.tflite` to the description beside it, for `shipped_tflite`."""
+    description = Path(folder) / _TFLITE_DESCRIPTION
+    write_json(description, {**read_json(description), _SHA256: file_sha256(Path(folder) / _TFLITE)})
+
+
 def write_shippable(directory, network: str, target, config: Config | None = None) -> None:
     """Write a distributable copy of a checkpoint: weights in half precision, without optimizer state.
 

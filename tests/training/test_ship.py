@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from cspn_tf.config import to_dict as configs_to_dict
 from cspn_tf.console import UserError, run
+from cspn_tf.files import file_sha256
 from cspn_tf.models import checkpoints
 from training import numbers, ship
 
@@ -22,6 +24,9 @@ def test_a_pair_ships_with_one_config_and_replaces_what_was_there(tiny_detector,
         }
         configs.append(checkpoints.read_description(tmp_path / "pair" / network, network)[0])
     assert configs[0] == configs[1]
+    about = json.loads((tmp_path / "pair" / "cspn.json").read_text())
+    assert about["precision"] == "float16" and about["config"] == configs_to_dict(configs[0])
+    assert about["weights_sha256"] == file_sha256(tmp_path / "pair" / "cspn.tflite")
 
 
 def test_a_cell_has_the_value_the_interval_and_the_count():
