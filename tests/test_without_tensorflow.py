@@ -119,7 +119,7 @@ def test_loading_anything_but_tflite_is_refused(folder, monkeypatch):
     (folder / "1").mkdir()
     (folder / "1" / "saved_model.pb").touch()
     for arguments in ({"model": folder}, {"detector": "d", "keypoints": "k"}):
-        with pytest.raises(UserError, match="TensorFlow 2.15 is not installed"):
+        with pytest.raises(UserError, match=r"TensorFlow 2\.15 is not installed"):
             model.load(**arguments)
     with pytest.raises(UserError, match=r"none: "):
         model.load(folder / "none")
