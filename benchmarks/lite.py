@@ -114,7 +114,7 @@ def _start(python, photo):
     ) as process:
         process.stdout.readline()
         seconds = time.perf_counter() - start
-        out, err = process.communicate()
+        out, err = process.stdout.read(), process.stderr.read()
     if process.returncode:
         raise UserError(f"{python}: {err.strip().splitlines()[-1]}")
     return {"first_answer_s": seconds, **json.loads(out)}

@@ -82,8 +82,11 @@ def run(main, argv=None, prog=None) -> int:
 
 
 def has_tensorflow() -> bool:
-    """Whether TensorFlow is installed; without it, the package only predicts."""
-    return importlib.util.find_spec("tensorflow") is not None
+    """Whether the TensorFlow that this package needs is installed; without it, the package only predicts.
+
+    Newer releases of TensorFlow, which Python 3.12 may have, do not count: they have no TensorFlow Addons.
+    """
+    return all(importlib.util.find_spec(name) is not None for name in ("tensorflow", "tensorflow_addons"))
 
 
 def require_tensorflow() -> None:
@@ -94,8 +97,8 @@ def require_tensorflow() -> None:
     """
     if not has_tensorflow():
         raise UserError(
-            "TensorFlow is not installed, needed here: install cspn-tf on Python 3.10 or 3.11, which TensorFlow 2.15 "
-            f"needs (this is Python {sys.version_info.major}.{sys.version_info.minor})"
+            "TensorFlow 2.15 is not installed, needed here: install cspn-tf on Python 3.10 or 3.11, which it needs "
+            f"(this is Python {sys.version_info.major}.{sys.version_info.minor})"
         )
 
 

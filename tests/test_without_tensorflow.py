@@ -1,6 +1,7 @@
 """Where TensorFlow is not installed: what works without it, and the one line that all else says."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from tests.fake_model import encode, make_pixels
 # Packages of pyproject.toml that only Pythons with TensorFlow have, and what they bring.
 ABSENT = ["tensorflow", "keras", "keras_cv", "tensorflow_addons", "tensorflow_metadata", "tensorflow_serving"]
 ABSENT += ["filelock", "grpc", "grpc_health", "h5py"]
-NEEDED = "TensorFlow is not installed, needed here: install cspn-tf on Python 3.10 or 3.11, which TensorFlow 2.15 needs"
+NEEDED = "TensorFlow 2.15 is not installed, needed here: install cspn-tf on Python 3.10 or 3.11, which it needs"
 
 
 def run(program, *arguments, cwd):
@@ -96,6 +97,16 @@ def test_every_other_command_says_which_python_has_tensorflow(folder, arguments)
     assert not (folder / "out").exists()
 
 
+def test_a_tensorflow_that_is_too_new_does_not_count(monkeypatch):
+    assert console.has_tensorflow()
+    console.require_tensorflow()
+    monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
+    assert not console.has_tensorflow()
+    with pytest.raises(UserError, match=f"^{re.escape(NEEDED)}"):
+        console.require_extra("training")
+    console.require_extra("training", with_tensorflow=False)
+
+
 def test_help_needs_no_tensorflow(folder):
     done = run_command("train-detector", "--help", cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
@@ -108,7 +119,7 @@ def test_loading_anything_but_tflite_is_refused(folder, monkeypatch):
     (folder / "1").mkdir()
     (folder / "1" / "saved_model.pb").touch()
     for arguments in ({"model": folder}, {"detector": "d", "keypoints": "k"}):
-        with pytest.raises(UserError, match="TensorFlow is not installed"):
+        with pytest.raises(UserError, match=r"TensorFlow 2\.15 is not installed"):
             model.load(**arguments)
     with pytest.raises(UserError, match=r"none: "):
         model.load(folder / "none")
