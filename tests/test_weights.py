@@ -44,14 +44,18 @@ def test_the_card_names_the_sums():
     assert json.loads((checkpoints.SHIPPED_PAIR / "cspn.json").read_text())["weights_sha256"] in card
 
 
-def test_tflite_file_answers_as_the_pair(tmp_path):
-    photo = np.asarray(render(99, 3, split="test", num_garments=2).image)
-    (found,), (expected,) = (load([photo]) for load in (cspn_tf.load(checkpoints.shipped_tflite()), cspn_tf.load()))
-    assert len(found.garments) == len(expected.garments) > 0
-    for one, other in zip(found.garments, expected.garments, strict=True):
+def test_tflite_file_answers_as_the_pair():
+    photos = [np.asarray(render(99, index, split="test", num_garments=1 + index % 3).image) for index in range(12)]
+    found, expected = cspn_tf.load(checkpoints.shipped_tflite())(photos), cspn_tf.load()(photos)
+    distances = []
+    for one, other in zip((r.garments for r in found), (r.garments for r in expected), strict=True):
+        np.testing.assert_array_equal(one.types, other.types)
         # Half-precision weights are in both; folded into convolutions they are rounded once more.
-        np.testing.assert_allclose(one.box, other.box, atol=1.0)
-        assert abs(one.score - other.score) < 0.01
+        np.testing.assert_allclose(one.boxes_xyxy, other.boxes_xyxy, atol=1.0)
+        np.testing.assert_allclose(one.scores, other.scores, atol=0.01)
+        distances += list(np.linalg.norm(one.keypoints_xy - other.keypoints_xy, axis=-1)[other.keypoint_scores > 0.5])
+    # A peak may move to another pixel of the heatmap where two are almost equal.
+    assert len(distances) > 50 and np.median(distances) < 0.2 and np.quantile(distances, 0.95) < 2
 
 
 def test_load_without_a_model_finds_what_is_drawn():
