@@ -27,11 +27,11 @@ function addFiles(files) {
   const wanted = generation;
   numAdded += files.length;
   for (const file of files) {
-    queue = queue.then(() => (wanted === generation ? process(file, wanted) : undefined));
+    queue = queue.then(() => (wanted === generation ? process(file, wanted, files.length === 1) : undefined));
   }
 }
 
-async function process(file, wanted) {
+async function process(file, wanted, isAlone) {
   say(`Photo ${results.length + 1} of ${numAdded}: ${file.name}…`);
   let result;
   try {
@@ -43,7 +43,9 @@ async function process(file, wanted) {
   }
   if (wanted !== generation) return;
   results.push(result);
-  find("results").prepend(photoCard(result, file, { shareScale }));
+  const card = photoCard(result, file, { shareScale });
+  find("results").append(card);
+  if (isAlone) card.scrollIntoView();
   find("saving").hidden = false;
   say(`${summary(result)}${numAdded > results.length ? "" : ` ${results.length} of ${numAdded} photos done.`}`);
 }

@@ -28,10 +28,11 @@ export function photoCard(result, file, { shareScale }) {
   }
   const { width, height, garments, decodeMs, modelMs } = result;
   const times = `${width} × ${height} pixels · ${Math.round(decodeMs)} ms to read, ${Math.round(modelMs)} ms to find`;
-  const tables = html("div", { className: "tables" });
-  const show = () => tables.replaceChildren(...garmentTables(result));
+  const sections = garments.map((garment, index) => garmentSection(garment, index));
+  const show = () => sections.forEach((section) => section.showLengths(result.cmPerPixel ?? null));
   show();
-  const panel = html("div", { className: "panel" }, tables);
+  const found = garments.length ? sections.map(({ element }) => element) : [html("p", {}, "No garment found.")];
+  const panel = html("div", {}, ...found);
   const image = html("img", { src: URL.createObjectURL(file), alt: `${result.name}: ${described(garments)}` });
   image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
   const drawing = drawGarments(result);
@@ -90,24 +91,28 @@ function scaleWords(pixels, cmPerPixel) {
 
 // Tables --------------------------------------------------------------------------------------------------------------
 
-function garmentTables(result) {
-  if (!result.garments.length) return [html("p", {}, "No garment found.")];
-  return result.garments.map((garment, index) => {
-    const name = `${index + 1} ${GARMENT_TYPE_NAMES[garment.type]}`;
-    const heading = html("h3", {}, `${name}, ${percent(garment.score)}`);
-    const points = KEYPOINT_SLOTS[garment.type].map((slot) => [
-      words(KEYPOINT_NAMES[slot]),
-      ...garment.points[slot].map((value) => value.toFixed(1)),
-      percent(garment.pointScores[slot]),
-    ]);
-    return html(
-      "section",
-      { className: "garment" },
-      heading,
-      lengthTable(name, garment, result.cmPerPixel ?? null),
+/** Return a garment's section, and a function of the scale that fills in its lengths. */
+function garmentSection(garment, index) {
+  const name = `${index + 1} ${GARMENT_TYPE_NAMES[garment.type]}`;
+  const points = KEYPOINT_SLOTS[garment.type].map((slot) => [
+    words(KEYPOINT_NAMES[slot]),
+    ...garment.points[slot].map((value) => value.toFixed(1)),
+    percent(garment.pointScores[slot]),
+  ]);
+  const lengths = html("div");
+  const element = html(
+    "section",
+    { className: "garment" },
+    html("h3", {}, `${name}, ${percent(garment.score)}`),
+    lengths,
+    html(
+      "details",
+      {},
+      html("summary", {}, "Keypoints"),
       table(`Keypoints of ${name}`, ["keypoint", "x, px", "y, px", "confidence"], points),
-    );
-  });
+    ),
+  );
+  return { element, showLengths: (cmPerPixel) => lengths.replaceChildren(lengthTable(name, garment, cmPerPixel)) };
 }
 
 function lengthTable(name, garment, cmPerPixel) {

@@ -15,7 +15,7 @@ export function svg(name, attributes = {}, ...children) {
   return element;
 }
 
-/** Return the drawing of a result: keypoints below `MIN_VISIBLE` are hollow, and lines end at usable ones only. */
+/** Return the drawing of a result: keypoints below `MIN_VISIBLE` are hollow, without a name and without lines. */
 export function drawGarments({ width, height, garments }) {
   const unit = drawingUnit(width, height);
   const drawing = svg("svg", { viewBox: `-0.5 -0.5 ${width} ${height}`, class: "drawing" });
@@ -40,12 +40,13 @@ function drawTag({ type, score, box: [x, y] }, index, unit) {
   const text = `${index + 1} ${GARMENT_TYPE_NAMES[type]} ${Math.round(score * 100)} %`;
   const size = unit * 2.2;
   const top = Math.max(y, size * 1.4);
-  const plate = { x, y: top - size * 1.4, width: text.length * size * 0.56 + size * 0.4, height: size * 1.4, rx: unit / 2 };
+  const textLength = text.length * size * 0.55; // fixed, because fonts differ
+  const plate = { x, y: top - size * 1.4, width: textLength + size * 0.8, height: size * 1.4, rx: unit / 2 };
   return svg(
     "g",
     {},
     svg("rect", { ...plate, fill: rgb(TYPE_COLOURS[type]) }),
-    svg("text", { x: x + size * 0.4, y: top - size * 0.4, "font-size": size, fill: "white" }, text),
+    svg("text", { x: x + size * 0.4, y: top - size * 0.4, "font-size": size, textLength, fill: "white" }, text),
   );
 }
 
@@ -77,10 +78,8 @@ function drawPoint(garment, slot, unit, width) {
   const dot = usable
     ? { fill: colour, stroke: "rgb(20 20 24)", "stroke-width": unit * 0.25 }
     : { fill: "rgb(20 20 24 / 0.35)", stroke: colour, "stroke-width": unit * 0.35 };
-  return svg(
-    "g",
-    { opacity: usable ? 1 : 0.75 },
-    svg("circle", { cx: x, cy: y, r: unit * 0.9, ...dot }),
-    svg("text", label, `${KEYPOINT_ABBREVIATIONS[slot]} ${Math.round(garment.pointScores[slot] * 100)}`),
-  );
+  const circle = svg("circle", { cx: x, cy: y, r: unit * 0.9, ...dot });
+  if (!usable) return circle;
+  const text = `${KEYPOINT_ABBREVIATIONS[slot]} ${Math.round(garment.pointScores[slot] * 100)}`;
+  return svg("g", {}, circle, svg("text", label, text));
 }
