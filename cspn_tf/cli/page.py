@@ -90,8 +90,8 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         """Return the file of a URL's path; one that leaves the folder, by a symlink too, has no file."""
         if path.partition("?")[0] == MODEL_PATH:
             return str(self.model)
-        found = Path(super().translate_path(path)).resolve()
-        return str(found) if found.is_relative_to(self.web) else ""
+        found = super().translate_path(path)
+        return found if Path(found).resolve().is_relative_to(self.web) else ""
 
     def send_head(self):
         try:

@@ -5,6 +5,7 @@
 // The first photo gets a scale: a line dragged over its middle half is said to be 50 cm long. At last the server is
 // stopped, and the page used without it.
 
+import fs from "node:fs";
 import path from "node:path";
 
 import { chromium } from "playwright-core";
@@ -26,6 +27,18 @@ page.on("pageerror", (error) => faults.push(String(error)));
 const ready = () => page.waitForFunction(() => document.getElementById("status").textContent === "Ready.");
 const cards = (count) => page.waitForFunction((n) => document.querySelectorAll(".card").length === n, count);
 const texts = (selector) => page.$$eval(selector, (elements) => elements.map((element) => element.textContent));
+const drop = async (file) => {
+  const content = fs.readFileSync(file).toString("base64");
+  const dropped = await page.evaluateHandle(
+    ([name, base64]) => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], name));
+      return transfer;
+    },
+    [path.basename(file), content],
+  );
+  await page.dispatchEvent("#drop", "drop", { dataTransfer: dropped });
+};
 const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
 
 await page.goto(url);
@@ -85,7 +98,7 @@ process.kill(Number(serverPid));
 while (await fetch(url).then(() => true, () => false)) await page.waitForTimeout(100);
 await page.reload();
 await ready();
-await page.setInputFiles("#files", photos.slice(0, 1));
+await drop(photos[0]);
 await cards(1);
 const offline = await page.textContent("#status");
 await browser.close();
