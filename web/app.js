@@ -9,6 +9,7 @@ const MODEL_URL = new URL("model/cspn.tflite", document.baseURI).href;
 
 const find = (id) => document.getElementById(id);
 const results = []; // in the order in which the photos came, with `cmPerPixel` where the user gave a scale
+const cards = []; // likewise
 let model; // a promise
 let queue = Promise.resolve();
 let numAdded = 0;
@@ -43,9 +44,10 @@ async function process(file, wanted, isAlone) {
   }
   if (wanted !== generation) return;
   results.push(result);
-  const card = photoCard(result, file, { shareScale });
-  find("results").append(card);
-  if (isAlone) card.scrollIntoView();
+  const card = photoCard(result, file, shareScale);
+  cards.push(card);
+  find("results").append(card.element);
+  if (isAlone) card.element.scrollIntoView();
   find("saving").hidden = false;
   say(`${summary(result)}${numAdded > results.length ? "" : ` ${results.length} of ${numAdded} photos done.`}`);
 }
@@ -57,7 +59,7 @@ function summary({ name, status, garments }) {
 
 /** Give all photos the scale of one. */
 function shareScale(cmPerPixel) {
-  document.dispatchEvent(new CustomEvent("scale", { detail: cmPerPixel }));
+  cards.forEach((card) => card.setScale(cmPerPixel));
   say(`All photos have the scale of ${cmPerPixel.toPrecision(3)} cm per pixel.`);
 }
 
@@ -65,6 +67,7 @@ function removeAll() {
   generation += 1;
   numAdded = 0;
   results.length = 0;
+  cards.length = 0;
   find("results").replaceChildren();
   find("saving").hidden = true;
   complain("");

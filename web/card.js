@@ -14,17 +14,18 @@ function html(name, properties = {}, ...children) {
 }
 
 /**
- * Return the card of a photo.
+ * Make the card of a photo.
  *
  * @param result of `predict`; its `cmPerPixel` is set when the user gives a scale.
  * @param file the photo.
- * @param shareScale function of a scale that gives it to all photos, by an event `scale` on the document.
+ * @param shareScale function of a scale that gives it to all photos.
+ * @returns {element, setScale}; `setScale` is a function of a scale.
  */
-export function photoCard(result, file, { shareScale }) {
+export function photoCard(result, file, shareScale) {
   const title = html("h2", {}, result.name);
   if (result.status) {
     const fault = html("p", { className: "fault" }, `${result.name}: ${STATUS_MEANINGS[result.status]}. It is left out.`);
-    return html("article", { className: "card failed" }, title, fault);
+    return { element: html("article", { className: "card" }, title, fault), setScale: () => {} };
   }
   const { width, height, garments, decodeMs, modelMs } = result;
   const times = `${width} × ${height} pixels · ${Math.round(decodeMs)} ms to read, ${Math.round(modelMs)} ms to find`;
@@ -37,13 +38,15 @@ export function photoCard(result, file, { shareScale }) {
   image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
   const drawing = drawGarments(result);
   const figure = html("figure", { style: `aspect-ratio: ${width} / ${height}; --ratio: ${width / height}` }, image, drawing);
-  if (garments.length) panel.prepend(scaleForm(result, drawing, show, shareScale));
-  return html(
+  const scale = scaleForm(result, drawing, show, shareScale);
+  if (garments.length) panel.prepend(scale.element);
+  const element = html(
     "article",
     { className: "card" },
     html("div", { className: "card-head" }, title, html("p", { className: "hint" }, times)),
     html("div", { className: "card-body" }, figure, panel),
   );
+  return { element, setScale: scale.set };
 }
 
 function described(garments) {
@@ -52,6 +55,7 @@ function described(garments) {
 
 // Scale ---------------------------------------------------------------------------------------------------------------
 
+/** Return the form that asks for a scale, and a function that sets it from outside. */
 function scaleForm(result, drawing, show, shareScale) {
   const begin = html("button", { type: "button", className: "button small" }, "Place a line");
   const cm = html("input", { type: "number", min: "0", step: "any", inputMode: "decimal" });
@@ -68,19 +72,20 @@ function scaleForm(result, drawing, show, shareScale) {
   begin.addEventListener("click", () => line.begin());
   cm.addEventListener("input", update);
   share.addEventListener("click", () => shareScale(result.cmPerPixel));
-  document.addEventListener("scale", ({ detail }) => {
-    result.cmPerPixel = detail;
-    state.textContent = scaleWords(line.pixels, detail);
+  const set = (cmPerPixel) => {
+    result.cmPerPixel = cmPerPixel;
+    state.textContent = scaleWords(line.pixels, cmPerPixel);
     show();
-  });
-  return html(
+  };
+  const element = html(
     "fieldset",
     { className: "scale-form" },
     html("legend", {}, "Centimetres"),
-    html("p", { className: "hint" }, "Drag along a known length in the photo, or place a line and move its ends by keys."),
+    html("p", { className: "hint" }, "Drag along a known length in the photo, or place a line and move its ends, by finger or by keys."),
     html("div", { className: "buttons" }, begin, html("label", {}, "It is ", cm, " cm long"), share),
     state,
   );
+  return { element, set };
 }
 
 function scaleWords(pixels, cmPerPixel) {

@@ -19,6 +19,7 @@ export function svg(name, attributes = {}, ...children) {
 export function drawGarments({ width, height, garments }) {
   const unit = drawingUnit(width, height);
   const drawing = svg("svg", { viewBox: `-0.5 -0.5 ${width} ${height}`, class: "drawing" });
+  drawing.style.setProperty("--unit", `${unit}px`);
   drawing.append(...garments.map((garment) => drawBox(garment, unit)));
   drawing.append(...garments.map((garment) => drawSkeleton(garment, unit)));
   drawing.append(...garments.map((garment) => drawPoints(garment, unit, width)));
@@ -70,10 +71,9 @@ function drawPoint(garment, slot, unit, width) {
   const colour = rgb(PAIR_COLOURS[slot >> 1]);
   const usable = isUsable(garment, slot);
   const onRight = x > width - unit * 12;
-  const size = unit * 1.9;
   const label = {
     ...{ x: x + (onRight ? -1.4 : 1.4) * unit, y: y - unit * 0.6, "text-anchor": onRight ? "end" : "start" },
-    ...{ "font-size": size, fill: colour, stroke: "rgb(20 20 24)", "stroke-width": size * 0.22, "paint-order": "stroke" },
+    ...{ class: "name", fill: colour, stroke: "rgb(20 20 24)", "stroke-width": unit * 0.4, "paint-order": "stroke" },
   };
   const dot = usable
     ? { fill: colour, stroke: "rgb(20 20 24)", "stroke-width": unit * 0.25 }
