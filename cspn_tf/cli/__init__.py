@@ -15,6 +15,7 @@ export_tflite       `export-tflite`: a TensorFlow Lite file
 check               `check`: an exported SavedModel, for what a serving platform relies on
 local_server        `serve`: a development server
 client              `client`: send photos to a server
+page                `page`: the page that runs the model in the browser
 
 photo_paths         shared: the photos that arguments name
 answers             shared: write and draw results

@@ -41,7 +41,7 @@ def _parse(argv):
     parser.add_argument(
         "--model", required=True, metavar="DIR", help="model directory, with one subdirectory per version"
     )
-    parser.add_argument("--port", type=_port, default=8500, help="port to listen on; 0 picks a free port")
+    parser.add_argument("--port", type=port_number, default=8500, help="port to listen on; 0 picks a free port")
     parser.add_argument("--host", default="localhost", help="address to listen on")
     parser.add_argument("--model-name", help="model name in requests (default: the model directory's name)")
     parser.add_argument(
@@ -97,7 +97,8 @@ class _Stop:
         self._received.wait()
 
 
-def _port(text):
+def port_number(text):
+    """Parse a port; 0 stands for a free one."""
     value = int(text)
     if not 0 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"must be 0 to 65535, received {value}")

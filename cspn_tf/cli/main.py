@@ -23,6 +23,7 @@ COMMANDS = {
     "check": ("check", "check an exported SavedModel for what a serving platform relies on"),
     "serve": ("local_server", "serve a SavedModel over gRPC, for development"),
     "client": ("client", "send photos to a served model"),
+    "page": ("page", "serve a page that finds keypoints in the browser, where photos stay"),
 }
 
 

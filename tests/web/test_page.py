@@ -1,0 +1,254 @@
+"""The page in a browser: it answers as Python does, and sends nothing. Needs Node.js, Chromium, and npm ci in web/."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cspn_tf import drawing, garments, lengths
+from cspn_tf.cli import page
+from cspn_tf.cli.answers import write_csv
+from cspn_tf.contract import STATUS_NOT_A_PHOTO, STATUS_OK, STATUS_UNDECODABLE
+from cspn_tf.data.synthetic.photo import render
+from cspn_tf.inference.model import Model
+from cspn_tf.inference.predictors import from_tflite
+from cspn_tf.result import Result
+from tests import photos
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "web" / "tests"
+# Above and below twice the canvas of 512, where the filter changes; photos are up to a quarter smaller.
+SIZES = (300, 512, 640, 900, 1023, 1100, 1300, 1500, 1800, 2200)
+MAX_PIXELS_APART = 0.5
+
+
+def program(*names):
+    """Return the path of the first program that is installed."""
+    for name in names:
+        if path := shutil.which(name):
+            return path
+    pytest.fail(f"{' or '.join(names)} is not installed: this test needs it")
+
+
+def node(script, *arguments):
+    """Run a script of the page's tests, and return what it prints."""
+    call = [program("node"), str(SCRIPTS / script), *map(str, arguments)]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_tables_are_those_of_python():
+    tables = json.loads(node("tables.mjs"))
+    types = list(garments.GarmentType)
+    assert tables["KEYPOINT_NAMES"] == list(garments.KEYPOINT_NAMES)
+    assert tables["KEYPOINT_ABBREVIATIONS"] == list(garments.KEYPOINT_ABBREVIATIONS)
+    assert tables["GARMENT_TYPE_NAMES"] == [None, *(garments.GARMENT_TYPE_NAMES[t] for t in types)]
+    assert tables["KEYPOINT_SLOTS"] == [[], *(list(garments.KEYPOINT_SLOTS[t]) for t in types)]
+    assert tables["SKELETON"] == [list(line) for line in garments.SKELETON]
+    assert tables["TYPE_COLOURS"] == [None, *(list(drawing.TYPE_COLOURS[t]) for t in types)]
+    assert tables["PAIR_COLOURS"] == [list(colour) for colour in drawing.PAIR_COLOURS]
+    assert tables["LENGTHS"] == {name: [list(end) for end in ends] for name, ends in lengths.LENGTHS.items()}
+    assert list(tables["LENGTHS"]) == list(lengths.LENGTHS)
+    assert tables["LENGTHS_OF_TYPE"] == [[], *(list(lengths.LENGTHS_OF_TYPE[t]) for t in types)]
+    assert tables["KEYPOINT_SDS"] == [[], *(list(lengths.KEYPOINT_SDS[t]) for t in types)]
+    assert tables["MIN_VISIBLE"] == lengths.MIN_VISIBLE
+
+
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [
+        (512, 512),
+        (1, 1),
+        (3, 700),
+        (333, 512),
+        (700, 501),
+        (1023, 64),
+        (1024, 768),
+        (771, 2000),
+        (3000, 7),
+        (1501, 1500),
+    ],
+)
+def test_letterbox_is_that_of_python(height, width, tmp_path):
+    from cspn_tf.resampling import letterbox
+
+    pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    rgba = np.concatenate([pixels, np.full((height, width, 1), 255, np.uint8)], axis=-1)
+    (tmp_path / "pixels").write_bytes(rgba.tobytes())
+    node("letterbox.mjs", tmp_path / "pixels", height, width, 512, tmp_path / "canvas")
+    canvas = np.frombuffer((tmp_path / "canvas").read_bytes(), np.uint8).reshape(512, 512, 3).astype(int)
+    expected = letterbox(pixels, 512)[0].numpy().astype(int)
+    # Python computes in float32, so that a value between two levels may round either way.
+    assert np.abs(canvas - expected).max() <= 1
+    assert (canvas != expected).mean() < 1e-3
+
+
+@pytest.fixture(scope="module")
+def model(made_once):
+    """The shipped networks as the TensorFlow Lite file of a phone."""
+    from cspn_tf.export.tflite import export
+    from cspn_tf.inference.pipeline import load_pipeline
+
+    weights = page.PACKAGE / "weights" / "mobile"
+    pipeline = load_pipeline(weights / "detector", weights / "keypoints")
+    return made_once("page-model", lambda out: export(pipeline, out, "float16")) / "cspn.tflite"
+
+
+@pytest.fixture(scope="module")
+def python(model):
+    """The same file in Python.
+
+    By LiteRT, because the interpreter of TensorFlow 2.15 with XNNPACK, from its second photo on, refuses garments whose
+    crop reaches beyond the canvas: "gather index out of bounds".
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    return Model(from_tflite(model, make_interpreter=Interpreter))
+
+
+@pytest.fixture(scope="module")
+def pngs(tmp_path_factory):
+    """Ten photos as PNG, so that decoders of JPEG do not differ."""
+    folder = tmp_path_factory.mktemp("photos")
+    for index, size in enumerate(SIZES):
+        photo = Image.fromarray(render(seed=5, index=index, size=512, num_garments=1 + index % 2).image)
+        photo.resize([side * size // 512 for side in photo.size]).save(folder / f"photo {index}.png")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def others(pngs, tmp_path_factory):
+    """A text, half a JPEG, and a JPEG of 12 megapixels that a camera took upright: name to path."""
+    folder = tmp_path_factory.mktemp("others")
+    with Image.open(pngs[0]) as photo:
+        large = np.asarray(photo.convert("RGB").resize((3000, 4000)))
+    whole = photos.jpeg(photos.picture(300, 400))
+    contents = {
+        "text.jpg": b"not a photo",
+        "half.png": pngs[1].read_bytes()[:200],
+        "large.jpg": photos.jpeg(np.rot90(large), orientation=6),
+        "small.jpg": whole,
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return {name: folder / name for name in contents}
+
+
+@pytest.fixture(scope="module")
+def visit(model, pngs, others, tmp_path_factory):
+    """What came of a visit to the page, and the folder of what was saved there."""
+    page.check_files(page.WEB, model)
+    chromium = program("chromium", "chromium-browser", "google-chrome")
+    program("node")
+    out = tmp_path_factory.mktemp("saved")
+    call = [sys.executable, "-m", "cspn_tf.cli.main", "page", "--port", "0", "--model", str(model)]
+    with subprocess.Popen(call, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            url = server.stdout.readline().strip().removeprefix(page.READY_PREFIX)
+            seen = json.loads(node("page.mjs", chromium, url, server.pid, out, *pngs, *others.values()))
+            assert server.wait(timeout=30) == 0
+        finally:
+            server.kill()
+    return {**seen, "url": url}, out
+
+
+@pytest.fixture(scope="module")
+def saved(visit):
+    """The results in the JSON file that was saved, by name."""
+    lines = (visit[1] / "predictions.jsonl").read_text().splitlines()
+    return {result.name: result for result in map(Result.from_dict, map(json.loads, lines))}
+
+
+def test_answers_are_those_of_python(saved, pngs, python):
+    apart = []
+    for expected in python(pngs):
+        result = saved[Path(expected.name).name]
+        assert result.image_size == expected.image_size
+        assert result.garments.types.tolist() == expected.garments.types.tolist()
+        np.testing.assert_allclose(result.garments.scores, expected.garments.scores, atol=0.02)
+        np.testing.assert_allclose(result.garments.keypoint_scores, expected.garments.keypoint_scores, atol=0.02)
+        for name in ("boxes_xyxy", "keypoints_xy"):
+            apart.append(np.abs(getattr(result.garments, name) - getattr(expected.garments, name)).max(initial=0))
+    assert sum(len(result.garments) for result in saved.values()) >= 10
+    print(f"max {max(apart):.3f} px, mean of the photos' max {np.mean(apart):.3f} px")
+    assert max(apart) <= MAX_PIXELS_APART
+
+
+def test_a_photo_that_cannot_be_read_is_named_and_the_others_go_on(visit, saved, pngs, others):
+    seen, _ = visit
+    assert list(saved) == [path.name for path in pngs] + list(others)
+    assert (saved["text.jpg"].status, saved["half.png"].status) == (STATUS_NOT_A_PHOTO, STATUS_UNDECODABLE)
+    assert all(result.status == STATUS_OK for name, result in saved.items() if name not in ("text.jpg", "half.png"))
+    assert seen["found"]["faults"] == [
+        "text.jpg: not a JPEG or PNG. It is left out.",
+        "half.png: could not be decoded. It is left out.",
+    ]
+
+
+def test_a_photo_of_12_megapixels_is_upright(saved, others, python):
+    result, (expected,) = saved["large.jpg"], python([others["large.jpg"]])
+    assert result.image_size == expected.image_size == (4000, 3000)
+    assert result.garments.types.tolist() == expected.garments.types.tolist()
+    # Python downscales while it decodes a JPEG, the browser afterwards: 0.83 pixels of the canvas apart.
+    np.testing.assert_allclose(result.garments.keypoints_xy, expected.garments.keypoints_xy, atol=1.0 * 4000 / 512)
+
+
+def test_the_saved_table_is_that_of_python(visit, saved, tmp_path):
+    _, out = visit
+    first = next(iter(saved.values()))
+    # The line of 50 cm lies over half the width, from mouse positions in whole screen pixels.
+    cm_per_pixel = 50 / (first.image_size[1] / 2)
+    write_csv(tmp_path / "python.csv", [first], cm_per_pixel)
+    (expected,) = csv.DictReader((tmp_path / "python.csv").open())
+    rows = list(csv.DictReader((out / "predictions.csv").open()))
+    assert list(rows[0]) == list(expected)
+    for name, value in expected.items():
+        if "cm" in name and value:
+            assert float(rows[0][name]) == pytest.approx(float(value), rel=0.01, abs=0.01)
+        elif "pixels" in name and value:
+            assert float(rows[0][name]) == pytest.approx(float(value), abs=0.011)
+        else:
+            assert rows[0][name] == value or float(rows[0][name]) == float(value)
+    assert any(row["hem_width_cm"] for row in rows) and not any(row["hem_width_cm"] for row in rows[1:])
+    assert [row["photo"] for row in rows if row["status"] != "0"] == ["text.jpg", "half.png"]
+
+
+def test_tables_and_drawings_tell_the_same(visit, saved):
+    found = visit[0]["found"]
+    names = [
+        f"{index + 1} {garments.GARMENT_TYPE_NAMES[garment_type]}"
+        for result in saved.values()
+        for index, garment_type in enumerate(result.garments.types)
+    ]
+    assert found["captions"] == [f"{what} of {name}" for name in names for what in ("Lengths", "Keypoints")]
+    assert found["drawn"] == sum(int(result.garments.of_type.sum()) for result in saved.values())
+    assert found["status"].endswith(f"{len(saved)} of {len(saved)} photos done.")
+    assert found["times"][0].startswith(f"{saved['photo 0.png'].image_size[1]} × ") and " ms" in found["times"][0]
+
+
+def test_a_scale_is_laid_by_mouse_and_by_keys(visit):
+    scale = visit[0]["scale"]
+    assert " cm per pixel" in scale["dragged"]
+    assert scale["placed"] != scale["moved"] and scale["moved"].endswith(": type its centimetres")
+    assert scale["shared"].split(": ")[1] == scale["dragged"].split(": ")[1]
+
+
+def test_the_page_fits_a_phone_takes_stills_and_works_without_a_server(visit):
+    seen, _ = visit
+    assert seen["fitsPhone"] and seen["isolated"] and seen["faults"] == []
+    assert (seen["camera"], seen["left"]) == ("camera-1.png", 0)
+    assert seen["offline"].startswith("photo 0.png: ")
+
+
+def test_nothing_is_uploaded(visit):
+    seen, _ = visit
+    beyond = [request for request in seen["requests"] if not request.startswith((f"GET {seen['url']}", "GET blob:"))]
+    assert seen["requests"] and [request for request in beyond if not request.startswith("GET data:")] == []
