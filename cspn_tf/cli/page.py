@@ -35,8 +35,8 @@ def main(argv=None):
     check_files(WEB, args.model)
     check_address_is_free(HOST, args.port)
     with make_server(WEB, args.model, args.port) as server, termination_as_interrupt():
-        print(f"{READY_PREFIX}http://{HOST}:{server.server_port}/", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
+            print(f"{READY_PREFIX}http://{HOST}:{server.server_port}/", flush=True)
             server.serve_forever()
 
 
