@@ -34,10 +34,13 @@ def main(argv=None):
     args = parser.parse_args(argv)
     check_files(WEB, args.model)
     check_address_is_free(HOST, args.port)
-    with make_server(WEB, args.model, args.port) as server, termination_as_interrupt():
-        with contextlib.suppress(KeyboardInterrupt):
-            print(f"{READY_PREFIX}http://{HOST}:{server.server_port}/", flush=True)
-            server.serve_forever()
+    with (
+        termination_as_interrupt(),
+        contextlib.suppress(KeyboardInterrupt),
+        make_server(WEB, args.model, args.port) as server,
+    ):
+        print(f"{READY_PREFIX}http://{HOST}:{server.server_port}/", flush=True)
+        server.serve_forever()
 
 
 def check_files(web, model) -> None:
