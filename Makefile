@@ -1,4 +1,4 @@
-# make setup | demo | demo-train | test | test-slow | test-runtimes | lint | bench | bench-ours; demo, the tests and bench do their own set-up.
+# make setup | demo | demo-train | test | test-slow | test-web | test-runtimes | lint | bench | bench-ours; demo, the tests and bench do their own set-up.
 #
 #   make demo PHOTO=path/to/any.jpg    the same for a photo of your own
 #   make demo PHOTOS=path/to/photos    or for all in a folder
@@ -11,7 +11,7 @@ PEERS := .venv-peers
 PHOTO ?=
 PHOTOS ?=
 
-.PHONY: setup demo demo-train test test-slow test-runtimes lint bench bench-ours clean
+.PHONY: setup demo demo-train test test-slow test-web test-runtimes lint bench bench-ours clean
 
 setup: $(INSTALLED)
 
@@ -41,7 +41,17 @@ test: $(INSTALLED)
 	@$(RUN) -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 test-slow: $(INSTALLED)
-	@$(RUN) -m pytest -m 'slow and not runtimes'
+	@$(RUN) -m pytest -m 'slow and not web and not runtimes'
+
+# What the page runs on, and the driver of the browser for its tests, from npm.
+web/node_modules/installed: web/package.json web/package-lock.json
+	@command -v npm >/dev/null || { echo "error: npm is needed: install Node.js 20 or later (Debian: nodejs, npm)" >&2; exit 1; }
+	@cd web && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+# The page in Chromium (Debian: chromium).
+test-web: $(INSTALLED) web/node_modules/installed
+	@$(RUN) -m pytest -m web
 
 # Exports in other versions of TensorFlow and LiteRT, each in an environment of its own: several gigabytes.
 test-runtimes: $(INSTALLED)

@@ -1,16 +1,17 @@
-// The page: photos in, one card per photo out. Photos are processed one after another, in this page alone.
+// The page: photos in, one card per photo out. Photos are processed one after another, in a worker of this page.
 
 import { photoCard } from "./card.js";
 import { connectCamera } from "./camera.js";
 import { save, toCsv, toJsonLines } from "./files.js";
-import { loadModel, predict, STATUS_MEANINGS } from "./model.js";
+import { startModel } from "./model-client.js";
+import { STATUS_MEANINGS } from "./photo-file.js";
 
 const MODEL_URL = new URL("model/cspn.tflite", document.baseURI).href;
 
 const find = (id) => document.getElementById(id);
 const results = []; // in the order in which the photos came, with `cmPerPixel` where the user gave a scale
 const cards = []; // likewise
-let model; // a promise
+const model = startModel(MODEL_URL);
 let queue = Promise.resolve();
 let numAdded = 0;
 let generation = 0; // counts removals of everything, after which photos in the queue are no longer wanted
@@ -36,7 +37,7 @@ async function process(file, wanted, isAlone) {
   say(`Photo ${results.length + 1} of ${numAdded}: ${file.name}…`);
   let result;
   try {
-    result = await predict(await model, file);
+    result = await model.predict(file);
   } catch (error) {
     complain(`${file.name}: ${error.message}`);
     numAdded -= 1;
@@ -90,15 +91,16 @@ function connectDrop() {
   });
 }
 
-/** Keep what the page is made of for use without a network. */
-async function keepForOffline() {
+/** Keep what the page is made of for use without a network: what it has loaded, and `urls` that its worker has. */
+async function keepForOffline(urls) {
   if (!("serviceWorker" in navigator)) return;
   await navigator.serviceWorker.register("worker.js");
   const { active } = await navigator.serviceWorker.ready;
-  const urls = performance.getEntriesByType("resource").map(({ name }) => name);
+  const ofPage = performance.getEntriesByType("resource").map(({ name }) => name);
   const channel = new MessageChannel();
   channel.port1.onmessage = () => (find("offline").textContent = "This page now works without a network.");
-  active.postMessage([location.href, ...urls.filter((url) => url.startsWith(location.origin))], [channel.port2]);
+  const kept = [location.href, ...ofPage, ...urls].filter((url) => url.startsWith(location.origin));
+  active.postMessage(kept, [channel.port2]);
 }
 
 find("files").addEventListener("change", (event) => {
@@ -111,11 +113,10 @@ find("clear").addEventListener("click", removeAll);
 connectDrop();
 connectCamera((file) => addFiles([file]), complain);
 
-model = loadModel(MODEL_URL);
 try {
-  await model;
+  const urls = await model.ready;
   if (!numAdded) say("Ready.");
-  await keepForOffline().catch(() => {}); // a browser that forbids it still has the page
+  await keepForOffline(urls).catch(() => {}); // a browser that forbids it still has the page
 } catch (error) {
   complain(`The model cannot be used: ${error.message}`);
   say("");

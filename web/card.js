@@ -3,7 +3,7 @@
 import { drawGarments } from "./drawing.js";
 import { GARMENT_TYPE_NAMES, KEYPOINT_NAMES, KEYPOINT_SLOTS, words } from "./garments.js";
 import { lengthsOf } from "./lengths.js";
-import { STATUS_MEANINGS } from "./model.js";
+import { STATUS_MEANINGS } from "./photo-file.js";
 import { ScaleLine } from "./scale.js";
 
 /** Make an HTML element with properties and children. */

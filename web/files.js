@@ -2,9 +2,15 @@
 
 import { GARMENT_TYPE_NAMES, KEYPOINT_NAMES, KEYPOINT_SLOTS } from "./garments.js";
 import { LENGTHS, lengthsOf } from "./lengths.js";
-import { STATUS_MEANINGS } from "./model.js";
+import { STATUS_MEANINGS } from "./photo-file.js";
 
-const rounded = (value, digits) => Number(value.toFixed(digits));
+/** Round as Python does: to even if the number lies in the middle, which `toFixed` rounds up. */
+export function rounded(value, digits) {
+  const isMiddle = Math.abs(value * 2 ** (digits + 1)) % 2 === 1;
+  if (!isMiddle) return Number(value.toFixed(digits));
+  const below = Math.floor(value * 10 ** digits);
+  return (below % 2 === 0 ? below : below + 1) / 10 ** digits;
+}
 
 /** Return results as one line of JSON per photo. */
 export function toJsonLines(results) {

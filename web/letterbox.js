@@ -21,10 +21,60 @@ export function letterboxTransform(height, width, size) {
   return { scale, offsetX: offset(width), offsetY: offset(height) };
 }
 
+/** Convert the transform of a photo reduced by `ratio`, see `reducedRows`, to that of the photo. */
+export function transformOfWhole({ scale, offsetX, offsetY }, ratio) {
+  const shift = f32(scale * f32(0.5 / ratio - 0.5));
+  return { scale: f32(scale / ratio), offsetX: f32(offsetX + shift), offsetY: f32(offsetY + shift) };
+}
+
 /** Map a canvas point to the photo, and clip it to the photo's outermost pixel centres; returns [x, y]. */
 export function canvasToPhoto([x, y], { scale, offsetX, offsetY }, height, width) {
   const clip = (value, side) => Math.min(Math.max(value, 0), side - 1);
   return [clip((x - offsetX) / scale, width), clip((y - offsetY) / scale, height)];
+}
+
+/**
+ * Reduce a photo as the decoder of Python does with a large JPEG: to means of `ratio` x `ratio` pixels, of fewer in the
+ * last row and column.
+ *
+ * @param readRows function of a first row and a number of rows that returns their RGBA bytes.
+ * @param height of the photo, pixels.
+ * @param width likewise.
+ * @param ratio an integer, at least 1.
+ * @returns {readRows, height, width} of the reduced photo.
+ */
+export function reducedRows(readRows, height, width, ratio) {
+  if (ratio === 1) return { readRows, height, width };
+  const reduced = { height: Math.ceil(height / ratio), width: Math.ceil(width / ratio) };
+  const sums = new Uint32Array(reduced.width * 4);
+  const readReduced = (first, count) => {
+    const result = new Uint8Array(count * sums.length);
+    for (let row = 0; row < count; row++) {
+      const top = (first + row) * ratio;
+      const numRows = Math.min(ratio, height - top);
+      const pixels = readRows(top, numRows);
+      sums.fill(0);
+      for (let line = 0; line < numRows; line++) addLine(pixels, line * width * 4, width, ratio, sums);
+      for (let at = 0; at < sums.length; at++) {
+        const numColumns = Math.min(ratio, width - (at >> 2) * ratio);
+        result[row * sums.length + at] = sums[at] / (numRows * numColumns) + 0.5;
+      }
+    }
+    return result;
+  };
+  return { readRows: readReduced, ...reduced };
+}
+
+/** Add one row of RGBA pixels, from the byte `at` on, to sums of `ratio` pixels each. */
+function addLine(pixels, at, width, ratio, sums) {
+  for (let first = 0, to = 0; first < width; first += ratio, to += 4) {
+    const end = at + Math.min(ratio, width - first) * 4;
+    for (; at < end; at += 4) {
+      sums[to] += pixels[at];
+      sums[to + 1] += pixels[at + 1];
+      sums[to + 2] += pixels[at + 2];
+    }
+  }
 }
 
 /**

@@ -1,27 +1,23 @@
-// The TensorFlow Lite model in the browser: from a photo file to garments in photo pixels.
-
-import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
+// The TensorFlow Lite model in the browser: from a photo file to garments in photo pixels. Used by model-worker.js.
 
 import { KEYPOINT_SLOTS } from "./garments.js";
-import { canvasToPhoto, letterbox, letterboxTransform } from "./letterbox.js";
+import { canvasToPhoto, letterbox, letterboxTransform, reducedRows, transformOfWhole } from "./letterbox.js";
+import { decodingRatio, MAX_PIXELS, NOT_A_PHOTO, OK, readHeader, TOO_LARGE, UNDECODABLE } from "./photo-file.js";
 
-const RUNTIME = new URL("node_modules/@litertjs/core/wasm/", document.baseURI).href;
 const INPUT = "image";
 const OUTPUTS = ["num_garments", "boxes", "classes", "scores", "keypoints", "keypoint_scores"];
-const MAX_PIXELS = 50_000_000;
 
-// Statuses of cspn_tf/contract.py.
-export const STATUS_MEANINGS = {
-  0: "ok",
-  1: "not a JPEG or PNG",
-  2: "more pixels than the cap",
-  3: "could not be decoded",
-};
-
-/** Load the runtime and a model file; returns a function of a canvas that resolves to the model's outputs. */
-export async function loadModel(url) {
+/**
+ * Load the runtime and a model file.
+ *
+ * @param litert the module of LiteRT.js.
+ * @param wasm folder of its WebAssembly, an address that ends with a slash.
+ * @param url the model's address.
+ * @returns {find, size}: a function of a canvas that resolves to the model's outputs, and the canvas's side.
+ */
+export async function loadModel({ loadAndCompile, loadLiteRt, Tensor }, wasm, url) {
   // Threads need SharedArrayBuffer, which browsers give to isolated pages only: see the headers of `cspn-tf page`.
-  const [response] = await Promise.all([fetch(url), loadLiteRt(RUNTIME, { threads: self.crossOriginIsolated })]);
+  const [response] = await Promise.all([fetch(url), loadLiteRt(wasm, { threads: self.crossOriginIsolated })]);
   if (!response.ok) throw new Error(`${url} could not be loaded: ${response.status} ${response.statusText}`);
   const model = await loadAndCompile(new Uint8Array(await response.arrayBuffer()), { accelerator: "wasm" });
   const names = model.getOutputDetails().map(({ name }) => name);
@@ -52,22 +48,27 @@ export async function loadModel(url) {
 export async function predict(model, file) {
   const started = performance.now();
   const failed = (status) => ({ name: file.name, status, width: 0, height: 0, garments: [], decodeMs: 0, modelMs: 0 });
+  const header = readHeader(new Uint8Array(await file.arrayBuffer()));
+  if (header.status !== OK) return failed(header.status);
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
   } catch {
-    return failed((await isJpegOrPng(file)) ? 3 : 1);
+    return failed(header.format ? UNDECODABLE : NOT_A_PHOTO);
   }
   const { width, height } = bitmap;
   if (width * height > MAX_PIXELS) {
     bitmap.close();
-    return failed(2);
+    return failed(TOO_LARGE);
   }
-  const canvas = letterbox(rowReader(bitmap), height, width, model.size);
+  const ratio = decodingRatio(header, height, width, model.size);
+  const reduced = reducedRows(rowReader(bitmap), height, width, ratio);
+  const canvas = letterbox(reduced.readRows, reduced.height, reduced.width, model.size);
   bitmap.close();
+  const transform = transformOfWhole(letterboxTransform(reduced.height, reduced.width, model.size), ratio);
   const prepared = performance.now();
   const outputs = await model.find(canvas);
-  const garments = garmentsOnPhoto(outputs, letterboxTransform(height, width, model.size), height, width);
+  const garments = garmentsOnPhoto(outputs, transform, height, width);
   const times = { decodeMs: prepared - started, modelMs: performance.now() - prepared };
   return { name: file.name, status: 0, width, height, garments, ...times };
 }
@@ -95,7 +96,7 @@ function rowReader(bitmap) {
   let context;
   return (first, count) => {
     if (context?.canvas.height !== count) {
-      const canvas = Object.assign(document.createElement("canvas"), { width: bitmap.width, height: count });
+      const canvas = new OffscreenCanvas(bitmap.width, count);
       context = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
     }
     context.fillStyle = "white"; // shows through transparent pixels, as in Python
@@ -103,9 +104,4 @@ function rowReader(bitmap) {
     context.drawImage(bitmap, 0, -first);
     return context.getImageData(0, 0, bitmap.width, count).data;
   };
-}
-
-async function isJpegOrPng(file) {
-  const [first, second, third] = new Uint8Array(await file.slice(0, 4).arrayBuffer());
-  return (first === 0xff && second === 0xd8 && third === 0xff) || (first === 0x89 && second === 0x50 && third === 0x4e);
 }

@@ -21,6 +21,11 @@ MODEL_PATH = "/model/cspn.tflite"
 PACKAGE = Path(__file__).parent.parent
 WEB = PACKAGE.parent / "web"
 DEFAULT_MODEL = PACKAGE / "weights" / "mobile" / "cspn.tflite"
+# For the page's worker, to which the policy in index.html does not apply: nothing is loaded from or sent elsewhere.
+_POLICY = (
+    "default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval'; worker-src 'self' blob:; "
+    "img-src 'self' blob: data:"
+)
 # What the runtime is made of; `npm ci` installs it.
 _RUNTIME = Path("node_modules") / "@litertjs" / "core"
 
@@ -109,6 +114,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         # An isolated page may use threads.
         self.send_header("Cross-Origin-Opener-Policy", "same-origin")
         self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        self.send_header("Content-Security-Policy", _POLICY)
         self.send_header("Cache-Control", "no-cache")
         self.send_header("X-Content-Type-Options", "nosniff")
         super().end_headers()

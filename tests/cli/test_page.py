@@ -71,6 +71,7 @@ def test_files_have_the_types_that_browsers_ask_for_and_isolate_the_page(ask, pa
     assert (status, headers["Content-Type"], found) == (200, content_type, content)
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+    assert headers["Content-Security-Policy"].startswith("default-src 'self'; ")
 
 
 @pytest.mark.parametrize(

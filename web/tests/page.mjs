@@ -44,6 +44,7 @@ const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= i
 await page.goto(url);
 await ready();
 const isolated = await page.evaluate(() => crossOriginIsolated);
+const worker = page.workers()[0]?.url();
 await page.setInputFiles("#files", photos);
 await cards(photos.length);
 const found = {
@@ -103,4 +104,4 @@ await cards(1);
 const offline = await page.textContent("#status");
 await browser.close();
 
-console.log(JSON.stringify({ isolated, found, scale, fitsPhone, camera, left, offline, requests: [...requests], faults }));
+console.log(JSON.stringify({ isolated, worker, found, scale, fitsPhone, camera, left, offline, requests: [...requests], faults }));
