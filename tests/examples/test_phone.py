@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cspn_tf import geometry, resampling
+from cspn_tf.contract import PAD_VALUE
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES
 from examples import phone
 from tests.photos import picture
@@ -77,7 +78,7 @@ def test_boxes_are_clipped_to_the_outermost_pixel_centres():
 def test_names_are_those_of_the_package():
     assert phone.KEYPOINTS == KEYPOINT_NAMES
     assert dict(enumerate(phone.TYPES[1:], 1)) == GARMENT_TYPE_NAMES
-    assert phone.PADDING == geometry.PAD_VALUE
+    assert phone.PADDING == PAD_VALUE
 
 
 def test_command_prints_the_garments_in_photo_pixels(fake_tflite, tmp_path, capsys):
