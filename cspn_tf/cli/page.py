@@ -14,13 +14,13 @@ from pathlib import Path
 
 from cspn_tf.cli.local_server import port_number
 from cspn_tf.console import Parser, UserError, run, termination_as_interrupt
+from cspn_tf.models import checkpoints
 from cspn_tf.serve.local_server import READY_PREFIX, check_address_is_free
 
 HOST = "127.0.0.1"
 MODEL_PATH = "/model/cspn.tflite"
-PACKAGE = Path(__file__).parent.parent
-WEB = PACKAGE.parent / "web"
-DEFAULT_MODEL = PACKAGE / "weights" / "mobile" / "cspn.tflite"
+WEB = Path(__file__).parents[2] / "web"
+DEFAULT_MODEL = checkpoints.SHIPPED_PAIR / checkpoints.TFLITE
 # For the page's worker, to which the policy in index.html does not apply: nothing is loaded from or sent elsewhere.
 _POLICY = (
     "default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval'; worker-src 'self' blob:; "

@@ -90,7 +90,7 @@ def description(config, outputs, precision="float32", **more) -> dict:
         config: the pipeline's `Config`.
         outputs: dict of name to `cspn_tf.contract.Output`.
         precision: compute precision of the networks.
-        **more: further entries; a value that is a dict of `Output` is described like the outputs.
+        **more: further entries, dicts; `Output` values become plain dicts, as in the outputs.
     """
     from cspn_tf import config as configs
     from cspn_tf.garments import KEYPOINT_NAMES
@@ -106,9 +106,11 @@ def description(config, outputs, precision="float32", **more) -> dict:
     }
 
 
-def _described(tensors):
-    is_output = contract.Output
-    return {k: dataclasses.asdict(v) if isinstance(v, is_output) else v for k, v in tensors.items()}
+def _described(entries):
+    return {
+        name: dataclasses.asdict(value) if isinstance(value, contract.Output) else value
+        for name, value in entries.items()
+    }
 
 
 def servable(pipeline):

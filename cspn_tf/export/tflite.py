@@ -34,11 +34,11 @@ LARGE_BYTES = 100_000_000
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """A function of the pipeline that becomes a file."""
+    """A function of the pipeline that becomes a file; inputs and outputs are dicts of name to `contract.Output`."""
 
     function: Callable
-    inputs: dict  # name → `contract.Output`; S is the canvas
-    outputs: tuple  # names of `contract.CANVAS_OUTPUTS`
+    inputs: dict
+    outputs: dict
 
 
 def _parts(pipeline):
@@ -50,10 +50,28 @@ def _parts(pipeline):
     }
     of_keypoints = ("keypoints", "keypoint_scores")
     of_detector = tuple(name for name in contract.CANVAS_OUTPUTS if name not in of_keypoints)
+
+    def part(function, inputs, names):
+        outputs = {name: contract.CANVAS_OUTPUTS[name] for name in names}
+        return _Part(function, _sized(inputs, pipeline.config), _sized(outputs, pipeline.config))
+
     return {
-        PIPELINE: _Part(pipeline.garments_on_canvas, image, tuple(contract.CANVAS_OUTPUTS)),
-        "detector": _Part(pipeline.boxes_on_canvas, image, of_detector),
-        "keypoints": _Part(pipeline.keypoints_in_canvas_box, {**image, **box}, of_keypoints),
+        PIPELINE: part(pipeline.garments_on_canvas, image, contract.CANVAS_OUTPUTS),
+        "detector": part(pipeline.boxes_on_canvas, image, of_detector),
+        "keypoints": part(pipeline.keypoints_in_canvas_box, {**image, **box}, of_keypoints),
+    }
+
+
+def _sized(tensors, config):
+    """Return descriptions of tensors with numbers for letters: one photo, N rows, a canvas of side S."""
+    sizes = {"B": 1, "N": config.detector.max_garments, "S": config.canvas_size}
+    return {
+        name: dataclasses.replace(
+            tensor,
+            shape=tuple(sizes.get(size, size) for size in tensor.shape),
+            meaning=tensor.meaning.replace("pixels of the photo", "canvas pixels"),
+        )
+        for name, tensor in tensors.items()
     }
 
 
@@ -82,9 +100,7 @@ def export(pipeline, out_dir, precision=None, with_parts=False) -> list:
     for name, part in _parts(pipeline).items():
         if name != PIPELINE and not with_parts:
             continue
-        inputs = {key: _sized(value, pipeline.config) for key, value in part.inputs.items()}
-        outputs = {key: _sized(contract.CANVAS_OUTPUTS[key], pipeline.config) for key in part.outputs}
-        about = description(pipeline.config, outputs, precision, inputs=inputs)
+        about = description(pipeline.config, part.outputs, precision, inputs=part.inputs)
         content = with_metadata(convert(pipeline, name, precision), name, about)
         paths.append(out_dir / f"{name}.tflite")
         if len(content) > LARGE_BYTES:
@@ -96,13 +112,6 @@ def export(pipeline, out_dir, precision=None, with_parts=False) -> list:
         write_bytes(paths[-1], content)
         write_json(out_dir / f"{name}.json", about)
     return paths
-
-
-def _sized(tensor, config):
-    """Return a tensor's description with numbers for letters: one photo, N rows, a canvas of side S."""
-    sizes = {"B": 1, "N": config.detector.max_garments, "S": config.canvas_size}
-    meaning = tensor.meaning.replace("pixels of the photo", "canvas pixels")
-    return dataclasses.replace(tensor, shape=tuple(sizes.get(size, size) for size in tensor.shape), meaning=meaning)
 
 
 def convert(pipeline, name=PIPELINE, precision=None) -> bytes:
@@ -120,17 +129,16 @@ def convert(pipeline, name=PIPELINE, precision=None) -> bytes:
 
     from cspn_tf.export.saved_model import servable
 
+    precision = precision or pipeline.precision
     part = _parts(pipeline)[name]
-    inputs = {key: _sized(value, pipeline.config) for key, value in part.inputs.items()}
-    function = tf.function(
-        part.function, input_signature=[tf.TensorSpec(value.shape, value.dtype, key) for key, value in inputs.items()]
-    )
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, key) for key, tensor in part.inputs.items()]
+    function = tf.function(part.function, input_signature=specs)
     # Convert from a SavedModel, because that keeps the names of the outputs.
     with tempfile.TemporaryDirectory() as temporary, plain_path(temporary) as folder:
         tf.saved_model.save(servable(pipeline), folder, signatures={contract.BYTES_SIGNATURE: function})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[contract.BYTES_SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if (precision or pipeline.precision) != "float32":
+        if precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]

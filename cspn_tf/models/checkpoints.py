@@ -26,7 +26,7 @@ _CONFIG, _NETWORK, WEIGHTS = "config.json", "network.json", "best.weights.h5"
 
 SHIPPED = "shipped"
 SHIPPED_PAIR = Path(__file__).parents[1] / "weights" / "mobile"
-_TFLITE, _TFLITE_DESCRIPTION = "cspn.tflite", "cspn.json"
+TFLITE, _TFLITE_DESCRIPTION = "cspn.tflite", "cspn.json"
 _SHA256 = "weights_sha256"
 
 
@@ -131,7 +131,7 @@ def shipped_tflite() -> Path:
     Raises:
         UserError: it is missing, or its SHA-256 is not the recorded one.
     """
-    path, description = SHIPPED_PAIR / _TFLITE, SHIPPED_PAIR / _TFLITE_DESCRIPTION
+    path, description = SHIPPED_PAIR / TFLITE, SHIPPED_PAIR / _TFLITE_DESCRIPTION
     if not path.is_file():
         raise UserError(f"{path} is missing: install cspn-tf anew")
     if file_sha256(path) != read_json(description).get(_SHA256):
@@ -142,7 +142,7 @@ def shipped_tflite() -> Path:
 def record_sha256_of_tflite(folder) -> None:
     """Add the SHA-256 of a folder's `cspn.tflite` to the description beside it, for `shipped_tflite`."""
     description = Path(folder) / _TFLITE_DESCRIPTION
-    write_json(description, {**read_json(description), _SHA256: file_sha256(Path(folder) / _TFLITE)})
+    write_json(description, {**read_json(description), _SHA256: file_sha256(Path(folder) / TFLITE)})
 
 
 def write_shippable(directory, network: str, target, config: Config | None = None) -> None:

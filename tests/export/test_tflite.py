@@ -2,16 +2,12 @@ import json
 import tempfile
 import zipfile
 
-import flatbuffers
 import numpy as np
 import pytest
 import tensorflow as tf
-from flatbuffers.number_types import Float32Flags, Uint32Flags
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from tensorflow.lite.tools import flatbuffer_utils
 
-import cspn_tf
 from cspn_tf import geometry, resampling
 from cspn_tf.cli.export_tflite import main
 from cspn_tf.console import UserError
@@ -116,66 +112,6 @@ def test_description_stands_beside_the_file_and_in_it(tflite_file, tiny_pipeline
     with zipfile.ZipFile(tflite_file) as attached:
         assert json.loads(attached.read("cspn.json")) == description
         assert attached.read("garment_types.txt").decode().split() == ["padding", *GARMENT_TYPE_NAMES.values()]
-
-
-# Metadata ------------------------------------------------------------------------------------------------------------
-
-
-class Table:
-    """A FlatBuffer table; slots are numbered as in the schema."""
-
-    def __init__(self, data, position):
-        self.table = flatbuffers.table.Table(bytearray(data), position)
-
-    @classmethod
-    def root(cls, data):
-        return cls(data, int.from_bytes(data[:4], "little"))
-
-    def _at(self, slot):
-        offset = self.table.Offset(4 + 2 * slot)
-        return self.table.Pos + offset if offset else None
-
-    def text(self, slot):
-        return self.table.String(self._at(slot)).decode()
-
-    def number(self, slot, kind):
-        at = self._at(slot)
-        return 0 if at is None else self.table.Get(kind, at)
-
-    def table_in(self, slot):
-        return Table(self.table.Bytes, self.table.Indirect(self._at(slot)))
-
-    def tables(self, slot):
-        at = self._at(slot)
-        if at is None:
-            return []
-        offset = at - self.table.Pos
-        first = self.table.Vector(offset)
-        places = [first + 4 * index for index in range(self.table.VectorLen(offset))]
-        return [Table(self.table.Bytes, self.table.Indirect(place)) for place in places]
-
-
-def test_metadata_names_tensors_in_the_models_order_and_their_thresholds(tflite_file, tiny_pipeline):
-    model = flatbuffer_utils.convert_bytearray_to_object(tflite_file.read_bytes())
-    (entry,) = (entry for entry in model.metadata if entry.name == b"TFLITE_METADATA")
-    data = bytes(model.buffers[entry.buffer].data)
-    assert data[4:8] == b"M001"
-    root = Table.root(data)
-    assert (root.text(0), root.text(2), root.text(5)) == ("cspn-tf cspn", cspn_tf.__version__, "Apache-2.0")
-    (graph,) = root.tables(3)
-    (image,) = graph.tables(2)
-    assert image.text(0) == "image"
-    size = image.table_in(3).table_in(1).table_in(1)
-    assert size.number(0, Uint32Flags) == tiny_pipeline.config.canvas_size
-    outputs = graph.tables(3)
-    (signature,) = model.signatureDefs
-    names = {tensor.tensorIndex: tensor.name.decode() for tensor in signature.outputs}
-    assert [output.text(0) for output in outputs] == [names[tensor] for tensor in model.subgraphs[0].outputs]
-    by_name = {output.text(0): output for output in outputs}
-    (threshold,) = by_name["scores"].tables(4)
-    wanted = tiny_pipeline.config.detector.score_threshold
-    assert threshold.table_in(1).number(0, Float32Flags) == pytest.approx(wanted)
-    assert by_name["classes"].tables(6)[0].text(0) == "garment_types.txt"
 
 
 # Parts and precisions ------------------------------------------------------------------------------------------------
