@@ -399,7 +399,7 @@ def test_extreme_deltas_of_the_proposals_stay_finite(untrained, monkeypatch, del
 @pytest.mark.parametrize("threshold", [0.0, 0.3])
 def test_detections_are_sorted_and_padded_and_static(trained, monkeypatch, threshold):
     model = trained.model
-    monkeypatch.setattr(model, "config", dataclasses.replace(TINY, score_threshold=threshold))
+    monkeypatch.setattr(model, "config", dataclasses.replace(model.config, score_threshold=threshold))
     images = np.concatenate([rectangles()[0], np.full((1, SIZE, SIZE, 3), 128, np.float32)])
     detect = tf.function(model.detect, input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3])])
     shapes = [tuple(part.shape) for part in detect.get_concrete_function().structured_outputs]
@@ -441,7 +441,7 @@ def test_detecting_leaves_the_weights_alone(trained):
 
 def test_weights_survive_a_file(trained, tmp_path):
     trained.model.save_weights(tmp_path / "a.weights.h5")
-    other = build_detector(TINY)
+    other = build_detector(trained.model.config)
     images = tf.constant(rectangles()[0])
     assert np.abs(other.detect(images)[0] - trained.model.detect(images)[0]).max() > 1
     other.load_weights(tmp_path / "a.weights.h5")
