@@ -7,6 +7,7 @@ Commands, `python -m benchmarks.NAME --help`::
     compare            our models against YOLO11n-pose, Keypoint R-CNN and two-stage pipelines
     profile            time of each step of the pipeline, and FLOP rate of its networks
     scaling            time against batch size, number of garments and photo size
+    variants           size, time and memory of TFLite files in LiteRT, and what is outside of XNNPACK
     frontier           latency against accuracy of trained networks
     prepare            throughput of `training.prepare` against a plain file copy
     input_pipelines    throughput of the input pipelines against that of the training step
