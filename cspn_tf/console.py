@@ -76,7 +76,9 @@ def run(main, argv=None, prog=None) -> int:
             named = "" if error.filename is None else f"{error.filename}: "
             print(f"error: {named}{error.strerror}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        if not _is_of_interrupt(error):
+            raise
         print("interrupted", file=sys.stderr)
         return 130
 
@@ -131,6 +133,13 @@ def termination_as_interrupt():
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _is_of_interrupt(error):
+    """Whether an exception is an interrupt, or an error that a library made of one, as TensorFlow does in a call."""
+    while not (error is None or isinstance(error, KeyboardInterrupt)):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _flush_stdout():

@@ -62,6 +62,17 @@ def test_failure_is_one_line_on_stderr_and_a_code(error, code, stderr, capsys):
     assert capsys.readouterr() == ("", stderr)
 
 
+def test_an_interrupt_that_a_library_made_an_error_of_is_one(capsys):
+    def main(argv):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupt:
+            raise TypeError("binding inputs failed") from interrupt
+
+    assert console.run(main) == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
+
+
 @pytest.mark.parametrize("error", [KeyError("bug"), OSError("bug")])
 def test_a_mistake_of_the_program_is_not_dressed_up_as_the_users(error):
     with pytest.raises(type(error)):
