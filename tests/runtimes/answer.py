@@ -1,7 +1,7 @@
 """Answer photos with an exported model in a TensorFlow of any version, without this package.
 
 python answer.py v1|function MODEL_DIR OUT.npz PHOTO...
-python answer.py litert FILE.tflite OUT.npz CANVASES.npy
+python answer.py tflite|litert|compiled FILE.tflite OUT.npz CANVASES.npy NUM_THREADS
 """
 
 import sys
@@ -29,18 +29,56 @@ def by_function(model_dir, photos):
     return {name: value.numpy() for name, value in outputs.items()}
 
 
-def by_litert(path, canvases):
+def by_interpreter(make, path, canvases, num_threads):
     """Answer canvases, uint8 `(B, S, S, 3)`, one by one."""
-    from ai_edge_litert.interpreter import Interpreter
+    runner = make(path, num_threads=num_threads).get_signature_runner()
+    return stacked([runner(image=canvas[np.newaxis]) for canvas in canvases])
 
-    runner = Interpreter(path, num_threads=2).get_signature_runner()
-    answers = [runner(image=canvas[np.newaxis]) for canvas in canvases]
+
+def by_compiled_model(path, canvases, num_threads):
+    """Answer canvases by LiteRT's `CompiledModel`."""
+    from ai_edge_litert.compiled_model import CompiledModel
+    from ai_edge_litert.cpu_options import CpuOptions
+    from ai_edge_litert.options import Options
+
+    options = Options(cpu_options=CpuOptions(num_threads=num_threads))
+    model = CompiledModel.from_file(path, options=options)
+    (name,) = model.get_signature_list()
+    details = model.get_output_tensor_details(name)
+    image = model.create_input_buffer_by_name(name, "image")
+    buffers = {output: model.create_output_buffer_by_name(name, output) for output in details}
+
+    def answer(canvas):
+        image.write(np.ascontiguousarray(canvas[np.newaxis]))
+        model.run_by_name(name, {"image": image}, buffers)
+        return {output: value(buffers[output], **detail) for output, detail in details.items()}
+
+    def value(buffer, shape, dtype, **_):
+        return buffer.read(int(np.prod(shape)), np.dtype(dtype)).reshape(shape)
+
+    answers = [answer(canvas) for canvas in canvases]
+    return stacked(answers)
+
+
+def stacked(answers):
     return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
 
+def by_tflite_file(way, path, canvases, num_threads):
+    if way == "compiled":
+        return by_compiled_model(path, canvases, num_threads)
+    if way == "tflite":
+        import tensorflow as tf
+
+        make = tf.lite.Interpreter
+    else:
+        from ai_edge_litert.interpreter import Interpreter as make
+    return by_interpreter(make, path, canvases, num_threads)
+
+
 def main(way, model, out, *files):
-    if way == "litert":
-        outputs = by_litert(model, np.load(files[0]))
+    if way in ("tflite", "litert", "compiled"):
+        outputs = by_tflite_file(way, model, np.load(files[0]), int(files[1]))
     else:
         photos = []
         for path in files:

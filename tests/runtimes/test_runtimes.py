@@ -4,6 +4,7 @@
 docs/compatibility.md.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cspn_tf.contract import OUTPUTS
+from cspn_tf.contract import OUTPUTS, STATUS_OK
 from cspn_tf.export.check import ALLOWED_OPS
+from cspn_tf.inference.lite import outputs_on_photos
 from cspn_tf.result import STATUS_MEANINGS
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +26,10 @@ TENSORFLOWS = {"2.15": None, "2.19": "tensorflow-cpu==2.19.*", "2.21": "tensorfl
 LITERT = {"litert": "ai-edge-litert"}
 # Photo pixels, and shares: what later versions may differ by, since they sum in another order.
 PIXELS, SCORES = 0.01, 1e-4
+# What TFLite files may differ by from the SavedModel, whose convolutions oneDNN computes.
+TFLITE_PIXELS, TFLITE_SCORES = 0.05, 1e-3
+NUM_PHOTOS, SIZE = 200, 512
+OWN_PHOTOS = os.environ.get("PHOTOS")
 
 pytestmark = [pytest.mark.slow, pytest.mark.runtimes]
 
@@ -110,7 +116,7 @@ def expected(exported, photos):
     return outputs
 
 
-def compare(found, expected):
+def compare(found, expected, most_pixels=PIXELS, most_scores=SCORES):
     """Return the largest difference of boxes and keypoints, and of scores; everything else must be equal."""
     assert set(found) == set(expected)
     for name in ("status", "image_size", "num_garments", "classes"):
@@ -118,7 +124,7 @@ def compare(found, expected):
             np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
     pixels = max(float(np.abs(found[name] - expected[name]).max()) for name in ("boxes", "keypoints"))
     scores = max(float(np.abs(found[name] - expected[name]).max()) for name in ("scores", "keypoint_scores"))
-    assert pixels <= PIXELS and scores <= SCORES
+    assert pixels <= most_pixels and scores <= most_scores
     return pixels, scores
 
 
@@ -161,19 +167,45 @@ def test_the_c_plus_plus_loader_answers_the_same(exported, photos, expected, tab
     table.append((f"TensorFlow {tf.__version__}", "C++, `LoadSavedModel`", *compare(found, expected)))
 
 
-def test_the_newest_litert_answers_the_same(exported, photos, table, tmp_path):
+@pytest.fixture(scope="module")
+def canvases(exported, tmp_path_factory):
+    """Path of canvases of 200 photos, and the answers of the SavedModel's `pixels` signature to them."""
     from cspn_tf.config import Config
-    from cspn_tf.inference.predictors import tflite_function
+    from cspn_tf.data.synthetic import write_synthetic_dataset
+    from cspn_tf.inference.predictors import from_saved_model
     from cspn_tf.resampling import read_photo
 
-    find, canvas_size = tflite_function(exported[1], 2)
-    canvases = np.stack([read_photo(path.read_bytes(), canvas_size, Config.max_pixels)[0].numpy() for path in photos])
-    answers = [{name: np.array(value) for name, value in find(canvas[np.newaxis]).items()} for canvas in canvases]
-    expected = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
-    np.save(tmp_path / "canvases.npy", canvases)
-    python = python_of("litert")
-    run(python, ANSWER, "litert", exported[1], tmp_path / "out.npz", tmp_path / "canvases.npy", cwd=tmp_path)
-    version = version_of(python, "ai-edge-litert")
-    table.append(
-        (f"ai-edge-litert {version}", "`Interpreter`", *compare(dict(np.load(tmp_path / "out.npz")), expected))
-    )
+    folder = tmp_path_factory.mktemp("canvases")
+    if OWN_PHOTOS:
+        paths = sorted(Path(OWN_PHOTOS).rglob("*.jpg"))[:NUM_PHOTOS]
+    else:
+        write_synthetic_dataset(folder / "fld", num_train=NUM_PHOTOS - 2, num_val=1, num_test=1, seed=3, workers=2)
+        paths = sorted((folder / "fld/img").rglob("*.jpg"))
+    assert len(paths) == NUM_PHOTOS
+    pixels = np.stack([read_photo(path.read_bytes(), SIZE, Config.max_pixels)[0].numpy() for path in paths])
+    predict = from_saved_model(exported[0]).predict_pixels
+    answers = [predict(canvas[np.newaxis]) for canvas in pixels]
+    np.save(folder / "canvases.npy", pixels)
+    return folder / "canvases.npy", {name: np.concatenate([one[name] for one in answers]) for name in answers[0]}
+
+
+def tflite_python(way):
+    """Return the interpreter of a way to run a TFLite file, and the row's name."""
+    if way == "tflite":
+        return sys.executable, f"TensorFlow Lite {version_of(sys.executable, 'tensorflow')}"
+    return python_of("litert"), f"ai-edge-litert {version_of(python_of('litert'), 'ai-edge-litert')}"
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("way", ["tflite", "litert", "compiled"])
+def test_the_tflite_file_answers_as_the_saved_model(way, threads, exported, canvases, table, tmp_path):
+    python, name = tflite_python(way)
+    path, expected = canvases
+    run(python, ANSWER, way, exported[1], tmp_path / "out.npz", path, threads, cwd=tmp_path)
+    # A photo of the canvas's size is the canvas: only what is outside of it is clipped.
+    frame = np.float32([[1, 0, 0]]), np.int32([[SIZE, SIZE]]), np.int32([STATUS_OK])
+    frame = [np.repeat(part, NUM_PHOTOS, axis=0) for part in frame]
+    found = outputs_on_photos(dict(np.load(tmp_path / "out.npz")), *frame)
+    differences = compare(found, expected, TFLITE_PIXELS, TFLITE_SCORES)
+    loader = {"compiled": "`CompiledModel`"}.get(way, "`Interpreter`")
+    table.append((name, f"{loader}, {threads} thread{'s' * (threads > 1)}", *differences))
