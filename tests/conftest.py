@@ -1,6 +1,7 @@
 """What many tests need: small data, small trained networks, and their exports, made once a run."""
 
 import os
+import signal
 import socket
 
 import filelock
@@ -14,6 +15,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Processes that share the cores take one each; threads that wait for each other would only get into their way.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell's background processes ignore Ctrl-C, and so would the programs that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Files of minutes. They come first, so that at the end no process waits for another one's last file.

@@ -127,6 +127,9 @@ def test_the_command_says_where_it_is_and_stops_on_signals(web, model, number):
     with subprocess.Popen(call, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         line = server.stdout.readline()
         server.send_signal(number)
-        out, err = server.communicate(timeout=30)
+        try:
+            out, err = server.communicate(timeout=30)
+        finally:
+            server.kill()
     assert line.startswith("ready on http://127.0.0.1:") and line.endswith("/\n")
     assert (server.returncode, out, err) == (0, "", "")
