@@ -12,7 +12,7 @@ from cspn_tf.console import CallError, UserError, run
 from cspn_tf.train import fitting
 
 # A network whose graph is soon built, for what does not depend on it.
-SMALLEST = ["--preset", "tiny", "--set", "keypoints.num_stages=1"]
+SMALLEST = ["--preset", "tiny", "--set", "keypoints.num_stages=1", "--set", "keypoints.frozen_level=5"]
 
 
 def parse(*arguments):
