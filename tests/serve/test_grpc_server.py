@@ -1,4 +1,7 @@
+import shutil
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
@@ -253,6 +256,50 @@ def test_a_new_version_takes_over_and_a_broken_one_does_not(tmp_path, capsys):
         assert failure.error_code == grpc.StatusCode.UNKNOWN.value[0]
         assert f"cannot read {broken}/saved_model.pb" in failure.error_message
     assert f"version 3 is not served: cannot read {broken}/saved_model.pb" in capsys.readouterr().err
+
+
+def test_under_load_versions_change_without_a_failed_or_mixed_answer(tmp_path):
+    shifts = {1: 0.0, 2: 5.0, 3: 9.0}
+    export_fake_model(tmp_path / "cspn", 1)
+    pixels = [make_pixels(41 + number, 52) for number in range(3)]
+    request, answers, stop = make_request([encode(photo) for photo in pixels]), [], threading.Event()
+    with LocalServer(tmp_path / "cspn", "cspn", poll_seconds=3600) as server:
+
+        def ask_until_stopped():
+            with grpc.insecure_channel(server.address) as channel:
+                predict = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict
+                while not stop.is_set():
+                    response = predict(request, timeout=TIMEOUT)
+                    keypoints = tf.make_ndarray(response.outputs["keypoints"])
+                    answers.append((response.model_spec.version.value, keypoints))
+
+        with ThreadPoolExecutor(4) as pool:
+            clients = [pool.submit(ask_until_stopped) for _ in range(4)]
+
+            def wait_for_answers_of(version):
+                seen = len(answers)
+                while version not in [answer[0] for answer in answers[seen:]]:
+                    assert not any(client.done() for client in clients), [client.result() for client in clients]
+                    time.sleep(0.01)
+
+            try:
+                for version in (2, 3):
+                    export_fake_model(tmp_path / "cspn", version, shift=shifts[version])
+                    server.versions.poll()
+                    wait_for_answers_of(version)
+                shutil.rmtree(tmp_path / "cspn" / "3")
+                server.versions.poll()
+                wait_for_answers_of(2)
+            finally:
+                stop.set()
+            for client in clients:
+                client.result()
+    versions = [version for version, _ in answers]
+    # Version 3 was rolled back, so that version 2 is the last again.
+    assert set(versions) == {1, 2, 3} and versions[-1] == 2
+    for version, keypoints in answers:
+        expected = [expected_outputs(photo, shift=shifts[version])["keypoints"] for photo in pixels]
+        np.testing.assert_allclose(keypoints, expected, rtol=1e-6)
 
 
 def test_a_used_port_is_refused(server, model_dir):
