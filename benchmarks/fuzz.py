@@ -12,6 +12,7 @@ import random
 import struct
 import sys
 import time
+import warnings
 import zlib
 
 import numpy as np
@@ -20,7 +21,7 @@ from benchmarks.commands import add_json
 from benchmarks.photos import read_photos, synthesise_photo
 from benchmarks.workers.worker import peak_rss_mb
 from cspn_tf.console import Parser, UserError, positive_float, positive_int, run
-from cspn_tf.contract import STATUS_MEANINGS, check_outputs
+from cspn_tf.contract import STATUS_MEANINGS, STATUS_UNDECODABLE, check_outputs
 from cspn_tf.files import write_json
 from cspn_tf.inference.versions import latest_version
 from cspn_tf.machine import describe_machine, num_cores, set_threads
@@ -28,6 +29,7 @@ from cspn_tf.machine import describe_machine, num_cores, set_threads
 # Batches whose photos are timed one by one at the end.
 _NUM_SLOWEST = 8
 _MEGABYTE = 1_000_000
+_FORMATS = ("JPEG", "PNG")
 
 
 def main(argv=None):
@@ -71,9 +73,10 @@ def fuzz(answer, good, *, seconds, seed, batch_size) -> dict:
 
     Returns:
         A JSON-ready dict: inputs, seconds, failed_batches, errors (the first three), moved (good answers that were not
-        those of the photo alone), largest_move, statuses (count by status), peak_mb (before the next); slowest, of the
-        mutated photos in the slowest batches: kilobytes, pixels, status, seconds, over_good (the time divided by that
-        of a good JPEG of as many pixels), and over_12_mp (divided by that of a good JPEG of 12 megapixels).
+        those of the photo alone), largest_move, statuses (count by status), read_by_pillow (of those that could not
+        be decoded, count by format), peak_mb (before the next); slowest, of the mutated photos in the slowest
+        batches: kilobytes, pixels, status, seconds, over_good (the time divided by that of a good JPEG of as many
+        pixels), and over_12_mp (divided by that of a good JPEG of 12 megapixels).
 
     Raises:
         UserError: a good photo is not answered with status 0.
@@ -82,7 +85,8 @@ def fuzz(answer, good, *, seconds, seed, batch_size) -> dict:
     if any(outputs["status"][0] for outputs in alone):
         raise UserError("a good photo is not answered with status 0")
     draw, files = random.Random(seed), encodings(good)
-    statuses, errors, slowest, num_inputs, num_failed, moves = dict.fromkeys(STATUS_MEANINGS, 0), [], [], 0, 0, []
+    statuses, pillow = dict.fromkeys(STATUS_MEANINGS, 0), dict.fromkeys(_FORMATS, 0)
+    errors, slowest, num_inputs, num_failed, moves = [], [], 0, 0, []
     start = said = time.monotonic()
     while (now := time.monotonic()) - start < seconds:
         if now - said > 60:
@@ -103,8 +107,10 @@ def fuzz(answer, good, *, seconds, seed, batch_size) -> dict:
             entry = (time.monotonic() - before, num_inputs, mutated)
             (heapq.heappush if len(slowest) < _NUM_SLOWEST else heapq.heappushpop)(slowest, entry)
             num_inputs += len(mutated)
-        for status in np.delete(outputs["status"], place):
+        for file, status in zip(mutated, np.delete(outputs["status"], place), strict=True):
             statuses[int(status)] += 1
+            if status == STATUS_UNDECODABLE and (kind := _read_by_pillow(file)):
+                pillow[kind] += 1
         moves.append(max(float(np.abs(outputs[name][place] - alone[which][name][0]).max()) for name in outputs))
     elapsed, peak_mb = time.monotonic() - start, peak_rss_mb([os.getpid()])
     return {
@@ -115,9 +121,24 @@ def fuzz(answer, good, *, seconds, seed, batch_size) -> dict:
         "moved": sum(move > 0 for move in moves),
         "largest_move": max(moves, default=0.0),
         "statuses": statuses,
+        "read_by_pillow": pillow,
         "slowest": _slowest(answer, [file for _, _, mutated in slowest for file in mutated]),
         "peak_mb": peak_mb,
     }
+
+
+def _read_by_pillow(file):
+    """Return the format of a file that Pillow decodes, or None."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(file), formats=_FORMATS)
+            image.load()
+    except Exception:  # Pillow raises nearly anything for a damaged file
+        return None
+    return image.format
 
 
 def _slowest(answer, files):
@@ -306,6 +327,8 @@ def format_report(found) -> str:
         *(f"  {error}" for error in found["errors"]),
         f"good answers moved: {found['moved']} (by at most {found['largest_move']:g})",
         *(f"status {code}, {words}: {found['statuses'][code]}" for code, words in STATUS_MEANINGS.items()),
+        "  of those that could not be decoded, Pillow reads "
+        + " and ".join(f"{num} {kind}" for kind, num in found["read_by_pillow"].items()),
         f"peak memory: {found['peak_mb']:.0f} MB",
     ]
     if slowest := found["slowest"]:

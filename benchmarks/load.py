@@ -21,6 +21,7 @@ from cspn_tf.serve.client import Client
 from cspn_tf.serve.local_server import running_server
 
 _REFUSED = "RESOURCE_EXHAUSTED"
+_NUM_NEXT = 30
 
 
 def main(argv=None):
@@ -30,10 +31,16 @@ def main(argv=None):
     with server as address:
         with Client(address) as client:
             client.wait_until_ready()
+            start = start_of(client, photos[0])
         rows = [measure(address, photos, num, args.seconds) for num in args.clients]
+    machine = describe_machine()
+    print(f"{machine['cpu']}, {machine['cores']} cores")
+    if not args.server:
+        ratio = start["first_ms"] / start["median_ms"]
+        print(f"first request after loading: {start['first_ms']:.0f} ms, {ratio:.2f} times the median of the next")
     print(format_table(rows))
     if args.json:
-        write_json(args.json, {"machine": describe_machine(), "rows": rows})
+        write_json(args.json, {"machine": machine, "start": start, "rows": rows})
 
 
 def _parse(argv):
@@ -47,6 +54,17 @@ def _parse(argv):
     parser.add_argument("--photo", nargs="+", default=[], metavar="FILE", help="photos (default: a synthesised one)")
     add_json(parser)
     return parser.parse_args(argv)
+
+
+def start_of(client, photo) -> dict:
+    """Time the first requests: first_ms, and median_ms of those that follow. Warm-up makes them about equal."""
+
+    def milliseconds():
+        before = time.monotonic()
+        client.predict([photo])
+        return 1000.0 * (time.monotonic() - before)
+
+    return {"first_ms": milliseconds(), "median_ms": float(np.median([milliseconds() for _ in range(_NUM_NEXT)]))}
 
 
 def measure(address, photos, num_clients, seconds) -> dict:

@@ -1,3 +1,4 @@
+import itertools
 import random
 
 import numpy as np
@@ -94,6 +95,18 @@ def test_sizes_are_those_of_the_headers():
     assert fuzz.claimed_size(photos.png(photos.picture(30, 40))) == (30, 40)
     assert fuzz.claimed_size(photos.jpeg(photos.picture(30, 40), progressive=True, orientation=6)) == (30, 40)
     assert fuzz.claimed_size(b"GIF89a") == fuzz.claimed_size(b"\xff\xd8") == (0, 0)
+
+
+def test_what_pillow_reads_and_we_do_not_is_counted_by_format(quick, monkeypatch):
+    png = photos.png(photos.picture(9, 9))
+    refused = itertools.cycle([GOOD[1], png, png, b"\xff\xd8nothing"])
+    monkeypatch.setattr(fuzz, "mutate", lambda draw, files: next(refused))
+
+    def answer(files):
+        return answers([0 if file == GOOD[0] else 3 for file in files])
+
+    found = fuzz.fuzz(answer, GOOD[:1], seconds=0.2, seed=1, batch_size=5)
+    assert found["read_by_pillow"] == {"JPEG": found["inputs"] // 4, "PNG": found["inputs"] // 2}
 
 
 def test_the_slowest_photo_is_found_and_compared(monkeypatch):

@@ -49,7 +49,19 @@ def test_the_command_prints_a_row_per_number_of_clients(server, tmp_path, capsys
     call = ["--server", server.address, "--clients", "1", "2", "--seconds", "0.3", "--json", str(out)]
     assert run(load.main, call) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4 and lines[2].startswith("| 1 |") and lines[3].startswith("| 2 |") and out.exists()
+    assert len(lines) == 5 and lines[3].startswith("| 1 |") and lines[4].startswith("| 2 |") and out.exists()
+
+
+def test_the_first_request_is_told_from_those_that_follow():
+    class Client:
+        waits = iter([0.2] + [0.01] * load._NUM_NEXT)
+
+        def predict(self, photos):
+            assert photos == [b"photo"]
+            time.sleep(next(self.waits))
+
+    start = load.start_of(Client(), b"photo")
+    assert start["first_ms"] >= 200 and 10 <= start["median_ms"] < 100
 
 
 @pytest.mark.parametrize("value, text", [(None, "-"), (12.4, "12")])
