@@ -19,6 +19,7 @@ from cspn_tf.contract import STATUS_NOT_A_PHOTO, STATUS_OK, STATUS_UNDECODABLE
 from cspn_tf.data.synthetic.photo import render
 from cspn_tf.inference.model import Model
 from cspn_tf.inference.predictors import from_tflite
+from cspn_tf.models.checkpoints import shipped_tflite
 from cspn_tf.result import Result
 from tests import photos
 
@@ -168,26 +169,11 @@ def test_numbers_are_rounded_as_in_python():
 
 
 @pytest.fixture(scope="module")
-def model(made_once):
-    """The shipped networks as the TensorFlow Lite file of a phone."""
-    from cspn_tf.export.tflite import export
-    from cspn_tf.inference.pipeline import load_pipeline
-
-    weights = page.PACKAGE / "weights" / "mobile"
-    pipeline = load_pipeline(weights / "detector", weights / "keypoints")
-    return made_once("page-model", lambda out: export(pipeline, out, "float16")) / "cspn.tflite"
-
-
-@pytest.fixture(scope="module")
-def python(model):
-    """The same file in Python.
-
-    By LiteRT, because the interpreter of TensorFlow 2.15 with XNNPACK, from its second photo on, refuses garments whose
-    crop reaches beyond the canvas: "gather index out of bounds".
-    """
+def python():
+    """The page's file in Python, by LiteRT too."""
     from ai_edge_litert.interpreter import Interpreter
 
-    return Model(from_tflite(model, make_interpreter=Interpreter))
+    return Model(from_tflite(shipped_tflite(), make_interpreter=Interpreter))
 
 
 @pytest.fixture(scope="module")
@@ -219,13 +205,13 @@ def others(pngs, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def visit(model, pngs, others, tmp_path_factory):
+def visit(pngs, others, tmp_path_factory):
     """What came of a visit to the page, and the folder of what was saved there."""
-    page.check_files(page.WEB, model)
+    page.check_files(page.WEB, shipped_tflite())
     chromium = program("chromium", "chromium-browser", "google-chrome")
     program("node")
     out = tmp_path_factory.mktemp("saved")
-    call = [sys.executable, "-m", "cspn_tf.cli.main", "page", "--port", "0", "--model", str(model)]
+    call = [sys.executable, "-m", "cspn_tf.cli.main", "page", "--port", "0"]
     with subprocess.Popen(call, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         try:
             url = server.stdout.readline().strip().removeprefix(page.READY_PREFIX)
