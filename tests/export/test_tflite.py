@@ -171,6 +171,30 @@ def test_dynamic_file_is_a_quarter_as_large_with_weights_of_8_bits(
     found, expected = (run(image=canvas[tf.newaxis].numpy())["scores"] for run in (runner, reference))
     assert expected.max() > 0
     np.testing.assert_allclose(found, expected, atol=0.1)
+    # XNNPACK takes depthwise convolutions in float32 only; their weights are those of the other file, rounded.
+    weights, exact = depthwise_weights(path), depthwise_weights(tflite_file)
+    assert len(weights) == len(exact) > 5 and all(values.dtype == np.float32 for values in weights)
+    for values, unrounded in zip(weights, exact, strict=True):
+        np.testing.assert_allclose(values, unrounded, atol=np.abs(unrounded).max() / 200)
+    assert any(detail["dtype"] == np.int8 for detail in tf.lite.Interpreter(str(path)).get_tensor_details())
+
+
+def depthwise_weights(path):
+    """Return the weights of a file's depthwise convolutions, in the order of its operations."""
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(str(path))
+    wanted, dtypes = schema.BuiltinOperator.DEPTHWISE_CONV_2D, {schema.TensorType.FLOAT32: np.float32}
+    found = []
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            if wanted in (code.builtinCode, code.deprecatedBuiltinCode):
+                weights = graph.tensors[operator.inputs[1]]
+                content = bytes(model.buffers[weights.buffer].data)
+                found.append(np.frombuffer(content, dtypes.get(weights.type, np.int8)).reshape(weights.shape))
+    return found
 
 
 def test_operation_without_a_builtin_is_named_with_its_layer(tiny_pipeline, monkeypatch):
