@@ -27,7 +27,7 @@ def main(argv=None):
         "--precision",
         choices=PRECISIONS,
         default="float32",
-        help="float16: half the size, weights of 16 bits; dynamic: a quarter, weights of 8 bits; int8: a quarter and "
+        help="float16: half the size, weights of 16 bits; dynamic: a third, most weights of 8 bits; int8: 0.4, and "
         "faster, the convolutions in 8 bits, and needs --photos",
     )
     parser.add_argument(
