@@ -18,6 +18,11 @@ MOST_BYTES = 25_000_000  # of the pair
 MOST_BYTES_OF_TFLITE = 15_000_000
 
 
+@pytest.fixture(scope="module")
+def shipped():
+    return cspn_tf.load()
+
+
 @pytest.mark.parametrize("network", [checkpoints.DETECTOR, checkpoints.KEYPOINTS])
 def test_the_description_has_the_sum_of_the_weights_and_the_preset(network):
     config, details = checkpoints.read_description("shipped", network)
@@ -44,9 +49,9 @@ def test_the_card_names_the_sums():
     assert json.loads((checkpoints.SHIPPED_PAIR / "cspn.json").read_text())["weights_sha256"] in card
 
 
-def test_tflite_file_answers_as_the_pair():
+def test_tflite_file_answers_as_the_pair(shipped):
     photos = [np.asarray(render(99, index, split="test", num_garments=1 + index % 3).image) for index in range(12)]
-    found, expected = cspn_tf.load(checkpoints.shipped_tflite())(photos), cspn_tf.load()(photos)
+    found, expected = cspn_tf.load(checkpoints.shipped_tflite())(photos), shipped(photos)
     distances = []
     for one, other in zip((r.garments for r in found), (r.garments for r in expected), strict=True):
         np.testing.assert_array_equal(one.types, other.types)
@@ -58,10 +63,9 @@ def test_tflite_file_answers_as_the_pair():
     assert len(distances) > 50 and np.median(distances) < 0.2 and np.quantile(distances, 0.95) < 2
 
 
-def test_load_without_a_model_finds_what_is_drawn():
-    model = cspn_tf.load()
+def test_load_without_a_model_finds_what_is_drawn(shipped):
     photos = [render(99, index, split="test", num_garments=1 + index % 2) for index in range(12)]
-    results = model([np.asarray(photo.image) for photo in photos])
+    results = shipped([np.asarray(photo.image) for photo in photos])
     assert all(result.ok for result in results)
     scores = evaluate_predictions(match_photos([photo.garments for photo in photos], results))
     # Clearly more than chance, clearly less than what the card says of photos like these.
