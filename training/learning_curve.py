@@ -28,6 +28,8 @@ MEASURES = {
 _EPOCHS = {"detector": 30, "keypoints": 40}
 # Learning rates, by whether the heads start from random weights: the rate for these would make trained heads forget.
 _RATES = {"detector": {True: 1e-3, False: 3e-4}, "keypoints": {True: 2e-3, False: 7e-4}}
+# Most photos or garments in a batch, as in the preset; a small subset has two batches in an epoch.
+_BATCHES = {"detector": 8, "keypoints": 32}
 IMAGENET = "imagenet"
 
 
@@ -90,6 +92,7 @@ def make_jobs(args):
             is_random = start == IMAGENET
             arguments = ["--data", args.out / f"{num}" / "data", "--resume", "--seed", args.seed, "--epochs", epochs]
             arguments += ["--learning-rate", _RATES[network][is_random]]
+            arguments += ["--batch-size", min(_BATCHES[network], max((num - num_validation(num)) // 2, 1))]
             arguments += [] if is_random else ["--init", given[network]]
             add(
                 f"train_{network}",
@@ -113,10 +116,15 @@ def points(args) -> list:
     ]
 
 
+def num_validation(num) -> int:
+    """Return how many of a subset's photos select the epoch."""
+    return max(num // 5, 1)
+
+
 def write_splits(labels, num, seed, folder) -> None:
     """Write a random subset of a COCO document: a fifth as `labels.val.json`, the rest as `labels.train.json`."""
     images = random.Random(seed).sample(labels["images"], len(labels["images"]))[:num]
-    num_val = max(num // 5, 1)
+    num_val = num_validation(num)
     folder.mkdir(parents=True, exist_ok=True)
     for split, chosen in (("val", images[:num_val]), ("train", images[num_val:])):
         ids = {image["id"] for image in chosen}

@@ -55,6 +55,8 @@ def test_each_start_is_evaluated_without_and_with_training(arguments):
         assert inits[0][inits[0].index("--init") + 1] == "shipped"
         assert "--init" not in inits[1]
         assert inits[2][inits[2].index("--init") + 1] == str(Path("runs/old", network))
+        # Two batches an epoch of the 16 photos that train.
+        assert [called[called.index("--batch-size") + 1] for called in inits] == ["8"] * 3
         # Random heads learn faster than trained ones are let.
         rates = [float(called[called.index("--learning-rate") + 1]) for called in inits]
         assert rates[0] == rates[2] < rates[1]
