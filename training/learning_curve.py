@@ -57,10 +57,7 @@ def main(argv=None):
     write_json(args.out / "test" / "labels.test.json", read_json(args.test))
     jobs = make_jobs(args)
     run_jobs(jobs, 1, Progress(jobs))
-    rows = [
-        {"start": Path(start).name, "num_photos": num, **read_json(args.out / name / "report" / "metrics.json")}
-        for start, num, name in points(args)
-    ]
+    rows = read_rows(args)
     write_text(args.out / "curve.md", make_table(rows) + "\n")
     with replaced_file(args.out / "curve.png") as path:
         draw_curve(rows, path)
@@ -113,6 +110,15 @@ def points(args) -> list:
         for num in (0, *args.num_photos)
         for start in args.start
         if num or start != IMAGENET
+    ]
+
+
+def read_rows(args) -> list:
+    """Return a dict for each point of the curves: start, num_photos that it was trained on, and `MEASURES`."""
+    metrics = [read_json(args.out / name / "report" / "metrics.json") for _, _, name in points(args)]
+    return [
+        {"start": Path(start).name, "num_photos": num, **{name: found[name] for name in MEASURES}}
+        for (start, num, _), found in zip(points(args), metrics, strict=True)
     ]
 
 

@@ -67,6 +67,19 @@ def test_each_start_is_evaluated_without_and_with_training(arguments):
     assert jobs["20/imagenet/report"][jobs["20/imagenet/report"].index("--detector") + 1] == out
 
 
+def test_rows_have_the_photos_of_the_training_and_the_measures_of_the_test(arguments):
+    names = [name for _, _, name in learning_curve.points(arguments)]
+    for index, name in enumerate(names):
+        (arguments.out / name / "report").mkdir(parents=True)
+        metrics = {"num_photos": 105, **{key: {"value": index} for key in learning_curve.MEASURES}}
+        (arguments.out / name / "report" / "metrics.json").write_text(json.dumps(metrics))
+    rows = learning_curve.read_rows(arguments)
+    assert [(row["start"], row["num_photos"]) for row in rows] == [
+        *(("shipped", 0), ("old", 0), ("shipped", 20), ("imagenet", 20), ("old", 20))
+    ]
+    assert [row["pck_02_found"]["value"] for row in rows] == [0, 1, 2, 3, 4]
+
+
 def row(start, num, value):
     score = {"value": value, "interval": None if value is None else [value - 0.1, value + 0.05]}
     return {"start": start, "num_photos": num, **dict.fromkeys(learning_curve.MEASURES, score)}
