@@ -213,9 +213,10 @@ def _metadata_of(wheel):
 
 def _only_of_extras(metadata) -> list[str]:
     """Return the names of the distributions that the extras bring."""
-    required = map(Requirement, metadata.get_all("Requires-Dist"))
-    of_extras = (one for one in required if one.marker and any(one.marker.evaluate({"extra": e}) for e in EXTRAS))
-    return sorted({one.name for one in of_extras})
+    # Markers without an extra say which Python a requirement is for.
+    marked = [one for one in map(Requirement, metadata.get_all("Requires-Dist")) if one.marker]
+    of_extras = [one for one in marked if any(one.marker.evaluate({"extra": extra}) for extra in EXTRAS)]
+    return sorted({one.name for one in of_extras if not one.marker.evaluate({"extra": ""})})
 
 
 def _draw_dataset(folder, num):
