@@ -70,18 +70,18 @@ def measure(files, photo, threads, rounds, repeats) -> dict:
             worker.pause()
             return worker
 
+        def answer(worker, request):
+            worker.resume()
+            found = worker.ask(request)
+            worker.pause()
+            return found
+
         workers = {(file, num): start(file, num) for file in files for num in threads}
         times = {name: [] for name in workers}
         for number in range(rounds):
             for name in order_of_round(list(workers), number):
-                workers[name].resume()
-                times[name] += workers[name].ask("turn")["ms"]
-                workers[name].pause()
+                times[name] += answer(workers[name], "turn")["ms"]
             print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
-
-        def answer(worker, request):
-            worker.resume()
-            return worker.ask(request)
 
         return {
             str(file): {
@@ -96,9 +96,14 @@ def measure(files, photo, threads, rounds, repeats) -> dict:
 
 def format_figures(figures, machine) -> str:
     """Return the figures of `measure` as a Markdown table, ratios to the first file."""
-    threads = list(next(iter(figures.values()))["ms"])
     first = next(iter(figures.values()))
-    heads = ["file", "MB", *(f"ms, {num} thread{'s' * (num > 1)}" for num in threads), "peak MB", "outside of XNNPACK"]
+    heads = [
+        "file",
+        "MB",
+        *(f"ms, {num} thread{'s' * (num > 1)}" for num in first["ms"]),
+        "peak MB",
+        "outside of XNNPACK",
+    ]
     lines = [f"{machine['cpu']}, {machine['cores']} cores", "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for file, row in figures.items():
         total = sum(row["by_type"].values())

@@ -28,8 +28,6 @@ MEASURES = {
 _EPOCHS = {"detector": 30, "keypoints": 40}
 # Learning rates, by whether the heads start from random weights: the rate for these would make trained heads forget.
 _RATES = {"detector": {True: 1e-3, False: 3e-4}, "keypoints": {True: 2e-3, False: 7e-4}}
-# Most photos or garments in a batch, as in the preset; a small subset has two batches in an epoch.
-_BATCHES = {"detector": 8, "keypoints": 32}
 IMAGENET = "imagenet"
 
 
@@ -66,10 +64,11 @@ def main(argv=None):
 
 def make_jobs(args):
     """Return the commands as jobs, each after those that it depends on."""
+    from cspn_tf.config import DETECTOR_TRAINING, KEYPOINT_TRAINING
     from cspn_tf.reproduction.jobs import Job
     from cspn_tf.train.fitting import read_history
 
-    jobs = []
+    jobs, presets = [], {"detector": DETECTOR_TRAINING, "keypoints": KEYPOINT_TRAINING}
 
     def add(module, name, *arguments, work, is_done=Path.exists):
         folder, log = args.out / name, args.out / "logs" / f"{name.replace('/', '-')}.log"
@@ -89,7 +88,9 @@ def make_jobs(args):
             is_random = start == IMAGENET
             arguments = ["--data", args.out / f"{num}" / "data", "--resume", "--seed", args.seed, "--epochs", epochs]
             arguments += ["--learning-rate", _RATES[network][is_random]]
-            arguments += ["--batch-size", min(_BATCHES[network], max((num - num_validation(num)) // 2, 1))]
+            # The preset's batches, or smaller ones, so that an epoch of a small subset has two.
+            most = presets[network]["mobile"].batch_size
+            arguments += ["--batch-size", min(most, max((num - num_validation(num)) // 2, 1))]
             arguments += [] if is_random else ["--init", given[network]]
             add(
                 f"train_{network}",
