@@ -26,8 +26,6 @@ TENSORFLOWS = {"2.15": None, "2.19": "tensorflow-cpu==2.19.*", "2.21": "tensorfl
 LITERT = {"litert": "ai-edge-litert"}
 # Photo pixels, and shares: what later versions may differ by, since they sum in another order.
 PIXELS, SCORES = 0.01, 1e-4
-# What TFLite files may differ by from the SavedModel, whose convolutions oneDNN computes.
-TFLITE_PIXELS, TFLITE_SCORES = 0.05, 1e-3
 NUM_PHOTOS, SIZE = 200, 512
 OWN_PHOTOS = os.environ.get("PHOTOS")
 
@@ -116,7 +114,7 @@ def expected(exported, photos):
     return outputs
 
 
-def compare(found, expected, most_pixels=PIXELS, most_scores=SCORES):
+def compare(found, expected):
     """Return the largest difference of boxes and keypoints, and of scores; everything else must be equal."""
     assert set(found) == set(expected)
     for name in ("status", "image_size", "num_garments", "classes"):
@@ -124,7 +122,7 @@ def compare(found, expected, most_pixels=PIXELS, most_scores=SCORES):
             np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
     pixels = max(float(np.abs(found[name] - expected[name]).max()) for name in ("boxes", "keypoints"))
     scores = max(float(np.abs(found[name] - expected[name]).max()) for name in ("scores", "keypoint_scores"))
-    assert pixels <= most_pixels and scores <= most_scores
+    assert pixels <= PIXELS and scores <= SCORES
     return pixels, scores
 
 
@@ -206,6 +204,5 @@ def test_the_tflite_file_answers_as_the_saved_model(way, threads, exported, canv
     frame = np.float32([[1, 0, 0]]), np.int32([[SIZE, SIZE]]), np.int32([STATUS_OK])
     frame = [np.repeat(part, NUM_PHOTOS, axis=0) for part in frame]
     found = outputs_on_photos(dict(np.load(tmp_path / "out.npz")), *frame)
-    differences = compare(found, expected, TFLITE_PIXELS, TFLITE_SCORES)
     loader = {"compiled": "`CompiledModel`"}.get(way, "`Interpreter`")
-    table.append((name, f"{loader}, {threads} thread{'s' * (threads > 1)}", *differences))
+    table.append((name, f"{loader}, {threads} thread{'s' * (threads > 1)}", *compare(found, expected)))
