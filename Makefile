@@ -38,7 +38,7 @@ demo-train: $(INSTALLED)
 	@$(RUN) -m examples.demo --train
 
 test: $(INSTALLED)
-	@$(RUN) -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
+	@$(RUN) -m pytest -m 'not slow' -n 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 test-slow: $(INSTALLED)
 	@$(RUN) -m pytest -m 'slow and not web and not runtimes'
