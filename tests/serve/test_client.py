@@ -68,10 +68,10 @@ def test_wait_until_ready_gives_the_version(client):
 
 
 def test_wait_until_ready_says_what_it_saw_last(server, free_address):
-    with Client(free_address) as client, pytest.raises(UserError, match=r"not ready within 0\.3 s: no server at"):
-        client.wait_until_ready(timeout=0.3)
+    with Client(free_address) as client, pytest.raises(UserError, match="not ready within 2 s: no server at"):
+        client.wait_until_ready(timeout=2)
     with Client(server.address, "shoes") as client, pytest.raises(UserError, match="any versions of model shoes"):
-        client.wait_until_ready(timeout=0.3)
+        client.wait_until_ready(timeout=2)
 
 
 def test_wait_until_ready_finds_a_server_that_starts_later():
@@ -314,14 +314,14 @@ def test_tls_needs_the_right_authority_and_mutual_tls_a_certificate(pem, is_mutu
     with serve("localhost:0", OddService(outputs_of(1)), credentials) as address:
         address = address.replace("127.0.0.1", "localhost")
 
-        def ask(tls):
-            with Client(address, tls=tls, timeout=2) as client:
+        def ask(tls, timeout=30):
+            with Client(address, tls=tls, timeout=timeout) as client:
                 return client.predict([b"x"])[0].ok
 
         assert ask(Tls(pem.ca, pem.cert, pem.key))
         for tls in (Tls(pem.other), None, *([Tls(pem.ca)] if is_mutual else [])):
             with pytest.raises(UserError, match=f"no (server at|answer from) {address}"):
-                ask(tls)
+                ask(tls, timeout=2)
         if not is_mutual:
             assert ask(Tls(pem.ca))
 
