@@ -53,8 +53,9 @@ web/node_modules/installed: web/package.json web/package-lock.json
 test-web: $(INSTALLED) web/node_modules/installed
 	@$(RUN) -m pytest -m web
 
-# Exports in other versions of TensorFlow and LiteRT, each in an environment of its own: several gigabytes.
-test-runtimes: $(INSTALLED)
+# Exports in other versions of TensorFlow and LiteRT, each in an environment of its own, several gigabytes, and in
+# Chromium.
+test-runtimes: $(INSTALLED) web/node_modules/installed
 	@$(RUN) -m pytest -m runtimes
 
 lint: $(INSTALLED)

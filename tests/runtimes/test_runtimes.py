@@ -1,9 +1,10 @@
-"""The export of this TensorFlow gives the same answers in later ones, in C++, and in the newest LiteRT.
+"""The export of this TensorFlow gives the same answers in later ones, in C++, in the newest LiteRT, and in a browser.
 
 `make test-runtimes` runs it: it makes an environment of each version, several gigabytes, and prints the table of
 docs/compatibility.md.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,11 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from cspn_tf.cli import page
 from cspn_tf.contract import OUTPUTS, STATUS_OK
 from cspn_tf.export.check import ALLOWED_OPS
+from cspn_tf.files import read_json
 from cspn_tf.inference.lite import outputs_on_photos
-from cspn_tf.result import STATUS_MEANINGS
+from cspn_tf.result import STATUS_MEANINGS, Result
+from tests.web.browser import CHROMIUM, node, program, serve_page
 
 ROOT = Path(__file__).parents[2]
 ANSWER = Path(__file__).with_name("answer.py")
@@ -206,3 +211,25 @@ def test_the_tflite_file_answers_as_the_saved_model(way, threads, exported, canv
     found = outputs_on_photos(dict(np.load(tmp_path / "out.npz")), *frame)
     loader = {"compiled": "`CompiledModel`"}.get(way, "`Interpreter`")
     table.append((name, f"{loader}, {threads} thread{'s' * (threads > 1)}", *compare(found, expected)))
+
+
+def test_the_browser_answers_as_the_saved_model(exported, canvases, table, tmp_path):
+    path, expected = canvases
+    files = [tmp_path / f"{number:03}.png" for number in range(NUM_PHOTOS)]
+    for file, canvas in zip(files, np.load(path), strict=True):
+        Image.fromarray(canvas).save(file)
+    with serve_page("--model", exported[1]) as (url, _):
+        node("canvases.mjs", program(*CHROMIUM), url, tmp_path / "answers.jsonl", *files)
+    results = [Result.from_dict(json.loads(line)) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert [result.name for result in results] == [file.name for file in files]
+    columns = {"boxes": "boxes_xyxy", "classes": "types", "scores": "scores"}
+    columns |= {"keypoints": "keypoints_xy", "keypoint_scores": "keypoint_scores"}
+    found = {name: np.zeros_like(expected[name]) for name in columns}
+    found["num_garments"] = np.array([len(result.garments) for result in results])
+    for row, result in enumerate(results):
+        for name, column in columns.items():
+            found[name][row, : len(result.garments)] = getattr(result.garments, column)
+    version = read_json(page.WEB / "package.json")["dependencies"]["@litertjs/core"]
+    # The page saves two decimals of pixels, and four of scores.
+    differences = compare(found, {name: expected[name] for name in found})
+    table.append((f"LiteRT.js {version}", "the page in Chromium", *differences))

@@ -3,9 +3,6 @@
 import csv
 import io
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +10,6 @@ import pytest
 from PIL import Image
 
 from cspn_tf import drawing, garments, lengths
-from cspn_tf.cli import page
 from cspn_tf.cli.answers import write_csv
 from cspn_tf.contract import STATUS_NOT_A_PHOTO, STATUS_OK, STATUS_UNDECODABLE
 from cspn_tf.data.synthetic.photo import render
@@ -22,29 +18,12 @@ from cspn_tf.inference.predictors import from_tflite
 from cspn_tf.models.checkpoints import shipped_tflite
 from cspn_tf.result import Result
 from tests import photos
+from tests.web.browser import CHROMIUM, node, program, serve_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.web]
-ROOT = Path(__file__).parents[2]
-SCRIPTS = ROOT / "web" / "tests"
 # Above and below twice the canvas of 512, where the filter changes; photos are up to a quarter smaller.
 SIZES = (300, 512, 640, 900, 1023, 1100, 1300, 1500, 1800, 2200)
 MAX_PIXELS_APART = 0.5
-
-
-def program(*names):
-    """Return the path of the first program that is installed."""
-    for name in names:
-        if path := shutil.which(name):
-            return path
-    pytest.fail(f"{' or '.join(names)} is not installed: this test needs it")
-
-
-def node(script, *arguments):
-    """Run a script of the page's tests, and return what it prints."""
-    call = [program("node"), str(SCRIPTS / script), *map(str, arguments)]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_tables_are_those_of_python():
@@ -207,18 +186,10 @@ def others(pngs, tmp_path_factory):
 @pytest.fixture(scope="module")
 def visit(pngs, others, tmp_path_factory):
     """What came of a visit to the page, and the folder of what was saved there."""
-    page.check_files(page.WEB, shipped_tflite())
-    chromium = program("chromium", "chromium-browser", "google-chrome")
-    program("node")
-    out = tmp_path_factory.mktemp("saved")
-    call = [sys.executable, "-m", "cspn_tf.cli.main", "page", "--port", "0"]
-    with subprocess.Popen(call, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            url = server.stdout.readline().strip().removeprefix(page.READY_PREFIX)
-            seen = json.loads(node("page.mjs", chromium, url, server.pid, out, *pngs, *others.values()))
-            assert server.wait(timeout=30) == 0
-        finally:
-            server.kill()
+    chromium, out = program(*CHROMIUM), tmp_path_factory.mktemp("saved")
+    with serve_page() as (url, server):
+        seen = json.loads(node("page.mjs", chromium, url, server.pid, out, *pngs, *others.values()))
+        assert server.wait(timeout=30) == 0
     return {**seen, "url": url}, out
 
 
