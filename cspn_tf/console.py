@@ -53,8 +53,9 @@ def run(main, argv=None, prog=None) -> int:
     _prog = prog
     quiet_tensorflow()
     try:
-        code = main(argv) or 0
-        _flush_stdout()
+        with _interrupts_as_such():
+            code = main(argv) or 0
+            _flush_stdout()
         return code
     except CallError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
@@ -76,9 +77,7 @@ def run(main, argv=None, prog=None) -> int:
             named = "" if error.filename is None else f"{error.filename}: "
             print(f"error: {named}{error.strerror}", file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, Exception) as error:
-        if not _is_of_interrupt(error):
-            raise
+    except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
 
@@ -135,11 +134,18 @@ def termination_as_interrupt():
         signal.signal(signal.SIGTERM, previous)
 
 
-def _is_of_interrupt(error):
-    """Whether an exception is an interrupt, or an error that a library made of one, as TensorFlow does in a call."""
-    while not (error is None or isinstance(error, KeyboardInterrupt)):
-        error = error.__cause__ or error.__context__
-    return error is not None
+@contextlib.contextmanager
+def _interrupts_as_such():
+    """Raise KeyboardInterrupt for each error that was made of one, as TensorFlow does in a call."""
+    try:
+        yield
+    except Exception as error:
+        cause = error
+        while not (cause is None or isinstance(cause, KeyboardInterrupt)):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        raise cause from None
 
 
 def _flush_stdout():

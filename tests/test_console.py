@@ -62,12 +62,13 @@ def test_failure_is_one_line_on_stderr_and_a_code(error, code, stderr, capsys):
     assert capsys.readouterr() == ("", stderr)
 
 
-def test_an_interrupt_that_a_library_made_an_error_of_is_one(capsys):
+@pytest.mark.parametrize("error", [TypeError("binding inputs failed"), UserError("model cannot be loaded"), OSError()])
+def test_an_interrupt_that_a_library_made_an_error_of_is_one(error, capsys):
     def main(argv):
         try:
             raise KeyboardInterrupt
         except KeyboardInterrupt as interrupt:
-            raise TypeError("binding inputs failed") from interrupt
+            raise error from interrupt
 
     assert console.run(main) == 130
     assert capsys.readouterr() == ("", "interrupted\n")
