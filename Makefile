@@ -37,8 +37,10 @@ demo: $(INSTALLED)
 demo-train: $(INSTALLED)
 	@$(RUN) -m examples.demo --train
 
+# A test that hangs or ends its process ends the run; xdist would wait for ever.
+BOUNDED := --max-worker-restart 0 -o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
 test: $(INSTALLED)
-	@$(RUN) -m pytest -m 'not slow' -n 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
+	@$(RUN) -m pytest -m 'not slow' -n 2 $(BOUNDED) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 test-slow: $(INSTALLED)
 	@$(RUN) -m pytest -m 'slow and not web and not runtimes'
