@@ -1,4 +1,4 @@
-"""The commands in the documentation are ones that the programs accept."""
+"""The commands in the documentation are ones that the programs accept, and its links lead somewhere."""
 
 import argparse
 import importlib
@@ -16,11 +16,16 @@ ROOT = Path(__file__).parents[1]
 OTHERS = {"pytest"}
 
 
+PAGES = [
+    path
+    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/**/*.md")])
+    if "node_modules" not in path.parts and path.relative_to(ROOT).parts[0] != "out"
+]
+
+
 def documented():
     """Yield (file, arguments of a command) for every command in a block of the documentation and of the recipes."""
-    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/**/*.md"), *ROOT.glob("training/recipes/*.sh")]):
-        if "node_modules" in path.parts or path.is_relative_to(ROOT / "out"):
-            continue
+    for path in [*PAGES, *sorted(ROOT.glob("training/recipes/*.sh"))]:
         text = path.read_text()
         blocks = [text] if path.suffix == ".sh" else re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
         for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
@@ -59,3 +64,22 @@ def test_the_commands_are_found():
     assert {"README.md", "docs/serving.md", "training/recipes/mobile.sh"} <= {file for file, _ in commands}
     with pytest.raises(SystemExit):
         importlib.import_module("training.evaluate").main(["--data", "data", "--no-such-option"])
+
+
+def test_links_lead_to_files_and_headings():
+    dead, num = [], 0
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            if link.startswith("https://"):
+                continue
+            num += 1
+            name, _, heading = link.partition("#")
+            target = page.parent / name if name else page
+            if not target.exists() or (heading and heading not in _headings(target)):
+                dead.append(f"{page.relative_to(ROOT)}: {link}")
+    assert num > 40 and dead == []
+
+
+def _headings(page):
+    titles = re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
