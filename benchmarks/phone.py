@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.commands import add_json
-from cspn_tf.console import Parser, positive_int, run
+from cspn_tf.console import Parser, UserError, positive_int, run
 from cspn_tf.evaluation.matching import match_detections
 from cspn_tf.files import write_json
 from cspn_tf.machine import describe_machine
@@ -31,7 +31,11 @@ def main(argv=None):
     args = parser.parse_args(argv)
     from cspn_tf.decoding import pixels_as_displayed, read_photo_files
 
-    networks = [Network(Path(args.files) / f"{name}.tflite") for name in ("detector", "keypoints")]
+    paths = [Path(args.files) / f"{name}.tflite" for name in ("detector", "keypoints")]
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path} is missing: `cspn-tf export-tflite --out {args.files} --parts` writes it")
+    networks = [Network(path) for path in paths]
     photos = [pixels_as_displayed(photo) for photo in read_photo_files(args.photos)]
     figures = {
         "machine": describe_machine(),

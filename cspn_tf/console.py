@@ -178,7 +178,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that shows defaults, reports errors in one line, and rejects arguments that are not UTF-8.
+    """An argument parser that shows defaults, reports errors in one line, and rejects empty or undecodable arguments.
 
     Args:
         any_names: destinations of arguments that need not be UTF-8, because their paths are not passed to TensorFlow.
@@ -195,6 +195,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": _HelpFormatter, "allow_abbrev": False, **kwargs})
 
     def parse_known_args(self, args=None, namespace=None):
+        if "" in (sys.argv[1:] if args is None else args):
+            # An unset variable of the shell; an empty path would be the current folder.
+            self.error("an argument is empty")
         namespace, others = super().parse_known_args(args, namespace)
         for name, value in vars(namespace).items():
             for text in map(str, value if isinstance(value, list) else [value]):

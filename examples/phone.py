@@ -61,6 +61,23 @@ class Transform(NamedTuple):
         return np.clip(corners, 0, (self.width - 1, self.height - 1)).reshape(np.shape(boxes))
 
 
+def read_photo(path):
+    """Return a photo file upright, uint8 `(H, W, 3)`: transparent ones on white, the upper 8 bits of 16.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    from PIL import Image, ImageOps
+
+    photo = ImageOps.exif_transpose(Image.open(path))
+    if photo.mode.startswith("I"):
+        photo = Image.fromarray(np.uint8(np.asarray(photo) >> 8))
+    if photo.mode not in ("RGB", "L", "CMYK"):
+        photo = photo.convert("RGBA")
+        photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
+    return np.asarray(photo.convert("RGB"))
+
+
 def letterbox(photo, size):
     """Return the canvas of an upright photo, uint8 `(H, W, 3)` to `(S, S, 3)`, and its `Transform`."""
     height, width = photo.shape[:2]
@@ -96,6 +113,7 @@ class Network:
 
         self._interpreter = Interpreter(str(path), num_threads=num_threads)
         self._run = self._interpreter.get_signature_runner("serving_default")
+        self.outputs = frozenset(self._run.get_output_details())
         self.size = int(self._run.get_input_details()["image"]["shape"][1])
 
     def __call__(self, **inputs):
@@ -179,7 +197,7 @@ def followed(box, before, after):
 
 
 def main(argv=None):
-    """Print the garments in photos, or in the frames of a video."""
+    """Print the garments in photos, or in the frames of a video; return 1 if one could not be read, else 0."""
     parser = argparse.ArgumentParser(prog="python -m examples.phone", description="Run the files for phones.")
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photos; with the pair, frames of a video in order")
     parser.add_argument("--model", default=SHIPPED, metavar="FILE", help="cspn.tflite (default: the package's)")
@@ -192,12 +210,28 @@ def main(argv=None):
     for path in [*arguments.photos, *(pair if all(pair) else [arguments.model])]:
         if not Path(path).is_file():
             parser.error(f"{path}: no such file")
-    from PIL import Image, ImageOps
 
-    first = Network(pair[0] or arguments.model)
-    find = Tracker(first, Network(pair[1])) if all(pair) else lambda canvas: first(image=canvas[None])
+    def opened(path, *outputs):
+        try:
+            network = Network(path)
+        except ValueError as error:
+            parser.error(f"{path}: not a file of `cspn-tf export-tflite`: {str(error).splitlines()[0]}")
+        if not network.outputs.issuperset(outputs):
+            parser.error(f"{path}: its outputs are {', '.join(sorted(network.outputs))}, not {' and '.join(outputs)}")
+        return network
+
+    first = opened(pair[0], "boxes") if all(pair) else opened(arguments.model, "boxes", "keypoints")
+    find = lambda canvas: first(image=canvas[None])  # noqa: E731
+    if all(pair):
+        find = Tracker(first, opened(pair[1], "keypoints"))
+    num_failed = 0
     for path in arguments.photos:
-        photo = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+        try:
+            photo = read_photo(path)
+        except OSError as error:
+            print(f"{path}: {error}")
+            num_failed += 1
+            continue
         canvas, transform = letterbox(photo, first.size)
         garments = garments_of(find(canvas), transform)
         print(f"{path}: {len(garments)} garments")
@@ -205,7 +239,8 @@ def main(argv=None):
             print(f"  {garment['type']} {garment['score']:.2f}  box", *(f"{side:.1f}" for side in garment["box"]))
             for name, (x, y, score) in garment["keypoints"].items():
                 print(f"    {name:15} {x:7.1f} {y:7.1f}  {score:.2f}")
+    return int(num_failed > 0)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

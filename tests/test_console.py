@@ -131,6 +131,7 @@ def parser():
         (["--out", "x", "--seed", "one"], "one"),
         (["--out", "x", "--epochs", "0"], "must be at least 1, received 0"),
         (["--out", "x", "extra"], "extra"),
+        (["--out", ""], "an argument is empty"),
     ],
 )
 def test_wrong_call_exits_with_2_and_one_line_that_names_it(argv, named, capsys):

@@ -14,6 +14,8 @@ const cards = []; // likewise
 const model = startModel(MODEL_URL);
 let queue = Promise.resolve();
 let numAdded = 0;
+let numUnread = 0;
+let isBroken = false; // the model cannot be used
 let generation = 0; // counts removals of everything, after which photos in the queue are no longer wanted
 
 function say(text) {
@@ -26,6 +28,8 @@ function complain(text) {
 }
 
 function addFiles(files) {
+  if (isBroken) return;
+  if (numDone() === numAdded) complain("");
   const wanted = generation;
   numAdded += files.length;
   for (const file of files) {
@@ -33,14 +37,20 @@ function addFiles(files) {
   }
 }
 
+function numDone() {
+  return results.length + numUnread;
+}
+
 async function process(file, wanted, isAlone) {
-  say(`Photo ${results.length + 1} of ${numAdded}: ${file.name}…`);
+  say(`Photo ${numDone() + 1} of ${numAdded}: ${file.name}…`);
   let result;
   try {
     result = await model.predict(file);
   } catch (error) {
-    complain(`${file.name}: ${error.message}`);
-    numAdded -= 1;
+    if (wanted !== generation) return;
+    numUnread += 1;
+    complain(`${find("fault").textContent}\n${file.name}: ${error.message}`.trim());
+    say(progress());
     return;
   }
   if (wanted !== generation) return;
@@ -50,7 +60,12 @@ async function process(file, wanted, isAlone) {
   find("results").append(card.element);
   if (isAlone) card.element.scrollIntoView();
   find("saving").hidden = false;
-  say(`${summary(result)}${numAdded > results.length ? "" : ` ${results.length} of ${numAdded} photos done.`}`);
+  say(`${summary(result)} ${progress()}`.trim());
+}
+
+/** Return what is said when all photos are done; before, the next one's name is. */
+function progress() {
+  return numDone() === numAdded ? `${results.length} of ${numAdded} photos done.` : "";
 }
 
 function summary({ name, status, garments }) {
@@ -66,7 +81,7 @@ function shareScale(cmPerPixel) {
 
 function removeAll() {
   generation += 1;
-  numAdded = 0;
+  numAdded = numUnread = 0;
   results.length = 0;
   cards.length = 0;
   find("results").replaceChildren();
@@ -99,7 +114,7 @@ async function keepForOffline(urls) {
   const ofPage = performance.getEntriesByType("resource").map(({ name }) => name);
   const channel = new MessageChannel();
   channel.port1.onmessage = () => (find("offline").textContent = "This page now works without a network.");
-  const kept = [location.href, ...ofPage, ...urls].filter((url) => url.startsWith(location.origin));
+  const kept = [new URL(".", document.baseURI).href, ...ofPage, ...urls].filter((url) => url.startsWith(location.origin));
   active.postMessage(kept, [channel.port2]);
 }
 
@@ -118,6 +133,8 @@ try {
   if (!numAdded) say("Ready.");
   await keepForOffline(urls).catch(() => {}); // a browser that forbids it still has the page
 } catch (error) {
+  isBroken = true;
+  generation += 1;
   complain(`The model cannot be used: ${error.message}`);
   say("");
 }

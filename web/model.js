@@ -48,7 +48,7 @@ export async function loadModel({ loadAndCompile, loadLiteRt, Tensor }, wasm, ur
 export async function predict(model, file) {
   const started = performance.now();
   const failed = (status) => ({ name: file.name, status, width: 0, height: 0, garments: [], decodeMs: 0, modelMs: 0 });
-  const header = readHeader(new Uint8Array(await file.arrayBuffer()));
+  const header = readHeader(new Uint8Array(await contentOf(file)));
   if (header.status !== OK) return failed(header.status);
   let bitmap;
   try {
@@ -71,6 +71,14 @@ export async function predict(model, file) {
   const garments = garmentsOnPhoto(outputs, transform, height, width);
   const times = { decodeMs: prepared - started, modelMs: performance.now() - prepared };
   return { name: file.name, status: 0, width, height, garments, ...times };
+}
+
+async function contentOf(file) {
+  try {
+    return await file.arrayBuffer();
+  } catch {
+    throw new Error("could not be read: it is a folder, or is no longer there");
+  }
 }
 
 /** Return the garments of a model's outputs: {type, score, box, points, pointScores}, in photo pixels. */

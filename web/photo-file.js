@@ -47,9 +47,18 @@ export function decodingRatio({ format, orientation }, height, width, size) {
 }
 
 function pngStatus(bytes) {
-  if (bytes.length < 33 || textAt(bytes, bytes.length - 12, 12) !== PNG_END) return UNDECODABLE;
+  if (bytes.length < 33 || !holdsPngEnd(bytes)) return UNDECODABLE;
   const view = viewOf(bytes);
   return view.getUint32(16) * view.getUint32(20) * PNG_PIXEL_COST > MAX_PIXELS ? TOO_LARGE : OK;
+}
+
+/** Whether a PNG has its end; other bytes may follow. */
+function holdsPngEnd(bytes) {
+  const I = 0x49;
+  for (let at = bytes.lastIndexOf(I); at > 4; at = bytes.lastIndexOf(I, at - 1)) {
+    if (textAt(bytes, at - 4, 12) === PNG_END) return true;
+  }
+  return false;
 }
 
 /** Walk over a JPEG's segments to its picture data; whatever they hold, it does not fail. */

@@ -19,7 +19,8 @@ addEventListener("fetch", (event) => {
   const { request } = event;
   if (request.method !== "GET" || !request.url.startsWith(location.origin)) return;
   event.respondWith(fetch(request).catch(async (error) => {
-    const kept = await caches.match(request, { ignoreVary: true });
+    const wanted = request.mode === "navigate" ? registration.scope : request;
+    const kept = await caches.match(wanted, { ignoreVary: true });
     if (!kept) throw error;
     return kept;
   }));

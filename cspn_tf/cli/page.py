@@ -10,6 +10,7 @@ import contextlib
 import http
 import http.server
 import sys
+import zipfile
 from pathlib import Path
 
 from cspn_tf.cli.local_server import port_number
@@ -26,6 +27,8 @@ _POLICY = (
     "default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval'; worker-src 'self' blob:; "
     "img-src 'self' blob: data:"
 )
+# Attached to a TFLite file of the whole pipeline, see `cspn_tf.export.tflite_metadata`.
+_DESCRIPTION = "cspn.json"
 # What the runtime is made of; `npm ci` installs it.
 _RUNTIME = Path("node_modules") / "@litertjs" / "core"
 
@@ -52,7 +55,7 @@ def check_files(web, model) -> None:
     """Check that the page, its runtime and the model are there.
 
     Raises:
-        UserError: one of them is missing; the message says where it comes from.
+        UserError: one of them is missing, or the model is another file; the message says where it comes from.
     """
     if not (web / "index.html").is_file():
         raise UserError(f"{web} is missing: the page is part of a checkout of cspn-tf, not of the installed package")
@@ -60,6 +63,8 @@ def check_files(web, model) -> None:
         raise UserError(f"{web / _RUNTIME} is missing: run npm ci in {web}")
     if not model.is_file():
         raise UserError(f"{model} is missing: write one by `cspn-tf export-tflite`, and name it by --model")
+    if not zipfile.is_zipfile(model) or _DESCRIPTION not in zipfile.ZipFile(model).namelist():
+        raise UserError(f"{model} is not a cspn.tflite of `cspn-tf export-tflite`: it has no {_DESCRIPTION} attached")
 
 
 def make_server(web, model, port=0):
@@ -102,6 +107,8 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         return found if Path(found).resolve().is_relative_to(self.web) else ""
 
     def send_head(self):
+        # Never answered by "not modified": another model may have an earlier date.
+        del self.headers["If-Modified-Since"]
         try:
             return super().send_head()
         except ValueError:  # a zero byte in the path

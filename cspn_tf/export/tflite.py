@@ -28,6 +28,7 @@ from cspn_tf.quiet import quiet_native_output
 PIPELINE = "cspn"
 # float16 and dynamic round the weights, to 16 and 8 bits; int8 also the activations, see `GarmentPipeline.quantized`.
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
+_OF_KEYPOINTS = ("keypoints", "keypoint_scores")
 # Files above this get a warning: an app carries them, and a phone holds them in memory.
 LARGE_BYTES = 100_000_000
 
@@ -48,17 +49,20 @@ def _parts(pipeline):
         "box": contract.Output("float32", ("B", 4), "x_min, y_min, x_max, y_max, canvas pixels"),
         "garment_type": contract.Output("int32", ("B",), "1 upper-body, 2 lower-body, 3 full-body"),
     }
-    of_keypoints = ("keypoints", "keypoint_scores")
-    of_detector = tuple(name for name in contract.CANVAS_OUTPUTS if name not in of_keypoints)
 
-    def part(function, inputs, names):
-        outputs = {name: contract.CANVAS_OUTPUTS[name] for name in names}
+    def part(function, inputs, outputs):
         return _Part(function, _sized(inputs, pipeline.config), _sized(outputs, pipeline.config))
 
+    of_garment = {
+        name: dataclasses.replace(output, shape=tuple(size for size in output.shape if size != "N"))
+        for name, output in contract.CANVAS_OUTPUTS.items()
+        if name in _OF_KEYPOINTS
+    }
+    of_detector = {name: output for name, output in contract.CANVAS_OUTPUTS.items() if name not in _OF_KEYPOINTS}
     return {
         PIPELINE: part(pipeline.garments_on_canvas, image, contract.CANVAS_OUTPUTS),
         "detector": part(pipeline.boxes_on_canvas, image, of_detector),
-        "keypoints": part(pipeline.keypoints_in_canvas_box, {**image, **box}, of_keypoints),
+        "keypoints": part(pipeline.keypoints_in_canvas_box, {**image, **box}, of_garment),
     }
 
 
@@ -106,7 +110,7 @@ def export(pipeline, out_dir, precision=None, with_parts=False) -> list:
         if len(content) > LARGE_BYTES:
             print(
                 f"warning: {paths[-1].name} has {len(content) / 1e6:.0f} MB, more than most apps carry; float16 halves"
-                " it, int8 quarters it, and the preset mobile has 28 MB in float32",
+                " it, dynamic takes a third, and the preset mobile has 28 MB in float32",
                 file=sys.stderr,
             )
         write_bytes(paths[-1], content)

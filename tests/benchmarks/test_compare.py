@@ -106,7 +106,7 @@ def test_a_worker_that_dies_is_one_line_that_names_it(model_dir, photo, monkeypa
         ([], 2, "give a model of ours: --model or --ours"),
         (["--tflite", "x.tflite"], 2, "--tflite needs --model"),
         (["--ours", "models/cspn"], 2, "--ours must be NAME=VALUE, received 'models/cspn'"),
-        (["--model", "{tmp}/none"], 1, "no model at {tmp}/none: there is no such directory"),
+        (["--model", "{tmp}/none"], 1, "no model at {tmp}/none: there is no such file or directory"),
         (["--ours", "a={model},{model}"], 2, "--ours a must have one directory, one .tflite file or both, received"),
         (["--ours", "a={tmp}/no.tflite"], 1, "a: {tmp}/no.tflite is not a file"),
         (["--model", "{model}", "--tflite", "{tmp}/no.tflite"], 1, "cspn: {tmp}/no.tflite is not a file"),

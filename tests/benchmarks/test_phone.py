@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks import phone
+from cspn_tf.console import UserError
 from cspn_tf.files import read_json
 from examples.phone import Tracker, letterbox
 
@@ -85,6 +86,8 @@ def test_the_command_writes_tables_and_figures(tmp_path, capsys, monkeypatch):
 
     Image.fromarray(photo()).save(tmp_path / "a.png")
     files = []
+    for name in ("detector", "keypoints"):
+        (tmp_path / f"{name}.tflite").touch()
 
     def network(path):
         files.append(path.name)
@@ -92,10 +95,13 @@ def test_the_command_writes_tables_and_figures(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(phone, "Network", network)
     out = tmp_path / "figures.json"
-    options = ["--files", "phone", "--frames", "4", "--pans", "1", "--json", str(out)]
+    options = ["--files", str(tmp_path), "--frames", "4", "--pans", "1", "--json", str(out)]
     phone.main([str(tmp_path / "a.png"), *options])
     assert files == ["detector.tflite", "keypoints.tflite"]
     printed = capsys.readouterr().out.splitlines()
     assert "| nearest pixel | 0.0000 | 0.0000 | 0 of 1 |" in printed
     assert printed[-1] == "| 1 | 0.0000 | 0.0000 | 0 of 4 | 1 of 4 |"
     assert read_json(out)["pans"]["1"]["detections"] == 1
+    (tmp_path / "keypoints.tflite").unlink()
+    with pytest.raises(UserError, match=r"keypoints.tflite is missing: `cspn-tf export-tflite --out \S+ --parts`"):
+        phone.main([str(tmp_path / "a.png"), *options[:2]])

@@ -94,7 +94,7 @@ def test_a_file_that_is_no_tflite_model_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--model", "{tmp}/none"], "no model at {tmp}/none: there is no such directory"),
+        (["--model", "{tmp}/none"], "no model at {tmp}/none: there is no such file or directory"),
         (["--model", "{model}", "--photo", "{tmp}/no.jpg"], "cannot read {tmp}/no.jpg: No such file or directory"),
         (["--model", "{model}", "--photo", "{tmp}/text.jpg"], "{tmp}/text.jpg: not a JPEG or PNG"),
         (["--model", "{model}", "--tflite", "{tmp}/no.tflite"], "{tmp}/no.tflite is not a file"),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,8 @@ def web(tmp_path):
 def model(tmp_path):
     path = tmp_path / "m.tflite"
     path.write_bytes(b"the model")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("cspn.json", "{}")
     return path
 
 
@@ -46,9 +49,9 @@ def ask(web, model):
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
 
-        def ask(path, method="GET"):
+        def ask(path, method="GET", **headers):
             with contextlib.closing(http.client.HTTPConnection(page.HOST, server.server_port)) as connection:
-                connection.request(method, path)
+                connection.request(method, path, headers=headers)
                 answer = connection.getresponse()
                 return answer.status, answer.headers, answer.read()
 
@@ -63,12 +66,12 @@ def ask(web, model):
         ("/", "text/html; charset=utf-8", b"the page"),
         ("/app.js?v=1", "text/javascript; charset=utf-8", b"the program"),
         ("/node_modules/@litertjs/core/a.wasm", "application/wasm", b"\0asm"),
-        ("/model/cspn.tflite", "application/octet-stream", b"the model"),
+        ("/model/cspn.tflite", "application/octet-stream", None),
     ],
 )
-def test_files_have_the_types_that_browsers_ask_for_and_isolate_the_page(ask, path, content_type, content):
+def test_files_have_the_types_that_browsers_ask_for_and_isolate_the_page(ask, model, path, content_type, content):
     status, headers, found = ask(path)
-    assert (status, headers["Content-Type"], found) == (200, content_type, content)
+    assert (status, headers["Content-Type"], found) == (200, content_type, content or model.read_bytes())
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
     assert headers["Content-Security-Policy"].startswith("default-src 'self'; ")
@@ -85,6 +88,11 @@ def test_nothing_else_is_served(ask, path):
     assert ask(path)[0] == 404
 
 
+def test_a_browser_that_has_another_model_of_a_later_date_gets_this_one(ask, model):
+    status, _, found = ask("/model/cspn.tflite", **{"If-Modified-Since": "Fri, 01 Jan 2100 00:00:00 GMT"})
+    assert (status, found) == (200, model.read_bytes())
+
+
 def test_nothing_is_taken(ask):
     assert ask("/", "POST")[0] == ask("/photo.jpg", "PUT")[0] == 501
 
@@ -95,6 +103,13 @@ def test_what_is_missing_is_named_with_its_remedy(web, model, tmp_path):
         page.check_files(tmp_path / "gone", model)
     with pytest.raises(UserError, match=r"gone.tflite is missing: write one by `cspn-tf export-tflite`"):
         page.check_files(web, tmp_path / "gone.tflite")
+    other = tmp_path / "detector.tflite"
+    for content in (b"no model", model.read_bytes().replace(b"cspn.json", b"part.json")):
+        other.write_bytes(content)
+        with pytest.raises(
+            UserError, match=r"detector.tflite is not a cspn.tflite of .*: it has no cspn.json attached"
+        ):
+            page.check_files(web, other)
     (web / "node_modules").rename(tmp_path / "away")
     with pytest.raises(UserError, match=r"core is missing: run npm ci in .*web$"):
         page.check_files(web, model)

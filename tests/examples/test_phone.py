@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cspn_tf import geometry, resampling
+from cspn_tf import geometry, pillow_photos, resampling
 from cspn_tf.contract import PAD_VALUE
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES
 from examples import phone
+from tests import photos
 from tests.photos import picture
 
 PAGE = (Path(__file__).parents[2] / "docs" / "mobile.md").read_text()
@@ -81,11 +82,32 @@ def test_names_are_those_of_the_package():
     assert phone.PADDING == PAD_VALUE
 
 
+def test_photos_are_read_as_in_the_package(tmp_path):
+    opaque = picture(20, 30)
+    alpha = np.dstack([opaque, np.arange(600, dtype=np.uint8).reshape(20, 30)])
+    kinds = {
+        "grey of 16 bits": photos.png_of_samples(photos.samples_of(16, 1), 0, 16),
+        "grey and alpha": photos.png_of_samples(photos.samples_of(8, 2), 4, 8),
+        "colours of 16 bits": photos.png_of_samples(photos.samples_of(16, 3), 2, 16),
+        "transparent": photos.png(alpha),
+        "turned": photos.jpeg(opaque, orientation=6),
+        "CMYK": photos.jpeg(opaque, mode="CMYK"),
+    }
+    for name, file in kinds.items():
+        (tmp_path / "photo").write_bytes(file)
+        expected = pillow_photos.pixels_as_displayed(file, 10_000)
+        difference = np.abs(phone.read_photo(tmp_path / "photo").astype(int) - expected)
+        assert difference.max() <= 1, name
+
+
 def test_command_prints_the_garments_in_photo_pixels(fake_tflite, tmp_path, capsys):
     # The fake finds a garment on every canvas of 40 pixels: its box is 0, 0, 30, 30, its keypoints are at 10, 20.
     Image.fromarray(picture(60, 80)).save(tmp_path / "photo.png")
-    phone.main([str(tmp_path / "photo.png"), "--model", str(fake_tflite)])
-    lines = capsys.readouterr().out.splitlines()
+    (tmp_path / "text.jpg").write_text("no photo")
+    call = [str(tmp_path / name) for name in ("text.jpg", "photo.png")]
+    assert phone.main([*call, "--model", str(fake_tflite)]) == 1
+    bad, *lines = capsys.readouterr().out.splitlines()
+    assert bad.startswith(f"{tmp_path / 'text.jpg'}: cannot identify image file")
     assert lines[0] == f"{tmp_path / 'photo.png'}: 1 garments"
     # Canvas = 0.5 * photo + (-0.25, 4.75); the box's upper edge is above the photo.
     assert lines[1] == "  upper-body 1.00  box 0.5 0.0 60.5 50.5"
@@ -100,6 +122,18 @@ def test_wrong_arguments_are_one_line(arguments, message, capsys):
     with pytest.raises(SystemExit, match="2"):
         phone.main(arguments)
     assert capsys.readouterr().err.splitlines()[-1] == f"python -m examples.phone: error: {message}"
+
+
+def test_a_file_of_something_else_is_one_line(fake_tflite, tmp_path, capsys):
+    (tmp_path / "text.tflite").write_text("no model")
+    photo = str(tmp_path / "text.tflite")
+    for call, message in (
+        (["--model", photo], f"{photo}: not a file of `cspn-tf export-tflite`: "),
+        (["--detector", str(fake_tflite), "--keypoints", photo], f"{photo}: not a file of `cspn-tf export-tflite`: "),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            phone.main([photo, *call])
+        assert capsys.readouterr().err.splitlines()[-1].startswith(f"python -m examples.phone: error: {message}")
 
 
 # Tracking ------------------------------------------------------------------------------------------------------------

@@ -98,9 +98,14 @@ def test_every_size_is_fixed(tflite_file, tiny_pipeline):
     (image,) = interpreter.get_input_details()
     size, num = tiny_pipeline.config.canvas_size, tiny_pipeline.config.detector.max_garments
     assert image["dtype"] == np.uint8 and image["shape_signature"].tolist() == [1, size, size, 3]
-    details = interpreter.get_signature_runner().get_output_details()
-    shapes = {name: detail["shape"].tolist() for name, detail in details.items()}
+    shapes = shapes_of(interpreter)["outputs"]
     assert shapes["boxes"] == [1, num, 4] and shapes["keypoints"] == [1, num, 8, 2]
+
+
+def shapes_of(interpreter):
+    runner = interpreter.get_signature_runner()
+    details = {"inputs": runner.get_input_details(), "outputs": runner.get_output_details()}
+    return {side: {name: one["shape"].tolist() for name, one in found.items()} for side, found in details.items()}
 
 
 def test_description_stands_beside_the_file_and_in_it(tflite_file, tiny_pipeline):
@@ -135,6 +140,16 @@ def test_float16_file_is_half_as_large_and_answers_about_the_same(halves, tflite
         np.testing.assert_array_equal(found["classes"], expected["classes"])
         np.testing.assert_allclose(found["boxes"], expected["boxes"], atol=1.0)
         np.testing.assert_allclose(found["scores"], expected["scores"], atol=0.01)
+
+
+def test_descriptions_have_the_shapes_of_the_files(halves):
+    for path in halves.values():
+        description = json.loads(path.with_suffix(".json").read_text())
+        described = {
+            side: {name: tensor["shape"] for name, tensor in description[side].items()}
+            for side in ("inputs", "outputs")
+        }
+        assert described == shapes_of(tf.lite.Interpreter(str(path)))
 
 
 def test_parts_one_after_the_other_answer_as_the_whole(halves, tiny_pipeline, photo_bytes):

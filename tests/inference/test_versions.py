@@ -25,7 +25,7 @@ def test_versions_are_directories_named_by_an_integer(model):
 
 
 def test_no_model_is_an_error_that_names_the_directory(model):
-    with pytest.raises(UserError, match=f"no model at {model}: there is no such directory"):
+    with pytest.raises(UserError, match=f"no model at {model}: there is no such file or directory"):
         latest_version(model)
     model.mkdir()
     with pytest.raises(UserError, match=f"no model at {model}: it has no version directory"):

@@ -93,7 +93,7 @@ def fail(capsys, *args):
 
 def test_no_model_is_one_line_and_1(tmp_path, capsys):
     model = tmp_path / "cspn"
-    assert fail(capsys, "--model", model) == (1, f"error: no model at {model}: there is no such directory\n")
+    assert fail(capsys, "--model", model) == (1, f"error: no model at {model}: there is no such file or directory\n")
 
 
 @pytest.mark.parametrize("family_address", [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])

@@ -127,6 +127,7 @@ def test_headers_say_what_python_says(tmp_path):
         "too large PNG": photos.png_with_size(5_000, 5_001),
         "cut-off JPEG": photos.jpeg(photos.picture(40, 56))[:-300],
         "cut-off PNG": photos.png(photos.picture(40, 56))[:-300],
+        "PNG with bytes behind its end": photos.png(photos.picture(40, 56)) + b"\n" * 20,
     }
     paths = [tmp_path / str(index) for index in range(len(files))]
     for path, file in zip(paths, files.values(), strict=True):
@@ -138,7 +139,7 @@ def test_headers_say_what_python_says(tmp_path):
             with Image.open(io.BytesIO(file)) as stored:
                 is_turned = stored.size != (int(size[1]), int(size[0]))
             assert (header["orientation"] >= 5) == is_turned, name
-    assert [header["orientation"] for header in json.loads(node("headers.mjs", *paths))][-16:-8] == list(range(1, 9))
+    assert [header["orientation"] for header in json.loads(node("headers.mjs", *paths))][-17:-9] == list(range(1, 9))
 
 
 def test_numbers_are_rounded_as_in_python():
@@ -282,6 +283,11 @@ def test_the_page_fits_a_phone_takes_stills_and_works_without_a_server(visit):
     assert seen["worker"] == f"{seen['url']}model-worker.js"  # the page itself stays responsive
     assert (seen["camera"], seen["left"]) == ("camera-1.png", 0)
     assert seen["offline"].startswith("photo 0.png: ")
+
+
+def test_a_file_that_is_gone_is_named_and_counted(visit):
+    fault = "gone.png: could not be read: it is a folder, or is no longer there"
+    assert visit[0]["unread"] == {"fault": fault, "status": "2 of 3 photos done."}
 
 
 def test_nothing_is_uploaded(visit):

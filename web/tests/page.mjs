@@ -97,11 +97,19 @@ const left = await page.locator(".card").count();
 await page.waitForFunction(() => document.getElementById("offline").textContent);
 process.kill(Number(serverPid));
 while (await fetch(url).then(() => true, () => false)) await page.waitForTimeout(100);
-await page.reload();
+await page.goto(`${url}index.html?again`);
 await ready();
 await drop(photos[0]);
 await cards(1);
 const offline = await page.textContent("#status");
+
+// A file that is gone before its turn comes.
+const gone = path.join(out, "gone.png");
+fs.copyFileSync(photos[0], gone);
+await page.setInputFiles("#files", [photos[0], gone]);
+fs.unlinkSync(gone);
+await page.waitForFunction(() => document.getElementById("fault").textContent);
+const unread = { fault: await page.textContent("#fault"), status: await page.textContent("#status") };
 await browser.close();
 
-console.log(JSON.stringify({ isolated, worker, found, scale, fitsPhone, camera, left, offline, requests: [...requests], faults }));
+console.log(JSON.stringify({ isolated, worker, found, scale, fitsPhone, camera, left, offline, unread, requests: [...requests], faults }));
