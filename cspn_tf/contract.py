@@ -22,6 +22,8 @@ PIXELS_INPUT = "images"  # uint8 (B, H, W, 3): upright photos of equal size
 # Limits of a request, part of the graph: beyond them it is rejected as a whole (INVALID_ARGUMENT) before any photo is
 # decoded. They bound time and memory: a few bytes can stand for a tensor of any size.
 MAX_PHOTOS = 64
+# In the error of a request to the signature `pixels` for a photo beyond the limit: its name and this.
+TOO_MANY_PIXELS = f"{PIXELS_INPUT} must be of at most"
 PNG_PIXEL_COST = 2  # a PNG may have `Config.max_pixels` divided by this many pixels
 MAX_PIXELS_FACTOR = 4  # times `Config.max_pixels`, the limit of one photo: all photos of a request to `pixels` together
 

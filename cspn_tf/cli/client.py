@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -21,8 +22,15 @@ import numpy as np
 
 from cspn_tf.cli.answers import complain, name_pictures, reported, write_coco
 from cspn_tf.cli.photo_paths import find_photos
-from cspn_tf.console import CallError, Parser, positive_float, positive_int, run, termination_as_interrupt
-from cspn_tf.contract import BYTES_SIGNATURE, DEFAULT_MODEL_NAME, PIXELS_SIGNATURE
+from cspn_tf.console import CallError, Parser, UserError, positive_float, positive_int, run, termination_as_interrupt
+from cspn_tf.contract import (
+    BYTES_SIGNATURE,
+    DEFAULT_MODEL_NAME,
+    PIXELS_SIGNATURE,
+    STATUS_OK,
+    STATUS_TOO_LARGE,
+    TOO_MANY_PIXELS,
+)
 from cspn_tf.files import write_bytes, write_text
 from cspn_tf.progress import Progress
 from cspn_tf.result import STATUS_UNREADABLE, Result
@@ -59,10 +67,13 @@ def _request_into(out, client, args, photos, failed):
     """Request the photos that have no result in the folder yet, and write the results there."""
     out.mkdir(parents=True, exist_ok=True)
     partial, unanswered = out / _PARTIAL, out / _UNANSWERED
+    picture_paths = name_pictures(photos, out) if args.draw else {}
     earlier = _earlier_results(out) if args.resume else {}
+    for name, picture in picture_paths.items():
+        if name in earlier and earlier[name].ok and not picture.exists():
+            del earlier[name]  # it is requested again, to be drawn
     failed += [name for name in photos if name in earlier and not earlier[name].ok]
     left = [name for name in photos if name not in earlier]
-    picture_paths = name_pictures(photos, out) if args.draw else {}
     write_text(partial, "".join(result.to_json() + "\n" for result in earlier.values()))
     num_done = 0
     try:
@@ -74,8 +85,8 @@ def _request_into(out, client, args, photos, failed):
                 line = result.to_json() + "\n"
                 file.write(line)
                 file.flush()
-                print(line, end="", flush=True)
                 num_done += 1
+                print(line, end="", flush=True)
                 if progress:
                     progress(num_done, len(left))
     except BaseException:
@@ -95,15 +106,15 @@ def _request_into(out, client, args, photos, failed):
 
 
 def _earlier_results(out):
-    """Return the results that a folder has, by photo; those of the last run win. A line that was cut off is ignored."""
+    """Return the results of the last run, finished or not, by photo. Lines that were cut off are ignored."""
     found = {}
-    for path in (out / _COMPLETE, out / _PARTIAL):
-        for line in path.read_text().splitlines() if path.exists() else ():
-            try:
-                result = Result.from_dict(json.loads(line))
-            except (ValueError, KeyError, TypeError):
-                continue
-            found[result.name] = result
+    path = out / (_PARTIAL if (out / _PARTIAL).exists() else _COMPLETE)
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            result = Result.from_dict(json.loads(line))
+        except (ValueError, KeyError, TypeError):
+            continue
+        found[result.name] = result
     return found
 
 
@@ -175,7 +186,8 @@ def _unreadable(read):
 
 def _read(photo):
     try:
-        return Path(photo).read_bytes()
+        # Reading from a pipe would wait for ever.
+        return Path(photo).read_bytes() if Path(photo).is_file() else None
     except OSError:
         return None
 
@@ -187,14 +199,24 @@ def _stream_pixels(client, files):
 
     for file in files:
         pixels, _, status = decode_photo(file, Config.max_pixels)
-        yield client.predict_pixels(pixels.numpy()[np.newaxis])[0] if int(status) == 0 else Result(int(status))
+        if status != STATUS_OK:
+            yield Result(int(status))
+            continue
+        try:
+            (result,) = client.predict_pixels(pixels.numpy()[np.newaxis])
+        except UserError as error:
+            if TOO_MANY_PIXELS not in str(error):  # the server's limit may be lower than the default one above
+                raise
+            result = Result(STATUS_TOO_LARGE)
+        yield result
 
 
 def _pair(text):
     key, separator, value = text.partition("=")
-    if not key or not separator:
+    key = key.lower()
+    if not separator or not re.fullmatch(r"[0-9a-z_.-]+", key):
         raise argparse.ArgumentTypeError(f"must be KEY=VALUE, received {text}")
-    return key.lower(), value
+    return key, value.encode() if key.endswith("-bin") else value  # gRPC's own rule for bytes
 
 
 def _address(text):

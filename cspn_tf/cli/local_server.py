@@ -2,7 +2,7 @@
 
 For production use the official `tensorflow/serving` image; this server needs only Python. It serves the highest
 version, switches to a newer one once that has loaded and warmed up, and keeps the old one if the new one is broken. On
-SIGTERM or SIGINT it finishes running requests and exits with code 0.
+SIGTERM or SIGINT it finishes running requests, which may take a minute, and exits with code 0.
 """
 
 import argparse

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf.message import DecodeError
 
 from cspn_tf import contract
 from cspn_tf.console import UserError
@@ -63,8 +62,11 @@ def check(version_dir) -> list:
         return [("saved model", str(version_dir), [str(error)])]
     found = [("saved model", f"written by TensorFlow {graph.meta_info_def.tensorflow_version}", _version_faults(graph))]
     found.append(_check_operations(graph.graph_def))
-    found.append(_check_signatures(graph.signature_def))
-    found.append(_check_answer_size(graph.signature_def))
+    try:
+        found.append(_check_signatures(graph.signature_def))
+        found.append(_check_answer_size(graph.signature_def))
+    except (TypeError, ValueError) as error:  # a dtype or a shape that there is not
+        return [*found, ("signatures", "", [f"cannot be read: {' '.join(str(error).split())}"])]
     found.append(_check_description(version_dir / "assets.extra" / "cspn.json"))
     found.append(_check_paths(version_dir))
     if not any(faults for *_, faults in found):
@@ -131,11 +133,13 @@ def _check_answer_size(signatures):
 def _check_description(path):
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        for part in (content, content.get("limits", {}), content.get("outputs", {})):
+            part.keys()
         missing = [key for key in _DESCRIPTION_KEYS if key not in content]
         faults = [f"{path.name} lacks {', '.join(missing)}"] if missing else []
         if not missing and set(content["outputs"]) != set(contract.OUTPUTS):
             faults = [f"{path.name} describes other outputs: {', '.join(content['outputs'])}"]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         return "description", path.name, [f"{path.name} cannot be read: {error}"]
     limits = content.get("limits", {})
     detail = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in limits.items())
@@ -158,23 +162,33 @@ def _check_paths(version_dir):
 
 
 def _check_warmup(version_dir):
-    """Load the model, and replay the warm-up requests as TF Serving does."""
+    """Load the model, and replay the warm-up requests, as TF Serving does: in a session, by the signatures' tensors."""
     path = warmup_file(version_dir)
-    name = f"{path.parent.name}/{path.name}"
+    where = f"{path.parent.name}/{path.name}"
     try:
-        with plain_path(version_dir) as folder:
-            signatures = tf.saved_model.load(folder).signatures
         records = read_warmup_records(version_dir)
         if not 0 < len(records) <= MAX_WARMUP_RECORDS:
-            return "warm-up", name, [f"must have 1 to {MAX_WARMUP_RECORDS} requests, received {len(records)}"]
+            return "warm-up", where, [f"must have 1 to {MAX_WARMUP_RECORDS} requests, received {len(records)}"]
         sizes, faults = [], []
-        for record in records:
-            request = wire.PredictionLog.FromString(record).predict_log.request
-            photos = list(request.inputs[contract.BYTES_INPUT].string_val)
-            outputs = signatures[request.model_spec.signature_name](**{contract.BYTES_INPUT: tf.constant(photos)})
-            results = results_of_outputs({key: value.numpy() for key, value in outputs.items()})
-            sizes.append(len(photos))
-            faults += [f"photo of a request: {result.status_meaning}" for result in results if not result.ok]
-    except (tf.errors.OpError, OSError, DecodeError, KeyError, ValueError) as error:
-        return "warm-up", name, [f"cannot be replayed: {' '.join(str(error).split())[:300]}"]
+        with (
+            plain_path(version_dir) as folder,
+            tf.Graph().as_default() as graph,
+            tf.compat.v1.Session() as session,
+        ):
+            signatures = tf.compat.v1.saved_model.loader.load(session, ["serve"], folder).signature_def
+            for name in (contract.BYTES_SIGNATURE, contract.PIXELS_SIGNATURE):
+                for info in (*signatures[name].inputs.values(), *signatures[name].outputs.values()):
+                    graph.get_tensor_by_name(info.name)
+            for record in records:
+                request = wire.PredictionLog.FromString(record).predict_log.request
+                signature = signatures[request.model_spec.signature_name]
+                photos = list(request.inputs[contract.BYTES_INPUT].string_val)
+                wanted = {key: info.name for key, info in signature.outputs.items()}
+                outputs = session.run(wanted, {signature.inputs[contract.BYTES_INPUT].name: photos})
+                sizes.append(len(photos))
+                faults += [
+                    f"photo of a request: {one.status_meaning}" for one in results_of_outputs(outputs) if not one.ok
+                ]
+    except Exception as error:  # whatever a damaged export does
+        return "warm-up", where, [f"cannot be replayed: {' '.join(str(error).split())[:300]}"]
     return "warm-up", f"{len(sizes)} requests replayed, of {', '.join(map(str, sizes))} photos", faults

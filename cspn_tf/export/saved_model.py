@@ -16,7 +16,7 @@ from pathlib import Path
 from cspn_tf import __version__, contract
 from cspn_tf.console import UserError
 from cspn_tf.files import locked, plain_path, write_json
-from cspn_tf.inference.versions import find_versions
+from cspn_tf.inference.versions import MAX_VERSION, find_versions
 
 
 def export(pipeline, model_dir, version: int | None = None) -> Path:
@@ -39,6 +39,8 @@ def export(pipeline, model_dir, version: int | None = None) -> Path:
     model_dir.mkdir(parents=True, exist_ok=True)
     # TF Serving ignores directories whose names are not numbers, so it never loads the staging directory.
     with locked(model_dir / "lock", model_dir):
+        if (version or 1) > MAX_VERSION:
+            raise UserError(f"--version must be at most {MAX_VERSION}, received {version}")
         target = model_dir / str(version or max(find_versions(model_dir), default=0) + 1)
         if target.exists():
             raise UserError(f"{target} exists; choose another --version")
@@ -64,7 +66,7 @@ def _write(pipeline, version_dir):
         written = f"{folder}/{version_dir.name}"
         signatures = {contract.BYTES_SIGNATURE: pipeline.serve, contract.PIXELS_SIGNATURE: pipeline.pixels}
         tf.saved_model.save(servable(pipeline), written, signatures=signatures)
-    write_warmup_requests(version_dir, photo, contract.DEFAULT_MODEL_NAME)
+    write_warmup_requests(version_dir, photo, contract.DEFAULT_MODEL_NAME, pipeline.max_photos)
     about = description(pipeline.config, contract.OUTPUTS, pipeline.precision, limits=_limits(pipeline))
     write_json(version_dir / "assets.extra" / "cspn.json", about)
     faults = [f"{what}: {fault}" for what, _, faults in check(version_dir) for fault in faults]

@@ -34,7 +34,7 @@ import tensorflow as tf
 from cspn_tf import geometry, resampling
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
-from cspn_tf.contract import BYTES_INPUT, MAX_PHOTOS, MAX_PIXELS_FACTOR, PIXELS_INPUT
+from cspn_tf.contract import BYTES_INPUT, MAX_PHOTOS, MAX_PIXELS_FACTOR, PIXELS_INPUT, TOO_MANY_PIXELS
 from cspn_tf.garments import NUM_KEYPOINTS
 from cspn_tf.inference.frozen import freeze
 from cspn_tf.inference.photo_outputs import (
@@ -220,7 +220,7 @@ class GarmentPipeline(tf.Module):
             tf.debugging.assert_less_equal(
                 height * width,
                 tf.constant(max_pixels, tf.int64),
-                f"{PIXELS_INPUT} must be of at most {max_pixels} pixels",
+                f"{TOO_MANY_PIXELS} {max_pixels} pixels",
             ),
             tf.debugging.assert_less_equal(
                 batch * height * width,

@@ -5,17 +5,19 @@ from pathlib import Path
 from cspn_tf.console import UserError, one_line
 
 SAVED_MODEL_FILE = "saved_model.pb"
+# TF Serving ignores folders with a higher number.
+MAX_VERSION = 2**63 - 1
 
 
 def find_versions(model_dir) -> dict:
-    """Return a model's version directories, integer to path. Other names than integers are ignored."""
+    """Return a model's version directories, integer to path. Other names than integers of 63 bits are ignored."""
     model_dir = Path(model_dir)
     if not model_dir.is_dir():
         return {}
     return {
         int(path.name): path
         for path in model_dir.iterdir()
-        if path.name.isascii() and path.name.isdigit() and path.is_dir()
+        if path.name.isascii() and path.name.isdigit() and int(path.name) <= MAX_VERSION and path.is_dir()
     }
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import ipaddress
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -46,9 +47,12 @@ _RETRIES = {
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
 _SERVICE_CONFIG = {
-    "methodConfig": [{"name": [{"service": "tensorflow.serving.PredictionService"}], "retryPolicy": _RETRIES}]
+    # Where the address stands for several servers, such as a headless service of Kubernetes, they take turns.
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [{"name": [{"service": "tensorflow.serving.PredictionService"}], "retryPolicy": _RETRIES}],
 }
-# Parts of gRPC's error message when the server speaks HTTP/1.
+# Parts of gRPC's error messages: when there is no connection, and when the server speaks HTTP/1.
+_NO_CONNECTION = re.compile("failed to connect to|Socket closed|Connection reset|errors? resolving|DNS", re.IGNORECASE)
 _HTTP_1_WORDS = ("http1", "Failed parsing HTTP/2")
 
 
@@ -108,6 +112,8 @@ class _Calls:
         tls=None,
         metadata=(),
     ):
+        if batch_size < 1 or in_flight < 1:
+            raise ValueError(f"batch_size and in_flight must be at least 1, received {batch_size} and {in_flight}")
         self.server = server
         self.model_name = model_name
         self.timeout = timeout
@@ -159,7 +165,9 @@ class _Calls:
                 "REST and 8500 for gRPC"
             )
         if code == grpc.StatusCode.UNAVAILABLE:
-            return UserError(f"no server at {self.server}: {details}")
+            # A queue that is full and a certificate that is refused have the same code as a server that is not there.
+            what = "no server at {}" if _NO_CONNECTION.search(details) else "{} is unavailable"
+            return UserError(f"{what.format(self.server)}: {details}")
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             return UserError(f"no answer from {self.server} within {timeout:g} s")
         return UserError(f"{self.server} answered {code.name}: {details}")

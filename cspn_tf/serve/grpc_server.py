@@ -80,7 +80,7 @@ class LocalServer:
         self.versions.start_polling()
         return version
 
-    def stop(self, grace_seconds=5.0) -> None:
+    def stop(self, grace_seconds=60.0) -> None:
         """Stop serving; running requests have `grace_seconds` to finish."""
         self._server.stop(grace_seconds).wait()
         self.versions.stop()

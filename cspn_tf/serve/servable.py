@@ -1,5 +1,6 @@
 """One loaded version of a model, with TF Serving's interface: a PredictRequest in, a PredictResponse out."""
 
+import math
 from pathlib import Path
 
 import grpc
@@ -13,6 +14,8 @@ from cspn_tf.files import plain_path
 from cspn_tf.inference.versions import read_served_graph
 from cspn_tf.serve.warmup import MAX_WARMUP_RECORDS, read_warmup_records, warmup_file
 
+# Values of an input, which a request of a few bytes can claim; above them memory may not do. TF Serving has no limit.
+_MAX_STRINGS, _MAX_NUMBERS = 2**20, 2**30
 _STATUS_OF_NUMBER = {status.value[0]: status for status in grpc.StatusCode}
 
 
@@ -134,6 +137,11 @@ def _to_tensor(name, proto, info):
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0 or not wanted_shape.is_compatible_with(shape):
         raise RequestError(
             grpc.StatusCode.INVALID_ARGUMENT, f"input {name} must have the shape {wanted_shape}, received {shape}"
+        )
+    limit = _MAX_STRINGS if wanted_dtype == tf.string else _MAX_NUMBERS
+    if math.prod(shape) > limit:
+        raise RequestError(
+            grpc.StatusCode.INVALID_ARGUMENT, f"input {name} must have at most {limit} values, received {shape}"
         )
     try:
         return tf.constant(tf.make_ndarray(proto), wanted_dtype)

@@ -30,8 +30,8 @@ def read_warmup_records(version_dir) -> list[bytes]:
         return list(tf.data.TFRecordDataset(f"{folder}/{path.name}").as_numpy_iterator())
 
 
-def write_warmup_requests(version_dir, photo_bytes, model_name) -> Path:
-    """Write one warm-up request for each of `BATCH_SIZES` into an exported version.
+def write_warmup_requests(version_dir, photo_bytes, model_name, max_photos) -> Path:
+    """Write one warm-up request for each of `BATCH_SIZES` up to a limit into an exported version.
 
     If a warm-up request fails, the version fails to load, so the photo must be decodable.
 
@@ -39,6 +39,7 @@ def write_warmup_requests(version_dir, photo_bytes, model_name) -> Path:
         version_dir: the version directory; `assets.extra` is created in it.
         photo_bytes: one JPEG or PNG file, bytes.
         model_name: the name under which the model is served.
+        max_photos: photos in a request above which the model rejects it.
 
     Returns:
         Path of the written file.
@@ -54,7 +55,9 @@ def write_warmup_requests(version_dir, photo_bytes, model_name) -> Path:
 
     path = warmup_file(version_dir)
     path.parent.mkdir(exist_ok=True)
-    logs = [_prediction_log(photo_bytes, model_name, batch_size) for batch_size in BATCH_SIZES]
+    logs = [
+        _prediction_log(photo_bytes, model_name, batch_size) for batch_size in BATCH_SIZES if batch_size <= max_photos
+    ]
     with (
         replaced_file(path) as temporary,
         plain_path(path.parent) as folder,

@@ -176,6 +176,75 @@ def test_what_arrived_before_a_failure_is_kept_and_resume_requests_the_rest(
     assert capsys.readouterr().out == ""
 
 
+def test_results_of_an_earlier_run_are_not_those_of_one_that_was_interrupted(server, photos, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    arguments = ["--out", out, "--batch-size", 1, photos[0], photos[2]]
+    assert call(server, *arguments) == 0
+    photos[2].write_bytes(encode(make_pixels(30, 48)))
+    real, answered = Client._results, []
+
+    def fail_second(self, response, batch):
+        answered.append(batch)
+        if len(answered) == 2:
+            raise UserError("gone")
+        return real(self, response, batch)
+
+    with monkeypatch.context() as patches:
+        patches.setattr(Client, "_results", fail_second)
+        assert call(server, *arguments) == 1
+    assert call(server, *arguments, "--resume") == 0
+    lines = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
+    assert lines[1] == expected_line(make_pixels(30, 48), photos[2])
+
+
+def test_resume_draws_what_has_no_picture(server, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["--out", out, photos[0], photos[2]]
+    assert call(server, *arguments) == call(server, *arguments, "--draw", "--resume") == 0
+    (out / "a.keypoints.jpg").unlink()
+    capsys.readouterr()
+    assert call(server, *arguments, "--draw", "--resume") == 0
+    assert [json.loads(line)["photo"] for line in capsys.readouterr().out.splitlines()] == [str(photos[0])]
+    assert {path.name for path in out.iterdir()} == {"a.keypoints.jpg", "c.keypoints.jpg", "predictions.jsonl"}
+
+
+def test_a_pipe_among_the_photos_is_not_waited_for(server, photos, tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert call(server, tmp_path / "pipe.jpg", photos[0]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"error: {tmp_path / 'pipe.jpg'}: the file could not be read\n"
+    assert [json.loads(line)["photo"] for line in captured.out.splitlines()] == [
+        str(tmp_path / "pipe.jpg"),
+        str(photos[0]),
+    ]
+
+
+def test_pixels_beyond_the_server_s_limit_are_a_status_and_the_others_go_on(server, photos, monkeypatch, capsys):
+    real = Client.predict_pixels
+
+    def refuse_first(self, images):
+        if images.shape[1:3] == (41, 52):
+            raise UserError("there answered INVALID_ARGUMENT: images must be of at most 300000 pixels")
+        return real(self, images)
+
+    monkeypatch.setattr(Client, "predict_pixels", refuse_first)
+    assert call(server, "--signature", "pixels", photos[0], photos[2]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"error: {photos[0]}: more pixels than the cap\n"
+    assert [json.loads(line)["status"]["code"] for line in captured.out.splitlines()] == [2, 0]
+
+
+@pytest.mark.parametrize(("text", "pair"), [("A-Key=b=c", ("a-key", "b=c")), ("x-bin=abc", ("x-bin", b"abc"))])
+def test_metadata_are_pairs_and_binary_ones_are_bytes(text, pair):
+    assert client_command._pair(text) == pair
+
+
+@pytest.mark.parametrize("text", ["a b=c", "=c", "a"])
+def test_metadata_that_grpc_refuses_are_a_wrong_call(server, photos, text):
+    with pytest.raises(SystemExit, match="2"):
+        call(server, "--metadata", text, photos[0])
+
+
 def test_an_unanswered_photo_whose_name_is_not_utf_8_is_listed_byte_for_byte(server, tmp_path, monkeypatch, capsys):
     photo = os.fsdecode(os.fsencode(tmp_path) + b"/n\xff.jpg")
     Path(photo).write_bytes(b"no photo")

@@ -133,13 +133,34 @@ def test_an_incomplete_description_is_a_fault(version, change, fault):
     assert "cannot be read" in faults_of(version)["description"][0]
 
 
+@pytest.mark.parametrize("content", ["[]", "null", '"x"', '{"limits": 5}', '{"outputs": []}', "{", "\udcff"])
+def test_a_description_of_another_form_is_a_fault(version, content):
+    (version / "assets.extra/cspn.json").write_text(content, errors="surrogateescape")
+    (fault,) = faults_of(version)["description"]
+    assert fault.startswith("cspn.json ")
+
+
+def test_what_a_session_cannot_load_is_a_fault(edited):
+    def point_nowhere(graph):
+        graph.signature_def["pixels"].outputs["boxes"].name = "nope:0"
+
+    (fault,) = edited(point_nowhere)["warm-up"]
+    assert fault.startswith("cannot be replayed: ") and "nope" in fault
+
+
+def test_a_graph_without_nodes_and_an_unknown_dtype_are_faults(edited):
+    assert "cannot be replayed" in edited(lambda graph: graph.graph_def.ClearField("node"))["warm-up"][0]
+    found = edited(lambda graph: setattr(graph.signature_def["pixels"].outputs["boxes"], "dtype", 999))
+    assert "999" in found["signatures"][0]
+
+
 def test_a_path_of_this_machine_is_a_fault(version):
     (version / "assets.extra/notes.txt").write_text(f"made in {Path.cwd()}/runs")
     assert f"assets.extra/notes.txt holds the path {Path.cwd()}" in faults_of(version)["paths"]
 
 
 def test_warm_up_requests_that_cannot_be_replayed_are_a_fault(version):
-    write_warmup_requests(version, b"no photo", "cspn")
+    write_warmup_requests(version, b"no photo", "cspn", 64)
     assert faults_of(version) == {"warm-up": ["photo of a request: not a JPEG or PNG"] * (1 + 2 + 4 + 8)}
     path = version / "assets.extra/tf_serving_warmup_requests"
     path.write_bytes(b"")

@@ -24,6 +24,13 @@ def test_versions_are_directories_named_by_an_integer(model):
     assert latest_version(model) == (12, model / "12")
 
 
+def test_numbers_that_tf_serving_ignores_are_no_versions(model):
+    (model / str(2**63)).mkdir(parents=True)
+    before = find_versions(model)
+    (model / str(2**63 - 1)).mkdir()
+    assert set(find_versions(model)) - set(before) == {2**63 - 1} and 2**63 not in before
+
+
 def test_no_model_is_an_error_that_names_the_directory(model):
     with pytest.raises(UserError, match=f"no model at {model}: there is no such file or directory"):
         latest_version(model)
@@ -45,5 +52,5 @@ def test_a_version_and_the_folder_of_versions_name_the_same_model(model):
     highest = make_version(model, 10)
     assert version_directory(model) == version_directory(highest) == highest
     assert version_directory(model / "9") == model / "9"
-    with pytest.raises(UserError, match="no such directory"):
+    with pytest.raises(UserError, match="no such file or directory"):
         version_directory(model / "11")

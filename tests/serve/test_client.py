@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -238,9 +239,33 @@ def test_an_unavailable_server_is_asked_again_within_the_deadline():
         assert 0.05 < service.seen[-1][2] - service.seen[0][2] < 10
         assert all(metadata["authorization"] == "Bearer x" for metadata, *_ in service.seen)
         service.num_refused = 99
-        with Client(address, timeout=30) as client, pytest.raises(UserError, match=f"no server at {address}: not now"):
+        with (
+            Client(address, timeout=30) as client,
+            pytest.raises(UserError, match=f"{address} is unavailable: not now"),
+        ):
             client.predict([b"x"])
         assert len(service.seen) == 3 + 5
+
+
+def test_servers_behind_one_address_take_turns():
+    services = [Unavailable(num_refused=0) for _ in range(3)]
+    with contextlib.ExitStack() as stack:
+        addresses = [stack.enter_context(serve("127.0.0.1:0", service)) for service in services]
+        client = stack.enter_context(Client(f"ipv4:{','.join(addresses)}"))
+        client.predict([b"x"])
+        # A connection may come later than the first request.
+        for _ in range(200):
+            client.predict([b"x"])
+            if all(len(service.seen) >= 3 for service in services):
+                break
+            time.sleep(0.01)
+    assert all(len(service.seen) >= 3 for service in services)
+
+
+@pytest.mark.parametrize("name", ["batch_size", "in_flight"])
+def test_sizes_below_one_are_wrong(name):
+    with pytest.raises(ValueError, match="batch_size and in_flight must be at least 1"):
+        Client("localhost:8500", **{name: 0})
 
 
 @pytest.mark.parametrize("code", ["INTERNAL", "RESOURCE_EXHAUSTED", "INVALID_ARGUMENT"])

@@ -81,7 +81,8 @@ def wrong_requests():
     short.inputs["images"].CopyFrom(tf.make_tensor_proto(make_pixels(4, 5)[None]))
     short.inputs["images"].tensor_shape.dim[1].size = 3
     raw.inputs["image_bytes"].dtype = 0
-    unknown, negative, huge = (make_request([b"x"]) for _ in range(3))
+    unknown, negative, huge, repeated = (make_request([b"x"]) for _ in range(4))
+    repeated.inputs["image_bytes"].tensor_shape.dim[0].size = 2**20 + 1
     unknown.inputs["image_bytes"].dtype = 9999
     negative.inputs["image_bytes"].tensor_shape.dim[0].size = -1
     huge.model_spec.signature_name = "pixels"
@@ -112,8 +113,17 @@ def wrong_requests():
         "no dtype": (raw, invalid, "input image_bytes must be string, received no dtype"),
         "wrong rank": (wrong_rank, invalid, "input image_bytes must have the shape (None,), received []"),
         "unknown dtype": (unknown, invalid, "input image_bytes must be string, received the unknown dtype 9999"),
+        "one value for a million": (
+            repeated,
+            invalid,
+            "input image_bytes must have at most 1048576 values, received [1048577]",
+        ),
         "negative size": (negative, invalid, "input image_bytes must have the shape (None,), received [-1]"),
-        "impossible size": (huge, invalid, "tensor parsing error: images"),
+        "impossible size": (
+            huge,
+            invalid,
+            f"input images must have at most 1073741824 values, received {[2**40] * 3 + [3]}",
+        ),
         "values that do not fill the shape": (short, invalid, "tensor parsing error: images"),
         "unknown output": (
             make_request([b"x"], outputs=["masks"]),
@@ -147,9 +157,9 @@ def test_a_failure_of_the_graph_carries_its_status_in_one_line(servable):
 
 def test_warm_up_requests_are_replayed_and_a_failing_one_fails_the_load(model_dir, tmp_path):
     version_dir = shutil.copytree(model_dir / "1", tmp_path / "a pattern [v1]\\" / "1")
-    write_warmup_requests(version_dir, encode(make_pixels(41, 52)), "cspn")
+    write_warmup_requests(version_dir, encode(make_pixels(41, 52)), "cspn", 64)
     Servable(1, version_dir)
-    write_warmup_requests(version_dir, b"\xff\xd8 no photo", "cspn")
+    write_warmup_requests(version_dir, b"\xff\xd8 no photo", "cspn", 64)
     with pytest.raises(UserError, match=r"warm-up failed, .*tf_serving_warmup_requests: .*JPEG"):
         Servable(1, version_dir)
 
