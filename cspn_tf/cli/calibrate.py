@@ -27,7 +27,11 @@ def main(argv=None):
         (args.keypoints, calibrate.calibrate_keypoints),
     ):
         if directory:
-            found = fit(directory, args.data, args.split)
+            try:
+                found = fit(directory, args.data, args.split)
+            except calibrate.LeftAsItIs as reason:
+                print(f"{reason}: left as it is")
+                continue
             print(
                 f"{directory}: calibration error {found['before']:.3f} before, {found['after']:.3f} after, on "
                 f"{found['count']} scores; logit scale {found['scale']:.3f}, shift {found['shift']:.3f}"

@@ -7,7 +7,8 @@ Files that are read
     - MMPose's form of DeepFashion's FLD: `annotations/fld_upper_train.json`, `fld_lower_train.json` and
       `fld_full_train.json`, likewise for `val` and `test`, each with one category of 6, 4 or 8 keypoints, and photos
       in `img/`;
-    - files written by `write_coco`, and CVAT's export "COCO Keypoints 1.0";
+    - files written by `write_coco`, CVAT's export "COCO Keypoints 1.0" (photos in `images/SUBSET/`), and Roboflow's
+      (`train/_annotations.coco.json` beside its photos, likewise for `valid` and `test`);
     - Label Studio's COCO export. There each rectangle of a photo is an annotation, and all its keypoints together are
       another one, so a photo can have only one garment.
 
@@ -62,8 +63,10 @@ from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, SKELETON
 # Notes of a `ReadResult`.
 REPEATED_ANNOTATION = "duplicate annotation of a photo, left out"
 
+# What each split's annotations are called in Roboflow's exports, in a folder named like the split.
+ROBOFLOW_FILE = "_annotations.coco.json"
 # Last part of an annotation file's name → split.
-SPLIT_TOKENS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
+SPLIT_TOKENS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 # Subfolders searched for photos after the root itself and before folders named like the split.
 PHOTO_FOLDERS = ("img", "image", "images", "photos")
 
@@ -72,10 +75,11 @@ def read_coco(root, annotation_files=None, categories=None) -> ReadResult:
     """Read a dataset in COCO's keypoint format.
 
     Args:
-        root: the dataset's folder. Photos are searched in it, in its `PHOTO_FOLDERS`, and in a folder named like the
-            split.
-        annotation_files: paths of the JSON files; by default all in the root and in `annotations/`. The last part of a
-            file's name is its split, as in `labels.train.json` or `fld_upper_val.json`; a file may have none. If a
+        root: the dataset's folder. Photos are searched in it, in its `PHOTO_FOLDERS`, in a folder named like the split,
+            in it or in `images/`, and in `images/default/`.
+        annotation_files: paths of the JSON files; by default all in the root and in `annotations/`, and Roboflow's. The
+            last part of a file's name is its split, as in `labels.train.json` or `fld_upper_val.json`; a file may have
+            none. If a
             photo is in several files of one split, its annotations are merged.
         categories: dict of category name → `GarmentType`, which overrides the type that the category itself implies.
 
@@ -139,6 +143,7 @@ def read_labelled_images(annotation_files) -> dict[int | str, CocoPhoto]:
 def _found_files(root):
     folders = (root, root / "annotations")
     paths = [path for folder in folders for path in sorted(folder.glob("*.json")) if not path.name.startswith(".")]
+    paths += [path for token in SPLIT_TOKENS if (path := root / token / ROBOFLOW_FILE).is_file()]
     if not paths:
         raise UserError(f"{root}: no COCO annotations: no JSON file in it or in annotations")
     return paths
@@ -149,8 +154,11 @@ def _distinct(paths):
 
 
 def split_of_file(path) -> str | None:
-    """Return the split given by the last part of an annotation file's name, or None."""
-    return SPLIT_TOKENS.get(re.split("[._-]", Path(path).name.lower().removesuffix(".json"))[-1])
+    """Return the split given by the last part of an annotation file's name, of Roboflow's by its folder, or None."""
+    path = Path(path)
+    if path.name == ROBOFLOW_FILE:
+        return SPLIT_TOKENS.get(path.absolute().parent.name.lower())
+    return SPLIT_TOKENS.get(re.split("[._-]", path.name.lower().removesuffix(".json"))[-1])
 
 
 def split_path(path, split) -> Path:
@@ -186,7 +194,8 @@ def _add_samples(result, photos, root):
 
 
 def _photo_folders(root, split):
-    names = [*PHOTO_FOLDERS, *(token for token, token_split in SPLIT_TOKENS.items() if token_split == split)]
+    tokens = [token for token, token_split in SPLIT_TOKENS.items() if token_split == split]
+    names = [*PHOTO_FOLDERS, *tokens, *(f"images/{token}" for token in [*tokens, "default"])]
     return [root, *(root / name for name in names if (root / name).is_dir())]
 
 

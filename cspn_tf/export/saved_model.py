@@ -16,7 +16,7 @@ from pathlib import Path
 from cspn_tf import __version__, contract
 from cspn_tf.console import UserError
 from cspn_tf.files import locked, plain_path, write_json
-from cspn_tf.inference.versions import MAX_VERSION, find_versions
+from cspn_tf.inference.versions import MAX_VERSION, SAVED_MODEL_FILE, find_versions
 
 
 def export(pipeline, model_dir, version: int | None = None) -> Path:
@@ -54,6 +54,19 @@ def export(pipeline, model_dir, version: int | None = None) -> Path:
     return target
 
 
+def _put_in_one_order(version_dir):
+    """Sort the operations of each function by name: their order in the file depends on threads, and means nothing."""
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
+
+    path = Path(version_dir) / SAVED_MODEL_FILE
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for function in model.meta_graphs[0].graph_def.library.function:
+        function.node_def.sort(key=lambda node: node.name)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    write_fingerprint(str(version_dir))
+
+
 def _write(pipeline, version_dir):
     """Write a version directory, and check it."""
     import tensorflow as tf
@@ -66,6 +79,7 @@ def _write(pipeline, version_dir):
         written = f"{folder}/{version_dir.name}"
         signatures = {contract.BYTES_SIGNATURE: pipeline.serve, contract.PIXELS_SIGNATURE: pipeline.pixels}
         tf.saved_model.save(servable(pipeline), written, signatures=signatures)
+        _put_in_one_order(written)
     write_warmup_requests(version_dir, photo, contract.DEFAULT_MODEL_NAME, pipeline.max_photos)
     about = description(pipeline.config, contract.OUTPUTS, pipeline.precision, limits=_limits(pipeline))
     write_json(version_dir / "assets.extra" / "cspn.json", about)

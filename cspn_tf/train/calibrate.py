@@ -7,6 +7,7 @@ Source: Platt 1999, and Guo et al. 2017, On Calibration of Modern Neural Network
 """
 
 import numpy as np
+import scipy.special
 
 from cspn_tf.console import UserError
 from cspn_tf.models import checkpoints
@@ -14,6 +15,10 @@ from cspn_tf.models import checkpoints
 # Detections below this score are ignored: they are never served, and would be the majority.
 _LOWEST_SCORE = 0.05
 _BATCH = 16
+
+
+class LeftAsItIs(UserError):
+    """A network that is calibrated already, or that these photos cannot calibrate; its weights are not touched."""
 
 
 def calibrate_detector(directory, data_dir, split="val") -> dict:
@@ -28,8 +33,9 @@ def calibrate_detector(directory, data_dir, split="val") -> dict:
         scale, shift, count (of detections), before and after (calibration errors).
 
     Raises:
-        UserError: the detector is already calibrated or has no weights yet, its detections on these photos are all
-            correct or all wrong, or the fit diverges.
+        LeftAsItIs: the detector is calibrated already, its detections on these photos are all correct or all wrong, or
+            the fit diverges.
+        UserError: the detector has no weights yet.
     """
     import tensorflow as tf
 
@@ -72,7 +78,7 @@ def calibrate_keypoints(directory, data_dir, split="val") -> dict:
     """Calibrate a trained keypoint network's visibility in place, as `calibrate_detector` does for detections.
 
     Raises:
-        UserError: as in `calibrate_detector`; or the network predicts no visibility.
+        LeftAsItIs, UserError: as in `calibrate_detector`; or the network predicts no visibility.
     """
     import tensorflow as tf
 
@@ -90,7 +96,12 @@ def calibrate_keypoints(directory, data_dir, split="val") -> dict:
         logits.append(predict(batch["crops"]).numpy()[labelled])
         visible.append(visibility[labelled] == Visibility.VISIBLE)
     logits, visible = np.concatenate(logits), np.concatenate(visible)
-    fitted = _fit(lambda scale, shift: 1.0 / (1.0 + np.exp(-(scale * logits + shift))), visible, directory)
+    fitted = _fit(
+        lambda scale, shift: scipy.special.expit(scale * logits + shift),
+        visible,
+        directory,
+        what=("visible keypoints", "hidden ones"),
+    )
     layer = model.get_layer("visibility")
     kernel, bias = layer.get_weights()
     layer.set_weights([fitted["scale"] * kernel, fitted["scale"] * bias + fitted["shift"]])
@@ -101,19 +112,19 @@ def calibrate_keypoints(directory, data_dir, split="val") -> dict:
 def _load(directory, network):
     _, details = checkpoints.read_description(directory, network)
     if "calibration" in details:
-        raise UserError(f"{directory} is calibrated already")
+        raise LeftAsItIs(f"{directory} is calibrated already")
     load = checkpoints.load_detector if network == checkpoints.DETECTOR else checkpoints.load_keypoints
     return load(directory)
 
 
-def _fit(scores_of, positive, directory) -> dict:
+def _fit(scores_of, positive, directory, what=("garments", "background")) -> dict:
     """Find the scale and shift with the least negative log-likelihood, by a grid search with a shrinking step."""
     from cspn_tf.evaluation.calibration import measure_calibration
 
     if not positive.any() or positive.all():
-        raise UserError(
-            f"{directory}: {len(positive)} scores, {int(positive.sum())} of them correct: "
-            "calibration needs correct and incorrect ones"
+        raise LeftAsItIs(
+            f"{directory}: {len(positive)} scores, {int(positive.sum())} of {what[0]}: "
+            f"calibration needs some of {what[0]} and of {what[1]}"
         )
 
     def loss(scale, shift):
@@ -130,8 +141,8 @@ def _fit(scores_of, positive, directory) -> dict:
         reach *= 0.5 if best == (log_scale, shift) else 1.0
         log_scale, shift = best
         if abs(log_scale) > 5 or abs(shift) > 20:
-            raise UserError(
-                f"{directory}: calibration diverges: {len(positive)} scores separate correct from incorrect "
+            raise LeftAsItIs(
+                f"{directory}: calibration diverges: {len(positive)} scores separate {what[0]} from {what[1]} "
                 "perfectly or not at all"
             )
     scale = float(np.exp(log_scale))

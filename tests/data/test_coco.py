@@ -175,6 +175,26 @@ def test_only_the_given_files_are_read(tmp_path):
     assert len(result.samples) == 1 and result.notes == {}
 
 
+def test_roboflow_s_folders_are_splits(tmp_path):
+    for folder in ("train", "valid", "test"):
+        _touch(tmp_path, f"{folder}/1.jpg")
+        write_labels(tmp_path / folder / "_annotations.coco.json", make_labels())
+    result = read_coco(tmp_path)
+    assert {sample.split: sample.path for sample in result.samples} == {
+        split: str(tmp_path / folder / "1.jpg")
+        for split, folder in (("train", "train"), ("val", "valid"), ("test", "test"))
+    }
+    assert result.rejected == []
+
+
+@pytest.mark.parametrize(("subset", "split"), [("train", "train"), ("default", None)])
+def test_cvat_s_photos_are_in_a_folder_of_the_subset(tmp_path, subset, split):
+    _touch(tmp_path, f"images/{subset}/1.jpg")
+    write_labels(tmp_path / "annotations" / f"person_keypoints_{subset}.json", make_labels())
+    (sample,) = read_coco(tmp_path).samples
+    assert (sample.split, sample.path) == (split, str(tmp_path / "images" / subset / "1.jpg"))
+
+
 @pytest.mark.parametrize("folder", ["", "img", "image", "images", "photos", "val", "validation"])
 def test_photos_are_looked_for_in_the_usual_folders(tmp_path, folder):
     _touch(tmp_path, os.path.join(folder, "1.jpg"))

@@ -38,6 +38,23 @@ def test_weights_are_constants_of_what_inference_needs(tiny_model):
     assert not [node.name for node in nodes if node.op.startswith("FusedBatchNorm")]
 
 
+def test_operations_have_one_order_whatever_the_order_of_the_threads(tiny_model, tmp_path):
+    version = tmp_path / "1"
+    shutil.copytree(tiny_model / "1", version)
+    path = version / "saved_model.pb"
+    written = path.read_bytes()
+    saved = saved_model_pb2.SavedModel.FromString(written)
+    for function in saved.meta_graphs[0].graph_def.library.function:
+        function.node_def.reverse()
+    path.write_bytes(saved.SerializeToString())
+    assert path.read_bytes() != written
+    export_saved_model._put_in_one_order(version)
+    assert path.read_bytes() == written
+    prints = [tf.saved_model.experimental.read_fingerprint(str(folder)) for folder in (version, tiny_model / "1")]
+    assert prints[0].graph_def_program_hash == prints[1].graph_def_program_hash
+    assert prints[0].saved_model_checksum == prints[1].saved_model_checksum
+
+
 def test_next_version_follows_the_highest(tiny_pipeline, tmp_path, monkeypatch):
     for name in ("3", "12", "writing-13", "notes"):
         (tmp_path / name).mkdir()

@@ -31,7 +31,7 @@ def test_finds_the_scale_and_the_shift_that_scores_were_spoilt_with():
 @pytest.mark.parametrize("positive", [np.ones(5, bool), np.zeros(5, bool), np.zeros(0, bool)])
 def test_refuses_what_is_all_right_or_all_wrong(positive):
     with pytest.raises(
-        UserError, match=r"^here: . scores, . of them correct: calibration needs correct and incorrect ones$"
+        UserError, match=r"^here: . scores, . of garments: calibration needs some of garments and of background$"
     ):
         calibrate._fit(lambda scale, shift: np.full(len(positive), 0.5), positive, "here")
 
@@ -68,6 +68,19 @@ def test_a_network_without_visibilities_is_refused_in_one_line(pair, tiny_data, 
     assert capsys.readouterr().err == (
         f"error: {pair / 'keypoints'} predicts no visibility: there is nothing to calibrate\n"
     )
+
+
+def test_what_cannot_be_calibrated_is_left_as_it_is_and_the_other_network_is_tried(monkeypatch, capsys):
+    def refuse(directory, data, split):
+        raise calibrate.LeftAsItIs(f"{directory} is calibrated already")
+
+    found = {"before": 0.2, "after": 0.1, "count": 9, "scale": 1.0, "shift": 0.0}
+    monkeypatch.setattr(calibrate, "calibrate_detector", refuse)
+    monkeypatch.setattr(calibrate, "calibrate_keypoints", lambda *_: found)
+    assert run(command.main, ["--data", "d", "--detector", "a", "--keypoints", "b"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "a is calibrated already: left as it is"
+    assert second.startswith("b: calibration error 0.200 before, 0.100 after, on 9 scores")
 
 
 def test_nothing_to_calibrate_is_a_wrong_call(tiny_data, capsys):
