@@ -27,10 +27,13 @@ def quiet_tensorflow() -> None:
 
 @contextlib.contextmanager
 def quiet_keras_cv():
-    """Discard stdout during the import of KerasCV.
+    """Discard stdout during the import of KerasCV, but no interrupt.
 
-    Keras Core, imported by it, prints a greeting, which would end up in output that other programs parse.
+    Keras Core, imported by it, prints a greeting, which would end up in output that other programs parse. KerasCV itself
+    ignores whatever happens while it imports Matplotlib, an interrupt too: so that is imported before.
     """
+    with contextlib.suppress(ImportError):
+        import matplotlib.pyplot  # noqa: F401
     with contextlib.redirect_stdout(io.StringIO()):
         yield
 

@@ -126,3 +126,16 @@ def test_python_without_streams_is_kept_quiet(monkeypatch, capfd):
     with quiet.quiet_native_output():
         os.write(1, b"converter's summary\n")
     assert capfd.readouterr().out == ""
+
+
+def test_an_interrupt_while_keras_cv_is_imported_is_not_lost(monkeypatch):
+    class Interrupting:
+        def find_spec(self, name, *_):
+            if name.startswith("matplotlib"):
+                raise KeyboardInterrupt
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    with pytest.raises(KeyboardInterrupt), quiet.quiet_keras_cv():
+        pass

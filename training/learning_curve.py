@@ -14,7 +14,7 @@ import random
 import sys
 from pathlib import Path
 
-from cspn_tf.console import Parser, UserError, run
+from cspn_tf.console import Parser, UserError, positive_int, run
 from cspn_tf.files import read_json, replaced_file, write_json, write_text
 from cspn_tf.models.checkpoints import SHIPPED
 from cspn_tf.plots import saved_plot
@@ -41,8 +41,8 @@ def main(argv=None):
     parser.add_argument("--test", type=Path, required=True, metavar="FILE", help="COCO keypoints to test on")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument("--start", nargs="+", default=[SHIPPED, IMAGENET], metavar="DIR", help="weights to start from")
-    parser.add_argument("--num-photos", nargs="+", type=int, default=[20, 50, 100, 200], metavar="N")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the subsets and of the training (default: 1)")
+    parser.add_argument("--num-photos", nargs="+", type=positive_int, default=[20, 50, 100, 200], metavar="N")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the subsets and of the training")
     args = parser.parse_args(argv)
     from cspn_tf.reproduction.jobs import Progress, run_jobs
 

@@ -318,7 +318,7 @@ def _type_of_category(name, slots, is_only_one):
     if garment_type is None:
         raise RowFault(
             f"category {shown(name)} has no recognisable garment type, neither by its name nor by its "
-            f"{len(slots)} keypoints: give the type"
+            f"{len(slots)} keypoints: prepare takes --category NAME=TYPE"
         )
     return garment_type
 
