@@ -29,7 +29,7 @@ def quiet_tensorflow() -> None:
 def quiet_keras_cv():
     """Discard stdout during the import of KerasCV, but no interrupt.
 
-    Keras Core, imported by it, prints a greeting, which would end up in output that other programs parse. KerasCV itself
+    Keras Core, imported by it, prints a greeting, which would end up in output that other programs parse. KerasCV
     ignores whatever happens while it imports Matplotlib, an interrupt too: so that is imported before.
     """
     with contextlib.suppress(ImportError):
