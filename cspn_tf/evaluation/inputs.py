@@ -118,7 +118,8 @@ def read_coco_files(truth_files, results_file):
     Returns:
         matched: a `Matched` of all images, including those without garments.
         notes: JSON-ready dict: num_boxes_from_keypoints, the results without a box, for which the extent of the
-            keypoints is used; num_repeated_annotations, duplicates within an image, which are left out.
+            keypoints is used; num_repeated_annotations, duplicates within an image, which are left out;
+            num_photos_without_results, labelled photos for which the file has none.
 
     Raises:
         UserError: if a file is invalid; see `coco.read_labelled_images` and `coco_results`.
@@ -135,5 +136,6 @@ def read_coco_files(truth_files, results_file):
     notes = {
         "num_boxes_from_keypoints": num_boxes_from_keypoints,
         "num_repeated_annotations": sum(len(photo.annotations) for photo in photos.values()) - sum(map(len, truths)),
+        "num_photos_without_results": len(photos) - len(found),
     }
     return match_photos(truths, results), notes

@@ -60,6 +60,12 @@ def _cautions(scores):
             "Where a garment's keypoints lie close together, that extent overlaps little with the ground-truth box, "
             "and the garment counts as missed."
         )
+    num_without = scores["num_photos_without_results"]
+    if 2 * num_without > scores["num_photos"]:
+        cautions.append(
+            f"{num_without} of {scores['num_photos']} labelled photos have no results, and their garments count as "
+            "missed: are the predictions for these photos?"
+        )
     if scores["num_detections"] and scores["miss_rate"]["value"] == 1.0:
         ids = ", ".join(f"{int(garment_type)} {name}" for garment_type, name in GARMENT_TYPE_NAMES.items())
         cautions.append(
@@ -192,6 +198,7 @@ def _origin(scores):
             f"{scores['num_detections']} detections; boxes computed as the extent of the keypoints, because the "
             f"result has none: {scores['num_boxes_from_keypoints']}",
             f"duplicate annotations within an image, left out: {scores['num_repeated_annotations']}",
+            f"labelled photos without results: {scores['num_photos_without_results']}",
         ]
     return title, "\n".join(f"- {line}" for line in [*lines, _contents(scores)])
 

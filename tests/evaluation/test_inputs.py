@@ -43,4 +43,4 @@ def test_mmposes_files_are_scored_together(tmp_path):
     assert results[1].garments.scores.tolist() == [0.4, 0.8] and results[1].garments.types.tolist() == [2, 2]
     # A box that is the extent of keypoints all in one place finds nothing.
     assert matched.found.tolist() == [False] * 3
-    assert notes == {"num_boxes_from_keypoints": 2, "num_repeated_annotations": 0}
+    assert notes == {"num_boxes_from_keypoints": 2, "num_repeated_annotations": 0, "num_photos_without_results": 2}

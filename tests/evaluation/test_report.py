@@ -15,6 +15,7 @@ FILES = {
     "predictions": "found.json",
     "num_boxes_from_keypoints": 3,
     "num_repeated_annotations": 1,
+    "num_photos_without_results": 1,
 }
 
 
@@ -85,6 +86,9 @@ def test_results_that_may_not_be_what_they_seem_are_cautioned_of(make):
     text = " ".join(make({**nothing, "num_boxes_from_keypoints": 0}).split())
     assert "have no box" not in text and "Category ids of results are 1 upper-body, 2 lower-body, 3 full-body" in text
     assert "No garment was detected" not in make(scores_of(PHOTOS))
+    words = "3 of 4 labelled photos have no results, and their garments count as missed"
+    few = " ".join(make({**scores_of(FILES), "num_photos_without_results": 3}).split())
+    assert words in few and "labelled photos have no results" not in " ".join(make(scores_of(FILES)).split())
 
 
 @pytest.mark.parametrize("make", [make_report, main_table])
@@ -109,7 +113,10 @@ def test_the_report_says_what_was_measured_on_what():
         "# Evaluation on split `val`\n\n- model: `models/cspn/1`\n- dataset: `data/fld`\n- 4 photos"
     )
     assert files.startswith("# Evaluation of `found.json`\n\n- labels: `upper.json`, `lower.json`\n- 3 detections;")
-    assert "because the result has none: 3\n" in files and "left out: 1\n- 4 images, 4 garments, " in files
+    assert (
+        "because the result has none: 3\n" in files
+        and "left out: 1\n- labelled photos without results: 1\n- 4 images, 4 garments, " in files
+    )
     assert "50 bootstrap resamples of the photos (seed 0)" in photos
 
 
