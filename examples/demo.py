@@ -60,7 +60,7 @@ def main(argv=None):
     parser.add_argument("--train", action="store_true", help="train on synthetic clothes, and send its test photos")
     arguments = parser.parse_args(argv)
     out = Path(arguments.out or ("out/demo-train" if arguments.train else "out/demo"))
-    photos, failed = find_photos(arguments.photos, out / "pictures")
+    photos, failed = find_photos(arguments.photos)
     missing = [photo for photo in photos if not Path(photo).is_file()]
     if missing or failed:
         raise UserError(f"{(missing or failed)[0]}: no such photo")

@@ -50,7 +50,7 @@ def main(argv=None):
 
 def _request_photos(args):
     out = args.out
-    photos, failed = find_photos(args.photos, out or "")
+    photos, failed = find_photos(args.photos)
     options = {"model_name": args.model_name, "timeout": args.timeout, "batch_size": args.batch_size}
     options |= {"in_flight": args.in_flight, "tls": args.tls, "metadata": args.metadata}
     with Client(args.server, **options) as client:

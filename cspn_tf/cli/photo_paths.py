@@ -6,12 +6,11 @@ from cspn_tf.cli.answers import PICTURE_SUFFIX, complain
 from cspn_tf.contract import PHOTO_SUFFIXES
 
 
-def find_photos(paths, out) -> tuple[list[str], list[str]]:
+def find_photos(paths) -> tuple[list[str], list[str]]:
     """List the photos in files and folders; a folder that fails is reported in one line on stderr.
 
     Args:
-        paths: photos and folders, strings.
-        out: output folder; pictures drawn there by an earlier run are skipped.
+        paths: photos and folders, strings. Pictures that a command drew are skipped in folders.
 
     Returns:
         photos: the given photos and those found in folders, without duplicates.
@@ -26,7 +25,7 @@ def find_photos(paths, out) -> tuple[list[str], list[str]]:
     for path in paths:
         found, num_failed = [path], len(failed)
         if os.path.isdir(path):
-            found = list(_photos_below(path, out, lambda error: fail(error.filename, error.strerror)))
+            found = list(_photos_below(path, lambda error: fail(error.filename, error.strerror)))
             if not found and len(failed) == num_failed:
                 fail(path, f"no photo in it: no {', '.join(PHOTO_SUFFIXES)}")
         for photo in found:
@@ -34,7 +33,7 @@ def find_photos(paths, out) -> tuple[list[str], list[str]]:
     return list(photos.values()), failed
 
 
-def _photos_below(folder, out, on_error):
+def _photos_below(folder, on_error):
     """Yield the photos in a folder, then those in its subfolders, sorted.
 
     Hidden files are skipped, because macOS creates them beside photos. Symlinks to folders are not followed, because
@@ -42,8 +41,6 @@ def _photos_below(folder, out, on_error):
     """
     for parent, folders, files in os.walk(folder, onerror=on_error):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        is_out = os.path.realpath(parent) == os.path.realpath(out)
         for name in sorted(files):
-            is_picture = is_out and name.endswith(PICTURE_SUFFIX)
-            if name.lower().endswith(PHOTO_SUFFIXES) and not name.startswith(".") and not is_picture:
+            if name.lower().endswith(PHOTO_SUFFIXES) and not name.startswith(".") and not name.endswith(PICTURE_SUFFIX):
                 yield os.path.join(parent, name)

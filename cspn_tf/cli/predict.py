@@ -31,7 +31,7 @@ def main(argv=None) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise CallError(f"--out {args.out} is a file, required a folder")
     with termination_as_interrupt():
-        photos, failed = find_photos(args.photos, args.out)
+        photos, failed = find_photos(args.photos)
         return max(_predict(args, photos) if photos else 1, int(bool(failed)))
 
 

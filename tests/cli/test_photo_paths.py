@@ -4,10 +4,10 @@ from cspn_tf.cli.photo_paths import find_photos
 def test_photos_are_found_in_order_once_and_hidden_files_are_not(tmp_path):
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
-    for name in ("a.png", "sub/b.PNG", "sub/c.jpeg", "notes.txt", "._a.png", "sub/.hidden.jpg"):
+    for name in ("a.png", "sub/b.PNG", "sub/c.jpeg", "notes.txt", "._a.png", "sub/.hidden.jpg", "sub/c.keypoints.jpg"):
         (folder / name).touch()
     (folder / "sub" / "circle").symlink_to(folder, target_is_directory=True)
     (folder / "linked.jpg").symlink_to(folder / "a.png")
     given = [str(folder / "a.png"), str(folder), f"{folder}/../photos/./sub/b.PNG", "gone.jpg", "./gone.jpg"]
     names = ["a.png", "linked.jpg", "sub/b.PNG", "sub/c.jpeg"]
-    assert find_photos(given, tmp_path / "out") == ([*(str(folder / name) for name in names), "gone.jpg"], [])
+    assert find_photos(given) == ([*(str(folder / name) for name in names), "gone.jpg"], [])
