@@ -220,17 +220,22 @@ def main(argv=None):
             parser.error(f"{path}: its outputs are {', '.join(sorted(network.outputs))}, not {' and '.join(outputs)}")
         return network
 
-    first = opened(pair[0], "boxes") if all(pair) else opened(arguments.model, "boxes", "keypoints")
-    find = lambda canvas: first(image=canvas[None])  # noqa: E731
     if all(pair):
+        first = opened(pair[0], "boxes")
         find = Tracker(first, opened(pair[1], "keypoints"))
-    num_failed = 0
+    else:
+        first = opened(arguments.model, "boxes", "keypoints")
+
+        def find(canvas):
+            return first(image=canvas[None])
+
+    code = 0
     for path in arguments.photos:
         try:
             photo = read_photo(path)
         except OSError as error:
             print(f"{path}: {error}")
-            num_failed += 1
+            code = 1
             continue
         canvas, transform = letterbox(photo, first.size)
         garments = garments_of(find(canvas), transform)
@@ -239,7 +244,7 @@ def main(argv=None):
             print(f"  {garment['type']} {garment['score']:.2f}  box", *(f"{side:.1f}" for side in garment["box"]))
             for name, (x, y, score) in garment["keypoints"].items():
                 print(f"    {name:15} {x:7.1f} {y:7.1f}  {score:.2f}")
-    return int(num_failed > 0)
+    return code
 
 
 if __name__ == "__main__":

@@ -63,8 +63,16 @@ def check_files(web, model) -> None:
         raise UserError(f"{web / _RUNTIME} is missing: run npm ci in {web}")
     if not model.is_file():
         raise UserError(f"{model} is missing: write one by `cspn-tf export-tflite`, and name it by --model")
-    if not zipfile.is_zipfile(model) or _DESCRIPTION not in zipfile.ZipFile(model).namelist():
+    if _DESCRIPTION not in _attached(model):
         raise UserError(f"{model} is not a cspn.tflite of `cspn-tf export-tflite`: it has no {_DESCRIPTION} attached")
+
+
+def _attached(model):
+    try:
+        with zipfile.ZipFile(model) as archive:
+            return archive.namelist()
+    except zipfile.BadZipFile:
+        return []
 
 
 def make_server(web, model, port=0):

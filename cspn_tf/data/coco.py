@@ -79,8 +79,7 @@ def read_coco(root, annotation_files=None, categories=None) -> ReadResult:
             in it or in `images/`, and in `images/default/`.
         annotation_files: paths of the JSON files; by default all in the root and in `annotations/`, and Roboflow's. The
             last part of a file's name is its split, as in `labels.train.json` or `fld_upper_val.json`; a file may have
-            none. If a
-            photo is in several files of one split, its annotations are merged.
+            none. If a photo is in several files of one split, its annotations are merged.
         categories: dict of category name → `GarmentType`, which overrides the type that the category itself implies.
 
     Returns:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from cspn_tf import contract
-from cspn_tf.console import UserError
+from cspn_tf.console import UserError, one_line
 from cspn_tf.files import plain_path
 from cspn_tf.inference.versions import read_served_graph
 from cspn_tf.result import results_of_outputs
@@ -66,7 +66,7 @@ def check(version_dir) -> list:
         found.append(_check_signatures(graph.signature_def))
         found.append(_check_answer_size(graph.signature_def))
     except (TypeError, ValueError) as error:  # a dtype or a shape that there is not
-        return [*found, ("signatures", "", [f"cannot be read: {' '.join(str(error).split())}"])]
+        return [*found, ("signatures", "", [f"cannot be read: {one_line(error)}"])]
     found.append(_check_description(version_dir / "assets.extra" / "cspn.json"))
     found.append(_check_paths(version_dir))
     if not any(faults for *_, faults in found):
@@ -133,13 +133,15 @@ def _check_answer_size(signatures):
 def _check_description(path):
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        for part in (content, content.get("limits", {}), content.get("outputs", {})):
-            part.keys()
+        if not isinstance(content, dict) or not all(
+            isinstance(content.get(key, {}), dict) for key in ("limits", "outputs")
+        ):
+            raise ValueError("it is no description of an export")
         missing = [key for key in _DESCRIPTION_KEYS if key not in content]
         faults = [f"{path.name} lacks {', '.join(missing)}"] if missing else []
         if not missing and set(content["outputs"]) != set(contract.OUTPUTS):
             faults = [f"{path.name} describes other outputs: {', '.join(content['outputs'])}"]
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         return "description", path.name, [f"{path.name} cannot be read: {error}"]
     limits = content.get("limits", {})
     detail = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in limits.items())
@@ -190,5 +192,5 @@ def _check_warmup(version_dir):
                     f"photo of a request: {one.status_meaning}" for one in results_of_outputs(outputs) if not one.ok
                 ]
     except Exception as error:  # whatever a damaged export does
-        return "warm-up", where, [f"cannot be replayed: {' '.join(str(error).split())[:300]}"]
+        return "warm-up", where, [f"cannot be replayed: {one_line(error)[:300]}"]
     return "warm-up", f"{len(sizes)} requests replayed, of {', '.join(map(str, sizes))} photos", faults

@@ -32,15 +32,15 @@ def export(pipeline, model_dir, version: int | None = None) -> Path:
 
     Raises:
         OSError: if the directory cannot be written.
-        UserError: if the version exists.
+        UserError: if the version exists, or is above `MAX_VERSION`.
         CallError: if another process is exporting into the directory.
     """
     model_dir = Path(model_dir)
+    if (version or 1) > MAX_VERSION:
+        raise UserError(f"--version must be at most {MAX_VERSION}, received {version}")
     model_dir.mkdir(parents=True, exist_ok=True)
     # TF Serving ignores directories whose names are not numbers, so it never loads the staging directory.
     with locked(model_dir / "lock", model_dir):
-        if (version or 1) > MAX_VERSION:
-            raise UserError(f"--version must be at most {MAX_VERSION}, received {version}")
         target = model_dir / str(version or max(find_versions(model_dir), default=0) + 1)
         if target.exists():
             raise UserError(f"{target} exists; choose another --version")

@@ -64,6 +64,12 @@ def test_next_version_follows_the_highest(tiny_pipeline, tmp_path, monkeypatch):
         export_saved_model.export(tiny_pipeline, tmp_path, version=3)
 
 
+def test_a_version_that_tf_serving_ignores_is_refused_before_anything_is_made(tiny_pipeline, tmp_path):
+    with pytest.raises(UserError, match="--version must be at most 9223372036854775807, received 9223372036854775808"):
+        export_saved_model.export(tiny_pipeline, tmp_path / "cspn", version=2**63)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_exports_take_turns(tiny_pipeline, tmp_path, monkeypatch):
     asked = []
 
