@@ -58,7 +58,7 @@ class Bootstrap:
         return {"level": LEVEL, "over": "photos", "num_resamples": self.num_resamples, "seed": self.seed}
 
 
-def percentile_interval(values) -> tuple[float, float] | None:
+def percentile_interval(values) -> list[float] | None:
     """Return the central 95 % interval of a measure's values over the resamples.
 
     Args:
@@ -71,4 +71,4 @@ def percentile_interval(values) -> tuple[float, float] | None:
     if not len(values):
         return None
     low, high = np.quantile(values, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return float(low), float(high)
+    return [float(low), float(high)]

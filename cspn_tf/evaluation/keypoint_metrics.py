@@ -20,13 +20,13 @@ cover found garments only, so read them together with the miss rate.
 
 `ne_garment` is the paper's equation 3. `ne_bbox` is the measure of the published DeepFashion tables.
 
-Every metric has the arguments of `ne_garment` and returns a `Score`. Coordinates are float32 as in records and served
-outputs; the arithmetic is float64.
+Every metric is a function of a `cspn_tf.evaluation.matching.Matched` that returns three arrays `(G, 8)`: the keypoints'
+values, float or bool; which of them count; and which are skipped, that is would count if their garment had a usable
+normaliser. Values that do not count are arbitrary. Coordinates are float32 as in records and served outputs; the
+arithmetic is float64.
 
-Letters in shapes: G labelled garments of all photos, P photos, 8 keypoint slots.
+Letters in shapes: G labelled garments of all photos, P photos, 8 keypoint slots, R resamples.
 """
-
-import dataclasses
 
 import numpy as np
 
@@ -36,7 +36,6 @@ from cspn_tf.garments import (
     KEYPOINT_ABBREVIATIONS,
     MIN_NORMALISER_DISTANCE,
     NORMALISER_SLOTS,
-    NUM_KEYPOINTS,
     GarmentType,
     Variation,
     Visibility,
@@ -50,104 +49,52 @@ PCK_THRESHOLD = 0.2
 AUC_THRESHOLDS = np.linspace(0.0, 0.5, 21)
 
 
-@dataclasses.dataclass(frozen=True)
-class Score:
-    """One measure, overall and by keypoint slot, each value with its count.
-
-    Attributes:
-        value: the measure, or None if `count` is 0.
-        count: number of keypoints in `value`.
-        per_keypoint: 8 values by slot, None where the slot's count is 0.
-        per_keypoint_counts: 8 counts by slot.
-        skipped: garments left out because they have no usable normaliser, though some of their keypoints would count.
-        per_keypoint_skipped: 8 counts by slot: keypoints of those garments that would count.
-        interval: low and high of the 95 % interval of `value`; None without a value or without a bootstrap.
-        per_keypoint_intervals: 8 intervals by slot, likewise.
-    """
-
-    value: float | None
-    count: int
-    per_keypoint: tuple[float | None, ...]
-    per_keypoint_counts: tuple[int, ...]
-    skipped: int = 0
-    per_keypoint_skipped: tuple[int, ...] = (0,) * NUM_KEYPOINTS
-    interval: tuple[float, float] | None = None
-    per_keypoint_intervals: tuple[tuple[float, float] | None, ...] = (None,) * NUM_KEYPOINTS
-
-    def to_dict(self) -> dict:
-        """Return the JSON-ready form, with keypoints keyed by their abbreviations."""
-        per_keypoint = zip(
-            self.per_keypoint,
-            self.per_keypoint_counts,
-            self.per_keypoint_skipped,
-            self.per_keypoint_intervals,
-            strict=True,
-        )
-        return {
-            **_entry(self.value, self.count, self.skipped, self.interval),
-            "per_keypoint": {
-                name: _entry(*entry) for name, entry in zip(KEYPOINT_ABBREVIATIONS, per_keypoint, strict=True)
-            },
-        }
-
-
-def _entry(value, count, skipped, interval):
-    return {"value": value, "count": count, "skipped": skipped, "interval": interval and list(interval)}
-
-
 # Keypoints -----------------------------------------------------------------------------------------------------------
 
 
-def ne_garment(matched, among=None, bootstrap=None) -> Score:
-    """Measure the paper's normalised error: distance over the distance of the garment's sleeve or waistline pair.
-
-    Args:
-        matched: a `cspn_tf.evaluation.matching.Matched`.
-        among: bool, broadcastable to `(G, 8)`: only these keypoints count; None for all. Normalisers are always
-            computed from all labelled keypoints.
-        bootstrap: the `cspn_tf.evaluation.bootstrap.Bootstrap` over the photos for the intervals; None for no
-            intervals.
+def ne_garment(matched):
+    """Return the paper's normalised errors: distance over the distance of the garment's sleeve or waistline pair.
 
     Source: the paper's equation 3. It does not say how to treat a tiny or half-labelled pair; we skip such garments.
     """
-    return _mean_error(matched, _pair_distances(matched.labels), matched.labels.visible, among, bootstrap)
+    return _errors_of_found(matched, _pair_distances(matched.labels), matched.labels.visible)
 
 
-def ne_bbox(matched, among=None, bootstrap=None) -> Score:
-    """Measure the normalised error of the published DeepFashion tables: x over box width, y over box height."""
-    sides = _box_sides(matched.labels)
-    return _mean_error(matched, sides, matched.labels.visible, among, bootstrap, _mean_of_slots)
+def ne_bbox(matched):
+    """Return the normalised errors of the published DeepFashion tables: x over box width, y over box height."""
+    return _errors_of_found(matched, _box_sides(matched.labels), matched.labels.visible)
 
 
-def ne_longside(matched, among=None, bootstrap=None) -> Score:
-    """Measure the normalised error over the box's long side."""
-    return _mean_error(matched, long_sides(matched.labels), matched.labels.visible, among, bootstrap)
+def ne_longside(matched):
+    """Return the normalised errors over the box's long side."""
+    return _errors_of_found(matched, long_sides(matched.labels), matched.labels.visible)
 
 
-def epe(matched, among=None, bootstrap=None) -> Score:
-    """Measure the end-point error: the distance in photo pixels."""
-    return _mean_error(matched, np.ones((len(matched.labels), 2)), matched.labels.labelled, among, bootstrap)
+def epe(matched):
+    """Return the end-point errors: distances in photo pixels."""
+    return _errors_of_found(matched, np.ones((len(matched.labels), 2)), matched.labels.labelled)
 
 
-def pck(matched, among=None, bootstrap=None) -> Score:
-    """Measure the share of correct keypoints: those within `PCK_THRESHOLD` times the box's long side, inclusive."""
-    errors, counted, skipped = _errors_with_misses(matched, among)
-    return _score(matched, errors <= PCK_THRESHOLD, counted, skipped, bootstrap)
+def pck(matched):
+    """Return which keypoints are correct: within `PCK_THRESHOLD` times the box's long side, inclusive."""
+    errors, counted, skipped = _errors(matched, long_sides(matched.labels), matched.labels.labelled)
+    return errors <= PCK_THRESHOLD, counted, skipped
 
 
-def pck_of_found(matched, among=None, bootstrap=None) -> Score:
-    """Measure `pck` over the keypoints of found garments only; to be read together with the miss rate."""
-    found = matched.found[:, np.newaxis]
-    return pck(matched, found if among is None else found & among, bootstrap)
+def pck_of_found(matched):
+    """Return `pck` of the keypoints of found garments only; to be read together with the miss rate."""
+    errors, counted, skipped = _errors_of_found(matched, long_sides(matched.labels), matched.labels.labelled)
+    return errors <= PCK_THRESHOLD, counted, skipped
 
 
-def auc(matched, among=None, bootstrap=None) -> Score:
-    """Measure the area under the curve of `pck` over its threshold, by the trapezoid rule, over its maximum."""
-    errors, counted, skipped = _errors_with_misses(matched, among)
-    # The area under the mean curve is the mean of the areas under the keypoints' step curves.
+def auc(matched):
+    """Return the area under the curve of `pck` over its threshold, by the trapezoid rule, over its maximum.
+
+    A keypoint's curve is a step; the area under the mean curve is the mean of the keypoints' areas.
+    """
+    errors, counted, skipped = _errors(matched, long_sides(matched.labels), matched.labels.labelled)
     correct = errors[..., np.newaxis] <= AUC_THRESHOLDS
-    areas = np.trapz(correct.astype(float), AUC_THRESHOLDS, axis=-1) / AUC_THRESHOLDS[-1]
-    return _score(matched, areas, counted, skipped, bootstrap)
+    return np.trapz(correct.astype(float), AUC_THRESHOLDS, axis=-1) / AUC_THRESHOLDS[-1], counted, skipped
 
 
 KEYPOINT_METRICS = {
@@ -162,6 +109,29 @@ KEYPOINT_METRICS = {
 LOWER_IS_BETTER = ("ne_bbox", "ne_garment", "ne_longside", "epe")
 
 
+def evaluate_keypoints(matched, bootstrap=None) -> dict:
+    """Compute all keypoint metrics, overall and by slice.
+
+    Args:
+        matched, bootstrap: as for `score`.
+
+    Returns:
+        A JSON-ready dict: each name of `KEYPOINT_METRICS` to `overall`, a score, and to each group of `slices`, slice
+        name to score; see `score`.
+    """
+    groups = slices(matched.labels)
+    return {
+        name: {
+            "overall": score(name, matched, bootstrap),
+            **{
+                group: {slice_: score(name, matched, bootstrap, mask) for slice_, mask in masks.items()}
+                for group, masks in groups.items()
+            },
+        }
+        for name in KEYPOINT_METRICS
+    }
+
+
 def slices(labels) -> dict:
     """Return the masks of the slices by garment type, by variation and by visibility.
 
@@ -169,8 +139,8 @@ def slices(labels) -> dict:
         labels: `Garments` `(G,)` with visibility and variations.
 
     Returns:
-        A dict of group name to a dict of slice name to mask, bool `(G, 1)` or `(G, 8)`, for a metric's `among`. The
-        names are the same for every dataset; a slice may be empty.
+        A dict of group name to a dict of slice name to mask, bool `(G, 1)` or `(G, 8)`. The names are the same for
+        every dataset; a slice may be empty.
     """
     types = labels.types[:, np.newaxis]
     variations = labels.variations[:, np.newaxis]
@@ -184,26 +154,55 @@ def slices(labels) -> dict:
     }
 
 
-def score_slices(metric, matched, bootstrap=None) -> dict:
-    """Apply one metric to all garments and to every slice.
+def score(name, matched, bootstrap=None, among=True) -> dict:
+    """Average one metric, overall and by keypoint slot.
 
     Args:
-        metric: a function of `(matched, among, bootstrap)` that returns a `Score`, such as in `KEYPOINT_METRICS`.
+        name: one of `KEYPOINT_METRICS`.
         matched: a `Matched`.
-        bootstrap: as for `ne_garment`.
+        bootstrap: the `cspn_tf.evaluation.bootstrap.Bootstrap` over the photos for the intervals; None for no
+            intervals.
+        among: bool, broadcastable to `(G, 8)`: only these keypoints count.
 
     Returns:
-        A JSON-ready dict: `overall`, and for each group of `slices` slice name to score, see `Score.to_dict`.
+        A JSON-ready dict:
+            value: the measure, or None if `count` is 0
+            count: number of keypoints in `value`
+            skipped: garments left out because they have no usable normaliser, though some of their keypoints would
+                count
+            interval: low and high of the 95 % interval of `value`; None without a value or without a bootstrap
+            per_keypoint: abbreviation to the same four of one slot, where `skipped` counts keypoints
     """
-    groups = {
-        group: {name: metric(matched, mask, bootstrap).to_dict() for name, mask in masks.items()}
-        for group, masks in slices(matched.labels).items()
-    }
-    return {"overall": metric(matched, None, bootstrap).to_dict(), **groups}
+    values, counted, skipped = KEYPOINT_METRICS[name](matched)
+    counted, skipped = counted & among, skipped & among
+    columns = np.concatenate([np.where(counted, values, 0.0), counted], axis=1)
+    intervals = [None] * (1 + len(KEYPOINT_ABBREVIATIONS))
+    if bootstrap is not None and counted.any():
+        resampled = _averages(name, bootstrap.sums(matched.photo_index, columns))
+        intervals = [percentile_interval(values) for values in resampled.T]
+    parts = zip(
+        _averages(name, columns.sum(axis=0)),
+        [counted.sum(), *counted.sum(axis=0)],
+        [skipped.any(axis=1).sum(), *skipped.sum(axis=0)],
+        intervals,
+        strict=True,
+    )
+    overall, *slots = (
+        {"value": _or_none(value), "count": int(count), "skipped": int(num_skipped), "interval": interval}
+        for value, count, num_skipped, interval in parts
+    )
+    return {**overall, "per_keypoint": dict(zip(KEYPOINT_ABBREVIATIONS, slots, strict=True))}
 
 
-def _counted(among, eligible):
-    return eligible if among is None else eligible & np.broadcast_to(among, eligible.shape)
+def _averages(name, sums_and_counts):
+    """Return the average of all slots and then of each, `(..., 9)`, from their sums and counts, `(..., 16)`."""
+    sums, counts = np.split(sums_and_counts, 2, axis=-1)
+    of_slots = _ratio(sums, counts)
+    if name == "ne_bbox":
+        overall = _ratio(np.nansum(of_slots, axis=-1), (counts > 0).sum(axis=-1))
+    else:
+        overall = _ratio(sums.sum(axis=-1), counts.sum(axis=-1))
+    return np.concatenate([overall[..., np.newaxis], of_slots], axis=-1)
 
 
 def _pair_distances(labels):
@@ -227,32 +226,18 @@ def long_sides(labels):
     return np.repeat(_box_sides(labels).max(axis=1, keepdims=True), 2, axis=1)
 
 
-def _normalised(matched, normalisers, counted):
-    """Return errors over normalisers `(G, 2)`, the mask of counted keypoints and that of skipped ones, all `(G, 8)`."""
-    usable = np.isfinite(normalisers).all(axis=1)
-    skipped = counted & ~usable[:, np.newaxis]
-    counted = counted & usable[:, np.newaxis]
+def _errors(matched, normalisers, eligible):
+    """Return a metric's arrays for errors over normalisers `(G, 2)`; the error of missed garments is infinite."""
+    usable = np.isfinite(normalisers).all(axis=1, keepdims=True)
     difference = matched.predicted.keypoints_xy.astype(float) - matched.labels.keypoints_xy
     # Coordinates that do not count may be NaN: keep them out of the arithmetic.
-    difference = np.where(counted[..., np.newaxis], difference, 0.0)
-    errors = np.linalg.norm(difference / np.where(usable[:, np.newaxis], normalisers, 1.0)[:, np.newaxis], axis=-1)
-    return errors, counted, skipped
+    difference = np.where((eligible & usable)[..., np.newaxis], difference, 0.0)
+    errors = np.linalg.norm(difference / np.where(usable, normalisers, 1.0)[:, np.newaxis], axis=-1)
+    return np.where(matched.found[:, np.newaxis], errors, np.inf), eligible & usable, eligible & ~usable
 
 
-def _errors_with_misses(matched, among):
-    """Return `_normalised` by long side for all labelled keypoints, with an infinite error for missed garments."""
-    counted = _counted(among, matched.labels.labelled)
-    errors, counted, skipped = _normalised(matched, long_sides(matched.labels), counted)
-    return np.where(matched.found[:, np.newaxis], errors, np.inf), counted, skipped
-
-
-def _pooled(sums, counts):
-    return _ratio(sums.sum(axis=-1), counts.sum(axis=-1))
-
-
-def _mean_of_slots(sums, counts):
-    means, has_any = _ratio(sums, counts), counts > 0
-    return _ratio(np.where(has_any, means, 0.0).sum(axis=-1), has_any.sum(axis=-1))
+def _errors_of_found(matched, normalisers, eligible):
+    return _errors(matched, normalisers, eligible & matched.found[:, np.newaxis])
 
 
 def _ratio(sums, counts):
@@ -265,43 +250,6 @@ def _or_none(value):
     return None if np.isnan(value) else float(value)
 
 
-def _score(matched, values, counted, skipped, bootstrap, average=_pooled) -> Score:
-    """Average values over the counted keypoints, overall and by slot.
-
-    Args:
-        matched: a `Matched`.
-        values: float or bool `(G, 8)`; ignored where `counted` is False.
-        counted, skipped: bool `(G, 8)`.
-        bootstrap: a `Bootstrap` or None.
-        average: function of sums and counts, `(..., 8)` each, that returns the average over the slots, `(...)`, NaN
-            without data.
-    """
-    columns = np.concatenate([np.where(counted, values, 0.0), counted], axis=1)
-    sums, counts = np.split(columns.sum(axis=0), 2)
-    score = Score(
-        value=_or_none(average(sums, counts)),
-        count=int(counts.sum()),
-        per_keypoint=tuple(_or_none(value) for value in _ratio(sums, counts)),
-        per_keypoint_counts=tuple(int(count) for count in counts),
-        skipped=int(skipped.any(axis=1).sum()),
-        per_keypoint_skipped=tuple(int(count) for count in skipped.sum(axis=0)),
-    )
-    if bootstrap is None or not score.count:
-        return score
-    sums, counts = np.split(bootstrap.sums(matched.photo_index, columns), 2, axis=1)
-    return dataclasses.replace(
-        score,
-        interval=percentile_interval(average(sums, counts)),
-        per_keypoint_intervals=tuple(percentile_interval(values) for values in _ratio(sums, counts).T),
-    )
-
-
-def _mean_error(matched, normalisers, counted, among, bootstrap, average=_pooled) -> Score:
-    """Average the errors over normalisers `(G, 2)` of the keypoints of found garments in `counted` and `among`."""
-    counted = _counted(among, counted & matched.found[:, np.newaxis])
-    return _score(matched, *_normalised(matched, normalisers, counted), bootstrap, average)
-
-
 # Rates ---------------------------------------------------------------------------------------------------------------
 
 
@@ -311,7 +259,7 @@ def rate(hits, trials, bootstrap=None) -> dict:
     Args:
         hits: float `(P,)`, by photo.
         trials: float `(P,)`, likewise.
-        bootstrap: as for `ne_garment`.
+        bootstrap: as for `score`.
 
     Returns:
         A JSON-ready dict: value, hits over trials, or None without trials; count, the number of trials; interval, low
@@ -323,4 +271,4 @@ def rate(hits, trials, bootstrap=None) -> dict:
     if bootstrap is not None and trials:
         resampled = bootstrap.sums(np.arange(len(columns)), columns)
         interval = percentile_interval(_ratio(*resampled.T))
-    return {"value": _or_none(_ratio(hits, trials)), "count": int(trials), "interval": interval and list(interval)}
+    return {"value": _or_none(_ratio(hits, trials)), "count": int(trials), "interval": interval}

@@ -13,7 +13,6 @@ from cspn_tf.evaluation import keypoint_metrics as metrics
 from cspn_tf.evaluation.bootstrap import Bootstrap
 from cspn_tf.evaluation.calibration import measure_calibration
 from cspn_tf.evaluation.lengths import keypoint_sds, measure_lengths
-from cspn_tf.garments import GARMENT_TYPE_NAMES, Variation
 
 BOX_ERRORS = ("shift_x", "shift_y", "log_width", "log_height")
 
@@ -30,7 +29,7 @@ def measure(about, matched, in_labelled_boxes, seed) -> dict:
     bootstrap = Bootstrap(matched.num_photos, seed=seed)
     scores = {**about, "intervals": bootstrap.about(), **evaluate_predictions(matched, bootstrap)}
     given = in_labelled_boxes is not None
-    return {**scores, "ground_truth_boxes": evaluate_keypoints(in_labelled_boxes, bootstrap) if given else None}
+    return {**scores, "ground_truth_boxes": metrics.evaluate_keypoints(in_labelled_boxes, bootstrap) if given else None}
 
 
 def evaluate_predictions(matched, bootstrap=None) -> dict:
@@ -46,14 +45,16 @@ def evaluate_predictions(matched, bootstrap=None) -> dict:
             num_photos, num_failed_photos (status not 0), num_garments, num_keypoints (labelled), num_detections
             detection_recall_50, miss_rate, precision_50, false_positives_per_photo: measured, see `measure_rates`
             pck_02, auc, ne_bbox, ne_garment, ne_longside, epe: measured, with skipped; overall, see `keypoint_metrics`
-            detected_boxes: measure to overall, garment_type, variation and visibility, see `evaluate_keypoints`
+            detected_boxes: see `keypoint_metrics.evaluate_keypoints`
             box_errors: see `measure_box_errors`
             detection: see `average_precision.box_precision`; and recall_50, measured, by garment type and variation
             keypoint_detection: see `average_precision.keypoint_precision`
-            visibility: see `measure_visibility`; detection_calibration: see `measure_detection_calibration`
+            visibility, detection_calibration: see `calibration.measure_calibration`; of the keypoint scores of detected
+                garments, where visible keypoints are positive and occluded ones negative; of the detections' scores,
+                where matched detections are positive
             lengths, keypoint_sds: see `cspn_tf.evaluation.lengths`
     """
-    keypoints = evaluate_keypoints(matched, bootstrap)
+    keypoints = metrics.evaluate_keypoints(matched, bootstrap)
     return {
         "num_photos": matched.num_photos,
         "num_failed_photos": sum(not result.ok for result in matched.results),
@@ -69,8 +70,8 @@ def evaluate_predictions(matched, bootstrap=None) -> dict:
         "box_errors": measure_box_errors(matched),
         "detection": {**average_precision.box_precision(matched), "recall_50": _recall_slices(matched, bootstrap)},
         "keypoint_detection": average_precision.keypoint_precision(matched),
-        "visibility": measure_visibility(matched),
-        "detection_calibration": measure_detection_calibration(matched),
+        "visibility": _visibility(matched),
+        "detection_calibration": _detection_calibration(matched),
         "lengths": measure_lengths(matched),
         "keypoint_sds": keypoint_sds(matched),
     }
@@ -100,41 +101,14 @@ def measure_rates(matched, bootstrap=None) -> dict:
     }
 
 
-def evaluate_keypoints(matched, bootstrap=None) -> dict:
-    """Compute all keypoint metrics, overall and by slice.
-
-    Args:
-        matched, bootstrap: as for `evaluate_predictions`.
-
-    Returns:
-        A JSON-ready dict: each name of `KEYPOINT_METRICS` to `overall` and to the slices by `garment_type`,
-        `variation` and `visibility`; each with `value`, `count`, `skipped`, `interval`, and the same `per_keypoint`.
-    """
-    return {name: metrics.score_slices(metric, matched, bootstrap) for name, metric in metrics.KEYPOINT_METRICS.items()}
-
-
-def measure_visibility(matched) -> dict:
-    """Measure how well keypoint scores separate visible from occluded keypoints, over the detected garments.
-
-    Args:
-        matched: a `Matched`.
-
-    Returns:
-        See `cspn_tf.evaluation.calibration.measure_calibration`.
-    """
+def _visibility(matched):
+    """Measure how well keypoint scores separate visible from occluded keypoints, over the detected garments."""
     counted = matched.labels.labelled & matched.found[:, np.newaxis]
     return measure_calibration(matched.predicted.keypoint_scores[counted], matched.labels.visible[counted])
 
 
-def measure_detection_calibration(matched) -> dict:
-    """Measure how well a detection's score predicts that it matches a labelled garment.
-
-    Args:
-        matched: a `Matched`.
-
-    Returns:
-        See `cspn_tf.evaluation.calibration.measure_calibration`; positives are the matched detections.
-    """
+def _detection_calibration(matched):
+    """Measure how well a detection's score predicts that it matches a labelled garment."""
     detections = [result.garments for result in matched.results]
     hits = [np.isin(np.arange(len(d)), match) for d, match in zip(detections, matched.matches, strict=True)]
     scores = np.concatenate([np.zeros(0), *(found.scores for found in detections)])
@@ -180,8 +154,11 @@ def _recall_slices(matched, bootstrap):
         )
         return metrics.rate(found, among, bootstrap)
 
+    groups = metrics.slices(matched.labels)
     return {
         "overall": recall(np.ones(len(matched.labels), dtype=bool)),
-        "garment_type": {name: recall(matched.labels.types == t) for t, name in GARMENT_TYPE_NAMES.items()},
-        "variation": {v.name.lower(): recall(matched.labels.variations == v) for v in Variation},
+        **{
+            group: {name: recall(mask[:, 0]) for name, mask in groups[group].items()}
+            for group in ("garment_type", "variation")
+        },
     }

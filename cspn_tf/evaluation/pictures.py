@@ -3,6 +3,7 @@
 import random
 from pathlib import Path
 
+from cspn_tf.evaluation import keypoint_metrics as metrics
 from cspn_tf.evaluation.report import formatted
 from cspn_tf.plots import saved_plot
 
@@ -72,9 +73,7 @@ def draw_reliability(measured: dict, file) -> None:
 
 def worst_photos(matched, num_photos) -> list[int]:
     """Return the indices of the photos with the lowest AUC, worst first; photos without keypoints are left out."""
-    from cspn_tf.evaluation import keypoint_metrics as metrics
-
-    values = [metrics.auc(matched.photo(index)).value for index in range(matched.num_photos)]
+    values = [metrics.score("auc", matched.photo(index))["value"] for index in range(matched.num_photos)]
     rated = [index for index, value in enumerate(values) if value is not None]
     return sorted(rated, key=lambda index: values[index])[:num_photos]
 
@@ -84,7 +83,6 @@ def _draw_tile(photo, matched):
     from PIL import Image
 
     from cspn_tf import decoding, drawing
-    from cspn_tf.evaluation import keypoint_metrics as metrics
 
     try:
         image = Image.fromarray(decoding.pixels_as_displayed(photo.photo_bytes))
@@ -93,6 +91,5 @@ def _draw_tile(photo, matched):
     scale = SHEET_TILE_SIZE / max(image.size)
     (truth,), (result,), (matches,) = matched.truths, matched.results, matched.matches
     picture = drawing.draw_comparison(image, truth, result.garments, matches, scale)
-    pck = metrics.pck(matched)
-    num_right = round((pck.value or 0.0) * pck.count)
-    return picture, f"{num_right}/{pck.count}  {Path(photo.name).name}"
+    correct, counted, _ = metrics.pck(matched)
+    return picture, f"{(correct & counted).sum()}/{counted.sum()}  {Path(photo.name).name}"

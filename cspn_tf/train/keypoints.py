@@ -119,7 +119,7 @@ class KeypointValidator:
         If no keypoint is labelled as visible, `ne_bbox` is computed over occluded ones, so that a best epoch can be
         chosen.
         """
-        from cspn_tf.evaluation.keypoint_metrics import KEYPOINT_METRICS
+        from cspn_tf.evaluation.keypoint_metrics import score
         from cspn_tf.evaluation.matching import match_given_boxes
 
         truths, predicted = [], []
@@ -139,7 +139,7 @@ class KeypointValidator:
             ]
         # Treat each batch as one photo: only confidence intervals depend on which photo a garment is in.
         matched = match_given_boxes(truths, predicted)
-        return {name: KEYPOINT_METRICS[name](matched).value for name in ("ne_bbox", "pck_02", "epe")}
+        return {name: score(name, matched)["value"] for name in ("ne_bbox", "pck_02", "epe")}
 
     def _say_once(self, text):
         if not self._has_said:

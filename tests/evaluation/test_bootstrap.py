@@ -49,8 +49,8 @@ def test_photos_without_rows_are_drawn_too(num_photos):
 
 
 def test_an_interval_is_from_percentile_to_percentile():
-    assert percentile_interval(np.arange(1001.0)) == pytest.approx((25, 975))
-    assert percentile_interval(np.array([np.nan, 2.0, np.nan, 2.0])) == (2.0, 2.0)
+    assert percentile_interval(np.arange(1001.0)) == pytest.approx([25, 975])
+    assert percentile_interval(np.array([np.nan, 2.0, np.nan, 2.0])) == [2.0, 2.0]
     assert percentile_interval(np.array([np.nan, np.nan])) is None
 
 

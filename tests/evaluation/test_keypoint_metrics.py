@@ -1,6 +1,5 @@
 """Metrics against hand-computed values, against `tests.reference_metrics`, and their intervals against naive loops."""
 
-import dataclasses
 import json
 import math
 
@@ -9,9 +8,10 @@ import pytest
 
 from cspn_tf.evaluation import keypoint_metrics as metrics
 from cspn_tf.evaluation.bootstrap import Bootstrap
+from cspn_tf.evaluation.keypoint_metrics import score
 from cspn_tf.evaluation.matching import Matched, match_given_boxes
 from cspn_tf.garment_set import Garments
-from cspn_tf.garments import KEYPOINT_SLOTS, GarmentType, Visibility
+from cspn_tf.garments import KEYPOINT_ABBREVIATIONS, KEYPOINT_SLOTS, GarmentType, Visibility
 from cspn_tf.result import Result
 from tests.reference_metrics import reference
 
@@ -38,8 +38,12 @@ def join(*parts):
     return Matched(*lists)
 
 
-def empty():
-    return Matched([], [], [])
+def per_slot(found, key):
+    return [entry[key] for entry in found["per_keypoint"].values()]
+
+
+def slices_of(name, matched, bootstrap=None):
+    return metrics.evaluate_keypoints(matched, bootstrap)[name]
 
 
 def random_garments(seed, num=60):
@@ -75,23 +79,23 @@ def random_garments(seed, num=60):
 
 
 def test_ne_garment_is_the_distance_over_the_sleeve_distance():
-    score = metrics.ne_garment(one_garment(sleeve_distance=50))
-    assert score.value == pytest.approx(5 / 50)
-    assert (score.count, score.skipped) == (8, 0)
+    found = score("ne_garment", one_garment(sleeve_distance=50))
+    assert found["value"] == pytest.approx(5 / 50)
+    assert (found["count"], found["skipped"]) == (8, 0)
 
 
 def test_ne_garment_of_a_lower_body_is_over_the_waistline_distance():
-    score = metrics.ne_garment(one_garment(LOWER))
-    assert score.value == pytest.approx(5 / 40)
-    assert score.per_keypoint_counts == (0, 0, 0, 0, 1, 1, 1, 1)
-    assert score.per_keypoint[0] is None
+    found = score("ne_garment", one_garment(LOWER))
+    assert found["value"] == pytest.approx(5 / 40)
+    assert per_slot(found, "count") == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert per_slot(found, "value")[0] is None
 
 
 @pytest.mark.parametrize(("distance", "skipped"), [(9.99, 1), (10.0, 0)])
 def test_ne_garment_skips_a_pair_under_ten_pixels(distance, skipped):
-    score = metrics.ne_garment(one_garment(sleeve_distance=distance))
-    assert score.skipped == skipped
-    assert score.count == (0 if skipped else 8)
+    found = score("ne_garment", one_garment(sleeve_distance=distance))
+    assert found["skipped"] == skipped
+    assert found["count"] == (0 if skipped else 8)
 
 
 @pytest.mark.parametrize(
@@ -99,54 +103,54 @@ def test_ne_garment_skips_a_pair_under_ten_pixels(distance, skipped):
 )
 def test_ne_garment_wants_a_labelled_pair_that_may_be_occluded(sleeve, skipped):
     visibility = [2, 2, 2, int(sleeve), 2, 2, 2, 2]
-    assert metrics.ne_garment(one_garment(visibility=visibility)).skipped == skipped
+    assert score("ne_garment", one_garment(visibility=visibility))["skipped"] == skipped
 
 
 def test_ne_bbox_divides_x_by_width_and_y_by_height():
-    assert metrics.ne_bbox(one_garment()).value == pytest.approx(math.hypot(3 / 100, 4 / 200))
+    assert score("ne_bbox", one_garment())["value"] == pytest.approx(math.hypot(3 / 100, 4 / 200))
 
 
 def test_ne_bbox_averages_slots_not_keypoints():
     # Collars in one garment only, at error 0; everything else at 0.05. Pooled would be 12 * 0.05 / 14.
     perfect = one_garment(offset_xy=(0, 0), visibility=[2, 2, 0, 0, 0, 0, 0, 0])
     shifted = one_garment(offset_xy=(5, 0), visibility=[0, 0, 2, 2, 2, 2, 2, 2])
-    score = metrics.ne_bbox(join(perfect, shifted, shifted))
-    assert score.value == pytest.approx(6 * 0.05 / 8)
-    assert score.count == 14
+    found = score("ne_bbox", join(perfect, shifted, shifted))
+    assert found["value"] == pytest.approx(6 * 0.05 / 8)
+    assert found["count"] == 14
 
 
 def test_ne_longside_divides_by_the_long_side():
-    assert metrics.ne_longside(one_garment()).value == pytest.approx(5 / 200)
+    assert score("ne_longside", one_garment())["value"] == pytest.approx(5 / 200)
 
 
 def test_epe_is_in_pixels_and_counts_occluded_keypoints():
-    score = metrics.epe(one_garment(visibility=[1, 2, 1, 2, 0, -1, 2, 2]))
-    assert score.value == pytest.approx(5)
-    assert score.count == 6
+    found = score("epe", one_garment(visibility=[1, 2, 1, 2, 0, -1, 2, 2]))
+    assert found["value"] == pytest.approx(5)
+    assert found["count"] == 6
 
 
 @pytest.mark.parametrize(("offset", "correct"), [(39.9, 1.0), (40.0, 1.0), (40.1, 0.0)])
 def test_pck_threshold_is_a_fifth_of_the_long_side_and_included(offset, correct):
-    assert metrics.pck(one_garment(offset_xy=(offset, 0))).value == correct
+    assert score("pck_02", one_garment(offset_xy=(offset, 0)))["value"] == correct
 
 
 def test_auc_of_perfect_half_way_and_far_predictions():
-    assert metrics.auc(one_garment(offset_xy=(0, 0))).value == pytest.approx(1.0)
+    assert score("auc", one_garment(offset_xy=(0, 0)))["value"] == pytest.approx(1.0)
     # Error 0.25 is reached at threshold 10 of 0 to 20: ten full steps and the one that rises, which counts half.
-    assert metrics.auc(one_garment(offset_xy=(50, 0))).value == pytest.approx(10.5 / 20)
-    assert metrics.auc(one_garment(offset_xy=(101, 0))).value == 0.0
+    assert score("auc", one_garment(offset_xy=(50, 0)))["value"] == pytest.approx(10.5 / 20)
+    assert score("auc", one_garment(offset_xy=(101, 0)))["value"] == 0.0
 
 
 def test_a_missed_garment_fails_pck_and_auc_and_leaves_errors_alone():
     garments = join(one_garment(offset_xy=(0, 0)), one_garment(found=False))
-    assert metrics.pck(garments).value == 0.5
-    assert metrics.auc(garments).value == pytest.approx(0.5)
-    assert metrics.pck(garments).count == 16
-    assert metrics.pck_of_found(garments).value == 1.0
-    assert metrics.pck_of_found(garments).count == 8
+    assert score("pck_02", garments)["value"] == 0.5
+    assert score("auc", garments)["value"] == pytest.approx(0.5)
+    assert score("pck_02", garments)["count"] == 16
+    assert score("pck_02_found", garments)["value"] == 1.0
+    assert score("pck_02_found", garments)["count"] == 8
     for name in ("ne_garment", "ne_bbox", "ne_longside", "epe"):
-        score = metrics.KEYPOINT_METRICS[name](garments)
-        assert (score.value, score.count) == (0.0, 8)
+        found = score(name, garments)
+        assert (found["value"], found["count"]) == (0.0, 8)
 
 
 # What must never count -----------------------------------------------------------------------------------------------
@@ -157,9 +161,9 @@ def test_a_missed_garment_fails_pck_and_auc_and_leaves_errors_alone():
 def test_keypoints_without_coordinates_never_count(name, code):
     garment, wild = (one_garment(visibility=[int(code), 2, 2, 2, 2, 2, 2, 2]) for _ in range(2))
     wild.labels.keypoints_xy[0, 0] = np.nan
-    score = metrics.KEYPOINT_METRICS[name](wild)
-    assert score == metrics.KEYPOINT_METRICS[name](garment)
-    assert (score.count, score.per_keypoint[0], score.per_keypoint_counts[0]) == (7, None, 0)
+    found = score(name, wild)
+    assert found == score(name, garment)
+    assert (found["count"], per_slot(found, "value")[0], per_slot(found, "count")[0]) == (7, None, 0)
 
 
 @pytest.mark.parametrize(
@@ -167,22 +171,23 @@ def test_keypoints_without_coordinates_never_count(name, code):
     [("ne_garment", 7), ("ne_bbox", 7), ("ne_longside", 7), ("epe", 8), ("pck_02", 8), ("pck_02_found", 8), ("auc", 8)],
 )
 def test_occluded_keypoints_count_where_the_definition_says_labelled(name, count):
-    assert metrics.KEYPOINT_METRICS[name](one_garment(visibility=[1, 2, 2, 2, 2, 2, 2, 2])).count == count
+    assert score(name, one_garment(visibility=[1, 2, 2, 2, 2, 2, 2, 2]))["count"] == count
 
 
 @pytest.mark.parametrize("name", ALL_METRICS)
 def test_nothing_gives_none_and_zero(name):
-    nothing = metrics.Score(None, 0, (None,) * 8, (0,) * 8, 0)
-    assert metrics.KEYPOINT_METRICS[name](empty()) == nothing
+    nothing = {"value": None, "count": 0, "skipped": 0, "interval": None}
+    nothing["per_keypoint"] = {name: dict(nothing) for name in KEYPOINT_ABBREVIATIONS}
     invisible = one_garment(visibility=[0, 0, 0, 0, 0, -1, -1, -1])
-    assert metrics.KEYPOINT_METRICS[name](invisible) == nothing
+    for matched, num_photos in ((Matched([], [], []), 0), (invisible, 1)):
+        assert score(name, matched) == score(name, matched, Bootstrap(num_photos)) == nothing
 
 
 @pytest.mark.parametrize("name", [name for name in ALL_METRICS if name not in ("epe", "ne_garment")])
 def test_an_empty_box_is_skipped_by_what_divides_by_it(name):
     garment = one_garment(box=(10, 10, 10, 50))
-    score = metrics.KEYPOINT_METRICS[name](garment)
-    assert (score.value, score.count, score.skipped) == (None, 0, 1)
+    found = score(name, garment)
+    assert (found["value"], found["count"], found["skipped"]) == (None, 0, 1)
 
 
 # Slices --------------------------------------------------------------------------------------------------------------
@@ -190,14 +195,14 @@ def test_an_empty_box_is_skipped_by_what_divides_by_it(name):
 
 def test_a_slice_by_visibility_keeps_the_normaliser():
     garments = one_garment(visibility=[2, 2, 1, 1, 2, 2, 2, 2])
-    scores = metrics.score_slices(metrics.ne_garment, garments)["visibility"]
+    scores = slices_of("ne_garment", garments)["visibility"]
     assert scores["visible"]["value"] == pytest.approx(5 / 50)
     assert scores["occluded"]["count"] == 0
-    assert metrics.score_slices(metrics.epe, garments)["visibility"]["occluded"]["count"] == 2
+    assert slices_of("epe", garments)["visibility"]["occluded"]["count"] == 2
 
 
 def test_score_as_json():
-    form = json.loads(json.dumps(metrics.ne_garment(one_garment(LOWER), bootstrap=Bootstrap(1)).to_dict()))
+    form = json.loads(json.dumps(score("ne_garment", one_garment(LOWER), Bootstrap(1))))
     assert (form["count"], form["skipped"], form["interval"]) == (4, 0, pytest.approx([5 / 40, 5 / 40]))
     assert form["per_keypoint"]["LC"] == {"value": None, "count": 0, "skipped": 0, "interval": None}
     assert form["per_keypoint"]["RH"]["value"] == pytest.approx(5 / 40)
@@ -206,10 +211,10 @@ def test_score_as_json():
 
 def test_skipped_keypoints_are_counted_by_slot():
     garments = join(one_garment(sleeve_distance=9.0, visibility=[2, 1, 2, 2, 0, 0, 2, 2]), one_garment())
-    form = metrics.ne_garment(garments).to_dict()
+    form = score("ne_garment", garments)
     assert (form["count"], form["skipped"]) == (8, 1)
     # An occluded keypoint would not have counted.
-    assert [entry["skipped"] for entry in form["per_keypoint"].values()] == [1, 0, 1, 1, 0, 0, 1, 1]
+    assert per_slot(form, "skipped") == [1, 0, 1, 1, 0, 0, 1, 1]
 
 
 # Intervals -----------------------------------------------------------------------------------------------------------
@@ -226,30 +231,23 @@ def test_intervals_equal_a_naive_loop_over_resamples(name):
         rows = [row for photo in photos for row in np.flatnonzero(garments.photo_index == photo)]
         resampled.append(reference(name, garments, rows))
 
-    score = metrics.KEYPOINT_METRICS[name](garments, bootstrap=Bootstrap(num_photos, num_resamples, seed))
+    found = score(name, garments, Bootstrap(num_photos, num_resamples, seed))
     wanted = [r.value for r in resampled if r.value is not None]
-    assert score.interval == pytest.approx(np.percentile(wanted, [2.5, 97.5]))
-    assert score.interval[0] < score.value < score.interval[1]
-    for slot in range(8):
+    assert found["interval"] == pytest.approx(np.percentile(wanted, [2.5, 97.5]))
+    assert found["interval"][0] < found["value"] < found["interval"][1]
+    for slot, interval in enumerate(per_slot(found, "interval")):
         wanted = [r.values[slot] for r in resampled if r.values[slot] is not None]
-        assert score.per_keypoint_intervals[slot] == pytest.approx(np.percentile(wanted, [2.5, 97.5]))
+        assert interval == pytest.approx(np.percentile(wanted, [2.5, 97.5]))
 
 
 @pytest.mark.parametrize("name", ALL_METRICS)
 def test_intervals_change_nothing_else_and_are_left_out_unless_asked_for(name):
     garments = random_garments(2)
-    plain = metrics.KEYPOINT_METRICS[name](garments)
-    with_intervals = metrics.KEYPOINT_METRICS[name](garments, bootstrap=Bootstrap(30, 20))
-    assert plain.interval is None and plain.per_keypoint_intervals == (None,) * 8
-    none = {"interval": None, "per_keypoint_intervals": (None,) * 8}
-    assert dataclasses.replace(with_intervals, **none) == plain
-
-
-@pytest.mark.parametrize("name", ALL_METRICS)
-def test_nothing_to_measure_has_no_interval(name):
-    invisible = one_garment(visibility=[0, 0, 0, 0, 0, -1, -1, -1])
-    assert metrics.KEYPOINT_METRICS[name](invisible, bootstrap=Bootstrap(1)).interval is None
-    assert metrics.KEYPOINT_METRICS[name](empty(), bootstrap=Bootstrap(0)).interval is None
+    plain, with_intervals = score(name, garments), score(name, garments, Bootstrap(30, 20))
+    for found in (with_intervals, *with_intervals["per_keypoint"].values()):
+        assert found["interval"] is not None
+        found["interval"] = None
+    assert with_intervals == plain
 
 
 def test_the_keypoints_of_one_photo_are_drawn_together():
@@ -257,15 +255,15 @@ def test_the_keypoints_of_one_photo_are_drawn_together():
     right, wrong = one_garment(offset_xy=(0, 0)), one_garment(offset_xy=(90, 0))
     apart = join(right, wrong)
     together = match_given_boxes([apart.labels], [apart.predicted.keypoints_xy])
-    assert metrics.pck(together, bootstrap=Bootstrap(1)).interval == (0.5, 0.5)
-    assert metrics.pck(apart, bootstrap=Bootstrap(2)).interval == (0.0, 1.0)
+    assert score("pck_02", together, Bootstrap(1))["interval"] == [0.5, 0.5]
+    assert score("pck_02", apart, Bootstrap(2))["interval"] == [0.0, 1.0]
 
 
 def test_slices_have_intervals():
     garments = random_garments(3)
-    scores = metrics.score_slices(metrics.epe, garments, Bootstrap(30, 50))
-    for score in (scores["overall"], *scores["garment_type"].values(), *scores["visibility"].values()):
-        assert score["interval"][0] < score["value"] < score["interval"][1]
+    scores = slices_of("epe", garments, Bootstrap(30, 50))
+    for found in (scores["overall"], *scores["garment_type"].values(), *scores["visibility"].values()):
+        assert found["interval"][0] < found["value"] < found["interval"][1]
 
 
 # Against slow loops --------------------------------------------------------------------------------------------------
@@ -275,13 +273,13 @@ def test_slices_have_intervals():
 @pytest.mark.parametrize("name", ALL_METRICS)
 def test_metrics_equal_slow_loops_on_random_garments(name, seed):
     garments = random_garments(seed)
-    check_against_reference(metrics.KEYPOINT_METRICS[name](garments).to_dict(), reference(name, garments))
+    check_against_reference(score(name, garments), reference(name, garments))
 
 
 @pytest.mark.parametrize("name", ALL_METRICS)
 def test_slices_equal_slow_loops_on_random_garments(name):
     garments = random_garments(7)
-    scores = metrics.score_slices(metrics.KEYPOINT_METRICS[name], garments)
+    scores = slices_of(name, garments)
     for code, slice_ in ((1, "upper-body"), (2, "lower-body"), (3, "full-body")):
         wanted = reference(name, garments, among=lambda g, k, code=code: garments.labels.types[g] == code)
         check_against_reference(scores["garment_type"][slice_], wanted)
@@ -293,13 +291,12 @@ def test_slices_equal_slow_loops_on_random_garments(name):
         check_against_reference(scores["visibility"][slice_], wanted)
 
 
-def check_against_reference(score, wanted):
-    assert (score["count"], score["skipped"]) == (wanted.count, wanted.skipped)
-    assert score["value"] == pytest.approx(wanted.value)
-    slots = score["per_keypoint"].values()
-    assert [slot["value"] for slot in slots] == pytest.approx(wanted.values)
-    assert [slot["count"] for slot in slots] == wanted.counts
-    assert [slot["skipped"] for slot in slots] == wanted.skipped_keypoints
+def check_against_reference(found, wanted):
+    assert (found["count"], found["skipped"]) == (wanted.count, wanted.skipped)
+    assert found["value"] == pytest.approx(wanted.value)
+    assert per_slot(found, "value") == pytest.approx(wanted.values)
+    assert per_slot(found, "count") == wanted.counts
+    assert per_slot(found, "skipped") == wanted.skipped_keypoints
 
 
 def test_random_garments_have_every_hard_case():

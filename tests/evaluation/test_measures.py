@@ -7,6 +7,7 @@ import pytest
 
 from cspn_tf.evaluation import measures as evaluation
 from cspn_tf.evaluation.bootstrap import Bootstrap
+from cspn_tf.evaluation.keypoint_metrics import evaluate_keypoints
 from cspn_tf.evaluation.matching import match_given_boxes, match_photos
 from cspn_tf.garment_set import Garments
 from cspn_tf.result import Result
@@ -149,7 +150,7 @@ def test_intervals_are_there_if_asked_for():
     assert scores["miss_rate"]["interval"] == pytest.approx([1 - high, 1 - low])
     assert scores["precision_50"]["interval"] == pytest.approx([0, 1])
     assert scores["detection"]["recall_50"]["garment_type"]["full-body"]["interval"] == [1, 1]
-    in_boxes = evaluation.evaluate_keypoints(match_given_boxes(truths, [t.keypoints_xy for t in truths]), bootstrap)
+    in_boxes = evaluate_keypoints(match_given_boxes(truths, [t.keypoints_xy for t in truths]), bootstrap)
     assert in_boxes["pck_02"]["overall"]["interval"] == [1, 1]
     json.dumps([scores, in_boxes], allow_nan=False)
 
@@ -185,13 +186,13 @@ def test_intervals_are_left_out_unless_asked_for():
 def test_keypoints_in_labelled_boxes():
     truths = [truth((1, 2)), truth()]
     given = match_given_boxes(truths, [truths[0].keypoints_xy + [6, 8], truths[1].keypoints_xy])
-    scores = evaluation.evaluate_keypoints(given)
+    scores = evaluate_keypoints(given)
     assert scores["epe"]["overall"]["value"] == pytest.approx(20 / 3)
     assert scores["epe"]["garment_type"]["full-body"]["value"] == 0.0
 
 
 def test_a_photo_that_could_not_be_read_is_missed():
-    scores = evaluation.evaluate_keypoints(match_given_boxes([truth(), truth()], [None, KEYPOINTS[np.newaxis]]))
+    scores = evaluate_keypoints(match_given_boxes([truth(), truth()], [None, KEYPOINTS[np.newaxis]]))
     assert scores["pck_02"]["overall"]["value"] == 0.5
     assert scores["epe"]["overall"]["count"] == 8
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from cspn_tf.evaluation.bootstrap import Bootstrap
+from cspn_tf.evaluation.keypoint_metrics import evaluate_keypoints
 from cspn_tf.evaluation.matching import match_given_boxes, match_photos
-from cspn_tf.evaluation.measures import evaluate_keypoints, evaluate_predictions
+from cspn_tf.evaluation.measures import evaluate_predictions
 from cspn_tf.evaluation.report import main_table, make_report, with_interval
 from tests.evaluation.test_measures import prediction, truth
 
