@@ -45,14 +45,12 @@ def main(argv=None) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     with termination_as_interrupt(), locked(args.out / "lock", args.out):
         plan = plans.settle_plan(plan, args)
-        jobs = steps.make_jobs(plan, args.data, args.out)
-        progress = Progress(jobs)
+        trainings, evaluations = steps.make_jobs(plan, args.data, args.out)
+        progress = Progress([*trainings, *evaluations])
         # The detector takes longest: train everything else in parallel, then evaluate.
-        run_jobs([job for job in jobs if job.module != steps.EVALUATE], args.jobs, progress)
-        for experiment in plan.experiments:
-            if experiment.derived:
-                steps.derive(plan, experiment, args.out)
-        run_jobs([job for job in jobs if job.module == steps.EVALUATE], args.jobs, progress)
+        run_jobs(trainings, args.jobs, progress)
+        steps.derive(plan, args.out)
+        run_jobs(evaluations, args.jobs, progress)
         costs = steps.measure_costs(plan, args.data, args.out)
         steps.write_report(plan, args.data, args.out, costs)
     return 0
@@ -70,7 +68,7 @@ def _parse(argv):
         help="time budget; all experiments get the same number of epochs (default: the scale's)",
     )
     parser.add_argument("--epochs", type=positive_int, help="passes over the training split, instead of a budget")
-    parser.add_argument("--seeds", type=positive_int, metavar="N", help="number of seeds per experiment (default: 3)")
+    parser.add_argument("--seeds", type=positive_int, default=3, metavar="N", help="number of seeds per experiment")
     parser.add_argument("--beyond", action="store_true", help="also run experiments beyond the paper")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="run only these experiments, by folder name")
     parser.add_argument(

@@ -19,13 +19,8 @@ def num_parameters(network) -> int:
     return int(sum(np.prod(variable.shape) for variable in network.variables if "moving_" not in variable.name))
 
 
-def num_flops(network) -> int:
-    """Return the floating-point operations of one example; a multiply-add counts as two."""
-    return num_flops_of(lambda inputs: network(inputs, training=False), [1, *network.input_shape[1:]])
-
-
 def num_flops_of(function, shape) -> int:
-    """Return the floating-point operations of a function of one float32 tensor of static shape, as `num_flops` does."""
+    """Return the floating-point operations of a function of one float32 tensor; a multiply-add counts as two."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph
     from tensorflow.python.profiler import model_analyzer, option_builder
@@ -95,12 +90,13 @@ def measure(keypoints_dirs: dict, detector_dir, data) -> dict:
     for name, directory in keypoints_dirs.items():
         config, trained = checkpoints.load_keypoints(directory)
         network = method_of(config.keypoints).prediction_network(trained)
-        costs[name] = {"parameters": num_parameters(network), "flops": num_flops(network)}
+        shape = [1, *network.input_shape[1:]]
+        call = functools.partial(network, training=False)
+        costs[name] = {"parameters": num_parameters(network), "flops": num_flops_of(call, shape)}
         pipeline = GarmentPipeline(checkpoints.joint_config(detector_config, config), detector, trained)
         photo = photo if photo is not None else _photo_with_garment(pipeline, Photos(data, "test"))
-        crop = tf.random.stateless_uniform([1, *network.input_shape[1:]], [1, 0], 0.0, 255.0)
-        call = tf.function(functools.partial(network, training=False), autograph=False)
-        alone[name] = functools.partial(_wait, call, crop)
+        crop = tf.random.stateless_uniform(shape, [1, 0], 0.0, 255.0)
+        alone[name] = functools.partial(_wait, tf.function(call, autograph=False), crop)
         whole[name] = functools.partial(_wait, pipeline.serve, photo)
     for key, functions in (("network_ms", alone), ("photo_ms", whole)):
         for name, timing in measure_in_turns(functions, NUM_REPEATS).items():

@@ -14,6 +14,7 @@ from pathlib import Path
 from cspn_tf.console import Parser, run
 from cspn_tf.files import is_newer
 from cspn_tf.models.checkpoints import WEIGHTS
+from cspn_tf.progress import Progress
 
 _SPLIT, _BATCH_SIZE = "test", 8
 
@@ -28,17 +29,33 @@ def main(argv=None) -> int:
     args = parser.parse_args(argv)
 
     from cspn_tf.evaluation.inputs import Photos
+    from cspn_tf.evaluation.matching import match_given_boxes, match_photos
     from cspn_tf.evaluation.measures import measure
     from cspn_tf.evaluation.report import write_scores
+    from cspn_tf.inference.shared import SharedDetector
+    from cspn_tf.result import results_of_outputs
 
     wanted = [path for path in args.keypoints if not is_evaluated(args.out, args.detector, path)]
     if not wanted:
         return 0
     photos = Photos(args.data, _SPLIT)
-    answers = predict_all(photos, args.detector, wanted)
-    for directory, (matched, in_labelled_boxes) in zip(wanted, answers, strict=True):
+    shared = SharedDetector(args.detector, wanted)
+    # Of each network: the results as served, and the keypoints in ground-truth boxes.
+    truths, answers = [], [([], []) for _ in wanted]
+    with Progress("evaluated") as progress:
+        remaining = iter(photos)
+        while batch := list(itertools.islice(remaining, _BATCH_SIZE)):
+            labels = [photo.garments for photo in batch]
+            boxes_xyxy, types = [of_photo.boxes_xyxy for of_photo in labels], [of_photo.types for of_photo in labels]
+            truths += labels
+            seen = shared.detect([photo.photo_bytes for photo in batch])
+            for index, (results, in_boxes) in enumerate(answers):
+                results += results_of_outputs(shared.keypoints(index, seen), [photo.name for photo in batch])
+                in_boxes += shared.keypoints_in_boxes(index, seen, boxes_xyxy, types)
+            progress(len(truths), len(photos))
+    for directory, (results, in_boxes) in zip(wanted, answers, strict=True):
         about = {"data": str(args.data), "split": _SPLIT, "model": f"{args.detector} and {directory}"}
-        scores = measure(about, matched, in_labelled_boxes, seed=0)
+        scores = measure(about, match_photos(truths, results), match_given_boxes(truths, in_boxes), seed=0)
         write_scores(args.out / directory.name, scores)
         print(f"{args.out / directory.name}", flush=True)
     return 0
@@ -48,40 +65,6 @@ def is_evaluated(out, detector_dir, keypoints_dir) -> bool:
     """Check whether `out` has an evaluation of these networks that is not older than their weights."""
     weights = [directory / WEIGHTS for directory in (detector_dir, keypoints_dir)]
     return is_newer(out / keypoints_dir.name / "metrics.json", weights)
-
-
-def predict_all(photos, detector_dir, keypoints_dirs):
-    """Predict garments and keypoints in photos with every keypoint network.
-
-    Args:
-        photos: iterable of `cspn_tf.evaluation.inputs.LabelledPhoto` with a length.
-        detector_dir: the detector's training directory.
-        keypoints_dirs: the keypoint networks' training directories.
-
-    Returns:
-        For each network two `cspn_tf.evaluation.matching.Matched`: one of detected garments, as served, and one of
-        keypoints in ground-truth boxes.
-    """
-    from cspn_tf.evaluation.matching import match_given_boxes, match_photos
-    from cspn_tf.inference.shared import SharedDetector
-    from cspn_tf.progress import Progress
-    from cspn_tf.result import results_of_outputs
-
-    shared = SharedDetector(detector_dir, keypoints_dirs)
-    truths, answers = [], [([], []) for _ in keypoints_dirs]
-    with Progress("evaluated") as progress:
-        remaining = iter(photos)
-        while batch := list(itertools.islice(remaining, _BATCH_SIZE)):
-            labels = [photo.garments for photo in batch]
-            truths += labels
-            seen = shared.detect([photo.photo_bytes for photo in batch])
-            for index, (results, in_boxes) in enumerate(answers):
-                results += results_of_outputs(shared.keypoints(index, seen), [photo.name for photo in batch])
-                in_boxes += shared.keypoints_in_boxes(
-                    index, seen, [of_photo.boxes_xyxy for of_photo in labels], [of_photo.types for of_photo in labels]
-                )
-            progress(len(truths), len(photos))
-    return [(match_photos(truths, results), match_given_boxes(truths, in_boxes)) for results, in_boxes in answers]
 
 
 if __name__ == "__main__":

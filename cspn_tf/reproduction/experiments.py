@@ -38,7 +38,6 @@ class Scale:
         overrides: `field=value` overrides for all networks.
         baseline_overrides: additional overrides for the methods the paper compares with.
         detector_epochs, keypoint_epochs: passes over the training split.
-        num_seeds: trainings of each experiment.
     """
 
     preset: str
@@ -46,7 +45,6 @@ class Scale:
     baseline_overrides: tuple[str, ...]
     detector_epochs: int
     keypoint_epochs: int
-    num_seeds: int
 
 
 SCALES = {
@@ -63,7 +61,6 @@ SCALES = {
         ),
         detector_epochs=20,
         keypoint_epochs=30,
-        num_seeds=3,
     ),
     # One small backbone for all methods, pretrained and partly frozen: an hour or two on two cores for 5,000 photos.
     "cpu": Scale(
@@ -78,7 +75,6 @@ SCALES = {
         baseline_overrides=(),
         detector_epochs=3,
         keypoint_epochs=3,
-        num_seeds=3,
     ),
 }
 
@@ -100,21 +96,10 @@ BEYOND = (
 )
 
 
-# Fields that the experiments vary; users may not override them.
-OWN_FIELDS = tuple(
-    f"keypoints.{name}"
-    for name in (
-        *("method", "region", "num_stages", "subpixel", "visibility_head", "sigma_factors", "upsampling"),
-        *("offset_head", "stage_weight_growth"),
-    )
-)
-
-
-def paper_experiments(scale: Scale) -> list[Experiment]:
-    """Return the experiments that the paper's tables 1 to 3 and figure 6 need."""
+def paper_experiments(baseline_overrides=()) -> list[Experiment]:
+    """Return the experiments that the paper's tables 1 to 3 and figure 6 need, for a scale's `baseline_overrides`."""
     baselines = [
-        Experiment(name, title, (f"keypoints.method={name}", *scale.baseline_overrides))
-        for name, title in BASELINES.items()
+        Experiment(name, title, (f"keypoints.method={name}", *baseline_overrides)) for name, title in BASELINES.items()
     ]
     stages = [
         Experiment(stages_name(num), f"{num} stages", (f"keypoints.num_stages={num}",))
@@ -128,3 +113,7 @@ def paper_experiments(scale: Scale) -> list[Experiment]:
 def stages_name(num_stages: int) -> str:
     """Return the name of the experiment with that number of stages."""
     return CSPN if num_stages == PAPER_STAGES else f"stages-{num_stages}"
+
+
+# Fields that the experiments vary; users may not override them.
+OWN_FIELDS = {text.partition("=")[0] for e in (*paper_experiments(), *BEYOND) for text in e.overrides}

@@ -41,15 +41,14 @@ class Job:
 class Progress:
     """Counts finished jobs and estimates the time left from the work done so far."""
 
-    def __init__(self, jobs, clock=time.monotonic, stream=None):
+    def __init__(self, jobs):
         """Start the clock; jobs that are already done are counted but do not enter the time estimate."""
-        self._clock, self._stream = clock, stream or sys.stdout
-        self._num, self._start = len(jobs), clock()
-        self._num_done = sum(job.is_done() for job in jobs)
-        self._work_left = sum(job.work for job in jobs if not job.is_done())
-        self._work_done = 0.0
+        left = [job for job in jobs if not job.is_done()]
+        self._start = time.monotonic()
+        self._num, self._num_done = len(jobs), len(jobs) - len(left)
+        self._work_left, self._work_done = sum(job.work for job in left), 0.0
         done_already = f", {self._num_done} of them already done" if self._num_done else ""
-        self._print(f"{self._num} runs{done_already}")
+        print(f"{self._num} runs{done_already}", flush=True)
 
     def finished(self, job, seconds):
         """Record and print that a job has finished, with its duration in seconds."""
@@ -58,15 +57,9 @@ class Progress:
         self._work_left -= job.work
         text = f"[{self._num_done}/{self._num}] {job.title}, {duration(seconds)}"
         if self._work_left > 0:
-            text += f"; {duration(self.seconds_left())} left"
-        self._print(text)
-
-    def seconds_left(self) -> float:
-        """Return the estimated time left, seconds."""
-        return (self._clock() - self._start) * self._work_left / self._work_done
-
-    def _print(self, text):
-        print(text, file=self._stream, flush=True)
+            seconds_left = (time.monotonic() - self._start) * self._work_left / self._work_done
+            text += f"; {duration(seconds_left)} left"
+        print(text, flush=True)
 
 
 def run_jobs(jobs, num_parallel, progress) -> None:
@@ -107,9 +100,7 @@ def run_jobs(jobs, num_parallel, progress) -> None:
 
 def _shares_of_cores(num_parallel):
     """Split this process's cores into one set per job; Nones if there are fewer cores than jobs or no pinning here."""
-    if not hasattr(os, "sched_setaffinity"):
-        return [None] * num_parallel
-    cores = sorted(os.sched_getaffinity(0))
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
     if num_parallel > len(cores):
         return [None] * num_parallel
     return [set(cores[index::num_parallel]) for index in range(num_parallel)]

@@ -1,7 +1,6 @@
 """The plan of a reproduction: its experiments, seeds and epochs, from the command line or a plan.json."""
 
 import dataclasses
-from pathlib import Path
 
 from cspn_tf import config as configs
 from cspn_tf.config import KEYPOINT_TRAINING
@@ -23,9 +22,9 @@ class Plan:
     """The experiments to train, their seeds and epochs."""
 
     scale: str
-    overrides: tuple[str, ...]  # the user's
-    experiments: tuple
-    seeds: tuple[int, ...]
+    overrides: list[str]  # the user's
+    experiments: list
+    seeds: list[int]
     detector_epochs: int
     keypoint_epochs: int
 
@@ -43,11 +42,7 @@ class Plan:
 
     def to_dict(self) -> dict:
         """Return a JSON-ready dict, with the names of the experiments."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {
-            **{name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()},
-            "experiments": [experiment.name for experiment in self.experiments],
-        }
+        return {**vars(self), "experiments": [experiment.name for experiment in self.experiments]}
 
 
 def make_plan_of(args) -> Plan:
@@ -60,11 +55,12 @@ def make_plan_of(args) -> Plan:
     for text in args.set:
         if text.partition("=")[0] in OWN_FIELDS:
             raise CallError(f"--set {text}: the experiments themselves vary this")
+    experiments = [*paper_experiments(scale.baseline_overrides), *(BEYOND if args.beyond else ())]
     plan = Plan(
         scale=args.scale,
-        overrides=tuple(args.set),
-        experiments=_chosen([*paper_experiments(scale), *(BEYOND if args.beyond else ())], args.only),
-        seeds=tuple(range(1, (args.seeds or scale.num_seeds) + 1)),
+        overrides=args.set,
+        experiments=_chosen(experiments, args.only),
+        seeds=list(range(1, args.seeds + 1)),
         detector_epochs=args.epochs or scale.detector_epochs,
         keypoint_epochs=args.epochs or scale.keypoint_epochs,
     )
@@ -74,19 +70,19 @@ def make_plan_of(args) -> Plan:
         raise CallError(str(error)) from error
     # A derived experiment with the CSPN's own config would only repeat it.
     experiments = [e for e in plan.experiments if not (e.derived and found[e.name] == found[CSPN])]
-    return dataclasses.replace(plan, experiments=tuple(experiments))
+    return dataclasses.replace(plan, experiments=experiments)
 
 
 def _chosen(experiments, only):
     if not only:
-        return tuple(experiments)
+        return experiments
     names = [experiment.name for experiment in experiments]
     for name in only:
         if name not in names:
             raise CallError(f"--only {name}: no such experiment; choose from {', '.join(names)}")
     # Experiments beyond the paper are compared with the CSPN.
     wanted = {*only, *([CSPN] if any(experiment.name in only for experiment in BEYOND) else [])}
-    return tuple(experiment for experiment in experiments if experiment.name in wanted)
+    return [experiment for experiment in experiments if experiment.name in wanted]
 
 
 def settle_plan(plan, args) -> Plan:
@@ -95,8 +91,11 @@ def settle_plan(plan, args) -> Plan:
     Raises:
         UserError: --out holds a plan with another scale, other overrides or other data.
     """
+    from cspn_tf.data.tfrecords import MANIFEST
+
     path = args.out / _PLAN
-    about = {"data": str(args.data), "data_sha256": _data_digest(args.data)}
+    # The manifest holds the digests of all shards.
+    about = {"data": str(args.data), "data_sha256": file_sha256(args.data / MANIFEST)}
     if path.exists():
         plan = _resumed(plan, path, args, about)
         if args.budget:
@@ -105,13 +104,6 @@ def settle_plan(plan, args) -> Plan:
         plan = _within_budget(plan, args)
     write_json(path, {**plan.to_dict(), **about})
     return plan
-
-
-def _data_digest(data) -> str:
-    from cspn_tf.data.tfrecords import MANIFEST
-
-    # The manifest holds the digests of all shards.
-    return file_sha256(Path(data) / MANIFEST)
 
 
 def _resumed(plan, path, args, about):

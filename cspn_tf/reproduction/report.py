@@ -1,5 +1,7 @@
 """The Markdown report of a reproduction and the plot of figure 6, from the results of `results.summarise`."""
 
+import numpy as np
+
 from cspn_tf.evaluation.report import DETECTED, LABELLED, formatted, make_table
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS
 from cspn_tf.plots import saved_plot
@@ -22,6 +24,8 @@ def make_report(found) -> str:
     """
     plan, data = found["plan"], found["data"]
     machine = found["machine"]
+    overrides = f", {' '.join(plan['overrides'])}" if plan["overrides"] else ""
+    is_papers_data = (data["source"], data["variant"], data["splits_from"]) == _PAPERS_DATA
     splits = ", ".join(
         f"{name} {entry['num_photos']} photos with {entry['num_garments']} garments"
         for name, entry in data["splits"].items()
@@ -29,12 +33,14 @@ def make_report(found) -> str:
     parts = [
         "# The paper's tables",
         f"- data: `{data['source']}` ({data['variant']}); splits: {splits}\n"
-        f"- scale `{plan['scale']}`{_with_overrides(plan['overrides'])}; "
+        f"- scale `{plan['scale']}`{overrides}; "
         f"{plan['keypoint_epochs']} epochs of each keypoint network, {plan['detector_epochs']} of the detector; "
         f"seeds {', '.join(map(str, plan['seeds']))}\n"
         f"- machine: {machine['cores']} cores of {machine['cpu']}",
         _SPLITS_NOTE,
-        f"**{_sameness(data)}**",
+        "**The paper's data, in FLD's own splits: the paper's rows are on the same photos, split differently.**"
+        if is_papers_data
+        else "**Not the paper's data: the paper's rows are for reference only and cannot be compared.**",
         "Numbers with ± are mean and standard deviation over seeds. Errors are over visible keypoints of detected "
         "garments. PCK and AUC are over all labelled keypoints; those of missed garments count as wrong. All methods "
         "share one detector, so they miss the same garments, and the CSPN preset's schedule, learning rate and frozen "
@@ -46,30 +52,15 @@ def make_report(found) -> str:
         _claims(found["claims"]),
     ]
     if found["table_1"]:
-        parts += ["## Table 1: methods", *_table_1(found["table_1"], data)]
+        parts += ["## Table 1: methods", *_table_1(found["table_1"], is_papers_data)]
     if found["table_2"]:
         parts += ["## Table 2: with and without a detection stage", *_table_2(found["table_2"])]
     if len(found["stages"]) > 1:
         parts += ["## Figure 6 and table 3: stages", "![figure 6](figure_6.png)", _stages(found["stages"])]
     if found["beyond"]:
-        parts += ["## Beyond the paper", *_beyond(found["beyond"], found["table_2"] or found["stages"])]
+        parts += ["## Beyond the paper", *_beyond(found["beyond"], found["stages"])]
     parts += ["## What was trained", _configs(found["config"])]
     return "\n\n".join(parts) + "\n"
-
-
-def is_papers_data(data) -> bool:
-    """Check whether a dataset is the paper's, in the splits that come with it."""
-    return (data["source"], data["variant"], data["splits_from"]) == _PAPERS_DATA
-
-
-def _with_overrides(overrides):
-    return f", {' '.join(overrides)}" if overrides else ""
-
-
-def _sameness(data):
-    if is_papers_data(data):
-        return "The paper's data, in FLD's own splits: the paper's rows are on the same photos, split differently."
-    return "Not the paper's data: the paper's rows are for reference only and cannot be compared."
 
 
 def _claims(claims):
@@ -92,28 +83,32 @@ def _interval(interval):
     return f" ({interval[0]:+.4f} to {interval[1]:+.4f} by Student's t over seeds)" if interval else " (one seed)"
 
 
-def _table_1(rows, data):
+def _table_1(rows, is_papers_data):
     header = ["method", *KEYPOINT_ABBREVIATIONS, "mean ± sd", "test photos, 95 %", "keypoints", "skipped"]
     lines = []
     for row in rows:
         score = row[DETECTED]["ne_garment"]
         interval = "-" if score["interval"] is None else "{:.4f} to {:.4f}".format(*score["interval"])
         counts = [str(score["count"]), str(score["skipped"])]
-        lines.append([row["title"], *_per_keypoint(score), _spread(score), interval, *counts])
+        per_keypoint = [formatted(value) for value in score["per_keypoint"].values()]
+        lines.append([row["title"], *per_keypoint, _spread(score), interval, *counts])
         if "paper" in row:
             values = [formatted(value) for value in row["paper"].values()]
-            where = "FLD, other split" if is_papers_data(data) else "FLD: not the same data"
+            where = "FLD, other split" if is_papers_data else "FLD: not the same data"
             lines.append([f"*{row['title']}, the paper's*", *values, where, "", ""])
-    by_box = [
-        [
-            row["title"],
-            _spread(row[DETECTED]["ne_bbox"]),
-            _spread(row[LABELLED]["ne_bbox"]),
-            formatted(row.get("published_ne_bbox")),
-            *(_spread(row[DETECTED][name]) for name in ("ne_longside", "pck_02", "auc", "epe")),
-            formatted(row.get("parameters", 0) / 1e6, 2),
-            formatted(row.get("network_ms"), 1),
-        ]
+    others = [
+        {
+            "method": row["title"],
+            "ne_bbox, detected": _spread(row[DETECTED]["ne_bbox"]),
+            "ne_bbox, ground-truth boxes": _spread(row[LABELLED]["ne_bbox"]),
+            "published": formatted(row.get("published_ne_bbox")),
+            "ne_longside": _spread(row[DETECTED]["ne_longside"]),
+            "PCK@0.2": _spread(row[DETECTED]["pck_02"]),
+            "AUC": _spread(row[DETECTED]["auc"]),
+            "EPE, pixels": _spread(row[DETECTED]["epe"]),
+            "million parameters": formatted(row["parameters"] / 1e6, 2),
+            "ms per crop": formatted(row["network_ms"], 1),
+        }
         for row in rows
     ]
     return [
@@ -122,92 +117,79 @@ def _table_1(rows, data):
         "closer than 10 pixels are skipped.",
         make_table(header, lines),
         f"The other measures. *Published* is `ne_bbox` of the methods' own implementations on FLD"
-        f"{'' if is_papers_data(data) else ': not the same data'}. "
+        f"{'' if is_papers_data else ': not the same data'}. "
         f"Missed by the detector: {rows[0]['miss_rate']['value']:.4f} of {rows[0]['miss_rate']['count']} garments.",
-        make_table(
-            [
-                *("method", "ne_bbox, detected", "ne_bbox, ground-truth boxes", "published"),
-                *("ne_longside", "PCK@0.2", "AUC", "EPE, pixels", "million parameters", "ms per crop"),
-            ],
-            by_box,
-        ),
+        _table(others),
     ]
 
 
 def _table_2(rows):
     lines = [
-        [
-            row["title"],
-            *_per_keypoint(row[DETECTED]["ne_garment"]),
-            *(_spread(row[DETECTED][name]) for name in ("ne_garment", "ne_bbox")),
-            _spread(row[LABELLED]["ne_bbox"]),
-            _spread(row[DETECTED if row["name"] == "cspn" else LABELLED]["pck_02"]),
-        ]
+        {
+            "network": row["title"],
+            **{name: formatted(value) for name, value in row[DETECTED]["ne_garment"]["per_keypoint"].items()},
+            "NE (garment pair)": _spread(row[DETECTED]["ne_garment"]),
+            "ne_bbox": _spread(row[DETECTED]["ne_bbox"]),
+            "ne_bbox, all garments": _spread(row[LABELLED]["ne_bbox"]),
+            "PCK@0.2": _spread(row[DETECTED if row["name"] == "cspn" else LABELLED]["pck_02"]),
+        }
         for row in rows
     ]
-    header = ["network", *KEYPOINT_ABBREVIATIONS, "NE (garment pair)", "ne_bbox", "ne_bbox, all garments", "PCK@0.2"]
     return [
         "NE is over the garments that the detector found, the same for both. NCSPN reads the whole photo without a "
         "detector, so it misses none and its PCK is over all garments; in CSPN's PCK, keypoints of garments that the "
         "detector missed count as wrong. *All garments* uses ground-truth boxes for CSPN. Both inputs have the same "
         "size, so NCSPN sees the garment smaller, which is part of the comparison. In photos with several garments "
         "NCSPN cannot know which one is meant. The paper gives its own numbers only in a figure.",
-        make_table(header, lines),
+        _table(lines),
     ]
 
 
 def _stages(rows):
     lines = [
-        [
-            str(row["num_stages"]),
-            *(_spread(row[DETECTED][name]) for name in ("ne_garment", "ne_bbox", "pck_02")),
-            formatted(row["parameters"] / 1e6, 3),
-            formatted(row["flops"] / 1e6, 0),
-            formatted(row["network_ms"], 1),
-            formatted(row["photo_ms"], 1),
-        ]
+        {
+            "stages": str(row["num_stages"]),
+            "NE (garment pair)": _spread(row[DETECTED]["ne_garment"]),
+            "ne_bbox": _spread(row[DETECTED]["ne_bbox"]),
+            "PCK@0.2": _spread(row[DETECTED]["pck_02"]),
+            "million parameters": formatted(row["parameters"] / 1e6, 3),
+            "million operations": formatted(row["flops"] / 1e6, 0),
+            "ms per crop": formatted(row["network_ms"], 1),
+            "ms per photo, with detector": formatted(row["photo_ms"], 1),
+        }
         for row in rows
     ]
-    header = ["stages", "NE (garment pair)", "ne_bbox", "PCK@0.2", "million parameters", "million operations"]
-    return make_table([*header, "ms per crop", "ms per photo, with detector"], lines)
+    return _table(lines)
 
 
-def _beyond(rows, cspn_rows):
-    cspn = next(row for row in cspn_rows if row["name"] == "cspn")
-    lines = [
-        [
-            "CSPN, the preset's",
-            _spread(cspn[DETECTED]["ne_bbox"]),
-            "",
-            "",
-            *_cost(cspn, cspn),
-            "",
-            *_visibility(cspn),
-        ]
-    ]
+def _beyond(rows, stages):
+    cspn = next(row for row in stages if row["name"] == "cspn")
+
+    def cells(row, title, gain="", interval="", verdict=""):
+        return {
+            "switch": title,
+            "ne_bbox": _spread(row[DETECTED]["ne_bbox"]),
+            "better by": gain,
+            "95 %, seeds": interval,
+            "operations": f"{row['flops'] / cspn['flops']:.2f}",
+            "ms per crop": f"{row['network_ms'] / cspn['network_ms']:.2f}",
+            "verdict": verdict,
+            "visibility AUROC": formatted(row["visibility_auroc"]),
+            "calibration error": formatted(row["visibility_calibration_error"]),
+        }
+
+    lines = [cells(cspn, "CSPN, the preset's")]
     for row in rows:
         against = row["against_cspn"]["ne_bbox"]
         gain = "-" if against["gain"] is None else f"{against['gain']:+.4f}"
-        interval = against["interval"]
-        reach = f"{interval[0]:+.4f} to {interval[1]:+.4f}" if interval else "one seed"
-        cells = [row["title"], _spread(row[DETECTED]["ne_bbox"]), gain, reach, *_cost(row, cspn), row["helps"]]
-        lines.append([*cells, *_visibility(row)])
-    header = ["switch", "ne_bbox", "better by", "95 %, seeds", "operations", "ms per crop", "verdict"]
-    header += ["visibility AUROC", "calibration error"]
+        interval = "{:+.4f} to {:+.4f}".format(*against["interval"]) if against["interval"] else "one seed"
+        lines.append(cells(row, row["title"], gain, interval, row["helps"]))
     return [
         "Each switch on its own, detected boxes; operations and milliseconds are ratios to the CSPN's. A switch helps "
         "if the interval of its gain is above 0. The last two columns rate the keypoint scores as predictions of "
         "visibility: AUROC of visible against occluded keypoints, and calibration error.",
-        make_table(header, lines),
+        _table(lines),
     ]
-
-
-def _cost(row, cspn):
-    return [f"{row[name] / cspn[name]:.2f}" for name in ("flops", "network_ms")]
-
-
-def _visibility(row):
-    return [formatted(row["visibility_auroc"]), formatted(row["visibility_calibration_error"])]
 
 
 def _configs(config):
@@ -216,8 +198,9 @@ def _configs(config):
     )
 
 
-def _per_keypoint(score):
-    return [formatted(value) for value in score["per_keypoint"].values()]
+def _table(rows):
+    """Return a Markdown table of rows given as dicts of header to cell."""
+    return make_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def _spread(score):
@@ -244,20 +227,10 @@ def draw_stages(rows, path) -> None:
             axes, (("ne_garment", "NE (garment pair)"), ("ne_bbox", "NE (box sides)")), strict=False
         ):
             scores = [row[DETECTED][measure] for row in rows]
-            axis.errorbar(
-                numbers,
-                [_or_nan(score["mean"]) for score in scores],
-                yerr=[score["sd"] or 0.0 for score in scores],
-                marker="o",
-                capsize=3,
-                label="mean and sd of seeds",
-            )
-            points = [
-                (number, _or_nan(value))
-                for number, score in zip(numbers, scores, strict=True)
-                for value in score["values"]
-            ]
-            axis.scatter(*zip(*points, strict=True), s=10, color="grey", label="one seed", zorder=3)
+            means, sds, values = (np.array([score[key] for score in scores], float) for key in ("mean", "sd", "values"))
+            axis.errorbar(numbers, means, yerr=np.nan_to_num(sds), marker="o", capsize=3, label="mean and sd of seeds")
+            by_seed = np.repeat(numbers, values.shape[1])
+            axis.scatter(by_seed, values, s=10, color="grey", label="one seed", zorder=3)
             axis.set_title(f"{title}, detected boxes", fontsize=10)
             axis.legend(fontsize=7)
         for name, title in (
@@ -273,7 +246,3 @@ def draw_stages(rows, path) -> None:
             axis.set_xlabel("stages")
             axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
             axis.grid(alpha=0.3)
-
-
-def _or_nan(value):
-    return float("nan") if value is None else value

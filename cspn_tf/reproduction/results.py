@@ -8,6 +8,8 @@ import functools
 import math
 import statistics
 
+import numpy as np
+
 from cspn_tf.evaluation.keypoint_metrics import LOWER_IS_BETTER
 from cspn_tf.evaluation.report import DETECTED, LABELLED
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS
@@ -40,19 +42,18 @@ def summarise(plan, evaluations, costs, manifest) -> dict:
         A JSON-ready dict: plan, config (experiment name to overrides and flags), data, costs; table_1, table_2, stages
         (figure 6 and table 3) and beyond, lists of rows; claims. Parts whose experiments were not run are empty.
     """
-    summaries = {name: summary(runs) for name, runs in evaluations.items()}
-    titles = {experiment.name: experiment.title for experiment in plan.experiments}
-    methods = [name for name in (*BASELINES, CSPN) if name in summaries]
-    stages = [(num, stages_name(num)) for num in STAGES if stages_name(num) in summaries]
+    rows = {e.name: _row(e, evaluations[e.name], costs["networks"][e.name]) for e in plan.experiments}
+    stages = [(num, stages_name(num)) for num in STAGES if stages_name(num) in rows]
+    beyond = [e.name for e in BEYOND if e.name in rows]
     return {
         "plan": plan.to_dict(),
         "config": {e.name: [*plan.overrides_of(e), *e.flags] for e in plan.experiments},
         "data": _describe_data(manifest),
         "costs": costs,
-        "table_1": [_row(name, titles, summaries, costs) for name in methods],
-        "table_2": [_row(name, titles, summaries, costs) for name in (CSPN, NCSPN) if {CSPN, NCSPN} <= set(summaries)],
-        "stages": [{"num_stages": num, **_row(name, titles, summaries, costs)} for num, name in stages],
-        "beyond": [_beyond_row(e, titles, evaluations, summaries, costs) for e in BEYOND if e.name in summaries],
+        "table_1": [rows[name] for name in (*BASELINES, CSPN) if name in rows],
+        "table_2": [rows[name] for name in (CSPN, NCSPN) if {CSPN, NCSPN} <= set(rows)],
+        "stages": [{"num_stages": num, **rows[name]} for num, name in stages],
+        "beyond": [{**rows[name], **_against_cspn(evaluations, name)} for name in beyond],
         "claims": _claims(evaluations),
     }
 
@@ -65,19 +66,19 @@ def _describe_data(manifest):
     return {**about, "splits": splits}
 
 
-def _row(name, titles, summaries, costs):
-    row = {"name": name, "title": titles[name], **summaries[name], **costs["networks"].get(name, {})}
-    if name in PAPER_TABLE_1:
-        row["paper"] = dict(zip((*KEYPOINT_ABBREVIATIONS, "mean"), PAPER_TABLE_1[name], strict=True))
-    if name in PUBLISHED_NE_BBOX:
-        row["published_ne_bbox"] = PUBLISHED_NE_BBOX[name]
+def _row(experiment, runs, costs):
+    row = {"name": experiment.name, "title": experiment.title, **summary(runs), **costs}
+    if experiment.name in PAPER_TABLE_1:
+        values = PAPER_TABLE_1[experiment.name]
+        row["paper"] = dict(zip((*KEYPOINT_ABBREVIATIONS, "mean"), values, strict=True))
+    if experiment.name in PUBLISHED_NE_BBOX:
+        row["published_ne_bbox"] = PUBLISHED_NE_BBOX[experiment.name]
     return row
 
 
-def _beyond_row(experiment, titles, evaluations, summaries, costs):
-    differences = {name: difference(evaluations[CSPN], evaluations[experiment.name], name) for name in MEASURES}
-    row = _row(experiment.name, titles, summaries, costs)
-    return {**row, "against_cspn": differences, "helps": differences["ne_bbox"]["verdict"]}
+def _against_cspn(evaluations, name):
+    differences = {measure: difference(evaluations[CSPN], evaluations[name], measure) for measure in MEASURES}
+    return {"against_cspn": differences, "helps": differences["ne_bbox"]["verdict"]}
 
 
 # Numbers of several seeds --------------------------------------------------------------------------------------------
@@ -108,7 +109,7 @@ def summary(runs) -> dict:
 
 
 def _measured(scores):
-    values = [score["value"] for score in scores]
+    values, intervals = ([score[key] for score in scores] for key in ("value", "interval"))
     first = scores[0]
     return {
         "mean": _mean(values),
@@ -116,16 +117,11 @@ def _measured(scores):
         "values": values,
         "count": first["count"],
         "skipped": first["skipped"],
-        "interval": _mean_interval([score["interval"] for score in scores]),
+        "interval": None if None in intervals else np.mean(intervals, axis=0).tolist(),
         "per_keypoint": {
             name: _mean([score["per_keypoint"][name]["value"] for score in scores]) for name in KEYPOINT_ABBREVIATIONS
         },
     }
-
-
-def _mean_interval(intervals):
-    """Return the means of the lower and of the upper ends, or None if an interval is missing."""
-    return None if None in intervals else [statistics.fmean(ends) for ends in zip(*intervals, strict=True)]
 
 
 def _mean(values):

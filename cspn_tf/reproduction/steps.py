@@ -4,6 +4,7 @@ The docstring of `cspn_tf.cli.reproduce` lists the contents of the directory `ou
 """
 
 import functools
+import itertools
 import shutil
 
 from cspn_tf.files import is_newer, read_json, replaced_file, write_json, write_text
@@ -13,7 +14,6 @@ from cspn_tf.reproduction.experiments import CSPN, SCALES
 from cspn_tf.reproduction.jobs import Job
 from cspn_tf.reproduction.plan import DETECTOR_WORK
 
-EVALUATE = "cspn_tf.reproduction.evaluate_runs"
 _COSTS, _REPORT = "costs.json", "report.json"
 # Work of evaluating one photo, and of starting a process, in units of one garment trained.
 _EVALUATION_WORK, _START_WORK = 1.0, 1000.0
@@ -24,8 +24,8 @@ def run_name(name, seed) -> str:
     return f"{name}-seed{seed}"
 
 
-def make_jobs(plan, data, out) -> list[Job]:
-    """Return all commands to run; seeds are the outer loop, so that an interrupted run has complete seeds."""
+def make_jobs(plan, data, out) -> tuple[list[Job], list[Job]]:
+    """Return the commands that train and those that evaluate, by seed: an interrupted run has complete seeds."""
     from cspn_tf.data import pipeline
     from cspn_tf.train.fitting import read_history
 
@@ -42,53 +42,44 @@ def make_jobs(plan, data, out) -> list[Job]:
             work=work * epochs * num_photos + _START_WORK,
         )
 
-    jobs = [
-        trained(
-            "detector",
-            out / "detector",
-            plan.detector_epochs,
-            *_set_flags((*SCALES[plan.scale].overrides, *plan.overrides)),
-            title="the detector",
-            work=DETECTOR_WORK,
-        ),
+    overrides = _set_flags((*SCALES[plan.scale].overrides, *plan.overrides))
+    detector, evaluated = out / "detector", out / "evaluations"
+    trainings = [
+        trained("detector", detector, plan.detector_epochs, *overrides, title="the detector", work=DETECTOR_WORK)
     ]
-    runs = [(experiment, seed) for seed in plan.seeds for experiment in plan.experiments]
-    for experiment, seed in runs:
-        if not experiment.derived:
-            arguments = (*_set_flags(plan.overrides_of(experiment)), *experiment.flags, "--seed", seed)
-            title = f"{experiment.title}, seed {seed}"
-            directory = out / "runs" / run_name(experiment.name, seed)
-            jobs.append(trained("keypoints", directory, plan.keypoint_epochs, *arguments, title=title, work=1.0))
-    folder = out / "evaluations"
+    evaluations = []
     for seed in plan.seeds:
-        names = [run_name(experiment.name, seed) for experiment in plan.experiments]
-        jobs.append(
+        runs = [out / "runs" / run_name(experiment.name, seed) for experiment in plan.experiments]
+        for experiment, directory in zip(plan.experiments, runs, strict=True):
+            if not experiment.derived:
+                arguments = (*_set_flags(plan.overrides_of(experiment)), *experiment.flags, "--seed", seed)
+                title = f"{experiment.title}, seed {seed}"
+                trainings.append(
+                    trained("keypoints", directory, plan.keypoint_epochs, *arguments, title=title, work=1.0)
+                )
+        evaluations.append(
             Job(
                 title=f"evaluated seed {seed}",
-                module=EVALUATE,
-                arguments=(
-                    *("--data", data, "--detector", out / "detector", "--out", folder),
-                    *("--keypoints", *(out / "runs" / name for name in names)),
-                ),
+                module="cspn_tf.reproduction.evaluate_runs",
+                arguments=("--data", data, "--detector", detector, "--out", evaluated, "--keypoints", *runs),
                 log=out / "logs" / f"evaluate-seed{seed}.log",
-                is_done=lambda names=names: all(
-                    is_evaluated(folder, out / "detector", out / "runs" / name) for name in names
-                ),
-                work=_EVALUATION_WORK * num_test * len(names) + _START_WORK,
+                is_done=lambda runs=runs: all(is_evaluated(evaluated, detector, run) for run in runs),
+                work=_EVALUATION_WORK * num_test * len(runs) + _START_WORK,
             )
         )
-    return jobs
+    return trainings, evaluations
 
 
 def _set_flags(overrides):
     return [part for override in overrides for part in ("--set", override)]
 
 
-def derive(plan, experiment, out) -> None:
-    """Write the checkpoints of a derived experiment: the trained CSPN's weights with another config."""
+def derive(plan, out) -> None:
+    """Write the checkpoints of the derived experiments: the trained CSPN's weights with another config."""
     from cspn_tf.models import checkpoints
 
-    for seed in plan.seeds:
+    derived = [experiment for experiment in plan.experiments if experiment.derived]
+    for experiment, seed in itertools.product(derived, plan.seeds):
         source, target = (out / "runs" / run_name(name, seed) for name in (CSPN, experiment.name))
         _, details = checkpoints.read_description(source, checkpoints.KEYPOINTS)
         if is_newer(target / checkpoints.WEIGHTS, [source / checkpoints.WEIGHTS]):

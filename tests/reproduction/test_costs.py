@@ -12,13 +12,13 @@ def convolution(**options):
 
 def test_operations_are_two_for_each_multiplication_with_its_addition():
     # 64 places, 9 x 2 weights for each of 5 channels.
-    assert costs.num_flops(convolution(use_bias=False)) == 2 * 64 * 18 * 5
-    assert costs.num_flops(convolution()) == 2 * 64 * 18 * 5 + 64 * 5
+    assert costs.num_flops_of(convolution(use_bias=False), (1, 8, 8, 2)) == 2 * 64 * 18 * 5
+    assert costs.num_flops_of(convolution(), (1, 8, 8, 2)) == 2 * 64 * 18 * 5 + 64 * 5
 
 
 def test_a_depthwise_convolution_is_counted_as_what_it_is():
     model = keras.Sequential([keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False, input_shape=(8, 8, 2))])
-    assert costs.num_flops(model) == 2 * 64 * 9 * 2
+    assert costs.num_flops_of(model, (1, 8, 8, 2)) == 2 * 64 * 9 * 2
 
 
 def test_parameters_are_weights_without_statistics():

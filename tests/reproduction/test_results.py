@@ -4,7 +4,7 @@ import pytest
 
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS
 from cspn_tf.reproduction import report, results
-from cspn_tf.reproduction.experiments import BEYOND, SCALES, paper_experiments
+from cspn_tf.reproduction.experiments import BEYOND, paper_experiments
 from cspn_tf.reproduction.plan import Plan
 
 MANIFEST = {
@@ -35,9 +35,8 @@ def evaluation(error, labelled_error=None, pck=0.9):
 
 
 def plan_of(names=None, num_seeds=3, beyond=()):
-    scale = SCALES["cpu"]
-    wanted = [e for e in paper_experiments(scale) if names is None or e.name in names]
-    return Plan("cpu", (), (*wanted, *beyond), tuple(range(1, num_seeds + 1)), 3, 3)
+    wanted = [e for e in paper_experiments() if names is None or e.name in names]
+    return Plan("cpu", [], [*wanted, *beyond], list(range(1, num_seeds + 1)), 3, 3)
 
 
 def costs_of(plan):
