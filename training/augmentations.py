@@ -7,11 +7,20 @@ of them at random, as in training. Filled dots are visible keypoints, hollow one
 inputs of the detector in the same way, with their boxes. Both are written by atomic rename.
 """
 
+import functools
 import sys
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
+from cspn_tf import drawing
 from cspn_tf.config import PRESETS, preset
 from cspn_tf.console import CallError, Parser, UserError, positive_int, run
+from cspn_tf.data.samples import SPLITS
+from cspn_tf.files import replaced_file
+from cspn_tf.garment_set import Garments
+from cspn_tf.garments import NUM_KEYPOINTS
 
 ORIGINAL, COMPOSED = "original", ("all, once", "all, again")
 TILE_SIZE = 320
@@ -29,7 +38,8 @@ def main(argv=None) -> int:
         args.out.with_name(f"{args.out.stem}-detector.png"): detector_sheet(photos, config, args.seed),
     }
     for path, sheet in sheets.items():
-        _write(sheet, path)
+        with replaced_file(path) as temporary:
+            sheet.save(temporary, "PNG")
         print(f"written: {path}, {sheet.width} x {sheet.height} pixels")
     return 0
 
@@ -39,7 +49,7 @@ def _parse(argv):
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder that training.prepare wrote")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE.png", help="picture to write")
     parser.add_argument("--preset", default="mobile", choices=list(PRESETS), help="sizes of canvas, crop and input")
-    parser.add_argument("--split", default="train", choices=("train", "val", "test"), help="which of its photos")
+    parser.add_argument("--split", default="train", choices=SPLITS, help="which of its photos")
     parser.add_argument("--num-photos", type=positive_int, default=6, metavar="N", help="rows")
     parser.add_argument("--seed", type=int, default=1, help="seed of the choice of photos and of the augmentations")
     args = parser.parse_args(argv)
@@ -68,44 +78,53 @@ def choose_photos(data_dir, split, num, seed) -> list[dict]:
     return chosen
 
 
-# Keypoint network ----------------------------------------------------------------------------------------------------
+# The sheets ----------------------------------------------------------------------------------------------------------
 
 
 def keypoint_sheet(photos, config, seed):
     """Return the contact sheet of the keypoint network's crops, of the first garment with keypoints in each photo."""
     from cspn_tf.data.augmentation import draws
 
-    columns = (ORIGINAL, *draws.AUGMENTATIONS, *COMPOSED)
-    augment = _crop_maker(config)
-    tiles = []
-    for row, photo in enumerate(photos):
-        crops, keypoints_xy, visibility, garment_type = augment(photo, _draws_of_columns(columns, seed, row))
-        tiles += [_crop_tile(*parts, garment_type) for parts in zip(crops, keypoints_xy, visibility, strict=True)]
-    return _sheet(tiles, columns, len(photos))
+    return _sheet(photos, draws.AUGMENTATIONS, _crop_maker(config), seed)
 
 
-def _draws_of_columns(columns, seed, row):
+def detector_sheet(photos, config, seed):
+    """Return the contact sheet of the detector's inputs."""
+    from cspn_tf.data.augmentation import draws
+
+    return _sheet(photos, draws.OF_DETECTOR, _image_maker(config), seed)
+
+
+def _sheet(photos, augmentations, make_tile, seed):
+    """Return a contact sheet, a row per photo; `make_tile` is a function of a photo and the draws of one example."""
+    columns = (ORIGINAL, *augmentations, *COMPOSED)
+    tiles = [
+        make_tile(photo, numbers)
+        for row, photo in enumerate(photos)
+        for numbers in _draws_of_columns(columns, seed, row)
+    ]
+    return drawing.contact_sheet(tiles, len(columns), TILE_SIZE, list(columns) * len(photos))
+
+
+def _draws_of_columns(columns, seed, row) -> list[dict]:
     """Return random draws for each column: none, each augmentation forced alone, and all at random."""
     import tensorflow as tf
 
     from cspn_tf.data.augmentation import draws
 
     random = draws.draw(tf.constant([seed, row], tf.int64), len(columns))
-    parts = []
+    of_columns = []
     for column, name in enumerate(columns):
         own = {key: values[column : column + 1] for key, values in random.items()}
         if name == ORIGINAL:
             own = draws.forced(own)
         elif name not in COMPOSED:
             own = draws.forced(own, name)
-        parts.append(own)
-    return {key: tf.concat([part[key] for part in parts], axis=0) for key in random}
+        of_columns.append(own)
+    return of_columns
 
 
 def _crop_maker(config):
-    """Return a function of a photo and draws that returns crops, keypoints and visibility by draw, and garment type."""
-    import functools
-
     import tensorflow as tf
 
     from cspn_tf.data import pipeline
@@ -117,97 +136,45 @@ def _crop_maker(config):
     def augment(photo, numbers):
         photo = pipeline.to_canvas(photo, canvas_size=config.canvas_size, max_pixels=config.max_pixels)
         garment = tf.argmax(tf.reduce_any(photo["visibility"] > 0, axis=-1))
-        repeated = {
-            key: tf.repeat(photo[key][garment][tf.newaxis], tf.size(numbers["scale"]), axis=0)
-            for key in ("boxes_xyxy_canvas", "keypoints_xy_canvas", "visibility")
+        chosen = {
+            key: photo[key][garment : garment + 1]
+            for key in ("boxes_xyxy_canvas", "keypoints_xy_canvas", "visibility", "garment_types")
         }
-        made = pipeline.to_crops({**photo, **repeated, "draws": numbers}, steps=steps, crop_size=size)
+        made = pipeline.to_crops({**photo, **chosen, "draws": numbers}, steps=steps, crop_size=size)
         made = pipeline.to_targets(made, crop_size=size)
-        return made["crops"], made["targets"], made["visibility"], photo["garment_types"][garment]
+        return [made[key][0] for key in ("crops", "targets", "visibility", "garment_types")]
 
-    def make(photo, numbers):
-        crops, targets, visibility, garment_type = (part.numpy() for part in augment(photo, numbers))
+    def make_tile(photo, numbers):
+        crop, targets, visibility, garment_type = (part.numpy() for part in augment(photo, numbers))
         # Keypoints that the loss ignores, such as those outside the crop, are not drawn.
-        return crops, targets[..., :2], visibility * (targets[..., 2] > 0), int(garment_type)
+        visibility = visibility * (targets[:, 2] > 0)
+        whole = (0.0, 0.0, size - 1.0, size - 1.0)
+        return _tile(crop, Garments.label(garment_type, whole, targets[:, :2], visibility))
 
-    return make
-
-
-def _crop_tile(crop, keypoints_xy, visibility, garment_type):
-    from cspn_tf.garment_set import Garments
-
-    whole = (0.0, 0.0, crop.shape[1] - 1.0, crop.shape[0] - 1.0)
-    return _tile(crop, Garments.label(garment_type, whole, keypoints_xy, visibility))
-
-
-# Detector ------------------------------------------------------------------------------------------------------------
-
-
-def detector_sheet(photos, config, seed):
-    """Return the contact sheet of the detector's inputs."""
-    from cspn_tf.data.augmentation import draws
-
-    columns = (ORIGINAL, *draws.OF_DETECTOR, *COMPOSED)
-    augment = _image_maker(config)
-    tiles = []
-    for row, photo in enumerate(photos):
-        numbers = _draws_of_columns(columns, seed, row)
-        for column in range(len(columns)):
-            image, labels = augment(photo, {key: values[column] for key, values in numbers.items()})
-            tiles.append(_image_tile(image.numpy(), labels["boxes_xyxy"].numpy(), labels["garment_types"].numpy()))
-    return _sheet(tiles, columns, len(photos))
+    return make_tile
 
 
 def _image_maker(config):
-    import functools
-
     import tensorflow as tf
 
     from cspn_tf.data import pipeline
 
-    chain = pipeline.detector_chain(config, augment=True)
+    augment = tf.function(pipeline.detector_chain(config, augment=True), reduce_retracing=True, autograph=False)
 
-    @functools.partial(tf.function, reduce_retracing=True, autograph=False)
-    def augment(photo, numbers):
-        return chain({**photo, "draws": numbers})
+    def make_tile(photo, numbers):
+        image, labels = augment({**photo, "draws": {key: values[0] for key, values in numbers.items()}})
+        types, boxes_xyxy = (labels[name].numpy() for name in ("garment_types", "boxes_xyxy"))
+        real = types > 0
+        nowhere = np.zeros((real.sum(), NUM_KEYPOINTS, 2))
+        garments = Garments(types[real], boxes_xyxy[real], nowhere, visibility=nowhere[..., 0])
+        return _tile(image.numpy(), garments)
 
-    return augment
-
-
-def _image_tile(image, boxes_xyxy, garment_types):
-    import numpy as np
-
-    from cspn_tf.garment_set import Garments
-    from cspn_tf.garments import NUM_KEYPOINTS
-
-    real = garment_types > 0
-    nowhere, nothing = np.zeros((real.sum(), NUM_KEYPOINTS, 2)), np.zeros((real.sum(), NUM_KEYPOINTS))
-    return _tile(image, Garments(garment_types[real], boxes_xyxy[real], nowhere, visibility=nothing))
-
-
-# Both ----------------------------------------------------------------------------------------------------------------
+    return make_tile
 
 
 def _tile(pixels, garments):
-    from PIL import Image
-
-    from cspn_tf import drawing
-
     picture = Image.fromarray((pixels + 0.5).clip(0, 255).astype("uint8"))
     return drawing.draw_garments(picture, garments, scale=TILE_SIZE / pixels.shape[0])
-
-
-def _sheet(tiles, columns, num_rows):
-    from cspn_tf import drawing
-
-    return drawing.contact_sheet(tiles, len(columns), TILE_SIZE, list(columns) * num_rows)
-
-
-def _write(sheet, path):
-    from cspn_tf.files import replaced_file
-
-    with replaced_file(path) as temporary:
-        sheet.save(temporary, "PNG")
 
 
 if __name__ == "__main__":

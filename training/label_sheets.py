@@ -6,10 +6,13 @@ python -m training.label_sheets --data DIR --out DIR
 import sys
 from pathlib import Path
 
+from PIL import Image
+
+from cspn_tf import drawing
 from cspn_tf.console import Parser, positive_int, run
 from cspn_tf.data.samples import SPLITS
+from cspn_tf.evaluation.inputs import Photos
 from cspn_tf.files import replaced_file
-from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GARMENT_TYPE_NAMES, GarmentType, Variation
 
 _TILE_SIZE = 200
@@ -42,27 +45,25 @@ def choose(data_dir, split, num) -> dict:
     Args:
         data_dir: a prepared dataset.
         split: one of `SPLITS`.
-        num: maximum number of photos of each; a photo has the type and variation of its largest garment.
+        num: maximum number of photos of each; a photo has the type and variation of its largest garment, and is left
+            out if it has none.
 
     Returns:
-        A dict of (garment type, variation) to a list of examples, see `cspn_tf.data.tfrecords.parse_example`.
+        A dict of (garment type, variation) to a list of `cspn_tf.evaluation.inputs.LabelledPhoto`.
 
     Raises:
         UserError: the dataset cannot be read, or has no photos in the split.
     """
-    import tensorflow as tf
-
-    from cspn_tf.data.tfrecords import parse_example, shard_paths
-
-    wanted = {(t, v): [] for t in GarmentType for v in Variation if v != Variation.UNKNOWN}
+    wanted = [(t, v) for t in GarmentType for v in Variation if v != Variation.UNKNOWN]
     found = {}
-    for record in tf.data.TFRecordDataset(shard_paths(data_dir, split)):
-        example = {key: value.numpy() for key, value in parse_example(record).items()}
-        sides = example["boxes_xyxy_photo"][:, 2:] - example["boxes_xyxy_photo"][:, :2]
-        largest = sides.prod(axis=1).argmax()
-        kind = GarmentType(example["garment_types"][largest]), Variation(example["variations"][largest])
+    for photo in Photos(data_dir, split):
+        garments = photo.garments
+        if not len(garments):
+            continue
+        largest = (garments.boxes_xyxy[:, 2:] - garments.boxes_xyxy[:, :2]).prod(axis=1).argmax()
+        kind = GarmentType(garments.types[largest]), Variation(garments.variations[largest])
         if len(found.setdefault(kind, [])) < num:
-            found[kind].append(example)
+            found[kind].append(photo)
         if all(len(found.get(kind, ())) == num for kind in wanted):
             break
     return found
@@ -72,21 +73,17 @@ def draw(photos_of_variations):
     """Draw photos with their labels, one row per variation.
 
     Args:
-        photos_of_variations: dict of `Variation` to a list of examples; an empty list gets no row.
+        photos_of_variations: dict of `Variation` to a list of `LabelledPhoto`; an empty list gets no row.
 
     Returns:
         An RGB picture.
     """
-    from PIL import Image
-
-    from cspn_tf.drawing import contact_sheet
-
     rows = []
-    for variation, examples in photos_of_variations.items():
-        if examples:
+    for variation, photos in photos_of_variations.items():
+        if photos:
             words = variation.name.lower().replace("_", " ")
-            tiles = [_draw_example(example) for example in examples]
-            rows.append(contact_sheet(tiles, len(tiles), _TILE_SIZE, [words] * len(tiles)))
+            tiles = [_draw_photo(photo) for photo in photos]
+            rows.append(drawing.contact_sheet(tiles, len(tiles), _TILE_SIZE, [words] * len(tiles)))
     sheet = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), (250, 250, 248))
     top = 0
     for row in rows:
@@ -95,13 +92,10 @@ def draw(photos_of_variations):
     return sheet
 
 
-def _draw_example(example):
-    from PIL import Image
-
+def _draw_photo(photo):
     from cspn_tf.decoding import pixels_as_displayed
-    from cspn_tf.drawing import draw_garments
 
-    return draw_garments(Image.fromarray(pixels_as_displayed(example["photo_bytes"])), Garments.from_example(example))
+    return drawing.draw_garments(Image.fromarray(pixels_as_displayed(photo.photo_bytes)), photo.garments)
 
 
 if __name__ == "__main__":

@@ -14,16 +14,16 @@ import random
 import sys
 from pathlib import Path
 
-from cspn_tf.console import Parser, UserError, positive_int, run
+from cspn_tf.config import DETECTOR_TRAINING, KEYPOINT_TRAINING
+from cspn_tf.console import CallError, Parser, UserError, positive_int, run
+from cspn_tf.evaluation.report import make_table as make_markdown_table
 from cspn_tf.files import read_json, replaced_file, write_json, write_text
 from cspn_tf.models.checkpoints import SHIPPED
 from cspn_tf.plots import saved_plot
+from cspn_tf.reproduction.jobs import Job, Progress, run_jobs
+from training.numbers import TITLES, with_interval
 
-MEASURES = {
-    "detection_recall_50": "recall at IoU 0.5, same type",
-    "pck_02_found": "PCK@0.2, detected garments",
-    "ne_longside": "NE (long side), visible",
-}
+MEASURES = {name: TITLES[name] for name in ("detection_recall_50", "pck_02_found", "ne_longside")}
 # With so few photos an epoch is a few steps: enough epochs for the validation curve of the largest subset to flatten.
 _EPOCHS = {"detector": 30, "keypoints": 40}
 # Learning rates, by whether the heads start from random weights: the rate for these would make trained heads forget.
@@ -44,8 +44,10 @@ def main(argv=None):
     parser.add_argument("--num-photos", nargs="+", type=positive_int, default=[20, 50, 100, 200], metavar="N")
     parser.add_argument("--seed", type=int, default=1, help="seed of the subsets and of the training")
     args = parser.parse_args(argv)
-    from cspn_tf.reproduction.jobs import Progress, run_jobs
-
+    for start in args.start:
+        others = [other for other in args.start if other != start and Path(other).name == Path(start).name]
+        if others:
+            raise CallError(f"--start: {start} and {others[0]} have the same folder name: rename one")
     labels = read_json(args.labels)
     if max(args.num_photos) > len(labels["images"]):
         raise UserError(f"--num-photos: {args.labels} has {len(labels['images'])} photos")
@@ -64,8 +66,6 @@ def main(argv=None):
 
 def make_jobs(args):
     """Return the commands as jobs, each after those that it depends on."""
-    from cspn_tf.config import DETECTOR_TRAINING, KEYPOINT_TRAINING
-    from cspn_tf.reproduction.jobs import Job
     from cspn_tf.train.fitting import read_history
 
     jobs, presets = [], {"detector": DETECTOR_TRAINING, "keypoints": KEYPOINT_TRAINING}
@@ -99,8 +99,9 @@ def make_jobs(args):
                 work=epochs * (num + 20),
                 is_done=lambda folder, epochs=epochs: len(read_history(folder)) >= epochs,
             )
-        networks = () if SHIPPED in pair.values() else [x for key in pair for x in (f"--{key}", pair[key])]
-        add("evaluate", f"{name}/report", "--data", args.out / "test" / "data", *networks, work=200)
+        networks = [part for network in pair for part in (f"--{network}", pair[network])]
+        arguments = ["--data", args.out / "test" / "data", *networks]
+        add("evaluate", f"{name}/report", *arguments, work=200, is_done=lambda out: (out / "metrics.json").exists())
     return jobs
 
 
@@ -141,18 +142,8 @@ def write_splits(labels, num, seed, folder) -> None:
 
 def make_table(rows) -> str:
     """Return the scores of each start and number of photos as a Markdown table, 95 % intervals in brackets."""
-    from cspn_tf.evaluation.report import make_table as markdown
-
-    return markdown(
-        ["start", "photos", *MEASURES.values()],
-        [[row["start"], str(row["num_photos"]), *(_cell(row[name]) for name in MEASURES)] for row in rows],
-    )
-
-
-def _cell(score):
-    if score["value"] is None:
-        return "-"
-    return f"{score['value']:.3f} ({' to '.join(f'{end:.3f}' for end in score['interval'])})"
+    cells = [[row["start"], str(row["num_photos"]), *(with_interval(row[name]) for name in MEASURES)] for row in rows]
+    return make_markdown_table(["start", "photos", *MEASURES.values()], cells)
 
 
 def draw_curve(rows, path) -> None:

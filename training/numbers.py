@@ -14,17 +14,16 @@ from cspn_tf.evaluation.report import formatted, make_table
 from cspn_tf.files import read_json
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS
 
-_RATES = (
-    ("detection_recall_50", "recall at IoU 0.5, same type"),
-    ("precision_50", "precision at IoU 0.5, same type"),
-    ("false_positives_per_photo", "false positives per photo"),
-)
-_KEYPOINTS = (
-    ("pck_02_found", "PCK@0.2, detected garments"),
-    ("pck_02", "PCK@0.2, missed garments count as wrong"),
-    ("ne_longside", "NE (long side), visible"),
-    ("ne_bbox", "NE (box sides), visible"),
-)
+# Measures of the first table: key in metrics.json, title.
+TITLES = {
+    "detection_recall_50": "recall at IoU 0.5, same type",
+    "precision_50": "precision at IoU 0.5, same type",
+    "false_positives_per_photo": "false positives per photo",
+    "pck_02_found": "PCK@0.2, detected garments",
+    "pck_02": "PCK@0.2, missed garments count as wrong",
+    "ne_longside": "NE (long side), visible",
+    "ne_bbox": "NE (box sides), visible",
+}
 
 
 def main(argv=None):
@@ -43,18 +42,18 @@ def make_tables(reports) -> list[str]:
     names, scores = zip(*reports, strict=True)
     counts = [f"{s['num_photos']} photos, {s['num_garments']} garments" for s in scores]
     overall = [["photos, garments", *counts]]
-    overall += [[title, *(_cell(s[name]) for s in scores)] for name, title in (*_RATES, *_KEYPOINTS)]
+    overall += [[title, *(_cell(s[name]) for s in scores)] for name, title in TITLES.items()]
     for name, title in (("detection_calibration", "garment"), ("visibility", "keypoint")):
         overall.append(
             [f"calibration error, {title} scores", *(formatted(s[name]["calibration_error"], 3) for s in scores)]
         )
     by_type = [
-        [f"{title}, {type_name}", *(_cell(of_type(s, type_name)) for s in scores)]
+        [f"{title}, {type_name}", *(_cell(s[part][measure]["garment_type"][type_name]) for s in scores)]
         for type_name in GARMENT_TYPE_NAMES.values()
-        for title, of_type in (
-            ("recall", lambda s, name: s["detection"]["recall_50"]["garment_type"][name]),
-            ("PCK@0.2, detected garments", lambda s, name: s["detected_boxes"]["pck_02_found"]["garment_type"][name]),
-            ("NE (long side), visible", lambda s, name: s["detected_boxes"]["ne_longside"]["garment_type"][name]),
+        for title, part, measure in (
+            ("recall", "detection", "recall_50"),
+            (TITLES["pck_02_found"], "detected_boxes", "pck_02_found"),
+            (TITLES["ne_longside"], "detected_boxes", "ne_longside"),
         )
     ]
     by_keypoint = [
@@ -68,10 +67,14 @@ def make_tables(reports) -> list[str]:
 
 
 def _cell(score):
-    if not score["count"] or score["value"] is None:
-        return "-"
-    low_high = f" ({' to '.join(formatted(end, 3) for end in score['interval'])})" if score["interval"] else ""
-    return f"{formatted(score['value'], 3)}{low_high}; {score['count']}"
+    return "-" if score["value"] is None else f"{with_interval(score)}; {score['count']}"
+
+
+def with_interval(score) -> str:
+    """Return a measure's value with its interval, such as "0.512 (0.400 to 0.600)"; "-" for no value."""
+    if score["interval"] is None:
+        return formatted(score["value"], 3)
+    return f"{formatted(score['value'], 3)} ({' to '.join(formatted(end, 3) for end in score['interval'])})"
 
 
 if __name__ == "__main__":

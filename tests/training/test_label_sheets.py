@@ -3,7 +3,9 @@ import pytest
 from PIL import Image
 
 from cspn_tf.console import run
-from cspn_tf.garments import GarmentType
+from cspn_tf.evaluation.inputs import LabelledPhoto
+from cspn_tf.garment_set import Garments
+from cspn_tf.garments import GarmentType, Variation
 from training import label_sheets
 
 
@@ -13,8 +15,15 @@ def test_a_photo_is_sorted_by_its_own_type_and_variation(tiny_data):
     for (garment_type, variation), examples in photos.items():
         assert 1 <= len(examples) <= 2
         for example in examples:
-            assert example["garment_types"].tolist() == [garment_type]
-            assert example["variations"].tolist() == [variation]
+            assert example.garments.types.tolist() == [garment_type]
+            assert example.garments.variations.tolist() == [variation]
+
+
+def test_a_photo_without_garments_is_left_out(monkeypatch):
+    one = Garments.label(GarmentType.LOWER_BODY, (0, 0, 9, 9), np.zeros((8, 2)), [0] * 8, Variation.LARGE_POSE)
+    photos = [LabelledPhoto("empty.jpg", b"", Garments([], [], [])), LabelledPhoto("a.jpg", b"", one)]
+    monkeypatch.setattr(label_sheets, "Photos", lambda *_: photos)
+    assert label_sheets.choose("data", "train", 2) == {(GarmentType.LOWER_BODY, Variation.LARGE_POSE): photos[1:]}
 
 
 def test_a_picture_a_garment_type_is_written(tiny_data, tmp_path, capsys):

@@ -60,8 +60,7 @@ def test_each_start_is_evaluated_without_and_with_training(arguments):
         # Random heads learn faster than trained ones are let.
         rates = [float(called[called.index("--learning-rate") + 1]) for called in inits]
         assert rates[0] == rates[2] < rates[1]
-    # Without networks named, those that ship are evaluated.
-    assert "--detector" not in jobs["0-shipped/report"]
+    assert jobs["0-shipped/report"][jobs["0-shipped/report"].index("--detector") + 1] == "shipped"
     assert jobs["0-old/report"][jobs["0-old/report"].index("--keypoints") + 1] == "runs/old/keypoints"
     out = str(arguments.out / "20/imagenet/detector")
     assert jobs["20/imagenet/report"][jobs["20/imagenet/report"].index("--detector") + 1] == out
@@ -95,18 +94,16 @@ def test_the_table_and_the_picture_show_every_point(tmp_path):
     assert Image.open(tmp_path / "curve.png").size[0] > 800
 
 
-def test_more_photos_than_there_are_is_a_wrong_call(tmp_path):
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (["--num-photos", "21"], r"--num-photos: .*labels\.json has 20 photos"),
+        (["--start", "a/pair", "imagenet", "b/pair"], "--start: a/pair and b/pair have the same folder name"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_writes_nothing(tmp_path, wrong, message):
     (tmp_path / "labels.json").write_text(json.dumps(LABELS))
-    call = [
-        "--photos",
-        "p",
-        "--labels",
-        str(tmp_path / "labels.json"),
-        "--test",
-        "t.json",
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    with pytest.raises(UserError, match=r"--num-photos: .*labels\.json has 20 photos"):
-        learning_curve.main([*call, "--num-photos", "21"])
+    call = ["--photos", "p", "--labels", str(tmp_path / "labels.json"), "--test", "t", "--out", str(tmp_path / "out")]
+    with pytest.raises(UserError, match=message):
+        learning_curve.main([*call, *wrong])
     assert not (tmp_path / "out").exists()
