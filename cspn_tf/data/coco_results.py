@@ -48,13 +48,16 @@ def read_coco_results(path, photos) -> tuple[dict[int | str, Garments], int]:
     with refusing(path):
         content = fields.read_json(path)
         if isinstance(content, dict):
-            entries, image_ids = _read_document(content, {photo.name: image_id for image_id, photo in photos.items()})
+            entries, names = _read_document(content)
+            id_of_name = {photo.name: image_id for image_id, photo in photos.items()}
+            image_ids = {image_id: id_of_name[name] for image_id, name in names.items() if name in id_of_name}
         else:
-            entries, image_ids = fields.json_list(content, "it"), {image_id: image_id for image_id in photos}
+            entries, names = fields.json_list(content, "it"), {}
+            image_ids = {image_id: image_id for image_id in photos}
     results_of_image, num_boxes_from_keypoints = {}, 0
     for index, entry in enumerate(entries):
         with refusing(f"{path}: entry {index}"):
-            result = _read_entry(entry, image_ids)
+            result = _read_entry(entry, image_ids, names)
         if result["bbox"] is None:
             result["bbox"] = _extent(result)
             num_boxes_from_keypoints += 1
@@ -63,26 +66,26 @@ def read_coco_results(path, photos) -> tuple[dict[int | str, Garments], int]:
     return garments, num_boxes_from_keypoints
 
 
-def _read_document(document, id_of_name):
-    """Return a document's annotations, and its image id → id of the photo with the same file name."""
+def _read_document(document):
+    """Return a document's annotations, and its image id → file name."""
     fields.json_object(document, "it")
     images, annotations = (fields.member(document, key, "it", fields.json_list) for key in ("images", "annotations"))
-    image_ids = {}
+    names = {}
     for index, image in enumerate(images):
         what = f"images[{index}]"
         name = fields.member(fields.json_object(image, what), "file_name", what, fields.photo_name)
-        if name in id_of_name:
-            image_ids[fields.member(image, "id", what, fields.identifier)] = id_of_name[name]
-    return annotations, image_ids
+        names[fields.member(image, "id", what, fields.identifier)] = name
+    return annotations, names
 
 
-def _read_entry(entry, image_ids):
+def _read_entry(entry, image_ids, names):
     """Parse an entry into the form that `Garments.from_coco_results` takes, with None for a missing box."""
     what = "the entry"
     fields.json_object(entry, what)
     image_id = fields.member(entry, "image_id", what, fields.identifier)
     if image_id not in image_ids:
-        raise RowFault(f"image_id {shown(image_id)} is not a labelled image")
+        what = f"photo {shown(names[image_id])}" if image_id in names else f"image_id {shown(image_id)}"
+        raise RowFault(f"{what} is not a labelled image")
     garment_type = fields.member(entry, "category_id", what, fields.one_of, tuple(GarmentType))
     score = fields.member(entry, "score", what, _confidence)
     values = fields.member(entry, "keypoints", what, fields.json_list, 3 * NUM_KEYPOINTS)

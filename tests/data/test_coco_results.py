@@ -137,6 +137,11 @@ def test_a_wrong_value_is_named_with_its_entry(tmp_path, changes, words):
     assert refuse(tmp_path, [entry(), entry(**changes), entry(score="later")]).startswith(f"entry 1: {words}")
 
 
+def test_a_photo_that_is_not_labelled_is_named_by_its_file(tmp_path):
+    document = {"images": [{"id": 7, "file_name": "other/7.jpg"}], "annotations": [entry(id=1)]}
+    assert refuse(tmp_path, document) == "entry 0: photo 'other/7.jpg' is not a labelled image"
+
+
 @pytest.mark.parametrize("key", ["image_id", "category_id", "score", "keypoints"])
 def test_a_missing_value_is_named_with_its_entry(tmp_path, key):
     assert refuse(tmp_path, [entry(**{key: None})]) == f"entry 0: the entry has no '{key}'"
