@@ -25,7 +25,8 @@ def replaced_file(path):
         Path of a file that does not exist yet, beside `path` and with the same suffixes.
 
     Raises:
-        OSError: raised by the block or the rename; a temporary path in its `filename` is replaced by `path`.
+        OSError: raised by the block or the rename; its `filename` is `path` if it was missing (as for a full disk) or
+            the temporary path.
     """
     path = Path(path)
     # Short, because names are limited to 255 bytes, but with suffixes such as `.weights.h5`.
@@ -36,7 +37,7 @@ def replaced_file(path):
     except BaseException as error:  # Ctrl-C too
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError) and str(error.filename) == str(temporary):
+        if isinstance(error, OSError) and (error.filename is None or str(error.filename) == str(temporary)):
             error.filename = str(path)
         raise
 

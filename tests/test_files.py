@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import subprocess
 import sys
@@ -237,6 +238,9 @@ def test_an_error_names_the_file_that_was_asked_for(tmp_path):
         with pytest.raises(OSError) as caught, replaced_file(path) as temporary:
             temporary.write_text("new")
         assert caught.value.filename == str(path)
+    with pytest.raises(OSError) as caught, replaced_file(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")  # which names no file
+    assert caught.value.filename == str(tmp_path / "a.txt")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.txt"]
 
 

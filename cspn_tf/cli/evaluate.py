@@ -29,13 +29,12 @@ import sys
 from pathlib import Path
 
 from cspn_tf.console import CallError, Parser, non_negative_int, positive_int, require_extra, run
+from cspn_tf.data.samples import SPLITS
 from cspn_tf.evaluation.inputs import Photos, predict_photos, read_coco_files
 from cspn_tf.evaluation.measures import measure
 from cspn_tf.evaluation.pictures import draw_reliability, draw_sheets
 from cspn_tf.evaluation.report import main_table, write_scores
 from cspn_tf.models.checkpoints import SHIPPED
-
-SPLITS = ("train", "val", "test")
 
 # Options that belong to --data, with their defaults.
 _PHOTO_DEFAULTS = {

@@ -57,8 +57,8 @@ def keypoint_precision(matched) -> dict:
 def _summary(matched, types, overlap):
     """Return the means over the garment types in `types`, the types of all garments that are evaluated."""
     counts = [int((types == t).sum()) for t in GarmentType]
-    labelled = [index for index, count in enumerate(counts) if count]
-    precision, recall = _precision_and_recall(matched, overlap) if labelled else _nothing_found()
+    labelled = np.flatnonzero(counts)
+    precision, recall = _precision_and_recall(matched, overlap)
     return {
         "ap": _mean(precision[:, :, labelled]),
         "ap_50": _mean(precision[0][:, labelled]),
@@ -73,10 +73,6 @@ def _summary(matched, types, overlap):
 
 def _mean(values):
     return float(values.mean()) if values.size else None
-
-
-def _nothing_found():
-    return np.zeros((10, 101, len(GarmentType))), np.zeros((10, len(GarmentType)))
 
 
 def _precision_and_recall(matched, overlap):
@@ -100,7 +96,7 @@ def _precision_and_recall(matched, overlap):
         labels += truth.to_coco_annotations(image_id, first_id=len(labels) + 1)
         results += result.garments.to_coco_results(image_id)
     if not results:
-        return _nothing_found()
+        return np.zeros((10, 101, len(GarmentType))), np.zeros((10, len(GarmentType)))
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = {

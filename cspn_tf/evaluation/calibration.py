@@ -56,11 +56,10 @@ def auroc(scores, positive) -> float | None:
 
     Source: it equals the Mann-Whitney U statistic over the number of pairs.
     """
-    positive = np.asarray(positive, bool)
+    from scipy.stats import rankdata
+
     num_positive, num_negative = int(positive.sum()), int((~positive).sum())
     if not num_positive or not num_negative:
         return None
-    _, group, counts = np.unique(np.asarray(scores, float), return_inverse=True, return_counts=True)
-    # Tied scores share the mean of their ranks, counted from 1.
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[group]
+    ranks = rankdata(scores)  # tied scores share the mean of their ranks, counted from 1
     return float((ranks[positive].sum() - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))

@@ -36,7 +36,7 @@ class Photos:
         from cspn_tf.data import tfrecords
 
         tfrecords.verify(data_dir, [split])
-        self._paths = [str(path) for path in tfrecords.shard_paths(data_dir, split)]
+        self._paths = tfrecords.shard_paths(data_dir, split)
         num_photos = tfrecords.read_manifest(data_dir)["splits"][split]["num_photos"]
         self._num_photos = min(num_photos, limit or num_photos)
 
@@ -74,28 +74,17 @@ def predict_photos(photos, model, batch_size, keypoints_in_boxes=None):
         UserError: if the model's output violates its contract, for example with NaN.
     """
     truths, results, in_boxes = [], [], []
+    labelled, given = itertools.tee(photos)
+    answers = model((photo.photo_bytes for photo in given), batch_size)
     with Progress("evaluated") as progress:
-        remaining = iter(photos)
-        while batch := list(itertools.islice(remaining, batch_size)):
-            answers = _ask(model, batch)
-            truths += [photo.garments for photo in batch]
-            results += answers
+        for photo, answer in zip(labelled, answers, strict=True):
+            truths.append(photo.garments)
+            results.append(dataclasses.replace(answer, name=photo.name, photo=None))  # without bytes, to save memory
             if keypoints_in_boxes:
-                in_boxes += [
-                    _in_labelled_boxes(keypoints_in_boxes, photo) if answer.ok else None
-                    for photo, answer in zip(batch, answers, strict=True)
-                ]
+                in_boxes.append(_in_labelled_boxes(keypoints_in_boxes, photo) if answer.ok else None)
             progress(len(truths), len(photos))
     in_labelled_boxes = match_given_boxes(truths, in_boxes) if keypoints_in_boxes else None
     return match_photos(truths, results), in_labelled_boxes
-
-
-def _ask(model, batch):
-    """Return a model's results for a batch, with the photos' names and without their bytes, to save memory."""
-    answers = model([photo.photo_bytes for photo in batch], batch_size=len(batch))
-    return [
-        dataclasses.replace(answer, name=photo.name, photo=None) for photo, answer in zip(batch, answers, strict=True)
-    ]
 
 
 def _in_labelled_boxes(keypoints_in_boxes, photo):

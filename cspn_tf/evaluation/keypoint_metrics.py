@@ -25,7 +25,7 @@ values, float or bool; which of them count; and which are skipped, that is would
 normaliser. Values that do not count are arbitrary. Coordinates are float32 as in records and served outputs; the
 arithmetic is float64.
 
-Letters in shapes: G labelled garments of all photos, P photos, 8 keypoint slots, R resamples.
+Letters in shapes: G labelled garments of all photos, 8 keypoint slots.
 """
 
 import numpy as np
@@ -72,7 +72,7 @@ def ne_longside(matched):
 
 def epe(matched):
     """Return the end-point errors: distances in photo pixels."""
-    return _errors_of_found(matched, np.ones((len(matched.labels), 2)), matched.labels.labelled)
+    return _errors_of_found(matched, np.ones((len(matched.labels), 1)), matched.labels.labelled)
 
 
 def pck(matched):
@@ -206,12 +206,12 @@ def _averages(name, sums_and_counts):
 
 
 def _pair_distances(labels):
-    """Return the distance of each garment's normalising pair, `(G, 2)` for x and y; NaN where it is unusable."""
+    """Return the distance of each garment's normalising pair, `(G, 1)`; NaN where it is unusable."""
     slots = _NORMALISER_SLOTS[labels.types]
     pair_xy = np.take_along_axis(labels.keypoints_xy.astype(float), slots[..., np.newaxis], axis=1)
     distances = np.linalg.norm(pair_xy[:, 0] - pair_xy[:, 1], axis=-1)
     usable = np.take_along_axis(labels.labelled, slots, axis=1).all(axis=1) & (distances >= MIN_NORMALISER_DISTANCE)
-    return np.repeat(np.where(usable, distances, np.nan)[:, np.newaxis], 2, axis=1)
+    return np.where(usable, distances, np.nan)[:, np.newaxis]
 
 
 def _box_sides(labels):
@@ -222,12 +222,12 @@ def _box_sides(labels):
 
 
 def long_sides(labels):
-    """Return the long side of each ground-truth box, `(G, 2)` for x and y; NaN for an empty box."""
-    return np.repeat(_box_sides(labels).max(axis=1, keepdims=True), 2, axis=1)
+    """Return the long side of each ground-truth box, `(G, 1)`; NaN for an empty box."""
+    return _box_sides(labels).max(axis=1, keepdims=True)
 
 
 def _errors(matched, normalisers, eligible):
-    """Return a metric's arrays for errors over normalisers `(G, 2)`; the error of missed garments is infinite."""
+    """Return a metric's arrays for errors over normalisers, `(G, 2)` for x and y or `(G, 1)`; infinite if missed."""
     usable = np.isfinite(normalisers).all(axis=1, keepdims=True)
     difference = matched.predicted.keypoints_xy.astype(float) - matched.labels.keypoints_xy
     # Coordinates that do not count may be NaN: keep them out of the arithmetic.
@@ -242,7 +242,6 @@ def _errors_of_found(matched, normalisers, eligible):
 
 def _ratio(sums, counts):
     """Divide, elementwise; NaN where the count is 0."""
-    sums, counts = np.asarray(sums, dtype=float), np.asarray(counts, dtype=float)
     return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
 
 
@@ -253,22 +252,20 @@ def _or_none(value):
 # Rates ---------------------------------------------------------------------------------------------------------------
 
 
-def rate(hits, trials, bootstrap=None) -> dict:
-    """Measure a rate over photos, such as recall: garments found, out of garments.
+def rate(photo_index, hits, bootstrap=None) -> dict:
+    """Measure a rate, such as recall: the mean of `hits` over garments, detections or photos.
 
     Args:
-        hits: float `(P,)`, by photo.
-        trials: float `(P,)`, likewise.
+        photo_index: int `(N,)`, the photo of each of them.
+        hits: bool or float `(N,)`.
         bootstrap: as for `score`.
 
     Returns:
-        A JSON-ready dict: value, hits over trials, or None without trials; count, the number of trials; interval, low
-        and high of the 95 % interval of value, or None without a value or without a bootstrap.
+        A JSON-ready dict: value, the mean, or None if N is 0; count, N; interval, low and high of the 95 % interval of
+        value, or None without a value or without a bootstrap.
     """
-    columns = np.stack([hits, trials], axis=1)
-    hits, trials = columns.sum(axis=0)
     interval = None
-    if bootstrap is not None and trials:
-        resampled = bootstrap.sums(np.arange(len(columns)), columns)
+    if bootstrap is not None and len(hits):
+        resampled = bootstrap.sums(photo_index, np.stack([hits, np.ones(len(hits))], axis=1))
         interval = percentile_interval(_ratio(*resampled.T))
-    return {"value": _or_none(_ratio(hits, trials)), "count": int(trials), "interval": interval}
+    return {"value": float(np.mean(hits)) if len(hits) else None, "count": len(hits), "interval": interval}

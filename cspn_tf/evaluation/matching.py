@@ -29,8 +29,8 @@ _NOTHING = Garments(
 class Matched:
     """Labels and predictions of P photos, and their matches. Coordinates are photo pixels.
 
-    The attributes are lists with an entry per photo. The properties have the labelled garments of all photos as
-    columns, in the order of the photos.
+    The attributes are lists with an entry per photo. The properties have the garments of all photos as columns, in the
+    order of the photos.
 
     Attributes:
         truths: P `Garments`, the labels; the coordinates of unlabelled keypoints are arbitrary.
@@ -59,26 +59,37 @@ class Matched:
         return labels if labels.variations is not None else labels.replace(variations=np.zeros(len(labels)))
 
     @functools.cached_property
-    def predicted(self) -> Garments:
-        """The detection matched with each labelled garment, `Garments` `(G,)`; all 0 but the type if it was missed."""
-        detections = [result.garments for result in self.results]
-        first = np.cumsum([0, *map(len, detections)])[:-1]
-        rows = [np.where(of_photo < 0, -1, of_photo + row) for of_photo, row in zip(self.matches, first, strict=True)]
-        return Garments.concatenate([*detections, _NOTHING])[_joined(rows)].replace(types=self.labels.types)
+    def detections(self) -> Garments:
+        """The detected garments of all photos, `Garments` `(D,)`."""
+        return Garments.concatenate(result.garments for result in self.results)
 
     @functools.cached_property
+    def detection_index(self) -> np.ndarray:
+        """The row in `detections` of each labelled garment, int `(G,)`, -1 if it was missed."""
+        first = np.cumsum([0, *(len(result.garments) for result in self.results)])[:-1]
+        rows = [np.where(of_photo < 0, -1, of_photo + row) for of_photo, row in zip(self.matches, first, strict=True)]
+        return np.concatenate([np.zeros(0, int), *rows])
+
+    @property
+    def is_hit(self) -> np.ndarray:
+        """Whether the detection found a labelled garment, bool `(D,)`."""
+        return np.isin(np.arange(len(self.detections)), self.detection_index)
+
+    @functools.cached_property
+    def predicted(self) -> Garments:
+        """The detection matched with each labelled garment, `Garments` `(G,)`; all 0 but the type if it was missed."""
+        rows = Garments.concatenate([self.detections, _NOTHING])[self.detection_index]
+        return rows.replace(types=self.labels.types)
+
+    @property
     def found(self) -> np.ndarray:
         """Whether a detection found the garment, bool `(G,)`."""
-        return _joined(self.matches) >= 0
+        return self.detection_index >= 0
 
     @functools.cached_property
     def photo_index(self) -> np.ndarray:
         """The index of each labelled garment's photo, int `(G,)`."""
         return np.repeat(np.arange(self.num_photos), list(map(len, self.truths)))
-
-
-def _joined(parts):
-    return np.concatenate([np.zeros(0, int), *parts])
 
 
 def match_photos(truths, results) -> Matched:

@@ -60,7 +60,7 @@ def evaluate_predictions(matched, bootstrap=None) -> dict:
         "num_failed_photos": sum(not result.ok for result in matched.results),
         "num_garments": len(matched.labels),
         "num_keypoints": int(matched.labels.labelled.sum()),
-        "num_detections": sum(len(result.garments) for result in matched.results),
+        "num_detections": len(matched.detections),
         **measure_rates(matched, bootstrap),
         **{
             name: {key: value for key, value in scores["overall"].items() if key != "per_keypoint"}
@@ -89,15 +89,14 @@ def measure_rates(matched, bootstrap=None) -> dict:
             precision_50: share of the detections matched with a garment
             false_positives_per_photo: mean number of unmatched detections
     """
-    num_photos = matched.num_photos
-    num_garments = np.array(list(map(len, matched.truths)), int)
-    num_found = np.bincount(matched.photo_index[matched.found], minlength=num_photos)
-    num_detections = np.array([len(result.garments) for result in matched.results], int)
+    photos = np.arange(matched.num_photos)
+    of_detections = np.repeat(photos, [len(result.garments) for result in matched.results])
+    num_false = np.bincount(of_detections[~matched.is_hit], minlength=len(photos))
     return {
-        "detection_recall_50": metrics.rate(num_found, num_garments, bootstrap),
-        "miss_rate": metrics.rate(num_garments - num_found, num_garments, bootstrap),
-        "precision_50": metrics.rate(num_found, num_detections, bootstrap),
-        "false_positives_per_photo": metrics.rate(num_detections - num_found, np.ones(num_photos), bootstrap),
+        "detection_recall_50": metrics.rate(matched.photo_index, matched.found, bootstrap),
+        "miss_rate": metrics.rate(matched.photo_index, ~matched.found, bootstrap),
+        "precision_50": metrics.rate(of_detections, matched.is_hit, bootstrap),
+        "false_positives_per_photo": metrics.rate(photos, num_false, bootstrap),
     }
 
 
@@ -109,10 +108,7 @@ def _visibility(matched):
 
 def _detection_calibration(matched):
     """Measure how well a detection's score predicts that it matches a labelled garment."""
-    detections = [result.garments for result in matched.results]
-    hits = [np.isin(np.arange(len(d)), match) for d, match in zip(detections, matched.matches, strict=True)]
-    scores = np.concatenate([np.zeros(0), *(found.scores for found in detections)])
-    return measure_calibration(scores, np.concatenate([np.zeros(0, bool), *hits]))
+    return measure_calibration(matched.detections.scores, matched.is_hit)
 
 
 def measure_box_errors(matched) -> dict:
@@ -148,15 +144,11 @@ def _recall_slices(matched, bootstrap):
     """Return recall overall, by garment type and by variation."""
 
     def recall(rows):
-        found, among = (
-            np.bincount(matched.photo_index[chosen], minlength=matched.num_photos)
-            for chosen in (rows & matched.found, rows)
-        )
-        return metrics.rate(found, among, bootstrap)
+        return metrics.rate(matched.photo_index[rows], matched.found[rows], bootstrap)
 
     groups = metrics.slices(matched.labels)
     return {
-        "overall": recall(np.ones(len(matched.labels), dtype=bool)),
+        "overall": recall(slice(None)),
         **{
             group: {name: recall(mask[:, 0]) for name, mask in groups[group].items()}
             for group in ("garment_type", "variation")

@@ -1,7 +1,6 @@
 """Pictures of `evaluate`: contact sheets with predictions in colour over labels in white; reliability diagrams."""
 
 import random
-from pathlib import Path
 
 from cspn_tf.evaluation import keypoint_metrics as metrics
 from cspn_tf.evaluation.report import formatted
@@ -9,6 +8,8 @@ from cspn_tf.plots import saved_plot
 
 SHEET_COLUMNS = 4
 SHEET_TILE_SIZE = 400
+# Characters of a photo's name in a caption, from the end: as many as fit beside the number of correct keypoints.
+_NAME_LENGTH = 28
 
 
 def draw_sheets(photos, matched, num_pictures, seed) -> dict:
@@ -32,16 +33,12 @@ def draw_sheets(photos, matched, num_pictures, seed) -> dict:
     }
     wanted = {index for indices in chosen.values() for index in indices}
     tiles = {index: _draw_tile(photo, matched.photo(index)) for index, photo in enumerate(photos) if index in wanted}
-    return {
-        name: drawing.contact_sheet(
-            [tiles[index][0] for index in indices],
-            SHEET_COLUMNS,
-            SHEET_TILE_SIZE,
-            [tiles[index][1] for index in indices],
-        )
-        for name, indices in chosen.items()
-        if indices
-    }
+    sheets = {}
+    for name, indices in chosen.items():
+        if indices:
+            images, captions = zip(*(tiles[index] for index in indices), strict=True)
+            sheets[name] = drawing.contact_sheet(images, SHEET_COLUMNS, SHEET_TILE_SIZE, captions)
+    return sheets
 
 
 def draw_reliability(measured: dict, file) -> None:
@@ -84,12 +81,13 @@ def _draw_tile(photo, matched):
 
     from cspn_tf import decoding, drawing
 
+    name = photo.name if len(photo.name) <= _NAME_LENGTH else "…" + photo.name[-_NAME_LENGTH:]
     try:
         image = Image.fromarray(decoding.pixels_as_displayed(photo.photo_bytes))
     except ValueError:
-        return Image.new("RGB", (SHEET_TILE_SIZE, SHEET_TILE_SIZE)), f"unreadable  {photo.name}"
+        return Image.new("RGB", (SHEET_TILE_SIZE, SHEET_TILE_SIZE)), f"unreadable  {name}"
     scale = SHEET_TILE_SIZE / max(image.size)
     (truth,), (result,), (matches,) = matched.truths, matched.results, matched.matches
     picture = drawing.draw_comparison(image, truth, result.garments, matches, scale)
     correct, counted, _ = metrics.pck(matched)
-    return picture, f"{(correct & counted).sum()}/{counted.sum()}  {Path(photo.name).name}"
+    return picture, f"{(correct & counted).sum()}/{counted.sum()}  {name}"

@@ -3,8 +3,8 @@
 import json
 import textwrap
 
-from cspn_tf.console import UserError
 from cspn_tf.evaluation.keypoint_metrics import LOWER_IS_BETTER
+from cspn_tf.evaluation.measures import BOX_ERRORS
 from cspn_tf.files import write_bytes
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS
 
@@ -18,9 +18,8 @@ MEASURES = (
     ("ne_longside", "NE (long side)"),
     ("epe", "EPE, pixels"),
 )
-# Keys of the two kinds of boxes in metrics.json, and their titles.
+# Keys of the two kinds of boxes in metrics.json.
 DETECTED, LABELLED = "detected_boxes", "ground_truth_boxes"
-BOX_MODES = ((DETECTED, "Detected boxes"), (LABELLED, "Ground-truth boxes"))
 
 MISSED_GARMENTS = (
     "A missed garment counts in the same way for every method: its keypoints are failures in PCK and AUC, and are left "
@@ -47,7 +46,8 @@ def main_table(scores) -> str:
 def _cautions(scores):
     """Return warnings about data that distorts the numbers."""
     cautions = []
-    if scores["num_keypoints"] and not _num_visible(scores):
+    visible = scores["detected_boxes"]["pck_02"]["visibility"]["visible"]
+    if scores["num_keypoints"] and not visible["count"] + visible["skipped"]:
         cautions.append(
             "No labelled keypoint is marked visible: NE, which counts visible keypoints only, has no value. "
             "Some tools write visibility 1 for every labelled keypoint, which in COCO means occluded."
@@ -73,11 +73,6 @@ def _cautions(scores):
             "are x, y, width and height in pixels of the photo."
         )
     return cautions
-
-
-def _num_visible(scores):
-    score = scores["detected_boxes"]["pck_02"]["visibility"]["visible"]
-    return score["count"] + score["skipped"]
 
 
 def _contents(scores):
@@ -111,6 +106,7 @@ def make_report(scores) -> str:
     skipped = " and ".join(
         f"{scores[mode]['ne_garment']['overall']['skipped']} with {title.lower()}" for mode, title in _modes(scores)
     )
+    box_errors = [[name, *map(formatted, scores["box_errors"][name].values())] for name in BOX_ERRORS]
     parts = [
         *_origin(scores),
         MISSED_GARMENTS,
@@ -131,7 +127,7 @@ def make_report(scores) -> str:
         make_table(["slice", "recall at IoU 0.5", "AP of boxes", "AP of keypoints"], _detection_slices(scores)),
         f"Box errors of the {scores['box_errors']['count']} detected garments: shift of the centre over the long side "
         "of the ground-truth box, and natural logarithm of the ratio of detected to ground-truth side.",
-        make_table(["box error", "mean", "sd", "5 %", "50 %", "95 %"], _box_error_rows(scores["box_errors"])),
+        make_table(["box error", "mean", "sd", "5 %", "50 %", "95 %"], box_errors),
     ]
     parts += ["## Scores", _calibration(scores), "## Lengths", _LENGTHS, make_table(*_length_rows(scores["lengths"]))]
     for mode, title in _modes(scores):
@@ -150,18 +146,13 @@ _LENGTHS = (
 def _length_rows(lengths):
     header = ["garment", "length", "count", "bias", "limits", "median error", "within one sd", "not measurable"]
     return header, [
-        [type_name, name, str(measured["count"]), *_length_cells(measured)]
+        [
+            *(type_name, name, str(measured["count"]), _percent(measured["bias"])),
+            " to ".join(_percent(limit) for limit in measured["limits"] or []) or "-",
+            *(_percent(measured[key]) for key in ("median_error", "within_sd", "not_measurable")),
+        ]
         for type_name, of_type in lengths.items()
         for name, measured in of_type.items()
-    ]
-
-
-def _length_cells(measured):
-    limits = measured["limits"]
-    return [
-        _percent(measured["bias"]),
-        "-" if limits is None else f"{_percent(limits[0])} to {_percent(limits[1])}",
-        *(_percent(measured[name]) for name in ("median_error", "within_sd", "not_measurable")),
     ]
 
 
@@ -183,7 +174,8 @@ def _calibration(scores):
 
 def _modes(scores):
     """Return key and title of each kind of boxes that was measured."""
-    return [(mode, title) for mode, title in BOX_MODES if scores[mode]]
+    modes = ((DETECTED, "Detected boxes"), (LABELLED, "Ground-truth boxes"))
+    return [(mode, title) for mode, title in modes if scores[mode]]
 
 
 def _origin(scores):
@@ -254,14 +246,6 @@ def _detection_slices(scores):
     ]
 
 
-def _box_error_rows(box_errors):
-    return [
-        [name, *(formatted(score[key]) for key in ("mean", "sd", "p5", "p50", "p95"))]
-        for name, score in box_errors.items()
-        if name != "count"
-    ]
-
-
 def _slice_tables(measures):
     """Return the tables for one kind of boxes: by keypoint, then one for each group of slices."""
     by_keypoint = [
@@ -312,28 +296,27 @@ def formatted(value, digits=4) -> str:
 
 # Files ---------------------------------------------------------------------------------------------------------------
 
+PICTURES = ("pictures/worst.jpg", "pictures/random.jpg", "pictures/reliability.png")
+
 
 def write_scores(out, scores, files=None) -> dict:
-    """Write the files of an evaluation; `metrics.json` comes last.
+    """Write the files of an evaluation, `metrics.json` last, and remove pictures that an earlier one left there.
 
     Args:
         out: folder to write into.
         scores: the result of `cspn_tf.evaluation.measures.measure`.
-        files: further files, name to content, written first.
+        files: further files, such as `PICTURES`, name to content.
 
     Returns:
         All files written, name to content.
-
-    Raises:
-        UserError: if the folder cannot be written.
     """
     metrics = json.dumps(scores, indent=2, allow_nan=False) + "\n"
     files = {**(files or {}), "report.md": make_report(scores).encode(), "metrics.json": metrics.encode()}
-    try:
-        for name, content in files.items():
-            path = out / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, content)
-    except OSError as error:
-        raise UserError(f"{error.filename or out}: {error.strerror or error}") from error
+    for path in (out / name for name in PICTURES if name not in files):
+        if path.is_file():
+            path.unlink()
+    for name, content in files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, content)
     return files

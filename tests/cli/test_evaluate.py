@@ -308,6 +308,15 @@ def test_limit_takes_the_first_photos(data_dir, saved_model, tmp_path, limit, ph
     assert not (tmp_path / "pictures").exists()
 
 
+def test_pictures_of_an_earlier_run_do_not_stay(data_dir, saved_model, tmp_path):
+    call_ = ("--data", data_dir, "--model", saved_model, "--out", tmp_path)
+    assert call(*call_, "--limit", 2) == 0
+    (tmp_path / "pictures" / "mine.jpg").touch()
+    assert len(list((tmp_path / "pictures").iterdir())) == 4
+    assert call(*call_, "--limit", 1, "--num-pictures", 0) == 0
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["mine.jpg"]
+
+
 # Predictions of a file -----------------------------------------------------------------------------------------------
 
 

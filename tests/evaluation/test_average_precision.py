@@ -32,37 +32,20 @@ def test_average_precision_equals_pycocotools_own_summary(capsys):
     assert capsys.readouterr().out == ""
 
     coco = COCO()
-    boxes = [
-        (i, int(t), b) for i, p in enumerate(truths) for t, b in zip(p.types, p.boxes_xyxy.astype(float), strict=True)
-    ]
     coco.dataset = {
         "images": [{"id": i} for i in range(30)],
         "categories": [{"id": t} for t in (1, 2, 3)],
         "annotations": [
-            {
-                "id": n + 1,
-                "image_id": i,
-                "category_id": t,
-                "bbox": [b[0], b[1], b[2] - b[0], b[3] - b[1]],
-                "area": (b[2] - b[0]) * (b[3] - b[1]),
-                "iscrowd": 0,
-            }
-            for n, (i, t, b) in enumerate(boxes)
+            entry for i, of_photo in enumerate(truths) for entry in of_photo.to_coco_annotations(i, 2 * i + 1)
         ],
     }
     coco.createIndex()
-    results = coco.loadRes(
-        [
-            {"image_id": i, "category_id": int(t), "bbox": [b[0], b[1], b[2] - b[0], b[3] - b[1]], "score": s}
-            for i, p in enumerate(predictions)
-            for t, b, s in zip(p.garments.types, p.garments.boxes_xyxy.astype(float), p.garments.scores, strict=True)
-        ]
-    )
+    results = coco.loadRes([entry for i, p in enumerate(predictions) for entry in p.garments.to_coco_results(i)])
     theirs = COCOeval(coco, results, "bbox")
     theirs.evaluate()
     theirs.accumulate()
     theirs.summarize()
-    ours = [scores[name] for name in ("ap", "ap_50", "ap_75", "ar")]
+    ours = [scores[name] for name in NAMES]
     assert ours == pytest.approx(theirs.stats[[0, 1, 2, 8]].tolist())
     assert 0.1 < ours[0] < ours[1] < 1.0
     by_type = scores["ap_by_garment_type"]

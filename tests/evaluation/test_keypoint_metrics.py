@@ -311,16 +311,16 @@ def test_random_garments_have_every_hard_case():
 # Rates ---------------------------------------------------------------------------------------------------------------
 
 
-def test_a_rate_is_hits_over_trials_of_all_photos():
-    assert metrics.rate([1, 0, 2], [1, 1, 2]) == {"value": 0.75, "count": 4, "interval": None}
-    assert metrics.rate([], []) == {"value": None, "count": 0, "interval": None}
-    assert metrics.rate([0], [0], Bootstrap(1)) == {"value": None, "count": 0, "interval": None}
+def test_a_rate_is_the_share_of_hits_in_all_photos():
+    assert metrics.rate([0, 1, 2, 2], [True, False, True, True]) == {"value": 0.75, "count": 4, "interval": None}
+    assert metrics.rate([], []) == metrics.rate([], [], Bootstrap(1)) == {"value": None, "count": 0, "interval": None}
 
 
 def test_the_interval_of_a_rate_is_over_photos():
-    hits, trials = [1, 0, 2, 1, 0, 1], [1, 1, 3, 0, 2, 1]
+    hits = [[1], [0], [1, 0, 1], [], [0, 0], [1]]  # by photo
     random = np.random.default_rng(4)
     draws = [random.integers(6, size=6) for _ in range(60)]
-    wanted = [sum(hits[p] for p in photos) / sum(trials[p] for p in photos) for photos in draws]
-    interval = metrics.rate(hits, trials, Bootstrap(6, 60, seed=4))["interval"]
+    wanted = [np.mean([hit for photo in photos for hit in hits[photo]]) for photos in draws]
+    photo_index = np.repeat(np.arange(6), list(map(len, hits)))
+    interval = metrics.rate(photo_index, np.concatenate(hits), Bootstrap(6, 60, seed=4))["interval"]
     assert interval == pytest.approx(np.percentile(wanted, [2.5, 97.5]).tolist())

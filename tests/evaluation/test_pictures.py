@@ -5,6 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from cspn_tf import drawing
 from cspn_tf.evaluation.calibration import measure_calibration
 from cspn_tf.evaluation.inputs import LabelledPhoto
 from cspn_tf.evaluation.matching import match_photos
@@ -43,6 +44,28 @@ def test_sheets_show_photos_with_their_labels_and_black_where_one_cannot_be_read
     assert [sheets["worst.jpg"].getpixel((x, first)) for x in (first, second)] == [(0, 0, 0), (127, 127, 127)]
     assert [sheets["random.jpg"].getpixel((x, first)) for x in (first, second)] == [(127, 127, 127), (0, 0, 0)]
     assert draw_sheets(photos, match_photos([truth, missed], [result, nothing]), 0, seed=0) == {}
+
+
+def test_captions_count_correct_keypoints_and_tell_photos_of_different_folders_apart(monkeypatch):
+    captions = []
+
+    def contact_sheet(images, columns, tile_size, texts):
+        captions.extend(texts)
+
+    monkeypatch.setattr(drawing, "contact_sheet", contact_sheet)
+    content = io.BytesIO()
+    Image.new("RGB", (120, 120)).save(content, "PNG")
+    (truth, result), (missed, nothing) = photo(9), photo(0, found=False)
+    names = ("a/1.png", "b/1.png", "img/Striped_Linen_Summer_Blouse/img_00000001.jpg", "a/2.png")
+    files = (content.getvalue(), content.getvalue(), content.getvalue(), b"no photo")
+    photos = [LabelledPhoto(*of_photo) for of_photo in zip(names, files, [truth, missed, truth, truth], strict=True)]
+    draw_sheets(photos, match_photos([p.garments for p in photos], [result, nothing, result, result]), 4, seed=0)
+    assert captions[4:] == [
+        "8/8  a/1.png",
+        "0/8  b/1.png",
+        "8/8  …mmer_Blouse/img_00000001.jpg",
+        "unreadable  a/2.png",
+    ]
 
 
 def test_reliability_is_a_picture_also_of_nothing():

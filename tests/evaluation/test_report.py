@@ -55,21 +55,9 @@ def test_headline_numbers_have_interval_count_and_skipped():
 
     table = main_table(scores)
     (row,) = rows_of(table, "NE (garment pair")
-    assert row.split()[4:] == [
-        "3)",
-        "0.0833",
-        "[0.0833,",
-        "0.0833]",
-        "8",
-        "1",
-        "0.0000",
-        "[0.0000,",
-        "0.0000]",
-        "16",
-        "1",
-    ]
+    assert " ".join(row.split()).endswith("eq. 3) 0.0833 [0.0833, 0.0833] 8 1 0.0000 [0.0000, 0.0000] 16 1")
     (row,) = rows_of(table, "miss rate")
-    assert row.split()[2:7] == ["0.2500", f"[{low:.4f},", f"{high:.4f}]", "4", "garments"]
+    assert " ".join(row.split()).startswith(f"miss rate 0.2500 [{low:.4f}, {high:.4f}] 4 garments")
 
 
 @pytest.mark.parametrize("make", [make_report, main_table])
