@@ -31,11 +31,15 @@ _CHOICE = 500
 def main(argv=None) -> int:
     """Draw the sheets; see the module's docstring and --help."""
     args = _parse(argv)
+    from cspn_tf.data.augmentation import draws
+
     config = preset(args.preset)
     photos = choose_photos(args.data, args.split, args.num_photos, args.seed)
     sheets = {
-        args.out: keypoint_sheet(photos, config, args.seed),
-        args.out.with_name(f"{args.out.stem}-detector.png"): detector_sheet(photos, config, args.seed),
+        args.out: _sheet(photos, draws.AUGMENTATIONS, _crop_maker(config), args.seed),
+        args.out.with_name(f"{args.out.stem}-detector.png"): _sheet(
+            photos, draws.OF_DETECTOR, _image_maker(config), args.seed
+        ),
     }
     for path, sheet in sheets.items():
         with replaced_file(path) as temporary:
@@ -81,20 +85,6 @@ def choose_photos(data_dir, split, num, seed) -> list[dict]:
 # The sheets ----------------------------------------------------------------------------------------------------------
 
 
-def keypoint_sheet(photos, config, seed):
-    """Return the contact sheet of the keypoint network's crops, of the first garment with keypoints in each photo."""
-    from cspn_tf.data.augmentation import draws
-
-    return _sheet(photos, draws.AUGMENTATIONS, _crop_maker(config), seed)
-
-
-def detector_sheet(photos, config, seed):
-    """Return the contact sheet of the detector's inputs."""
-    from cspn_tf.data.augmentation import draws
-
-    return _sheet(photos, draws.OF_DETECTOR, _image_maker(config), seed)
-
-
 def _sheet(photos, augmentations, make_tile, seed):
     """Return a contact sheet, a row per photo; `make_tile` is a function of a photo and the draws of one example."""
     columns = (ORIGINAL, *augmentations, *COMPOSED)
@@ -125,6 +115,7 @@ def _draws_of_columns(columns, seed, row) -> list[dict]:
 
 
 def _crop_maker(config):
+    """Return the function that draws the keypoint network's crop of a photo's first garment with keypoints."""
     import tensorflow as tf
 
     from cspn_tf.data import pipeline
@@ -155,6 +146,7 @@ def _crop_maker(config):
 
 
 def _image_maker(config):
+    """Return the function that draws the detector's input."""
     import tensorflow as tf
 
     from cspn_tf.data import pipeline

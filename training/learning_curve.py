@@ -14,6 +14,8 @@ import random
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from cspn_tf.config import DETECTOR_TRAINING, KEYPOINT_TRAINING
 from cspn_tf.console import CallError, Parser, UserError, positive_int, run
 from cspn_tf.evaluation.report import make_table as make_markdown_table
@@ -21,6 +23,7 @@ from cspn_tf.files import read_json, replaced_file, write_json, write_text
 from cspn_tf.models.checkpoints import SHIPPED
 from cspn_tf.plots import saved_plot
 from cspn_tf.reproduction.jobs import Job, Progress, run_jobs
+from cspn_tf.train.fitting import read_history
 from training.numbers import TITLES, with_interval
 
 MEASURES = {name: TITLES[name] for name in ("detection_recall_50", "pck_02_found", "ne_longside")}
@@ -66,8 +69,6 @@ def main(argv=None):
 
 def make_jobs(args):
     """Return the commands as jobs, each after those that it depends on."""
-    from cspn_tf.train.fitting import read_history
-
     jobs, presets = [], {"detector": DETECTOR_TRAINING, "keypoints": KEYPOINT_TRAINING}
 
     def add(module, name, *arguments, work, is_done=Path.exists):
@@ -152,11 +153,10 @@ def draw_curve(rows, path) -> None:
         for axis, (name, title) in zip(axes, MEASURES.items(), strict=True):
             for start in dict.fromkeys(row["start"] for row in rows):
                 scored = [row for row in rows if row["start"] == start and row[name]["value"] is not None]
-                values = [row[name]["value"] for row in scored]
-                ends = list(zip(*(row[name]["interval"] for row in scored), strict=True))
-                margins = [[abs(value - end) for value, end in zip(values, side, strict=True)] for side in ends]
                 numbers = [row["num_photos"] for row in scored]
-                axis.errorbar(numbers, values, yerr=margins or None, marker="o", capsize=3, label=f"from {start}")
+                values = [row[name]["value"] for row in scored]
+                margins = np.abs(np.array([row[name]["interval"] for row in scored]).reshape(-1, 2).T - values)
+                axis.errorbar(numbers, values, yerr=margins, marker="o", capsize=3, label=f"from {start}")
             axis.set(title=title, xlabel="labelled photos of the new source")
             axis.grid(alpha=0.3)
             axis.legend(fontsize=8)

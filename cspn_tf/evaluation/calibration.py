@@ -26,7 +26,7 @@ def measure_calibration(scores, positive) -> dict:
     found = {
         "num_positive": int(positive.sum()),
         "num_negative": int((~positive).sum()),
-        "auroc": auroc(scores, positive),
+        "auroc": _auroc(scores, positive),
     }
     if not len(scores) or not are_probabilities:
         return {**found, "calibration_error": None, "bins": []}
@@ -47,15 +47,8 @@ def measure_calibration(scores, positive) -> dict:
     return {**found, "calibration_error": float(sum(distances) / len(scores)), "bins": bins}
 
 
-def auroc(scores, positive) -> float | None:
-    """Return the area under the ROC curve, or None if there are no positives or no negatives.
-
-    Args:
-        scores: float `(K,)`.
-        positive: bool `(K,)`.
-
-    Source: it equals the Mann-Whitney U statistic over the number of pairs.
-    """
+def _auroc(scores, positive):
+    """Return the area under the ROC curve: the Mann-Whitney U statistic over the number of pairs."""
     from scipy.stats import rankdata
 
     num_positive, num_negative = int(positive.sum()), int((~positive).sum())

@@ -55,6 +55,7 @@ def evaluate_predictions(matched, bootstrap=None) -> dict:
             lengths, keypoint_sds: see `cspn_tf.evaluation.lengths`
     """
     keypoints = metrics.evaluate_keypoints(matched, bootstrap)
+    seen = matched.labels.labelled & matched.found[:, np.newaxis]
     return {
         "num_photos": matched.num_photos,
         "num_failed_photos": sum(not result.ok for result in matched.results),
@@ -70,8 +71,8 @@ def evaluate_predictions(matched, bootstrap=None) -> dict:
         "box_errors": measure_box_errors(matched),
         "detection": {**average_precision.box_precision(matched), "recall_50": _recall_slices(matched, bootstrap)},
         "keypoint_detection": average_precision.keypoint_precision(matched),
-        "visibility": _visibility(matched),
-        "detection_calibration": _detection_calibration(matched),
+        "visibility": measure_calibration(matched.predicted.keypoint_scores[seen], matched.labels.visible[seen]),
+        "detection_calibration": measure_calibration(matched.detections.scores, matched.is_hit),
         "lengths": measure_lengths(matched),
         "keypoint_sds": keypoint_sds(matched),
     }
@@ -98,17 +99,6 @@ def measure_rates(matched, bootstrap=None) -> dict:
         "precision_50": metrics.rate(of_detections, matched.is_hit, bootstrap),
         "false_positives_per_photo": metrics.rate(photos, num_false, bootstrap),
     }
-
-
-def _visibility(matched):
-    """Measure how well keypoint scores separate visible from occluded keypoints, over the detected garments."""
-    counted = matched.labels.labelled & matched.found[:, np.newaxis]
-    return measure_calibration(matched.predicted.keypoint_scores[counted], matched.labels.visible[counted])
-
-
-def _detection_calibration(matched):
-    """Measure how well a detection's score predicts that it matches a labelled garment."""
-    return measure_calibration(matched.detections.scores, matched.is_hit)
 
 
 def measure_box_errors(matched) -> dict:

@@ -2,6 +2,9 @@
 
 import random
 
+from PIL import Image
+
+from cspn_tf import drawing
 from cspn_tf.evaluation import keypoint_metrics as metrics
 from cspn_tf.evaluation.report import formatted
 from cspn_tf.plots import saved_plot
@@ -24,8 +27,6 @@ def draw_sheets(photos, matched, num_pictures, seed) -> dict:
     Returns:
         File name to picture, without sheets that would be empty.
     """
-    from cspn_tf import drawing
-
     indices = range(matched.num_photos)
     chosen = {
         "worst.jpg": worst_photos(matched, num_pictures),
@@ -77,9 +78,7 @@ def worst_photos(matched, num_photos) -> list[int]:
 
 def _draw_tile(photo, matched):
     """Return the picture of one photo, and a caption with its number of correct keypoints by PCK."""
-    from PIL import Image
-
-    from cspn_tf import decoding, drawing
+    from cspn_tf import decoding
 
     name = photo.name if len(photo.name) <= _NAME_LENGTH else "…" + photo.name[-_NAME_LENGTH:]
     try:

@@ -4,10 +4,20 @@ import functools
 import gc
 import time
 
+import keras
 import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph
+from tensorflow.python.profiler import model_analyzer, option_builder
 
+from cspn_tf.evaluation.inputs import Photos
+from cspn_tf.inference.pipeline import GarmentPipeline
 from cspn_tf.methods import method_of
+from cspn_tf.models import checkpoints
+from cspn_tf.quiet import quiet_native_output
 from cspn_tf.timing import measure_in_turns
+from cspn_tf.train.fitting import Run
+from cspn_tf.train.keypoints import KeypointTask
 
 # Untimed warm-up steps, in which TensorFlow traces and allocates, and timed steps of a training.
 _WARMUP_STEPS, _TIMED_STEPS = 3, 5
@@ -21,12 +31,6 @@ def num_parameters(network) -> int:
 
 def num_flops_of(function, shape) -> int:
     """Return the floating-point operations of a function of one float32 tensor; a multiply-add counts as two."""
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph
-    from tensorflow.python.profiler import model_analyzer, option_builder
-
-    from cspn_tf.quiet import quiet_native_output
-
     concrete = tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec(shape, tf.float32))
     _, graph_def = convert_variables_to_constants_v2_as_graph(concrete)
     with tf.Graph().as_default() as graph:
@@ -45,11 +49,6 @@ def training_seconds(config, training, data) -> float:
         training: a `TrainingConfig`.
         data: directory that `prepare` wrote.
     """
-    import keras
-
-    from cspn_tf.train.fitting import Run
-    from cspn_tf.train.keypoints import KeypointTask
-
     task, run = KeypointTask(), Run(data, config, training)
     model = task.compiled_model(run, num_steps=1000)
     batches = iter(task.batches(run, model))
@@ -78,12 +77,6 @@ def measure(keypoints_dirs: dict, detector_dir, data) -> dict:
             network_ms: median time of one crop through the network
             photo_ms: median time from the photo's bytes to keypoints in its pixels, including the detector
     """
-    import tensorflow as tf
-
-    from cspn_tf.evaluation.inputs import Photos
-    from cspn_tf.inference.pipeline import GarmentPipeline
-    from cspn_tf.models import checkpoints
-
     detector_config, detector = checkpoints.load_detector(detector_dir)
     costs, alone, whole = {}, {}, {}
     photo = None
@@ -105,8 +98,6 @@ def measure(keypoints_dirs: dict, detector_dir, data) -> dict:
 
 
 def _photo_with_garment(pipeline, photos):
-    import tensorflow as tf
-
     for photo in photos:
         image_bytes = tf.constant([photo.photo_bytes])
         if int(pipeline.serve(image_bytes)["num_garments"][0]) == 1:

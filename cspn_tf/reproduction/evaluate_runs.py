@@ -12,9 +12,14 @@ import sys
 from pathlib import Path
 
 from cspn_tf.console import Parser, run
+from cspn_tf.evaluation.inputs import Photos
+from cspn_tf.evaluation.matching import match_given_boxes, match_photos
+from cspn_tf.evaluation.measures import measure
+from cspn_tf.evaluation.report import write_scores
 from cspn_tf.files import is_newer
 from cspn_tf.models.checkpoints import WEIGHTS
 from cspn_tf.progress import Progress
+from cspn_tf.result import results_of_outputs
 
 _SPLIT, _BATCH_SIZE = "test", 8
 
@@ -28,12 +33,7 @@ def main(argv=None) -> int:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="directory to write into")
     args = parser.parse_args(argv)
 
-    from cspn_tf.evaluation.inputs import Photos
-    from cspn_tf.evaluation.matching import match_given_boxes, match_photos
-    from cspn_tf.evaluation.measures import measure
-    from cspn_tf.evaluation.report import write_scores
     from cspn_tf.inference.shared import SharedDetector
-    from cspn_tf.result import results_of_outputs
 
     wanted = [path for path in args.keypoints if not is_evaluated(args.out, args.detector, path)]
     if not wanted:

@@ -107,36 +107,27 @@ def _shares_of_cores(num_parallel):
 
 
 def _start(job, cores):
+    """Start a job on some cores: it inherits the affinity that this process has meanwhile."""
     job.log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", job.module, *map(str, job.arguments)]
-    with job.log.open("a") as log, _pinned(cores):
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-
-
-@contextlib.contextmanager
-def _pinned(cores):
-    """Pin this process to some cores within the block; child processes started in it keep that affinity."""
-    if not cores:
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+    before = os.sched_getaffinity(0) if cores else None
+    with job.log.open("a") as log:
+        try:
+            if cores:
+                os.sched_setaffinity(0, cores)
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        finally:
+            if cores:
+                os.sched_setaffinity(0, before)
 
 
 def _failure(job, code):
     """Describe why a job failed, from its exit code and log."""
     if code < 0:
         return f"it was ended by {signal.Signals(-code).name}; its output is in {job.log}"
-    return f"{_last_line(job.log)} (full output in {job.log})"
-
-
-def _last_line(path):
-    lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1].removeprefix("error: ") if lines else "it printed nothing"
+    lines = [line for line in job.log.read_text(errors="replace").splitlines() if line.strip()]
+    last = lines[-1].removeprefix("error: ") if lines else "it printed nothing"
+    return f"{last} (full output in {job.log})"
 
 
 def _end(processes):

@@ -59,7 +59,8 @@ def make_report(found) -> str:
         parts += ["## Figure 6 and table 3: stages", "![figure 6](figure_6.png)", _stages(found["stages"])]
     if found["beyond"]:
         parts += ["## Beyond the paper", *_beyond(found["beyond"], found["stages"])]
-    parts += ["## What was trained", _configs(found["config"])]
+    configs = {name: " ".join(f"`{text}`" for text in texts) for name, texts in found["config"].items()}
+    parts += ["## What was trained", "\n".join(f"- `{name}`: {text or 'nothing'}" for name, text in configs.items())]
     return "\n\n".join(parts) + "\n"
 
 
@@ -71,16 +72,14 @@ def _claims(claims):
             if part["gain"] is None:
                 lines.append(f"  - {part['question']}: nothing to measure")
                 continue
-            seeds = f"in {part['num_better']} of {part['num_seeds']} seeds"
+            interval = "one seed"
+            if part["interval"]:
+                interval = "{:+.4f} to {:+.4f} by Student's t over seeds".format(*part["interval"])
             lines.append(
                 f"  - {part['question']}: `{part['measure']}` {part['mean']:.4f} → {part['others']:.4f}, better by "
-                f"{part['gain']:+.4f}{_interval(part['interval'])}, {seeds}"
+                f"{part['gain']:+.4f} ({interval}), in {part['num_better']} of {part['num_seeds']} seeds"
             )
     return "\n".join(lines)
-
-
-def _interval(interval):
-    return f" ({interval[0]:+.4f} to {interval[1]:+.4f} by Student's t over seeds)" if interval else " (one seed)"
 
 
 def _table_1(rows, is_papers_data):
@@ -190,12 +189,6 @@ def _beyond(rows, stages):
         "visibility: AUROC of visible against occluded keypoints, and calibration error.",
         _table(lines),
     ]
-
-
-def _configs(config):
-    return "\n".join(
-        f"- `{name}`: {' '.join(f'`{text}`' for text in texts) or 'nothing'}" for name, texts in config.items()
-    )
 
 
 def _table(rows):

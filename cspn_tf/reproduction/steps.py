@@ -7,12 +7,16 @@ import functools
 import itertools
 import shutil
 
+from cspn_tf.evaluation.pictures import draw_reliability
 from cspn_tf.files import is_newer, read_json, replaced_file, write_json, write_text
 from cspn_tf.machine import describe_machine
+from cspn_tf.models import checkpoints
+from cspn_tf.reproduction import report, results
 from cspn_tf.reproduction.evaluate_runs import is_evaluated
 from cspn_tf.reproduction.experiments import CSPN, SCALES
 from cspn_tf.reproduction.jobs import Job
 from cspn_tf.reproduction.plan import DETECTOR_WORK
+from cspn_tf.train.fitting import read_history
 
 _COSTS, _REPORT = "costs.json", "report.json"
 # Work of evaluating one photo, and of starting a process, in units of one garment trained.
@@ -27,7 +31,6 @@ def run_name(name, seed) -> str:
 def make_jobs(plan, data, out) -> tuple[list[Job], list[Job]]:
     """Return the commands that train and those that evaluate, by seed: an interrupted run has complete seeds."""
     from cspn_tf.data import pipeline
-    from cspn_tf.train.fitting import read_history
 
     num_photos, num_test = (pipeline.num_examples(data, split) for split in ("train", "test"))
     common = ("--data", data, "--preset", plan.preset, "--resume")
@@ -76,8 +79,6 @@ def _set_flags(overrides):
 
 def derive(plan, out) -> None:
     """Write the checkpoints of the derived experiments: the trained CSPN's weights with another config."""
-    from cspn_tf.models import checkpoints
-
     derived = [experiment for experiment in plan.experiments if experiment.derived]
     for experiment, seed in itertools.product(derived, plan.seeds):
         source, target = (out / "runs" / run_name(name, seed) for name in (CSPN, experiment.name))
@@ -92,12 +93,11 @@ def derive(plan, out) -> None:
 
 def measure_costs(plan, data, out) -> dict:
     """Return the costs of the first seed's networks, measured unless `out` already has them; see `costs.measure`."""
-    from cspn_tf.models.checkpoints import WEIGHTS
     from cspn_tf.reproduction import costs
 
     path = out / _COSTS
     directories = {e.name: out / "runs" / run_name(e.name, plan.seeds[0]) for e in plan.experiments}
-    if is_newer(path, [directory / WEIGHTS for directory in directories.values()]):
+    if is_newer(path, [directory / checkpoints.WEIGHTS for directory in directories.values()]):
         found = read_json(path)
         if set(directories) <= set(found["networks"]):
             return found
@@ -110,8 +110,6 @@ def measure_costs(plan, data, out) -> dict:
 def write_report(plan, data, out, costs) -> None:
     """Write `report.json`, `report.md` and the figures, and print the claims' answers and the files' names."""
     from cspn_tf.data.tfrecords import read_manifest
-    from cspn_tf.evaluation.pictures import draw_reliability
-    from cspn_tf.reproduction import report, results
 
     evaluations = {
         experiment.name: [

@@ -23,18 +23,6 @@ def test_sums_equal_a_naive_loop_whatever_the_number_of_chunks(num_resamples):
     np.testing.assert_allclose(sums, wanted)
 
 
-def test_every_resample_has_as_many_photos_as_there_are():
-    sums = Bootstrap(30, 100).sums(np.arange(30), np.ones((30, 1)))
-    assert (sums == 30).all()
-
-
-def test_every_photo_is_drawn_once_on_average():
-    sums = Bootstrap(5, 4000, seed=1).sums(np.arange(5), np.eye(5))
-    # A count is binomial, of 5 draws with a chance of 1/5 each.
-    np.testing.assert_allclose(sums.mean(axis=0), 1, atol=0.06)
-    np.testing.assert_allclose(sums.var(axis=0), 0.8, atol=0.06)
-
-
 def test_the_seed_alone_decides():
     values = np.random.default_rng(0).normal(size=(40, 2))
     first, again, other = (Bootstrap(40, 30, seed).sums(np.arange(40), values) for seed in (3, 3, 4))

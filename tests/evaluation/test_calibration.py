@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from cspn_tf.evaluation.calibration import auroc, measure_calibration
+from cspn_tf.evaluation.calibration import measure_calibration
 
 
 def test_auroc_is_the_share_of_pairs_in_the_right_order():
     random = np.random.default_rng(2)
     scores, positive = random.integers(0, 6, 60) / 5, random.random(60) < 0.4
     pairs = [(a > b) + 0.5 * (a == b) for a in scores[positive] for b in scores[~positive]]
-    assert auroc(scores, positive) == pytest.approx(np.mean(pairs))
+    assert measure_calibration(scores, positive)["auroc"] == pytest.approx(np.mean(pairs))
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order():
     ],
 )
 def test_auroc_by_hand(scores, positive, expected):
-    assert auroc(np.array(scores), np.array(positive, bool)) == expected
+    assert measure_calibration(scores, positive)["auroc"] == expected
 
 
 def test_bins_by_hand():

@@ -122,11 +122,6 @@ def test_nothing_labelled_or_nothing_found_is_still_json(truths, predictions):
         assert scores[kind]["ap"] == scores["detection_recall_50"]["value"]
 
 
-def test_as_many_predictions_as_photos():
-    with pytest.raises(ValueError):
-        evaluate([truth()], [])
-
-
 # Intervals -----------------------------------------------------------------------------------------------------------
 
 
@@ -191,12 +186,6 @@ def test_keypoints_in_labelled_boxes():
     assert scores["epe"]["garment_type"]["full-body"]["value"] == 0.0
 
 
-def test_a_photo_that_could_not_be_read_is_missed():
-    scores = evaluate_keypoints(match_given_boxes([truth(), truth()], [None, KEYPOINTS[np.newaxis]]))
-    assert scores["pck_02"]["overall"]["value"] == 0.5
-    assert scores["epe"]["overall"]["count"] == 8
-
-
 def test_all_numbers_of_an_evaluation_start_with_what_they_are_about():
     truths, results = two_of_three_found()
     given = match_given_boxes(truths, [t.keypoints_xy for t in truths])
@@ -258,7 +247,3 @@ def test_scores_are_compared_with_visibility_where_a_garment_was_found():
     assert (scores["num_positive"], scores["num_negative"]) == (3, 3)
     # Visible 0.9, 0.8, 0.6 against occluded 0.7, 0.2, 0.1: one of nine pairs is the wrong way round.
     assert scores["auroc"] == pytest.approx(8 / 9)
-
-
-def test_without_photos_scores_say_nothing_of_visibility():
-    assert evaluate([], [])["visibility"]["auroc"] is None
