@@ -188,8 +188,8 @@ def score(name, matched, bootstrap=None, among=True) -> dict:
         strict=True,
     )
     overall, *slots = (
-        {"value": _or_none(value), "count": int(count), "skipped": int(num_skipped), "interval": interval}
-        for value, count, num_skipped, interval in parts
+        {"value": float(value) if count else None, "count": int(count), "skipped": int(skips), "interval": interval}
+        for value, count, skips, interval in parts
     )
     return {**overall, "per_keypoint": dict(zip(KEYPOINT_ABBREVIATIONS, slots, strict=True))}
 
@@ -243,10 +243,6 @@ def _errors_of_found(matched, normalisers, eligible):
 def _ratio(sums, counts):
     """Divide, elementwise; NaN where the count is 0."""
     return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
-
-
-def _or_none(value):
-    return None if np.isnan(value) else float(value)
 
 
 # Rates ---------------------------------------------------------------------------------------------------------------
