@@ -86,14 +86,18 @@ def canvas_to_photo(points_xy_canvas, transform):
 
 def boxes_to_corners(boxes_xyxy):
     """Return a box's two corners as points, float32 `(..., N, 4)` to `(..., 2 * N, 2)`; see `corners_to_boxes`."""
-    shape = tf.concat([tf.shape(boxes_xyxy)[:-2], [-1, 2]], axis=0)
-    return tf.reshape(boxes_xyxy, shape)
+    return _in_rows_of(2, boxes_xyxy)
 
 
 def corners_to_boxes(corners_xy):
     """Return boxes from corner points; the inverse of `boxes_to_corners`."""
-    shape = tf.concat([tf.shape(corners_xy)[:-2], [-1, 4]], axis=0)
-    return tf.reshape(corners_xy, shape)
+    return _in_rows_of(4, corners_xy)
+
+
+def _in_rows_of(size, rows):
+    """Divide the last two axes into rows of another size; their number stays static if it was."""
+    num_rows = -1 if rows.shape[-2] is None else rows.shape[-2] * rows.shape[-1] // size
+    return tf.reshape(rows, tf.concat([tf.shape(rows)[:-2], [num_rows, size]], axis=0))
 
 
 def swap_axes(pairs):

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from cspn_tf import geometry
@@ -37,6 +38,22 @@ def test_canvas_becomes_photo_and_what_is_not_there_stays_zero():
     np.testing.assert_allclose(outputs["keypoint_scores"][0, 0], [0, 0, 0, 0, 0.5, 0.5, 0.5, 0.5])
     for name in ("boxes", "classes", "scores", "keypoints", "keypoint_scores"):
         assert not outputs[name][1].numpy().any(), name
+
+
+@pytest.mark.parametrize("num_rows", [1, 2])
+def test_the_number_of_rows_stays_static(num_rows):
+    @tf.function
+    def outputs(found, transforms, sizes, statuses):
+        return outputs_on_photos(found, transforms, sizes, statuses)
+
+    found = {
+        name: tf.TensorSpec([None, *([num_rows] * (value.shape.rank > 1)), *value.shape[2:]], value.dtype)
+        for name, value in found_on_canvas().items()
+    }
+    specs = tf.TensorSpec([None, 3]), tf.TensorSpec([None, 2], tf.int32), tf.TensorSpec([None], tf.int32)
+    shapes = outputs.get_concrete_function(found, *specs).output_shapes
+    for name in ("boxes", "classes", "scores", "keypoints", "keypoint_scores"):
+        assert shapes[name].as_list() == [None, num_rows, *found[name].shape[2:]], name
 
 
 def test_keypoints_of_no_type_are_masked():
