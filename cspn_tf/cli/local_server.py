@@ -6,7 +6,6 @@ SIGTERM or SIGINT it finishes running requests, which may take a minute, and exi
 """
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
@@ -26,14 +25,17 @@ def main(argv=None):
     # Fail fast: check what is possible before the import of TensorFlow, which takes seconds.
     latest_version(args.model)
     check_address_is_free(args.host, args.port)
-    with _stop_on_signals() as stop:
-        server = _make_server(args, model_name)
-        version = server.start()
+    # No exception: it could be raised inside TensorFlow's import. There is nothing to clean up.
+    _on_signals(lambda: os._exit(0))
+    from cspn_tf.serve.grpc_server import LocalServer
+
+    set_threads(args.intra_op_threads, args.inter_op_threads)
+    stopped = threading.Event()
+    with LocalServer(args.model, model_name, args.host, args.port, args.workers, args.poll_seconds) as server:
+        _on_signals(stopped.set)
+        version = server.versions.get().version
         print(f"{READY_PREFIX}{server.address} (model {model_name}, version {version})", flush=True)
-        try:
-            stop.wait_for_signal()
-        finally:
-            server.stop()
+        stopped.wait()
 
 
 def _parse(argv):
@@ -59,42 +61,10 @@ def _parse(argv):
     return parser.parse_args(argv)
 
 
-def _make_server(args, model_name):
-    from cspn_tf.serve.grpc_server import LocalServer
-
-    set_threads(args.intra_op_threads, args.inter_op_threads)
-    return LocalServer(
-        args.model, model_name, host=args.host, port=args.port, num_workers=args.workers, poll_seconds=args.poll_seconds
-    )
-
-
-@contextlib.contextmanager
-def _stop_on_signals():
-    stop = _Stop()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    previous = {number: signal.signal(number, stop) for number in signals}
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-class _Stop:
-    """A signal handler that lets the server finish its requests; before the server is ready, it exits at once."""
-
-    def __init__(self):
-        self._received = threading.Event()
-        self._waiting = False
-
-    def __call__(self, number, frame):
-        if not self._waiting:
-            os._exit(0)  # no exception: it could be raised inside TensorFlow's import; there is nothing to clean up
-        self._received.set()
-
-    def wait_for_signal(self):
-        self._waiting = True
-        self._received.wait()
+def _on_signals(act):
+    """Call a function on SIGTERM and on SIGINT, instead of what was called before."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: act())
 
 
 def port_number(text):

@@ -80,7 +80,7 @@ def _write(pipeline, version_dir):
         signatures = {contract.BYTES_SIGNATURE: pipeline.serve, contract.PIXELS_SIGNATURE: pipeline.pixels}
         tf.saved_model.save(servable(pipeline), written, signatures=signatures)
         _put_in_one_order(written)
-    write_warmup_requests(version_dir, photo, contract.DEFAULT_MODEL_NAME, pipeline.max_photos)
+    write_warmup_requests(version_dir, photo, pipeline.max_photos)
     about = description(pipeline.config, contract.OUTPUTS, pipeline.precision, limits=_limits(pipeline))
     write_json(version_dir / "assets.extra" / "cspn.json", about)
     faults = [f"{what}: {fault}" for what, _, faults in check(version_dir) for fault in faults]

@@ -19,6 +19,8 @@ from cspn_tf.serve.servable import RequestError, Servable
 
 # Requests at a time, waiting ones included; more are refused with RESOURCE_EXHAUSTED, so that none waits without end.
 MAX_REQUESTS = 32
+# Time that running requests have to finish when the server stops.
+GRACE_SECONDS = 60.0
 _UNLIMITED_MESSAGES = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 # Otherwise a second server could start on the same port, and clients would reach either one at random.
 _REFUSE_USED_PORT = [("grpc.so_reuseport", 0)]
@@ -62,15 +64,7 @@ class LocalServer:
         return f"{self._host}:{self.port}"
 
     def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def start(self) -> int:
-        """Load the model, then start serving; return the served version."""
-        version = self.versions.load_first()
+        self.versions.load_first()
         # Listen only now: clients of a server that listens but does not answer would wait.
         try:
             self.port = self._server.add_insecure_port(self.address)
@@ -78,11 +72,10 @@ class LocalServer:
             raise UserError(f"cannot listen on {self.address}: in use, or not an address of this machine") from error
         self._server.start()
         self.versions.start_polling()
-        return version
+        return self
 
-    def stop(self, grace_seconds=60.0) -> None:
-        """Stop serving; running requests have `grace_seconds` to finish."""
-        self._server.stop(grace_seconds).wait()
+    def __exit__(self, *_):
+        self._server.stop(GRACE_SECONDS).wait()
         self.versions.stop()
 
 
@@ -114,7 +107,6 @@ def _unimplemented(name):
     def method(self, request, context):
         context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name} is not implemented by the local server")
 
-    method.__name__ = name
     return method
 
 
@@ -138,12 +130,10 @@ class ModelServices(prediction_service_pb2_grpc.PredictionServiceServicer, model
     def GetModelMetadata(self, request):
         _check_has_model_spec(request)
         if not request.metadata_field:
-            raise RequestError(
-                grpc.StatusCode.INVALID_ARGUMENT, "GetModelMetadataRequest must specify at least one metadata_field"
-            )
+            raise RequestError("GetModelMetadataRequest must specify at least one metadata_field")
         for field in request.metadata_field:
             if field != "signature_def":
-                raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, f"Metadata field {field} is not supported")
+                raise RequestError(f"Metadata field {field} is not supported")
         servable = self._find_servable(request.model_spec)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for name, signature in servable.signature_defs.items():
@@ -162,10 +152,10 @@ class ModelServices(prediction_service_pb2_grpc.PredictionServiceServicer, model
         name, version = request.model_spec.name, _requested_version(request.model_spec)
         states = self._versions.states() if name == self._model_name else {}
         if not states:
-            raise RequestError(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {name}")
+            raise RequestError(f"Could not find any versions of model {name}", grpc.StatusCode.NOT_FOUND)
         if version is not None:
             if version not in states:
-                raise RequestError(grpc.StatusCode.NOT_FOUND, f"Could not find version {version} of model {name}")
+                raise RequestError(f"Could not find version {version} of model {name}", grpc.StatusCode.NOT_FOUND)
             states = {version: states[version]}
         response = get_model_status_pb2.GetModelStatusResponse()
         for number, state in states.items():
@@ -178,25 +168,23 @@ class ModelServices(prediction_service_pb2_grpc.PredictionServiceServicer, model
 
     def _find_servable(self, spec):
         if not spec.name:
-            raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
+            raise RequestError("ModelSpec has no name specified.")
         version = _requested_version(spec)
         servable = self._versions.get(version) if spec.name == self._model_name else None
         if servable is None:
             wanted = f"Latest({spec.name})" if version is None else f"Specific({spec.name}, {version})"
-            raise RequestError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {wanted}")
+            raise RequestError(f"Servable not found for request: {wanted}", grpc.StatusCode.NOT_FOUND)
         return servable
 
 
 def _check_has_model_spec(request):
     if not request.HasField("model_spec"):
-        raise RequestError(grpc.StatusCode.INVALID_ARGUMENT, "Missing ModelSpec")
+        raise RequestError("Missing ModelSpec")
 
 
 def _requested_version(spec):
     """Return the version requested by a ModelSpec, None for the latest. The local server assigns no version labels."""
     choice = spec.WhichOneof("version_choice")
     if choice == "version_label":
-        raise RequestError(
-            grpc.StatusCode.INVALID_ARGUMENT, f"Unrecognized servable version label: {spec.version_label}"
-        )
+        raise RequestError(f"Unrecognized servable version label: {spec.version_label}")
     return spec.version.value if choice == "version" else None

@@ -27,8 +27,7 @@ def check_address_is_free(host, port) -> None:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise UserError(f"cannot listen on {host}: {error.strerror or error}") from error
-    failure = None
-    num_bound = 0
+    failures = []
     for family, kind, protocol, _, address in addresses:
         try:
             with socket.socket(family, kind, protocol) as probe:
@@ -36,13 +35,13 @@ def check_address_is_free(host, port) -> None:
                 if family == socket.AF_INET6:
                     probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 probe.bind(address)
-                num_bound += 1
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise UserError(f"port {port} on {host} is already in use") from error
-            failure = error  # such as ::1 on a machine without IPv6; another address may work
-    if not num_bound:
-        raise UserError(f"cannot listen on port {port} of {host}: {failure.strerror or failure}") from failure
+            failures.append(error)  # such as ::1 on a machine without IPv6; another address may work
+    if len(failures) == len(addresses):
+        reason = failures[-1].strerror or failures[-1]
+        raise UserError(f"cannot listen on port {port} of {host}: {reason}") from failures[-1]
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import sys
 import threading
 from pathlib import Path
 
-from cspn_tf.console import UserError, one_line
+from cspn_tf.console import one_line
 from cspn_tf.inference.versions import check_saved_model, find_versions, latest_version
 
 
@@ -24,7 +24,7 @@ class ModelVersions:
 
     Args:
         model_dir: directory with one subdirectory per version.
-        load: function of `(version, version_dir)` that returns the servable; it may raise any exception.
+        load: function of `(version, version_dir)` that returns the servable, or raises `UserError`.
         poll_seconds: interval between scans of the directory.
     """
 
@@ -33,7 +33,7 @@ class ModelVersions:
         self._load = load
         self._poll_seconds = poll_seconds
         self._lock = threading.Lock()
-        self._current = None
+        self._version = self._servable = None
         self._states = {}
         self._broken_files = {}
         self._stopping = threading.Event()
@@ -43,15 +43,10 @@ class ModelVersions:
         """Load the highest version and return its number.
 
         Raises:
-            UserError: the version cannot be loaded; the message names its directory.
+            UserError: there is none, or it cannot be loaded.
         """
         version, version_dir = latest_version(self._model_dir)
-        try:
-            self._load_and_switch(version, version_dir)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(f"cannot load {version_dir}: {error}") from error
+        self._load_and_switch(version, version_dir)
         return version
 
     def start_polling(self) -> None:
@@ -67,10 +62,7 @@ class ModelVersions:
     def get(self, version=None):
         """Return the servable of a version (None: the current one), or None if that version is not served."""
         with self._lock:
-            if self._current is None:
-                return None
-            current_version, servable = self._current
-        return servable if version in (None, current_version) else None
+            return self._servable if version in (None, self._version) else None
 
     def states(self) -> dict:
         """Return a dict of version to `VersionState`, ascending, for every version that it has tried to load."""
@@ -80,12 +72,12 @@ class ModelVersions:
     def poll(self) -> None:
         """Scan once, and load the highest version unless it is the current one."""
         versions = find_versions(self._model_dir)
-        if not versions:
+        version = max(versions, default=self._version)
+        if version == self._version:
             return
-        version = max(versions)
         version_dir = versions[version]
         files = _list_files(version_dir)
-        if (self._current and self._current[0] == version) or self._broken_files.get(version) == files:
+        if self._broken_files.get(version) == files:
             return
         try:
             check_saved_model(version_dir)
@@ -104,10 +96,10 @@ class ModelVersions:
             self._states[version] = VersionState("LOADING")
         servable = self._load(version, version_dir)
         with self._lock:
-            if self._current:
-                self._states[self._current[0]] = VersionState("END")
+            if self._version is not None:
+                self._states[self._version] = VersionState("END")
             self._states[version] = VersionState("AVAILABLE")
-            self._current = (version, servable)
+            self._version, self._servable = version, servable
 
     def _poll_until_stopped(self):
         while not self._stopping.wait(self._poll_seconds):

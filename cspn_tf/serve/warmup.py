@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cspn_tf.contract import BYTES_INPUT, BYTES_SIGNATURE
+from cspn_tf.contract import BYTES_INPUT, BYTES_SIGNATURE, DEFAULT_MODEL_NAME
 from cspn_tf.files import plain_path, replaced_file
 from cspn_tf.serve import wire
 
@@ -30,7 +30,7 @@ def read_warmup_records(version_dir) -> list[bytes]:
         return list(tf.data.TFRecordDataset(f"{folder}/{path.name}").as_numpy_iterator())
 
 
-def write_warmup_requests(version_dir, photo_bytes, model_name, max_photos) -> Path:
+def write_warmup_requests(version_dir, photo_bytes, max_photos) -> None:
     """Write one warm-up request for each of `BATCH_SIZES` up to a limit into an exported version.
 
     If a warm-up request fails, the version fails to load, so the photo must be decodable.
@@ -38,40 +38,22 @@ def write_warmup_requests(version_dir, photo_bytes, model_name, max_photos) -> P
     Args:
         version_dir: the version directory; `assets.extra` is created in it.
         photo_bytes: one JPEG or PNG file, bytes.
-        model_name: the name under which the model is served.
         max_photos: photos in a request above which the model rejects it.
-
-    Returns:
-        Path of the written file.
-
-    Raises:
-        ValueError: `version_dir` is not a directory, or `photo_bytes` is empty.
     """
-    if not Path(version_dir).is_dir():
-        raise ValueError(f"version_dir must be a directory, received {version_dir}")
-    if not photo_bytes:
-        raise ValueError("photo_bytes must be a JPEG or PNG file, received nothing")
     import tensorflow as tf
 
     path = warmup_file(version_dir)
     path.parent.mkdir(exist_ok=True)
-    logs = [
-        _prediction_log(photo_bytes, model_name, batch_size) for batch_size in BATCH_SIZES if batch_size <= max_photos
-    ]
     with (
         replaced_file(path) as temporary,
         plain_path(path.parent) as folder,
         tf.io.TFRecordWriter(f"{folder}/{temporary.name}") as writer,
     ):
-        for log in logs:
-            writer.write(log.SerializeToString())
-    return path
-
-
-def _prediction_log(photo_bytes, model_name, batch_size):
-    log = wire.PredictionLog()
-    request = log.predict_log.request
-    request.model_spec.name = model_name
-    request.model_spec.signature_name = BYTES_SIGNATURE
-    request.inputs[BYTES_INPUT].CopyFrom(wire.tensor_from_strings([photo_bytes] * batch_size))
-    return log
+        for batch_size in BATCH_SIZES:
+            if batch_size <= max_photos:
+                log = wire.PredictionLog()
+                request = log.predict_log.request
+                request.model_spec.name = DEFAULT_MODEL_NAME
+                request.model_spec.signature_name = BYTES_SIGNATURE
+                request.inputs[BYTES_INPUT].CopyFrom(wire.tensor_from_strings([photo_bytes] * batch_size))
+                writer.write(log.SerializeToString())

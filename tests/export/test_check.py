@@ -160,7 +160,7 @@ def test_a_path_of_this_machine_is_a_fault(version):
 
 
 def test_warm_up_requests_that_cannot_be_replayed_are_a_fault(version):
-    write_warmup_requests(version, b"no photo", "cspn", 64)
+    write_warmup_requests(version, b"no photo", 64)
     assert faults_of(version) == {"warm-up": ["photo of a request: not a JPEG or PNG"] * (1 + 2 + 4 + 8)}
     path = version / "assets.extra/tf_serving_warmup_requests"
     path.write_bytes(b"")

@@ -312,6 +312,6 @@ def test_a_used_port_is_refused(server, model_dir):
 
 def test_a_model_that_cannot_be_loaded_leaves_the_port_alone(tmp_path):
     server = LocalServer(tmp_path / "nothing", "cspn")
-    with pytest.raises(UserError, match="no model at"):
-        server.start()
+    with pytest.raises(UserError, match="no model at"), server:
+        pass
     assert server.port == 0

@@ -149,10 +149,3 @@ def test_running_server_reports_why_it_did_not_start(tmp_path):
         local_server.running_server(tmp_path / "no"),
     ):
         pass
-
-
-def test_signal_handlers_are_put_back():
-    before = signal.getsignal(signal.SIGTERM)
-    with command._stop_on_signals():
-        assert signal.getsignal(signal.SIGTERM) != before
-    assert signal.getsignal(signal.SIGTERM) == before

@@ -157,9 +157,9 @@ def test_a_failure_of_the_graph_carries_its_status_in_one_line(servable):
 
 def test_warm_up_requests_are_replayed_and_a_failing_one_fails_the_load(model_dir, tmp_path):
     version_dir = shutil.copytree(model_dir / "1", tmp_path / "a pattern [v1]\\" / "1")
-    write_warmup_requests(version_dir, encode(make_pixels(41, 52)), "cspn", 64)
+    write_warmup_requests(version_dir, encode(make_pixels(41, 52)), 64)
     Servable(1, version_dir)
-    write_warmup_requests(version_dir, b"\xff\xd8 no photo", "cspn", 64)
+    write_warmup_requests(version_dir, b"\xff\xd8 no photo", 64)
     with pytest.raises(UserError, match=r"warm-up failed, .*tf_serving_warmup_requests: .*JPEG"):
         Servable(1, version_dir)
 
