@@ -14,8 +14,10 @@ import shutil
 from pathlib import Path
 
 from cspn_tf import __version__, contract
+from cspn_tf import config as configs
 from cspn_tf.console import UserError
 from cspn_tf.files import locked, plain_path, write_json
+from cspn_tf.garments import KEYPOINT_NAMES
 from cspn_tf.inference.versions import MAX_VERSION, SAVED_MODEL_FILE, find_versions
 
 
@@ -108,9 +110,6 @@ def description(config, outputs, precision="float32", **more) -> dict:
         precision: compute precision of the networks.
         **more: further entries, dicts; `Output` values become plain dicts, as in the outputs.
     """
-    from cspn_tf import config as configs
-    from cspn_tf.garments import KEYPOINT_NAMES
-
     return {
         "cspn_tf": __version__,
         "config": configs.to_dict(config),

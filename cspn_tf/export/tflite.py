@@ -16,11 +16,11 @@ import dataclasses
 import re
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from cspn_tf import contract
 from cspn_tf.console import UserError
+from cspn_tf.export.saved_model import description, servable
 from cspn_tf.export.tflite_metadata import with_metadata
 from cspn_tf.files import plain_path, write_bytes, write_json
 from cspn_tf.quiet import quiet_native_output
@@ -33,36 +33,27 @@ _OF_KEYPOINTS = ("keypoints", "keypoint_scores")
 LARGE_BYTES = 100_000_000
 
 
-@dataclasses.dataclass(frozen=True)
-class _Part:
-    """A function of the pipeline that becomes a file; inputs and outputs are dicts of name to `contract.Output`."""
-
-    function: Callable
-    inputs: dict
-    outputs: dict
-
-
-def _parts(pipeline):
-    """Return the files' contents by name."""
+def _parts(pipeline) -> dict:
+    """Return the function of the pipeline, its inputs and its outputs, dicts of name to `contract.Output`, by file."""
     image = {contract.CANVAS_INPUT: contract.Output("uint8", ("B", "S", "S", 3), "the letterboxed photo, RGB")}
     box = {
         "box": contract.Output("float32", ("B", 4), "x_min, y_min, x_max, y_max, canvas pixels"),
         "garment_type": contract.Output("int32", ("B",), "1 upper-body, 2 lower-body, 3 full-body"),
     }
-
-    def part(function, inputs, outputs):
-        return _Part(function, _sized(inputs, pipeline.config), _sized(outputs, pipeline.config))
-
     of_garment = {
         name: dataclasses.replace(output, shape=tuple(size for size in output.shape if size != "N"))
         for name, output in contract.CANVAS_OUTPUTS.items()
         if name in _OF_KEYPOINTS
     }
     of_detector = {name: output for name, output in contract.CANVAS_OUTPUTS.items() if name not in _OF_KEYPOINTS}
+    parts = {
+        PIPELINE: (pipeline.garments_on_canvas, image, contract.CANVAS_OUTPUTS),
+        "detector": (pipeline.boxes_on_canvas, image, of_detector),
+        "keypoints": (pipeline.keypoints_in_canvas_box, {**image, **box}, of_garment),
+    }
     return {
-        PIPELINE: part(pipeline.garments_on_canvas, image, contract.CANVAS_OUTPUTS),
-        "detector": part(pipeline.boxes_on_canvas, image, of_detector),
-        "keypoints": part(pipeline.keypoints_in_canvas_box, {**image, **box}, of_garment),
+        name: (function, _sized(inputs, pipeline.config), _sized(outputs, pipeline.config))
+        for name, (function, inputs, outputs) in parts.items()
     }
 
 
@@ -95,16 +86,14 @@ def export(pipeline, out_dir, precision=None, with_parts=False) -> list:
         OSError: if the directory cannot be written.
         UserError: if an operation has no builtin of TensorFlow Lite.
     """
-    from cspn_tf.export.saved_model import description
-
     precision = precision or pipeline.precision
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, part in _parts(pipeline).items():
+    for name, (_, inputs, outputs) in _parts(pipeline).items():
         if name != PIPELINE and not with_parts:
             continue
-        about = description(pipeline.config, part.outputs, precision, inputs=part.inputs)
+        about = description(pipeline.config, outputs, precision, inputs=inputs)
         content = with_metadata(convert(pipeline, name, precision), name, about)
         paths.append(out_dir / f"{name}.tflite")
         if len(content) > LARGE_BYTES:
@@ -118,25 +107,22 @@ def export(pipeline, out_dir, precision=None, with_parts=False) -> list:
     return paths
 
 
-def convert(pipeline, name=PIPELINE, precision=None) -> bytes:
+def convert(pipeline, name, precision) -> bytes:
     """Return the pipeline, or a part, as TensorFlow Lite file content without metadata, of builtin operations only.
 
     Args:
         pipeline: a `GarmentPipeline`.
         name: `cspn`, `detector` or `keypoints`.
-        precision: as in `export`.
+        precision: one of `PRECISIONS`, as in `export`.
 
     Raises:
         UserError: if an operation has no builtin of TensorFlow Lite.
     """
     import tensorflow as tf
 
-    from cspn_tf.export.saved_model import servable
-
-    precision = precision or pipeline.precision
-    part = _parts(pipeline)[name]
-    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, key) for key, tensor in part.inputs.items()]
-    function = tf.function(part.function, input_signature=specs)
+    function, inputs, _ = _parts(pipeline)[name]
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, key) for key, tensor in inputs.items()]
+    function = tf.function(function, input_signature=specs)
     # Convert from a SavedModel, because that keeps the names of the outputs.
     with tempfile.TemporaryDirectory() as temporary, plain_path(temporary) as folder:
         tf.saved_model.save(servable(pipeline), folder, signatures={contract.BYTES_SIGNATURE: function})

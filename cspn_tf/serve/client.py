@@ -398,52 +398,38 @@ def is_this_machine(server) -> bool:
     Args:
         server: `host:port`, `[v6]:port`, either with a scheme such as `dns:///`, or `unix:path`.
     """
-    scheme, _, rest = server.partition(":")
-    if scheme in ("unix", "unix-abstract"):
+    if server.startswith("unix"):
         return True
-    if scheme in ("dns", "ipv4", "ipv6"):
-        server = rest.rpartition("/")[2]
-    host = server.rpartition(":")[0].strip("[]").rstrip(".").lower()
+    host = re.sub("^(dns|ipv4|ipv6):(.*/)?", "", server).rpartition(":")[0].strip("[]").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM):
+            if not ipaddress.ip_address(address[0]).is_loopback:
+                with socket.socket(family, kind, protocol) as probe:
+                    probe.bind(address)  # fails unless the address is local
     except (OSError, UnicodeError):
         return False
-    return bool(found) and all(_is_own_address(family, address[0]) for family, *_, address in found)
+    return True
 
 
-def _is_own_address(family, text):
-    address = ipaddress.ip_address(text.partition("%")[0])
-    address = getattr(address, "ipv4_mapped", None) or address
-    if address.is_loopback or address.is_unspecified:
-        return True
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((text, 0))  # binding fails unless the address is local
-            return True
-    except OSError:
-        return False
-
-
-def batches(photos, batch_size, max_bytes=MAX_REQUEST_BYTES, size=len):
+def batches(photos, batch_size, max_bytes=MAX_REQUEST_BYTES):
     """Split photos into lists of at most `batch_size`, and at most `max_bytes` unless a single photo is larger.
 
     Args:
-        photos: iterable, read lazily, at most one photo ahead.
+        photos: iterable of files as bytes, read lazily, at most one photo ahead.
         batch_size: maximum number of photos in a list.
         max_bytes: maximum total size of a list.
-        size: function that returns the size of a photo in bytes.
 
     Yields:
         non-empty lists of photos.
     """
     batch, num_bytes = [], 0
     for photo in photos:
-        if batch and (len(batch) == batch_size or num_bytes + size(photo) > max_bytes):
+        if batch and (len(batch) == batch_size or num_bytes + len(photo) > max_bytes):
             yield batch
             batch, num_bytes = [], 0
         batch.append(photo)
-        num_bytes += size(photo)
+        num_bytes += len(photo)
     if batch:
         yield batch

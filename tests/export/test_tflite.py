@@ -222,7 +222,7 @@ def test_operation_without_a_builtin_is_named_with_its_layer(tiny_pipeline, monk
 
     monkeypatch.setattr(tiny_pipeline, "predict", with_erfinv)
     with pytest.raises(UserError) as raised:
-        export_tflite.convert(tiny_pipeline, "keypoints")
+        export_tflite.convert(tiny_pipeline, "keypoints", "float32")
     assert str(raised.value).startswith(
         "keypoints.tflite cannot be converted: TensorFlow Lite has no builtin for tf.Erf"
     )
