@@ -4,6 +4,6 @@ catalogue   where the photos of a catalogue are: folders, lists, Parquet and TFR
 blocks      the division of a catalogue into blocks, and which of them are finished; kept in the output folder
 table       the Parquet schema of the output
 worker      one block: read photos, predict, write a Parquet file
+stores      read and write files on any store
 cluster     Ray: connect, run the unfinished blocks, report progress
-capacity    machines and hours for a catalogue, computed from a measured rate
 """

@@ -11,7 +11,6 @@ import dataclasses
 import io
 import itertools
 import posixpath
-import struct
 import urllib.parse
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -76,18 +75,17 @@ class Catalogue:
     is_distinct: bool = False
 
 
-def open_catalogue(source, columns=None) -> Catalogue:
+def open_catalogue(source, columns=Columns()) -> Catalogue:
     """Recognise the kind of a catalogue, and list it lazily.
 
     Args:
         source: path, glob pattern or URI.
-        columns: `Columns`, or None.
+        columns: `Columns`.
 
     Raises:
         CallError: nothing exists at `source`, its kind is not recognised, or it lacks a named column.
         UserError: raised while listing: a row without a path, or a damaged file.
     """
-    columns = columns or Columns()
     store, root = open_store(source)
     files = _tables_or_records(store, root, source)
     suffix = posixpath.splitext(files[0])[1].lower() if files else ""
@@ -202,21 +200,17 @@ def _csv_rows(store, file, columns):
     with _opened_text(store, file) as lines:
         rows = csv.DictReader(lines, strict=True)
         names = rows.fieldnames or []
-        path, id_ = _path_column(names, columns, where), columns.id
         if columns.bytes:
             raise CallError(f"{where}: a bytes column works with Parquet only")
-        if id_ and id_ not in names:
-            raise CallError(f"{where} has no column {id_!r}: it has {', '.join(names)}")
-        while True:
-            try:
-                row = next(rows, None)
-            except csv.Error as error:
-                raise UserError(f"{where}, line {rows.line_num}: {error}") from error
-            if row is None:
-                return
-            if not row[path] or (id_ and not row[id_]):
-                raise UserError(f"{where}, line {rows.line_num}: no {path if not row[path] else id_}")
-            yield Photo(row[id_ or path], _beside(store, file, row[path]))
+        _check_columns(columns, names, where)
+        path, id_ = _path_column(columns, names, where), columns.id
+        try:
+            for row in rows:
+                if not row[path] or (id_ and not row[id_]):
+                    raise UserError(f"{where}, line {rows.line_num}: no {path if not row[path] else id_}")
+                yield Photo(row[id_ or path], _beside(store, file, row[path]))
+        except csv.Error as error:
+            raise UserError(f"{where}, line {rows.line_num}: {error}") from error
 
 
 @contextlib.contextmanager
@@ -228,13 +222,16 @@ def _opened_text(store, file):
         raise UserError(f"{uri_of(store, file)} is not UTF-8: {error.reason} at byte {error.start}") from error
 
 
-def _path_column(names, columns, where):
+def _check_columns(columns, names, where):
+    """Check that the given columns exist."""
+    for name in filter(None, dataclasses.astuple(columns)):
+        if name not in names:
+            raise CallError(f"{where} has no column {name!r}: it has {', '.join(names)}")
+
+
+def _path_column(columns, names, where):
     """Return the column of paths: the one given, else the first in `PATH_COLUMNS` that exists."""
-    if columns.path:
-        if columns.path not in names:
-            raise CallError(f"{where} has no column {columns.path!r}: it has {', '.join(names)}")
-        return columns.path
-    for name in PATH_COLUMNS:
+    for name in (columns.path, *PATH_COLUMNS):
         if name in names:
             return name
     raise CallError(f"{where}: give the column of paths with --path-column, one of {', '.join(names) or 'none'}")
@@ -258,21 +255,18 @@ def _parquet(store, files, columns) -> Catalogue:
         raise CallError("give --path-column or --bytes-column, not both")
     with _opened_parquet(store, files[0]) as parquet:
         types = _leaf_types(parquet.schema_arrow)
-    for name in filter(None, dataclasses.astuple(columns)):
-        if name not in types:
-            raise CallError(f"{where} has no column {name!r}: it has {', '.join(types)}")
+    _check_columns(columns, types, where)
     texts, binary = ([name for name, kind in types.items() if kind == wanted] for wanted in ("text", "binary"))
     for name, kind, among in ((columns.path, "text", texts), (columns.bytes, "binary", binary)):
         if name and name not in among:
             raise CallError(f"{where}: column {name!r} must be {kind}, it is {types[name]}")
-    path = columns.path or next((name for name in PATH_COLUMNS if name in texts), None)
-    held = columns.bytes or (binary[0] if len(binary) == 1 else None)
-    if path and held and not (columns.path or columns.bytes):
+    held = columns.bytes or (binary[0] if len(binary) == 1 and not columns.path else None)
+    if not held:
+        return Catalogue("file", _parquet_rows(store, files, _path_column(columns, texts, where), columns.id))
+    path = next((name for name in PATH_COLUMNS if name in texts), None)
+    if path and not columns.bytes:
         raise CallError(f"{where} has paths in {path!r} and bytes in {held!r}: give --path-column or --bytes-column")
-    if columns.bytes or (held and not columns.path):
-        return Catalogue("row", _parquet_rows(store, files, None, columns.id), held)
-    path = path or _path_column(texts, columns, where)
-    return Catalogue("file", _parquet_rows(store, files, path, columns.id))
+    return Catalogue("row", _parquet_rows(store, files, None, columns.id), held)
 
 
 @contextlib.contextmanager
@@ -355,17 +349,13 @@ def _records(store, file):
     with store.open(file, "rb") as shard:
         start = _RECORD_HEAD
         while head := shard.read(_RECORD_HEAD):
-            if len(head) < _RECORD_HEAD:
-                raise UserError(f"{where} ends within a record")
-            (length,) = struct.unpack("<Q", head[:8])
-            if start + length > num_bytes:
+            stop = start + int.from_bytes(head[:8], "little")
+            if stop + _RECORD_TAIL > num_bytes:
                 raise UserError(f"{where} ends within a record, or is not an uncompressed TFRecord file")
-            record = shard.read(length)
-            if len(shard.read(_RECORD_TAIL)) < _RECORD_TAIL:
-                raise UserError(f"{where} ends within a record")
-            name = _feature(record, "photo/name", where).decode()
-            yield Photo(name, where, start, start + length)
-            start += length + _RECORD_TAIL + _RECORD_HEAD
+            name = _feature(shard.read(stop - start), "photo/name", where).decode()
+            shard.read(_RECORD_TAIL)
+            yield Photo(name, where, start, stop)
+            start = stop + _RECORD_TAIL + _RECORD_HEAD
 
 
 def _feature(record, name, where):

@@ -167,25 +167,21 @@ def _answers(blocks, left, files, num_workers, batch_size):
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     # Tasks, not actors: the task of a lost machine reruns on any other machine, while an actor waits for its own.
     tasks = ray.data.TaskPoolStrategy(min(num_workers, len(left)) if num_workers else None)
-    task = functools.partial(_annotate_batch, blocks, files, {"batch_size": batch_size, "num_threads": 1})
+    task = functools.partial(_annotate_one, blocks, files, batch_size)
     with warnings.catch_warnings():
         # Deprecated, but Ray has no other limit on retries: a photo that kills its process would be retried forever.
         warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
-        dataset = ray.data.from_items([{"block": block} for block in left], override_num_blocks=len(left)).map_batches(
-            task, batch_size=None, num_cpus=1, compute=tasks, max_retries=_MAX_RETRIES
+        dataset = ray.data.from_items([{"block": block} for block in left], override_num_blocks=len(left)).map(
+            task, num_cpus=1, compute=tasks, max_retries=_MAX_RETRIES
         )
     yield from dataset.iter_rows()
 
 
-def _annotate_batch(blocks, files, options, batch):
-    """Annotate the blocks of a batch, a dict of arrays; the function that Ray Data maps over batches."""
-    answers = [_annotate_one(blocks, int(block), files, options) for block in batch["block"]]
-    return {name: [answer[name] for answer in answers] for name in answers[0]}
-
-
-def _annotate_one(blocks, block, files, options):
+def _annotate_one(blocks, files, batch_size, row):
+    """Annotate the block of a row; the function that Ray Data maps over rows."""
+    block = int(row["block"])
     try:
-        num_photos, seconds = annotate_block(blocks, block, files, **options)
+        num_photos, seconds = annotate_block(blocks, block, files, batch_size=batch_size, num_threads=1)
     except UserError as error:
         return {"num_photos": 0, "seconds": 0.0, "error": str(error)}
     except Exception as error:  # otherwise Ray reports it in many lines, or skips the block

@@ -105,11 +105,9 @@ def write_whole(folder, name, content, temporary_folder, replace=True) -> None:
         store.makedirs(posixpath.dirname(temporary), exist_ok=True)
         try:
             store.pipe_file(temporary, content)
-            if replace:
-                store.mv(temporary, path)
-            elif "file" in _protocols(store):
+            if not replace and "file" in _protocols(store):
                 os.link(temporary, path)  # fails if it exists, unlike a rename
-            elif store.exists(path):
+            elif not replace and store.exists(path):
                 raise FileExistsError(path)
             else:
                 store.mv(temporary, path)

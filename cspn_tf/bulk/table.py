@@ -73,13 +73,12 @@ def parquet_of(rows) -> bytes:
     return buffer.getvalue()
 
 
-def row_of(result, reason=None, **about) -> dict:
-    """Return the row of one photo.
+def row_of(result, reason=None) -> dict:
+    """Return the row of one photo, without the columns model, model_version and time.
 
     Args:
         result: a `Result`, whose name is the photo's id.
         reason: why the photo could not be read; by default the status in words.
-        about: the columns model, model_version and time.
     """
     height, width = result.image_size if result.ok else (None, None)
     return {
@@ -90,7 +89,6 @@ def row_of(result, reason=None, **about) -> dict:
         "height": height,
         "num_garments": len(result.garments),
         "garments": [_garment(garment) for garment in result.garments],
-        **about,
     }
 
 

@@ -131,8 +131,8 @@ def annotate_block(blocks, block, files, *, batch_size, num_threads) -> tuple:
     start = time.monotonic()
     photos = blocks.photos(block)
     rows = list(_rows(model, blocks, photos, batch_size))
-    about = {"model": files.source, "model_version": files.version}
-    about["time"] = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    about = {"model": files.source, "model_version": files.version, "time": now}
     blocks.write(block, table.parquet_of([{**row, **about} for row in rows]))
     return len(rows), time.monotonic() - start
 

@@ -9,6 +9,7 @@ files as bytes, or TFRecords that `training.prepare` wrote; all on this machine 
 To resume a run after any interruption, run the same command again; each photo is in the output exactly once.
 """
 
+import math
 import sys
 
 from cspn_tf.console import (
@@ -23,14 +24,16 @@ from cspn_tf.console import (
 )
 from cspn_tf.progress import Progress, duration
 
+# Scaling efficiency: fraction of a core's rate that remains when all cores of a machine work, from the measurements of
+# one node against a plain loop in docs/bulk.md.
+_EFFICIENCY = 0.9
+
 
 def main(argv=None) -> int:
     """Annotate, or print a plan, as the arguments say."""
     args = _parse(argv)
     if args.plan:
-        from cspn_tf.bulk.capacity import plan
-
-        print(plan(args.plan, args.rate, args.photo_kb, args.hours, args.cores, args.gbit, args.core_price))
+        _print_plan(args)
         return 0
     require_extra("bulk")
     with termination_as_interrupt():
@@ -77,8 +80,28 @@ def _parse(argv):
     return args
 
 
+def _print_plan(args):
+    """Print the machines and hours that a catalogue takes, from a measured rate."""
+    by_cores = args.cores * args.rate * _EFFICIENCY
+    by_network = args.gbit * 1e9 / 8 / (args.photo_kb * 1e3)
+    rate = min(by_cores, by_network)
+    machines = math.ceil(args.plan / (rate * 3600 * args.hours))
+    hours = args.plan / (rate * machines) / 3600
+    print(f"{args.plan} photos of {args.photo_kb:g} kB, {args.plan * args.photo_kb / 1e9:.2f} TB")
+    print(
+        f"a machine of {args.cores} cores: {rate:.0f} photos/s, limited by its "
+        f"{'cores' if by_cores <= by_network else 'network'} (cores {by_cores:.0f} at {args.rate:g} per core and a "
+        f"scaling efficiency of {_EFFICIENCY:g}, network {by_network:.0f} at {args.gbit:g} Gbit/s)"
+    )
+    print(
+        f"{machines} machines, {hours:.1f} hours, {machines * args.cores * hours * args.core_price:.0f} USD "
+        f"at {args.core_price:g} USD per core and hour"
+    )
+    print(f"the store must deliver {machines * rate * args.photo_kb / 1e6:.2f} GB/s in all")
+
+
 def _annotate(args):
-    from cspn_tf.bulk import blocks as dividing
+    from cspn_tf.bulk.blocks import read_blocks
     from cspn_tf.bulk.stores import open_store, uri_of
     from cspn_tf.bulk.worker import find_model
 
@@ -94,11 +117,12 @@ def _annotate(args):
         "model fingerprint": files.fingerprint,
         "batch size": args.batch_size,
     }
-    blocks = dividing.read_blocks(args.out)
+    blocks = read_blocks(args.out)
     if blocks is None and args.resume:
         raise CallError(f"--resume: there is no run in {args.out}")
-    if blocks is not None:
-        _check_same(args.out, blocks.about, about)
+    for name, value in about.items() if blocks else ():
+        if (recorded := blocks.about.get(name)) != value:
+            raise CallError(f"{args.out} was started with a different {name}: {recorded}, now {value}")
     from cspn_tf.bulk.cluster import annotate, connected
 
     with connected(args.address, args.workers) as num_cores:
@@ -109,17 +133,15 @@ def _annotate(args):
             try:
                 done = annotate(blocks, files, num_workers=args.workers, batch_size=args.batch_size, progress=progress)
             except KeyboardInterrupt:
-                _print_stopped(blocks)
+                num_done = sum(map(blocks.size_of, blocks.finished()))
+                print(
+                    f"stopped: {num_done} of {blocks.num_photos} photos are done; run the same command to resume",
+                    file=sys.stderr,
+                )
                 raise
     blocks.tidy()
     _print_summary(args, blocks, done, num_workers)
     return 0
-
-
-def _check_same(out, recorded, given):
-    for name, value in given.items():
-        if recorded.get(name) != value:
-            raise CallError(f"{out} was started with a different {name}: {recorded.get(name)}, now {value}")
 
 
 def _divide(args, about, num_workers):
@@ -131,11 +153,6 @@ def _divide(args, about, num_workers):
     repeated = f", {blocks.num_repeated} duplicate paths skipped" if blocks.num_repeated else ""
     print(f"{blocks.num_photos} photos in {blocks.num_blocks} blocks{repeated}", flush=True)
     return blocks
-
-
-def _print_stopped(blocks):
-    done = sum(map(blocks.size_of, blocks.finished()))
-    print(f"stopped: {done} of {blocks.num_photos} photos are done; run the same command to resume", file=sys.stderr)
 
 
 def _print_summary(args, blocks, done, num_workers):
