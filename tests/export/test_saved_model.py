@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,11 @@ from cspn_tf.cli.export_saved_model import main
 from cspn_tf.console import CallError, UserError, run
 from cspn_tf.export import saved_model as export_saved_model
 
-CHECK = "cspn_tf.export.check.check"
+
+@pytest.fixture
+def written_by(monkeypatch):
+    """A function that sets what writes a version directory, where its content is not looked at."""
+    return lambda write: monkeypatch.setattr(export_saved_model, "_write", lambda _, version_dir: write(version_dir))
 
 
 def test_version_directory_holds_model_description_and_warm_up(tiny_model, tiny_pipeline):
@@ -55,43 +60,44 @@ def test_operations_have_one_order_whatever_the_order_of_the_threads(tiny_model,
     assert prints[0].saved_model_checksum == prints[1].saved_model_checksum
 
 
-def test_next_version_follows_the_highest(tiny_pipeline, tmp_path, monkeypatch):
+def test_next_version_follows_the_highest(written_by, tmp_path):
     for name in ("3", "12", "writing-13", "notes"):
         (tmp_path / name).mkdir()
-    monkeypatch.setattr(CHECK, lambda _: [])
-    assert export_saved_model.export(tiny_pipeline, tmp_path).name == "13"
+    written_by(Path.mkdir)
+    assert export_saved_model.export(None, tmp_path).name == "13"
     with pytest.raises(UserError, match="3 exists"):
-        export_saved_model.export(tiny_pipeline, tmp_path, version=3)
+        export_saved_model.export(None, tmp_path, version=3)
 
 
-def test_a_version_that_tf_serving_ignores_is_refused_before_anything_is_made(tiny_pipeline, tmp_path):
+def test_a_version_that_tf_serving_ignores_is_refused_before_anything_is_made(tmp_path):
     with pytest.raises(UserError, match="--version must be at most 9223372036854775807, received 9223372036854775808"):
-        export_saved_model.export(tiny_pipeline, tmp_path / "cspn", version=2**63)
+        export_saved_model.export(None, tmp_path / "cspn", version=2**63)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_exports_take_turns(tiny_pipeline, tmp_path, monkeypatch):
+def test_exports_take_turns(written_by, tmp_path):
     asked = []
 
-    def export_meanwhile(*_):
+    def export_meanwhile(version_dir):
+        version_dir.mkdir()
         with pytest.raises(CallError, match="is being written by another process"):
-            export_saved_model.export(tiny_pipeline, tmp_path)
+            export_saved_model.export(None, tmp_path)
         asked.append(sorted(path.name for path in tmp_path.iterdir()))
-        return []
 
-    monkeypatch.setattr(CHECK, export_meanwhile)
-    assert export_saved_model.export(tiny_pipeline, tmp_path).name == "1"
+    written_by(export_meanwhile)
+    assert export_saved_model.export(None, tmp_path).name == "1"
     assert asked == [["lock", "writing-1"]]
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
-def test_failed_export_leaves_nothing(tiny_pipeline, tmp_path, monkeypatch):
-    def fail(*_):
+def test_failed_export_leaves_nothing(written_by, tmp_path):
+    def fail(version_dir):
+        (version_dir / "variables").mkdir(parents=True)
         raise RuntimeError("no")
 
-    monkeypatch.setattr(CHECK, fail)
+    written_by(fail)
     with pytest.raises(RuntimeError):
-        export_saved_model.export(tiny_pipeline, tmp_path / "cspn")
+        export_saved_model.export(None, tmp_path / "cspn")
     assert list((tmp_path / "cspn").iterdir()) == []
 
 

@@ -13,6 +13,7 @@ from cspn_tf.cli.export_tflite import main
 from cspn_tf.console import UserError
 from cspn_tf.export import tflite as export_tflite
 from cspn_tf.garments import GARMENT_TYPE_NAMES
+from cspn_tf.inference.pipeline import GarmentPipeline
 from cspn_tf.resampling import CanvasPyramid
 
 # Boxes and keypoints may differ from the SavedModel's by this, canvas pixels; 3e-5 was measured.
@@ -247,13 +248,22 @@ def with_much_text(photo, path):
 
 
 @pytest.fixture(scope="module")
-def int8_file(tiny_detector, tiny_keypoints, tiny_fld, tmp_path_factory):
+def int8(tiny_detector, tiny_keypoints, tiny_fld, tmp_path_factory):
+    """The int8 file that the command writes, and the pipeline that it converted."""
     out = tmp_path_factory.mktemp("phone8")
-    photos = [str(path) for path in sorted((tiny_fld / "img").iterdir())]
+    photos = [str(path) for path in sorted((tiny_fld / "img").iterdir())[:16]]
     photos[0] = str(with_much_text(photos[0], out / "text.png"))
     networks = ["--detector", str(tiny_detector), "--keypoints", str(tiny_keypoints)]
-    main([*networks, "--out", str(out), "--precision", "int8", "--photos", *photos])
-    return out / "cspn.tflite"
+    made, quantized = [], GarmentPipeline.quantized
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(GarmentPipeline, "quantized", lambda *args: made.append(quantized(*args)) or made[0])
+        main([*networks, "--out", str(out), "--precision", "int8", "--photos", *photos])
+    return out / "cspn.tflite", made[0]
+
+
+@pytest.fixture(scope="module")
+def int8_file(int8):
+    return int8[0]
 
 
 def test_int8_file_computes_in_int8_and_is_smaller(int8_file, tflite_file):
@@ -277,12 +287,12 @@ def test_int8_file_scores_garments_about_as_the_float_one(int8_file, tflite_file
         np.testing.assert_allclose(found["scores"], expected["scores"], atol=0.05)
 
 
-def test_int8_networks_predict_about_the_same_keypoints_of_a_crop(tiny_pipeline, photo_bytes):
+def test_int8_networks_predict_about_the_same_keypoints_of_a_crop(int8, tiny_pipeline, photo_bytes):
     size, crop_size = tiny_pipeline.config.canvas_size, tiny_pipeline.config.keypoints.crop_size
     canvases = tf.stack([resampling.letterbox(tf.io.decode_image(photo, channels=3), size)[0] for photo in photo_bytes])
     windows = geometry.whole_window(size) * tf.ones([3, 1])
     crops = CanvasPyramid.of(canvases).crops(windows, crop_size, tf.range(3))
-    quantized = tiny_pipeline.quantized(photo_bytes)
+    quantized = int8[1]
     assert (quantized.precision, tiny_pipeline.precision) == ("int8", "float32")
     for one, other in zip(*(tf.nest.flatten(p.predict(crops)) for p in (quantized, tiny_pipeline)), strict=True):
         assert 0 < np.abs(one - other).mean() < 0.02 * np.ptp(other)
