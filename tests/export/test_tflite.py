@@ -2,6 +2,7 @@ import json
 import tempfile
 import zipfile
 
+import ai_edge_litert.interpreter
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -25,24 +26,31 @@ def tflite_file(tiny_pipeline, tmp_path_factory):
     return export_tflite.export(tiny_pipeline, tmp_path_factory.mktemp("phone"))[0]
 
 
-def interpreters():
-    from ai_edge_litert.interpreter import Interpreter
+@pytest.fixture(scope="module")
+def photo_bytes(tiny_fld):
+    return [path.read_bytes() for path in sorted((tiny_fld / "img").iterdir())[:3]]
 
-    return {"tf.lite": tf.lite.Interpreter, "ai-edge-litert": Interpreter}
 
-
-@pytest.mark.parametrize("runtime", ["tf.lite", "ai-edge-litert"])
-def test_file_answers_as_the_saved_model_on_the_same_canvas(
-    runtime, tflite_file, tiny_pipeline, tiny_model, photo_bytes
-):
+@pytest.fixture(scope="module")
+def canvases(photo_bytes, tiny_pipeline):
+    """The photos as the file takes them: arrays uint8 `(1, S, S, 3)`."""
     size = tiny_pipeline.config.canvas_size
-    canvases = [resampling.letterbox(tf.io.decode_image(photo, channels=3), size)[0] for photo in photo_bytes]
+    photos = [tf.io.decode_image(photo, channels=3) for photo in photo_bytes]
+    return [resampling.letterbox(photo, size)[0][tf.newaxis].numpy() for photo in photos]
+
+
+def runner_of(path, make_interpreter=tf.lite.Interpreter):
+    return make_interpreter(str(path)).get_signature_runner()
+
+
+@pytest.mark.parametrize("make_interpreter", [tf.lite.Interpreter, ai_edge_litert.interpreter.Interpreter])
+def test_file_answers_as_the_saved_model_on_the_same_canvas(make_interpreter, tflite_file, tiny_model, canvases):
     model = tf.saved_model.load(str(tiny_model / "1"))
-    runner = interpreters()[runtime](model_path=str(tflite_file)).get_signature_runner()
+    runner = runner_of(tflite_file, make_interpreter)
     for canvas in canvases:
-        assert canvas.numpy().std() > 10
-        expected = model.signatures["pixels"](images=canvas[None])
-        found = runner(image=canvas[None].numpy())
+        assert canvas.std() > 10
+        expected = model.signatures["pixels"](images=tf.constant(canvas))
+        found = runner(image=canvas)
         assert set(found) == set(expected) - {"status", "image_size"}
         for name in ("num_garments", "classes"):
             np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
@@ -51,9 +59,9 @@ def test_file_answers_as_the_saved_model_on_the_same_canvas(
         assert found["num_garments"][0] > 0
 
 
-def test_loop_over_the_found_garments_runs_in_tflite_for_none_one_and_all(tiny_pipeline, photo_bytes):
+def test_loop_over_the_found_garments_runs_in_tflite_for_none_one_and_all(tiny_pipeline, canvases):
     size, num_rows = tiny_pipeline.config.canvas_size, tiny_pipeline.config.detector.max_garments
-    canvases = resampling.letterbox(tf.io.decode_image(photo_bytes[0], channels=3), size)[0][tf.newaxis]
+    canvas = canvases[0]
     random = np.random.default_rng(0)
     corners = random.uniform(0, size - 1, (1, num_rows, 2, 2)).astype(np.float32)
     boxes = np.concatenate([corners.min(axis=2), corners.max(axis=2)], axis=-1)
@@ -64,7 +72,7 @@ def test_loop_over_the_found_garments_runs_in_tflite_for_none_one_and_all(tiny_p
 
     function = tf.function(find)
     concrete = function.get_concrete_function(
-        canvases=tf.TensorSpec(canvases.shape, tf.uint8),
+        canvases=tf.TensorSpec(canvas.shape, tf.uint8),
         boxes=tf.TensorSpec(boxes.shape),
         classes=tf.TensorSpec([1, num_rows], tf.int32),
     )
@@ -75,8 +83,8 @@ def test_loop_over_the_found_garments_runs_in_tflite_for_none_one_and_all(tiny_p
         runner = tf.lite.Interpreter(model_content=converter.convert()).get_signature_runner()
     for num_found in (0, 1, num_rows):
         classes = np.int32([[1 + row % 3 if row < num_found else 0 for row in range(num_rows)]])
-        found = runner(canvases=canvases.numpy(), boxes=boxes, classes=classes)
-        expected = function(canvases=canvases, boxes=tf.constant(boxes), classes=tf.constant(classes))
+        found = runner(canvases=canvas, boxes=boxes, classes=classes)
+        expected = function(canvases=tf.constant(canvas), boxes=tf.constant(boxes), classes=tf.constant(classes))
         assert found["num_garments"].tolist() == [num_found]
         assert (found["keypoint_scores"][0].max(axis=-1) > 0).tolist() == [row < num_found for row in range(num_rows)]
         for name, tolerance in (("boxes", PIXELS), ("keypoints", PIXELS), ("keypoint_scores", 1e-3)):
@@ -131,13 +139,12 @@ def halves(tiny_pipeline, tmp_path_factory):
     return {path.stem: path for path in paths}
 
 
-def test_float16_file_is_half_as_large_and_answers_about_the_same(halves, tflite_file, tiny_pipeline, photo_bytes):
+def test_float16_file_is_half_as_large_and_answers_about_the_same(halves, tflite_file, canvases):
     assert halves["cspn"].stat().st_size < 0.65 * tflite_file.stat().st_size
     assert json.loads(halves["cspn"].with_suffix(".json").read_text())["precision"] == "float16"
-    runners = [tf.lite.Interpreter(str(path)).get_signature_runner() for path in (halves["cspn"], tflite_file)]
-    for photo in photo_bytes:
-        canvas = resampling.letterbox(tf.io.decode_image(photo, channels=3), tiny_pipeline.config.canvas_size)[0]
-        found, expected = (runner(image=canvas[tf.newaxis].numpy()) for runner in runners)
+    runners = [runner_of(path) for path in (halves["cspn"], tflite_file)]
+    for canvas in canvases:
+        found, expected = (runner(image=canvas) for runner in runners)
         np.testing.assert_array_equal(found["classes"], expected["classes"])
         np.testing.assert_allclose(found["boxes"], expected["boxes"], atol=1.0)
         np.testing.assert_allclose(found["scores"], expected["scores"], atol=0.01)
@@ -153,14 +160,10 @@ def test_descriptions_have_the_shapes_of_the_files(halves):
         assert described == shapes_of(tf.lite.Interpreter(str(path)))
 
 
-def test_parts_one_after_the_other_answer_as_the_whole(halves, tiny_pipeline, photo_bytes):
-    whole, detector, keypoints = (
-        tf.lite.Interpreter(str(halves[name])).get_signature_runner() for name in ("cspn", "detector", "keypoints")
-    )
+def test_parts_one_after_the_other_answer_as_the_whole(halves, canvases):
+    whole, detector, keypoints = (runner_of(halves[name]) for name in ("cspn", "detector", "keypoints"))
     num_compared = 0
-    for photo in photo_bytes:
-        canvas = resampling.letterbox(tf.io.decode_image(photo, channels=3), tiny_pipeline.config.canvas_size)[0]
-        image = canvas[tf.newaxis].numpy()
+    for image in canvases:
         expected, boxes = whole(image=image), detector(image=image)
         assert set(boxes) == {"num_garments", "boxes", "classes", "scores"}
         for name in boxes:
@@ -174,17 +177,14 @@ def test_parts_one_after_the_other_answer_as_the_whole(halves, tiny_pipeline, ph
 
 
 def test_dynamic_file_is_a_quarter_as_large_with_weights_of_8_bits(
-    tiny_pipeline, tflite_file, photo_bytes, tmp_path, monkeypatch, capsys
+    tiny_pipeline, tflite_file, canvases, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(export_tflite, "LARGE_BYTES", 100_000)
     (path,) = export_tflite.export(tiny_pipeline, tmp_path, "dynamic")
     size = path.stat().st_size / 1e6
     assert capsys.readouterr().err.startswith(f"warning: cspn.tflite has {size:.0f} MB, more than most apps carry")
     assert path.stat().st_size < 0.45 * tflite_file.stat().st_size
-    runner = tf.lite.Interpreter(str(path)).get_signature_runner()
-    reference = tf.lite.Interpreter(str(tflite_file)).get_signature_runner()
-    canvas = resampling.letterbox(tf.io.decode_image(photo_bytes[0], channels=3), tiny_pipeline.config.canvas_size)[0]
-    found, expected = (run(image=canvas[tf.newaxis].numpy())["scores"] for run in (runner, reference))
+    found, expected = (runner_of(file)(image=canvases[0])["scores"] for file in (path, tflite_file))
     assert expected.max() > 0
     np.testing.assert_allclose(found, expected, atol=0.1)
     # XNNPACK takes depthwise convolutions in float32 only; their weights are those of the other file, rounded.
@@ -230,11 +230,6 @@ def test_operation_without_a_builtin_is_named_with_its_layer(tiny_pipeline, monk
     assert "odd_layer" in str(raised.value) and "\n" not in str(raised.value)
 
 
-@pytest.fixture(scope="module")
-def photo_bytes(tiny_fld):
-    return [path.read_bytes() for path in sorted((tiny_fld / "img").iterdir())[:3]]
-
-
 # 8 bits --------------------------------------------------------------------------------------------------------------
 
 
@@ -277,21 +272,18 @@ def test_int8_file_computes_in_int8_and_is_smaller(int8_file, tflite_file):
     assert max(len(detail["quantization_parameters"]["scales"]) for detail in kernels) > 8
 
 
-def test_int8_file_scores_garments_about_as_the_float_one(int8_file, tflite_file, tiny_pipeline, photo_bytes):
-    size = tiny_pipeline.config.canvas_size
-    runners = [tf.lite.Interpreter(str(path)).get_signature_runner() for path in (int8_file, tflite_file)]
-    for photo in photo_bytes:
-        canvas = resampling.letterbox(tf.io.decode_image(photo, channels=3), size)[0][tf.newaxis].numpy()
+def test_int8_file_scores_garments_about_as_the_float_one(int8_file, tflite_file, canvases):
+    runners = [runner_of(path) for path in (int8_file, tflite_file)]
+    for canvas in canvases:
         found, expected = (runner(image=canvas) for runner in runners)
         assert expected["scores"].max() > 0
         np.testing.assert_allclose(found["scores"], expected["scores"], atol=0.05)
 
 
-def test_int8_networks_predict_about_the_same_keypoints_of_a_crop(int8, tiny_pipeline, photo_bytes):
+def test_int8_networks_predict_about_the_same_keypoints_of_a_crop(int8, tiny_pipeline, canvases):
     size, crop_size = tiny_pipeline.config.canvas_size, tiny_pipeline.config.keypoints.crop_size
-    canvases = tf.stack([resampling.letterbox(tf.io.decode_image(photo, channels=3), size)[0] for photo in photo_bytes])
     windows = geometry.whole_window(size) * tf.ones([3, 1])
-    crops = CanvasPyramid.of(canvases).crops(windows, crop_size, tf.range(3))
+    crops = CanvasPyramid.of(tf.concat(canvases, axis=0)).crops(windows, crop_size, tf.range(3))
     quantized = int8[1]
     assert (quantized.precision, tiny_pipeline.precision) == ("int8", "float32")
     for one, other in zip(*(tf.nest.flatten(p.predict(crops)) for p in (quantized, tiny_pipeline)), strict=True):
