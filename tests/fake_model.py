@@ -10,6 +10,7 @@ from PIL import Image
 from cspn_tf.contract import CANVAS_OUTPUTS
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import KEYPOINTS_OF_TYPE
+from cspn_tf.result import Result, results_of_outputs
 
 NUM_ROWS = 2
 NUM_KEYPOINTS = 8
@@ -115,6 +116,11 @@ def served_outputs(garments, num_rows) -> dict:
         outputs[name] = np.zeros((num_rows, *CANVAS_OUTPUTS[name].shape[2:]), CANVAS_OUTPUTS[name].dtype)
         outputs[name][: len(garments)] = values
     return outputs
+
+
+def expected_result(pixels, name="") -> Result:
+    """Return the result of a photo uint8 `(H, W, 3)`."""
+    return results_of_outputs({key: array[None] for key, array in expected_outputs(pixels).items()}, names=[name])[0]
 
 
 def export_fake_model(model_dir, version=1, shift=0.0) -> Path:

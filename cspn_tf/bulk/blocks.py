@@ -28,7 +28,7 @@ STATE = "_annotate"
 UNFINISHED = f"{STATE}/unfinished"
 _RUN = f"{STATE}/run.json"
 PART = re.compile(r"part-(\d{8})\.parquet")
-# Rows per file of the list of photos; its row groups have `SMALLEST_BLOCK` rows.
+# Rows per file of the list of photos: a multiple of every block size, so that a block's photos are in one file.
 _ROWS_PER_FILE = 65_536
 SMALLEST_BLOCK, LARGEST_BLOCK = 64, 8_192
 _FORMAT = 1
@@ -70,11 +70,9 @@ class Blocks:
         """Read the list of a block's photos."""
         import pyarrow.parquet as pq
 
-        first = block * self.block_size
-        file, row = divmod(first, _ROWS_PER_FILE)
-        groups = range(row // SMALLEST_BLOCK, -(-(row + self.size_of(block)) // SMALLEST_BLOCK))
+        file, first = divmod(block * self.block_size, _ROWS_PER_FILE)
         content = read_whole(f"{self.out}/{_list_name(self.token, file)}")
-        table = pq.ParquetFile(io.BytesIO(content)).read_row_groups(list(groups))
+        table = pq.read_table(io.BytesIO(content)).slice(first, self.size_of(block))
         return [Photo(**row) for row in table.to_pylist()]
 
     def finished(self) -> set[int]:
@@ -127,8 +125,7 @@ def divide(out, catalogue, about, num_workers) -> Blocks:
         if not rows:
             break
         buffer = io.BytesIO()
-        table = pa.Table.from_pylist([photo._asdict() for photo in rows], schema)
-        pq.write_table(table, buffer, row_group_size=SMALLEST_BLOCK)
+        pq.write_table(pa.Table.from_pylist([photo._asdict() for photo in rows], schema), buffer)
         write_whole(out, _list_name(token, file), buffer.getvalue(), UNFINISHED)
         num_photos += len(rows)
     if not num_photos:

@@ -407,21 +407,18 @@ def _read_record(photo):
 
 def _read_rows(photos, column):
     """Read consecutive rows of one Parquet file, from only the row groups that contain them."""
-    wanted, num_read = range(photos[0].start, photos[-1].stop), 0
+    start, stop, num_read = photos[0].start, photos[-1].stop, 0
     try:
         with _opened_parquet(*open_store(photos[0].uri)) as parquet:
             sizes = [parquet.metadata.row_group(index).num_rows for index in range(parquet.num_row_groups)]
-            starts = [0, *itertools.accumulate(sizes)]
-            groups = [i for i in range(len(sizes)) if starts[i + 1] > wanted.start and starts[i] < wanted.stop]
-            row = starts[groups[0]]
-            for batch in parquet.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=[column]):
-                for value in _leaf(batch, column):
-                    if row in wanted:
-                        yield value.as_py() or "the row has no photo"
-                        num_read += 1
-                    row += 1
-                if row >= wanted.stop:
-                    break
+            ends = list(itertools.accumulate(sizes))
+            groups = [i for i, end in enumerate(ends) if end > start and end - sizes[i] < stop]
+            batches = parquet.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=[column])
+            values = itertools.chain.from_iterable(_leaf(batch, column) for batch in batches)
+            num_before = start - (ends[groups[0]] - sizes[groups[0]])
+            for value in itertools.islice(values, num_before, num_before + len(photos)):
+                yield value.as_py() or "the row has no photo"
+                num_read += 1
     except (OSError, UserError) as error:
         yield from [_why(error)] * (len(photos) - num_read)
 

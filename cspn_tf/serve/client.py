@@ -374,6 +374,7 @@ def _check_not_empty(photos):
 
 
 def _channel_options(server):
+    has_proxy = any(os.environ.get(name) for name in ("grpc_proxy", "https_proxy", "http_proxy"))
     return [
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
@@ -384,12 +385,8 @@ def _channel_options(server):
         # A request that does not fit into this buffer is not retried.
         ("grpc.per_rpc_retry_buffer_size", 2 * MAX_REQUEST_BYTES),
         # By default gRPC uses the proxy from the environment even for this machine, unless no_proxy lists it.
-        ("grpc.enable_http_proxy", int(not (_has_proxy() and is_this_machine(server)))),
+        ("grpc.enable_http_proxy", int(not (has_proxy and is_this_machine(server)))),
     ]
-
-
-def _has_proxy():
-    return any(os.environ.get(name) for name in ("grpc_proxy", "https_proxy", "http_proxy"))
 
 
 def is_this_machine(server) -> bool:

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import socket
@@ -14,11 +15,10 @@ from cspn_tf import drawing
 from cspn_tf.cli import client as client_command
 from cspn_tf.config import Config
 from cspn_tf.console import UserError, run
-from cspn_tf.result import results_of_outputs
 from cspn_tf.serve import client as client_module
 from cspn_tf.serve.client import Client
 from tests import photos as photo_kinds
-from tests.fake_model import encode, expected_outputs, make_pixels
+from tests.fake_model import encode, expected_result, make_pixels
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,8 +36,7 @@ def photos(tmp_path):
 
 
 def expected_line(pixels, photo):
-    outputs = {name: array[None] for name, array in expected_outputs(pixels).items()}
-    return results_of_outputs(outputs, names=[str(photo)])[0].to_dict()
+    return expected_result(pixels, str(photo)).to_dict()
 
 
 def call(server, *args):
@@ -133,28 +132,32 @@ def test_a_server_that_listens_but_never_answers_is_one_line(photos, monkeypatch
     assert capsys.readouterr().err == f"error: no server at {address}: no answer within 0.3 s\n"
 
 
-def test_what_arrived_before_a_failure_is_kept_and_resume_requests_the_rest(
-    server, photos, tmp_path, monkeypatch, capsys
-):
-    real = Client._results
-    out, answered = tmp_path / "out", []
+@contextlib.contextmanager
+def gone_after(num_answers):
+    """Let the server be gone after some answers, within a `with` block."""
+    real, answered = Client._results, []
 
-    def fail_second(self, response, batch):
-        if len(answered) == 1:
-            raise UserError("no server at there: gone")
+    def results(self, response, batch):
+        if len(answered) == num_answers:
+            raise UserError("gone")
         answered.append(batch)
         return real(self, response, batch)
 
-    missing = tmp_path / "none.jpg"
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(Client, "_results", results)
+        yield
+
+
+def test_what_arrived_before_a_failure_is_kept_and_resume_requests_the_rest(server, photos, tmp_path, capsys):
+    out, missing = tmp_path / "out", tmp_path / "none.jpg"
     arguments = ["--out", out, "--batch-size", 1, photos[0], missing, *photos[1:]]
-    with monkeypatch.context() as patches:
-        patches.setattr(Client, "_results", fail_second)
+    with gone_after(1):
         assert call(server, *arguments) == 1
     captured = capsys.readouterr()
     assert [json.loads(line)["photo"] for line in captured.out.splitlines()] == [str(photos[0])]
     assert captured.err == (
         f"error: 3 photos have no result, see {out}/unanswered.txt; 1 are kept in {out}/predictions.partial.jsonl: "
-        "the same command with --resume requests the others\nerror: no server at there: gone\n"
+        "the same command with --resume requests the others\nerror: gone\n"
     )
     assert (out / "unanswered.txt").read_text().splitlines() == [str(missing), str(photos[1]), str(photos[2])]
     # A kill can cut off a line.
@@ -176,21 +179,12 @@ def test_what_arrived_before_a_failure_is_kept_and_resume_requests_the_rest(
     assert capsys.readouterr().out == ""
 
 
-def test_results_of_an_earlier_run_are_not_those_of_one_that_was_interrupted(server, photos, tmp_path, monkeypatch):
+def test_results_of_an_earlier_run_are_not_those_of_one_that_was_interrupted(server, photos, tmp_path):
     out = tmp_path / "out"
     arguments = ["--out", out, "--batch-size", 1, photos[0], photos[2]]
     assert call(server, *arguments) == 0
     photos[2].write_bytes(encode(make_pixels(30, 48)))
-    real, answered = Client._results, []
-
-    def fail_second(self, response, batch):
-        answered.append(batch)
-        if len(answered) == 2:
-            raise UserError("gone")
-        return real(self, response, batch)
-
-    with monkeypatch.context() as patches:
-        patches.setattr(Client, "_results", fail_second)
+    with gone_after(1):
         assert call(server, *arguments) == 1
     assert call(server, *arguments, "--resume") == 0
     lines = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
@@ -245,15 +239,11 @@ def test_metadata_that_grpc_refuses_are_a_wrong_call(server, photos, text):
         call(server, "--metadata", text, photos[0])
 
 
-def test_an_unanswered_photo_whose_name_is_not_utf_8_is_listed_byte_for_byte(server, tmp_path, monkeypatch, capsys):
+def test_an_unanswered_photo_whose_name_is_not_utf_8_is_listed_byte_for_byte(server, tmp_path, capsys):
     photo = os.fsdecode(os.fsencode(tmp_path) + b"/n\xff.jpg")
     Path(photo).write_bytes(b"no photo")
-
-    def fail(self, response, batch):
-        raise UserError("gone")
-
-    monkeypatch.setattr(Client, "_results", fail)
-    assert call(server, "--out", tmp_path / "out", photo) == 1
+    with gone_after(0):
+        assert call(server, "--out", tmp_path / "out", photo) == 1
     assert capsys.readouterr().err.endswith("error: gone\n")
     assert (tmp_path / "out" / "unanswered.txt").read_bytes() == os.fsencode(photo) + b"\n"
 

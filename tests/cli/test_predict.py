@@ -21,8 +21,8 @@ from cspn_tf.data.coco import read_labelled_images, write_coco
 from cspn_tf.data.samples import Sample
 from cspn_tf.evaluation.inputs import read_coco_files
 from cspn_tf.garment_set import Garments
-from cspn_tf.result import Result, results_of_outputs
-from tests.fake_model import encode, expected_outputs, make_pixels
+from cspn_tf.result import Result
+from tests.fake_model import encode, expected_result, make_pixels
 
 ROOT = Path(__file__).parents[2]
 # Height, width; the fake model finds as many garments as the width leaves over from 3.
@@ -46,9 +46,7 @@ def call(model_dir, out, *args):
 
 
 def expected(folder, name):
-    pixels = np.asarray(Image.open(folder / name).convert("RGB"))
-    outputs = {key: array[None] for key, array in expected_outputs(pixels).items()}
-    return results_of_outputs(outputs, names=[str(folder / name)])[0]
+    return expected_result(np.asarray(Image.open(folder / name).convert("RGB")), str(folder / name))
 
 
 def assert_alike(found, wanted):

@@ -19,10 +19,9 @@ from tensorflow_serving.apis import (
 
 from cspn_tf.console import UserError
 from cspn_tf.contract import OUTPUTS
-from cspn_tf.result import results_of_outputs
 from cspn_tf.serve import client as client_module
 from cspn_tf.serve.client import AsyncClient, Client, Tls, batches, is_this_machine
-from tests.fake_model import encode, expected_outputs, make_pixels
+from tests.fake_model import encode, expected_outputs, expected_result, make_pixels
 
 
 @pytest.fixture
@@ -31,8 +30,9 @@ def client(server):
         yield client
 
 
-def expected_result(pixels):
-    return results_of_outputs({name: array[None] for name, array in expected_outputs(pixels).items()})[0]
+def outputs_of(num_photos):
+    one = expected_outputs(make_pixels(41, 52))
+    return {name: np.stack([array] * num_photos) for name, array in one.items()}
 
 
 # Client --------------------------------------------------------------------------------------------------------------
@@ -115,32 +115,29 @@ class OddService(prediction_service_pb2_grpc.PredictionServiceServicer, model_se
         return response
 
 
-class serve:
+@contextlib.contextmanager
+def serve(address, service, credentials=None, num_workers=2):
     """Serve an `OddService` for the time of a `with` block and give its address."""
-
-    def __init__(self, address, service, credentials=None, num_workers=2):
-        self.server = grpc.server(futures.ThreadPoolExecutor(num_workers))
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, self.server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(service, self.server)
-        if credentials is None:
-            self.port = self.server.add_insecure_port(address)
-        else:
-            self.port = self.server.add_secure_port(address, credentials)
-
-    def __enter__(self):
-        self.server.start()
-        return f"127.0.0.1:{self.port}"
-
-    def __exit__(self, *_):
-        self.server.stop(0).wait()
+    server = grpc.server(futures.ThreadPoolExecutor(num_workers))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(service, server)
+    if credentials is None:
+        port = server.add_insecure_port(address)
+    else:
+        port = server.add_secure_port(address, credentials)
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(0).wait()
 
 
 def test_an_answer_that_is_not_the_contract_is_an_error_that_names_the_output():
-    outputs = {name: array[None] for name, array in expected_outputs(make_pixels(41, 52)).items()}
+    outputs = outputs_of(1)
     wrong = [
         ({name: array for name, array in outputs.items() if name != "boxes"}, "missing: boxes"),
         (outputs | {"scores": outputs["scores"].astype(np.float64)}, "dtype must be one of"),
-        ({name: array.repeat(2, axis=0) for name, array in outputs.items()}, "1 photos were sent, but the outputs"),
+        (outputs_of(2), "1 photos were sent, but the outputs"),
     ]
     for answer, message in wrong:
         with (
@@ -169,15 +166,9 @@ def test_outputs_asked_for_are_the_contract():
             seen.extend(request.output_filter)
             return super().Predict(request, context)
 
-    outputs = {name: array[None] for name, array in expected_outputs(make_pixels(41, 52)).items()}
-    with serve("127.0.0.1:0", Service(outputs)) as address, Client(address) as client:
+    with serve("127.0.0.1:0", Service(outputs_of(1))) as address, Client(address) as client:
         client.predict([b"x"])
     assert seen == list(OUTPUTS)
-
-
-def outputs_of(num_photos):
-    one = {name: array[None] for name, array in expected_outputs(make_pixels(41, 52)).items()}
-    return {name: array.repeat(num_photos, axis=0) for name, array in one.items()}
 
 
 def test_several_requests_are_in_flight_and_results_keep_their_order(server):
@@ -283,16 +274,14 @@ def test_other_errors_are_not_asked_again(code):
 def test_the_asynchronous_client_has_the_same_answers_and_errors(server):
     photos = [encode(make_pixels(40 + i, 50 + i)) for i in range(7)]
 
-    async def ask(address, **options):
+    async def ask(address, photos=photos, **options):
         async with AsyncClient(address, batch_size=2, in_flight=2, **options) as client:
             return await client.predict(photos)
 
     with Client(server.address) as client:
         assert asyncio.run(ask(server.address)) == client.predict(photos)
-        photos_before, photos[:] = list(photos), []
         with pytest.raises(ValueError, match="at least one photo"):
-            asyncio.run(ask(server.address))
-        photos[:] = photos_before
+            asyncio.run(ask(server.address, []))
     service = Unavailable(num_refused=1)
     with (
         serve("127.0.0.1:0", service) as address,
