@@ -113,11 +113,11 @@ def _tables_or_records(store, root, source) -> list[str]:
     if not found:
         raise CallError(f"{source}: no such file or folder, or the folder is empty")
     has_photos = not is_one and any(path.lower().endswith(PHOTO_SUFFIXES) for path in found)
+    if not is_one:
+        found = sorted(path for path in found if not posixpath.basename(path).startswith((".", "_")))
     # A prepared dataset has a contact sheet beside its records. A table or list beside photos is not a catalogue.
     for suffix in (".tfrecord", *(() if has_photos else (".parquet",)), *((".csv", ".txt") if is_one else ())):
-        if files := [
-            path for path in sorted(found) if path.lower().endswith(suffix) and (is_one or not _is_hidden(path))
-        ]:
+        if files := [path for path in found if path.lower().endswith(suffix)]:
             return files
     return []
 
@@ -125,10 +125,6 @@ def _tables_or_records(store, root, source) -> list[str]:
 def _is_pattern(store, path) -> bool:
     """Check whether a path is a glob pattern; a path that exists literally is not."""
     return any(character in path for character in "*?[") and not store.exists(path)
-
-
-def _is_hidden(path) -> bool:
-    return posixpath.basename(path).startswith((".", "_"))
 
 
 # Photos as files ------------------------------------------------------------------------------------------------------

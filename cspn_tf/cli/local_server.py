@@ -25,7 +25,7 @@ def main(argv=None):
     # Fail fast: check what is possible before the import of TensorFlow, which takes seconds.
     latest_version(args.model)
     check_address_is_free(args.host, args.port)
-    # No exception: it could be raised inside TensorFlow's import. There is nothing to clean up.
+    # Until the server is ready there is nothing to clean up; an exception could be raised inside TensorFlow's import.
     _on_signals(lambda: os._exit(0))
     from cspn_tf.serve.grpc_server import LocalServer
 
