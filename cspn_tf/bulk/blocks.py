@@ -21,7 +21,7 @@ import re
 import secrets
 
 from cspn_tf.bulk.catalogue import Photo
-from cspn_tf.bulk.stores import make_folder, names_in, open_store, read_whole, store_errors, write_whole
+from cspn_tf.bulk.stores import names_in, open_store, read_whole, store_errors, write_whole
 from cspn_tf.console import CallError, UserError
 
 STATE = "_annotate"
@@ -144,8 +144,10 @@ def divide(out, catalogue, about, num_workers) -> Blocks:
 
 
 def _check_empty(out):
-    """Create the output folder; it must be empty, or hold only the list of an interrupted run."""
-    make_folder(out)
+    """Check that the output folder does not exist, is empty, or holds only the list of an interrupted run."""
+    store, root = open_store(out)
+    if store.isfile(root):
+        raise CallError(f"{out} is a file, required a folder")
     if others := names_in(out) - {STATE}:
         raise CallError(f"{out} is not empty and was not written by this command: it contains {min(others)}")
 

@@ -55,21 +55,6 @@ def names_in(folder) -> set[str]:
         return set()
 
 
-def make_folder(folder) -> None:
-    """Create a folder unless it exists; does nothing on object stores, which have no folders (buckets are not created).
-
-    Raises:
-        CallError: the path is a file.
-        UserError: the folder cannot be created.
-    """
-    store, root = open_store(folder)
-    if not _protocols(store) & _ATOMIC:
-        with store_errors(folder):
-            if store.isfile(root):
-                raise CallError(f"{folder} is a file, required a folder")
-            store.makedirs(root, exist_ok=True)
-
-
 def read_whole(uri, start=None, stop=None) -> bytes:
     """Return a file's bytes, or those in the range [start, stop); every failure is an OSError."""
     store, path = open_store(uri)
@@ -85,7 +70,7 @@ def write_whole(folder, name, content, temporary_folder, replace=True) -> None:
     """Write a file atomically: no reader ever sees a partial file.
 
     Args:
-        folder: path or URI of an existing folder.
+        folder: path or URI of a folder; it is created unless it exists (buckets are not).
         name: name of the file in it.
         content: bytes.
         temporary_folder: name of a folder inside `folder`, for the temporary file.
