@@ -6,6 +6,5 @@ frozen, quantized   constant weights and folded normalisation; ranges for int8
 lite                what a TFLite file needs before and after it, without TensorFlow
 predictors          one interface for training directories, SavedModel and TFLite
 model               the public API: `load` and `Model`
-shared              several keypoint networks behind one detector, to compare them
 versions            version directories of exported models
 """

@@ -258,29 +258,13 @@ class GarmentPipeline(tf.Module):
             keypoint_scores: float32 `(G, 8)`, in [0, 1]; 0 for keypoints the type does not have.
         """
         canvas, transform, image_size, _ = self._read_photo(photo_bytes)
+        corners = geometry.photo_to_canvas(geometry.boxes_to_corners(boxes_xyxy_photo), transform)
+        boxes_xyxy_canvas = geometry.corners_to_boxes(corners)
         photo_of_box = tf.zeros([tf.shape(boxes_xyxy_photo)[0]], tf.int32)
-        frames = (CanvasPyramid.of(canvas[tf.newaxis]), transform[tf.newaxis], image_size[tf.newaxis])
-        return self.keypoints_in_photo_boxes(*frames, photo_of_box, boxes_xyxy_photo, garment_types)
-
-    def keypoints_in_photo_boxes(self, pyramid, transforms, image_sizes, photo_of_box, boxes_xyxy_photo, garment_types):
-        """Predict keypoints in given boxes on photos decoded by `read_photos`.
-
-        Args:
-            pyramid: `CanvasPyramid` of the canvases.
-            transforms, image_sizes: from `read_photos`.
-            photo_of_box: int32 `(G,)`, index of the photo of each box, G at least 1.
-            boxes_xyxy_photo, garment_types: as in `_keypoints_in_boxes`.
-
-        Returns:
-            As `_keypoints_in_boxes`.
-        """
-        transforms = tf.gather(transforms, photo_of_box)
-        corners = geometry.photo_to_canvas(geometry.boxes_to_corners(boxes_xyxy_photo[:, tf.newaxis]), transforms)
-        boxes_xyxy_canvas = geometry.corners_to_boxes(corners)[:, 0]
-        keypoints_xy, scores = self._keypoints_of_rows(pyramid, photo_of_box, boxes_xyxy_canvas)
-        return keypoints_on_photos(
-            keypoints_xy, scores, transforms, tf.gather(image_sizes, photo_of_box), garment_types
+        keypoints_xy, scores = self._keypoints_of_rows(
+            CanvasPyramid.of(canvas[tf.newaxis]), photo_of_box, boxes_xyxy_canvas
         )
+        return keypoints_on_photos(keypoints_xy, scores, transform, image_size, garment_types)
 
     # From a photo to its canvas ----------------------------------------------------------------------------------
 

@@ -324,16 +324,3 @@ def test_a_network_without_a_detection_stage_sees_the_same_in_every_box(tiny_pip
     np.testing.assert_array_equal(keypoints[0], keypoints[1])
     cut, _ = tiny_pipeline.keypoints_in_boxes(photo_files[0], boxes, tf.constant([3, 3]))
     assert np.abs(cut[0] - cut[1]).max() > 1.0
-
-
-def test_boxes_of_several_photos_are_each_looked_up_in_their_own(tiny_pipeline, photo_files):
-    canvases, *frames, _ = tiny_pipeline.read_photos(tf.constant(photo_files))
-    boxes = tf.constant([[10.0, 20.0, 90.0, 110.0], [5.0, 5.0, 70.0, 100.0], [15.0, 10.0, 80.0, 120.0]])
-    types, photo_of_box = tf.constant([1, 2, 3]), tf.constant([2, 0, 1])
-    together, _ = tiny_pipeline.keypoints_in_photo_boxes(
-        CanvasPyramid.of(canvases), *frames, photo_of_box, boxes, types
-    )
-    for row, photo in enumerate(photo_of_box.numpy()):
-        alone, _ = tiny_pipeline.keypoints_in_boxes(photo_files[photo], boxes[row : row + 1], types[row : row + 1])
-        # Peaks of a hardly trained network are so flat that rounding moves them by thousandths of a pixel.
-        np.testing.assert_allclose(together[row], alone[0], atol=0.02)
