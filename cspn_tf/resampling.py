@@ -83,15 +83,8 @@ def letterbox(photo, canvas_size, image_size=None):
         )[0]
         return tf.cast(resized + 0.5, tf.uint8)
 
-    def averaged():
-        # Resized before padding, because the square around a long strip is much larger than the strip.
-        scale, offset_xy = transform[0], transform[1:]
-        covered = _covered(shape, scale, offset_xy, canvas_size)
-        content = tf.cast(_resample(photo, scale, offset_xy, covered) + 0.5, tf.uint8)
-        return tf.pad(content, _padding_around(covered, canvas_size), constant_values=_PADDING)
-
     how = tf.cast(longest != canvas_size, tf.int32) + tf.cast(longest >= 2 * canvas_size, tf.int32)
-    canvas = tf.switch_case(how, [padded, interpolated, averaged])
+    canvas = tf.switch_case(how, [padded, interpolated, lambda: _averaged(photo, transform, canvas_size)])
     canvas = tf.ensure_shape(canvas, [canvas_size, canvas_size, 3])
     if image_size is None:
         return canvas, transform
@@ -99,48 +92,32 @@ def letterbox(photo, canvas_size, image_size=None):
     return canvas, geometry.transform_of_whole(transform, ratio)
 
 
-def _covered(shape, scale, offset_xy, size):
-    """Return the range of pixels of a square whose centres are inside an image placed on it.
+def _averaged(photo, transform, canvas_size):
+    """Shrink a photo to its canvas, anti-aliased, uint8 `(S, S, 3)`; `transform` is that of `photo`, float32 `(3,)`.
 
-    Args:
-        shape: int32, height and width of the image; further dimensions are ignored.
-        scale, offset_xy: float32 `()` and `(2,)`, with square = scale * image + offset.
-        size: side of the square, pixels, a Python int.
-
-    Returns:
-        first_xy, last_xy: int32 `(2,)`, both inside the square.
-        is_seen: bool scalar, False if there is no such pixel: the image is beside the square, or so thin that it lies
-            between pixel centres.
+    The photo is padded last, because the square around a long strip is much larger than the strip.
     """
-    size_xy = tf.cast(swap_axes(shape[:2]), tf.float32)
+    scale, offset_xy = transform[0], transform[1:]
+    size_xy = tf.cast(swap_axes(tf.shape(photo)[:2]), tf.float32)
+    # The canvas pixels whose centres are inside the photo; a thin strip may lie between pixel centres.
     first_xy = tf.cast(tf.math.ceil(offset_xy - 0.5 * scale), tf.int32)
     last_xy = tf.cast(tf.floor(offset_xy + (size_xy - 0.5) * scale), tf.int32)
-    is_seen = tf.reduce_all((first_xy <= last_xy) & (first_xy < size) & (last_xy >= 0))
-    first_xy = tf.clip_by_value(first_xy, 0, size - 1)
-    return first_xy, tf.clip_by_value(last_xy, first_xy, size - 1), is_seen
-
-
-def _padding_around(covered, size):
-    """Return the padding from a square's covered part to the square, int32 `(3, 2)`, in the format of `tf.pad`."""
-    first_xy, last_xy, _ = covered
-    around_xy = tf.stack([first_xy, size - 1 - last_xy], axis=1)
-    return tf.stack([around_xy[1], around_xy[0], [0, 0]])
-
-
-def _resample(picture, scale, offset_xy, covered):
-    """Resample an image to the part of a square that it covers, anti-aliased, float32 `(h, w, 3)`."""
-    first_xy, last_xy, is_seen = covered
+    is_seen = tf.reduce_all(first_xy <= last_xy)
+    first_xy = tf.clip_by_value(first_xy, 0, canvas_size - 1)
+    last_xy = tf.clip_by_value(last_xy, first_xy, canvas_size - 1)
     # The op counts from pixel edges: edge frame = index frame + 0.5.
     translation_xy = offset_xy - tf.cast(first_xy, tf.float32) + 0.5 - 0.5 * scale
-    resampled = tf.raw_ops.ScaleAndTranslate(
-        images=picture[tf.newaxis],
+    shrunk = tf.raw_ops.ScaleAndTranslate(
+        images=photo[tf.newaxis],
         size=swap_axes(last_xy - first_xy + 1),
         scale=tf.stack([scale, scale]),
         translation=swap_axes(translation_xy),
         kernel_type="triangle",
         antialias=True,
     )[0]
-    return tf.where(is_seen, resampled, PAD_VALUE)
+    content = tf.cast(tf.where(is_seen, shrunk, PAD_VALUE) + 0.5, tf.uint8)
+    around_xy = tf.stack([first_xy, canvas_size - 1 - last_xy], axis=1)
+    return tf.pad(content, tf.stack([around_xy[1], around_xy[0], [0, 0]]), constant_values=_PADDING)
 
 
 # Canvas to the detector's input and to crops --------------------------------------------------------------------------
