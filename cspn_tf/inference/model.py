@@ -105,28 +105,22 @@ class Model:
         """
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ValueError(f"batch_size must be an integer of at least 1, received {batch_size!r}")
-        if _is_photo(photos):
+        if _is_photo(photos) or (isinstance(photos, np.ndarray) and photos.ndim != 4):
             _check_photo(photos, "photos")
             photos = [photos]
         elif isinstance(photos, np.ndarray):
-            if photos.ndim != 4:
-                _check_photo(photos, "photos")
             photos = list(photos)
         elif not hasattr(photos, "__iter__") or hasattr(photos, "read"):  # an open file iterates over lines
             raise TypeError(f"photos must be {_KINDS}, or an iterable of these; received {_described(photos)}")
-        if not isinstance(photos, list | tuple):
-            return self._stream(photos, batch_size)
-        # Check the whole list before any work is done.
-        for index, photo in enumerate(photos):
-            _check_photo(photo, f"photos[{index}]")
-        return list(self._stream(photos, batch_size))
+        if isinstance(photos, list | tuple):
+            # Check the whole list before any work is done.
+            return list(self._stream(list(_checked(photos)), batch_size))
+        return self._stream(_checked(photos), batch_size)
 
     def _stream(self, photos, batch_size):
-        numbered = enumerate(photos)
-        while batch := list(itertools.islice(numbered, min(batch_size, MAX_PHOTOS))):
-            for index, photo in batch:
-                _check_photo(photo, f"photos[{index}]")
-            yield from self._answer([photo for _, photo in batch])
+        photos = iter(photos)
+        while batch := list(itertools.islice(photos, min(batch_size, MAX_PHOTOS))):
+            yield from self._answer(batch)
 
     def _answer(self, photos):
         """Return the results of a batch, in order; files form one batch, and so do arrays of equal shape."""
@@ -150,8 +144,6 @@ class Model:
 
 
 _KINDS = "a path, a file's bytes, a Pillow image or a uint8 array (H, W, 3)"
-
-
 # Types of a single photo, although some are iterable.
 _FILES = str | os.PathLike | bytes | bytearray | memoryview
 
@@ -164,6 +156,13 @@ def _is_photo(value):
 def _is_picture(value):
     # Duck typing, to avoid importing Pillow.
     return hasattr(value, "getexif") and hasattr(value, "convert")
+
+
+def _checked(photos):
+    """Yield the photos, each after a check of its type."""
+    for index, photo in enumerate(photos):
+        _check_photo(photo, f"photos[{index}]")
+        yield photo
 
 
 def _check_photo(photo, where):
@@ -190,17 +189,15 @@ def _opened(photo):
             return Result(STATUS_UNREADABLE, name=_name(photo), photo=photo)
     if isinstance(photo, _FILES):
         return bytes(photo)
-    pixels = _pixels_of_picture(photo) if _is_picture(photo) else photo
-    return Result(STATUS_UNDECODABLE, photo=photo) if pixels is None or not pixels.size else pixels
+    pixels = photo
+    if _is_picture(photo):
+        from cspn_tf.pillow_photos import pillow_as_displayed
 
-
-def _pixels_of_picture(picture):
-    from cspn_tf.pillow_photos import pillow_as_displayed
-
-    try:
-        return pillow_as_displayed(picture)
-    except Exception:  # Pillow reads lazily: a damaged file may raise anything here
-        return None
+        try:
+            pixels = pillow_as_displayed(photo)
+        except Exception:  # Pillow reads lazily: a damaged file may raise anything here
+            return Result(STATUS_UNDECODABLE, photo=photo)
+    return pixels if pixels.size else Result(STATUS_UNDECODABLE, photo=photo)
 
 
 def _name(photo):
