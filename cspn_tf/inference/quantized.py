@@ -4,6 +4,8 @@ TensorFlow Lite's converter turns an operation between two `FakeQuant` nodes int
 weights per channel itself. Its own calibration does not enter loops, and the keypoint network runs in one.
 """
 
+import collections
+
 import numpy as np
 import tensorflow as tf
 
@@ -26,54 +28,46 @@ def quantize_activations(graph_def, input_name, examples):
     Returns:
         The same `GraphDef`, modified in place.
     """
-    graph = _Graph(graph_def)
-    names = _names_to_round(graph)
+    nodes = {node.name: node for node in graph_def.node}
+    readers = collections.defaultdict(list)  # node → consumers of its first output, each with the input index
+    for node in graph_def.node:
+        for place, name in enumerate(node.input):
+            readers[name.removesuffix(":0")].append((node, place))
+    names = _names_to_round(nodes, readers)
     ranges = _measure(graph_def, input_name, names, examples)
     for name, (low, high) in zip(names, ranges.tolist(), strict=True):
         rounded = graph_def.node.add(op="FakeQuantWithMinMaxArgs", name=name + "/int8", input=[name])
         rounded.attr["min"].f, rounded.attr["max"].f = low, high
-        for reader, place in graph.readers.get(name, ()):
+        for reader, place in readers[name]:
             reader.input[place] = rounded.name
     return graph_def
 
 
-class _Graph:
-    """A `GraphDef` indexed by name; `readers`: node → consumers of its first output, each with the input index."""
-
-    def __init__(self, graph_def):
-        self.nodes = {node.name: node for node in graph_def.node}
-        self.readers = {}
-        for node in graph_def.node:
-            for place, name in enumerate(node.input):
-                self.readers.setdefault(name.removesuffix(":0"), []).append((node, place))
-
-    def source(self, node, place):
-        return self.nodes[node.input[place].split(":")[0]]
-
-    def end_of_convolution(self, node):
-        """Return the last node fused into a convolution, or the convolution itself."""
-        while True:
-            readers = self.readers.get(node.name, [])
-            if len(readers) != 1 or readers[0][0].op not in _AFTER_CONVOLUTION:
-                return node
-            node = readers[0][0]
-
-
-def _names_to_round(graph):
+def _names_to_round(nodes, readers):
     """Return the names of nodes to quantize: inputs and outputs of convolutions, and joins of quantized nodes."""
+
+    def source(node, place):
+        return nodes[node.input[place].split(":")[0]]
+
+    def end_of_convolution(node):
+        """Return the last node fused into a convolution, or the convolution itself."""
+        while len(readers[node.name]) == 1 and readers[node.name][0][0].op in _AFTER_CONVOLUTION:
+            node = readers[node.name][0][0]
+        return node
+
     found = {}
-    for node in graph.nodes.values():
+    for node in nodes.values():
         if node.op in _CONVOLUTIONS:
-            source = graph.source(node, 0)
+            before = source(node, 0)
             # Padding does not change the range: quantize its input.
-            found[(graph.source(source, 0) if source.op == "Pad" else source).name] = True
-            found[graph.end_of_convolution(node).name] = True
+            found[(source(before, 0) if before.op == "Pad" else before).name] = True
+            found[end_of_convolution(node).name] = True
     num_found = 0
     while num_found < len(found):
         num_found = len(found)
-        for node in graph.nodes.values():
+        for node in nodes.values():
             places = range(_JOINS.get(node.op, 0))
-            if places and all(graph.source(node, place).name in found for place in places):
+            if places and all(source(node, place).name in found for place in places):
                 found[node.name] = True
     return list(found)
 
