@@ -57,12 +57,9 @@ def run(main, argv=None, prog=None) -> int:
             code = main(argv) or 0
             _flush_stdout()
         return code
-    except CallError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return 2
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, CallError) else 1
     except ModuleNotFoundError as error:
         # Where TensorFlow is not installed, neither are the other packages that come with it.
         if has_tensorflow() or str(error.name).startswith("cspn_tf"):

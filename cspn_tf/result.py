@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cspn_tf.console import has_tensorflow
-from cspn_tf.contract import OUTPUTS, STATUS_MEANINGS, STATUS_OK, check_outputs
+from cspn_tf.contract import STATUS_MEANINGS, STATUS_OK, check_outputs
 from cspn_tf.garment_set import Garments
 
 # The file could not be read. Set by clients only: models get file contents.
@@ -115,7 +115,6 @@ def results_of_outputs(outputs, names=None, photos=None) -> list[Result]:
         ValueError: an output is missing or violates the contract (the message names it), or the number of names or
             photos is not B.
     """
-    outputs = {name: outputs[name] for name in OUTPUTS if name in outputs}
     check_outputs(outputs)
     num = len(outputs["status"])
     for given in (names, photos):

@@ -96,20 +96,17 @@ def from_saved_model(directory) -> Predictor:
             model = tf.saved_model.load(folder)
     except Exception as error:  # a damaged SavedModel raises OSError, ValueError, DecodeError and more
         raise UserError(f"{directory} cannot be loaded: {error}") from error
-    for name, input_name in ((BYTES_SIGNATURE, BYTES_INPUT), (PIXELS_SIGNATURE, PIXELS_INPUT)):
+
+    def answering(name, input_name, dtype):
         signature = model.signatures.get(name)
         inputs = [] if signature is None else list(signature.structured_input_signature[1])
         if inputs != [input_name] or not set(OUTPUTS) <= set(signature.structured_outputs):
             raise UserError(f"{directory} must have a signature {name} from {input_name} to {', '.join(OUTPUTS)}")
+        # By way of the model: a signature does not reference its model's variables, so this keeps the model alive.
+        return lambda photos: _as_arrays(model.signatures[name](**{input_name: tf.constant(photos, dtype)}))
 
-    # A signature does not reference its model's variables: these closures keep the model alive.
-    def predict(photos):
-        return _as_arrays(model.signatures[BYTES_SIGNATURE](**{BYTES_INPUT: tf.constant(photos, tf.string)}))
-
-    def predict_pixels(images):
-        return _as_arrays(model.signatures[PIXELS_SIGNATURE](**{PIXELS_INPUT: tf.constant(images, tf.uint8)}))
-
-    return Predictor(str(directory), predict, predict_pixels)
+    predict = answering(BYTES_SIGNATURE, BYTES_INPUT, tf.string)
+    return Predictor(str(directory), predict, answering(PIXELS_SIGNATURE, PIXELS_INPUT, tf.uint8))
 
 
 def from_tflite(path, num_threads=None, make_interpreter=None) -> Predictor:
