@@ -90,34 +90,27 @@ def draw_comparison(image, truth, predicted, matches, scale=1.0) -> Image.Image:
     return layer.finish()
 
 
-def contact_sheet(images, columns, tile_size, captions=None) -> Image.Image:
+def contact_sheet(images, columns, tile_size, captions) -> Image.Image:
     """Arrange pictures in rows of equal square tiles, each resized to fit, with a caption below.
 
     Args:
         images: the pictures, at least one.
         columns: tiles per row; with fewer pictures the sheet is narrower.
         tile_size: side of a tile, pixels.
-        captions: one text per picture, truncated to the tile's width; or None.
+        captions: one text per picture, truncated to the tile's width.
 
     Returns:
         An RGB picture.
-
-    Raises:
-        ValueError: if there are no pictures, or the number of captions differs.
     """
-    if not images:
-        raise ValueError("images must hold at least one picture, received none")
-    if captions is not None and len(captions) != len(images):
-        raise ValueError(f"captions must be as many as images, {len(images)}; received {len(captions)}")
     columns = min(columns, len(images))
     gap = max(tile_size // 24, 4)
     font = _font(max(tile_size // 20, 10))
-    caption_height = 0 if captions is None else round(font.size * 1.8)
+    caption_height = round(font.size * 1.8)
     step_x, step_y = tile_size + gap, tile_size + gap + caption_height
     num_rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (gap + columns * step_x, gap + num_rows * step_y), (250, 250, 248))
     draw = ImageDraw.Draw(sheet)
-    for index, image in enumerate(images):
+    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         x, y = gap + index % columns * step_x, gap + index // columns * step_y
         shrink = tile_size / max(image.size)
         width, height = (max(round(side * shrink), 1) for side in image.size)
@@ -126,9 +119,8 @@ def contact_sheet(images, columns, tile_size, captions=None) -> Image.Image:
             tile = tile.resize((width, height), Image.Resampling.LANCZOS)
         draw.rectangle((x, y, x + tile_size - 1, y + tile_size - 1), fill=(232, 232, 228))
         sheet.paste(tile, (x + (tile_size - width) // 2, y + (tile_size - height) // 2))
-        if captions is not None:
-            text = _cut(captions[index], font, tile_size)
-            draw.text((x + tile_size / 2, y + tile_size + caption_height / 2), text, (60, 60, 64), font, anchor="mm")
+        text = _cut(caption, font, tile_size)
+        draw.text((x + tile_size / 2, y + tile_size + caption_height / 2), text, (60, 60, 64), font, anchor="mm")
     return sheet
 
 

@@ -153,7 +153,8 @@ def pillow_as_displayed(image):
     grey_scale = _grey_scale(image)
     image.load()
     if is_grey_16:
-        pixels = _grey_of_16_bits(image)
+        grey = np.asarray(image)
+        pixels = _grey_on_white(np.uint8(grey >> 8), grey == image.info.get("transparency", -1))
     elif image.mode == "L" and "transparency" in image.info:
         grey = np.asarray(image)
         pixels = _grey_on_white(grey, grey == image.info["transparency"] * grey_scale)
@@ -169,11 +170,6 @@ def _grey_scale(image) -> int:
     """Return the factor by which Pillow will scale a PNG's greys; known only before the image is loaded."""
     is_unread_png = image.format == "PNG" and image.tile
     return _GREY_SCALES.get(image.tile[0][3], 1) if is_unread_png else 1  # Pillow 10's tiles are plain tuples
-
-
-def _grey_of_16_bits(image):
-    grey = np.asarray(image)
-    return _grey_on_white(np.uint8(grey >> 8), grey == image.info.get("transparency", -1))
 
 
 def _grey_on_white(grey, is_transparent):

@@ -102,6 +102,14 @@ def tiny_model(tiny_pipeline, made_once):
 
 
 @pytest.fixture(scope="session")
+def tiny_tflite(tiny_pipeline, made_once):
+    """The fused pipeline as a TensorFlow Lite file."""
+    from cspn_tf.export import tflite
+
+    return made_once("phone", lambda folder: tflite.export(tiny_pipeline, folder)) / "cspn.tflite"
+
+
+@pytest.fixture(scope="session")
 def photo_files(tiny_fld):
     """Three real, non-zero photos of different sizes, as bytes."""
     paths = sorted((tiny_fld / "img").iterdir())

@@ -19,6 +19,13 @@ def picture(height, width, seed=0):
     return np.uint8(np.round(127.5 + 110 * np.stack(waves, axis=-1)))
 
 
+def shrunk(photo, ratio):
+    """Average squares of `ratio` pixels, float64; those that reach over the edge as if that went on."""
+    height, width = photo.shape[:2]
+    photo = np.pad(np.float64(photo), [(0, -height % ratio), (0, -width % ratio), (0, 0)], "edge")
+    return photo.reshape(photo.shape[0] // ratio, ratio, photo.shape[1] // ratio, ratio, 3).mean(axis=(1, 3))
+
+
 def jpeg(pixels, mode="RGB", orientation=None, big_endian=False, before_exif=(), **options):
     """Return a JPEG of an RGB picture, written by Pillow.
 
@@ -40,6 +47,21 @@ def jpeg(pixels, mode="RGB", orientation=None, big_endian=False, before_exif=(),
     file = io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(file, "JPEG", **{"quality": 95, **options})
     return insert_segments(file.getvalue(), *before_exif)
+
+
+def jpeg_of_scans(pixels, num):
+    """Return a progressive JPEG with so many scans: its last one is repeated."""
+    file = jpeg(pixels, progressive=True)
+    start = file.rindex(b"\xff\xda")
+    return file[:-2] + file[start:-2] * (num - file.count(b"\xff\xda")) + file[-2:]
+
+
+def jpeg_of_one_component(pixels):
+    """Return a JPEG whose scan claims to have one of its three colour components."""
+    file = jpeg(pixels)
+    at = file.index(b"\xff\xda") + 4
+    assert file[at] == 3
+    return file[:at] + b"\1" + file[at + 1 :]
 
 
 def jpeg_ycck(pixels):

@@ -128,16 +128,6 @@ def decode_status(file):
     return int(decoding.decode_photo(file, MAX_PIXELS)[2])
 
 
-def many_scans(num):
-    start = PROGRESSIVE.rindex(b"\xff\xda")
-    return PROGRESSIVE[:-2] + PROGRESSIVE[start:-2] * (num - PROGRESSIVE.count(b"\xff\xda")) + PROGRESSIVE[-2:]
-
-
-def with_one_component_in_the_first_scan():
-    start = JPEG.index(b"\xff\xda")
-    return JPEG[: start + 4] + b"\1" + JPEG[start + 5 :] + 100 * b"\xff\xda"
-
-
 ODD = {
     **NOT_PHOTOS,
     **{name: file for name, (file, _) in photos.awkward().items()},
@@ -153,11 +143,11 @@ ODD = {
     },
     "PNG bomb": photos.png_bomb(),
     "JPEG without tables": JPEG[:2] + JPEG[JPEG.index(b"\xff\xc0") :],
-    **{f"{num} scans": many_scans(num) for num in (32, 33, 5000)},
+    **{f"{num} scans": photos.jpeg_of_scans(PICTURE, num) for num in (32, 33, 5000)},
     "scans behind a JPEG": JPEG + 100 * b"\xff\xda",
     "scans behind a grey JPEG": photos.jpeg(PICTURE, "L") + 100 * b"\xff\xda",
     "scans behind a progressive JPEG": PROGRESSIVE + 100 * b"\xff\xda",
-    "scans behind a scan of one component": with_one_component_in_the_first_scan(),
+    "scans behind a scan of one component": photos.jpeg_of_one_component(PICTURE) + 100 * b"\xff\xda",
 }
 # Pillow takes the first of several orientations in one entry; the graph takes none.
 ODD.pop("EXIF: two orientations in one")

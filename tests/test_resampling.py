@@ -75,25 +75,9 @@ def letterbox_by_hand(photo, canvas_size):
     return bilinear(square, positions, positions)
 
 
-def shrink(photo, ratio):
-    """Average squares of `ratio` pixels, as a decoder does; those that reach over the edge as if that went on."""
-    height, width = photo.shape[:2]
-    photo = np.pad(photo.astype(np.float64), [(0, -height % ratio), (0, -width % ratio), (0, 0)], "edge")
-    squares = photo.reshape(photo.shape[0] // ratio, ratio, photo.shape[1] // ratio, ratio, 3)
-    return np.round(squares.mean(axis=(1, 3))).astype(np.uint8)
-
-
-def run_in_tflite(function, **arrays):
-    """Convert a function with built-in operations only, and run it there."""
-    specs = {name: tf.TensorSpec(array.shape, array.dtype, name=name) for name, array in arrays.items()}
-    module = tf.Module()
-    module.function = tf.function(function)
-    concrete = module.function.get_concrete_function(**specs)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    interpreter = tf.lite.Interpreter(model_content=converter.convert())
-    (found,) = interpreter.get_signature_runner()(**arrays).values()
-    return found
+def shrunk(photo, ratio):
+    """A photo as a decoder shrinks it, uint8."""
+    return np.uint8(np.round(photos.shrunk(photo, ratio)))
 
 
 # Letterbox -----------------------------------------------------------------------------------------------------------
@@ -241,7 +225,7 @@ SHRUNK = [(512, 256, 8), (517, 400, 8), (131, 99, 2), (99, 131, 2), (259, 301, 4
 
 @pytest.mark.parametrize("height, width, ratio", SHRUNK)
 def test_letterbox_of_a_shrunk_photo_is_its_pixels_and_the_whole_photos_frame(height, width, ratio):
-    photo = shrink(random_photo(height, width), ratio)
+    photo = shrunk(random_photo(height, width), ratio)
     alone, shrunk_transform = resampling.letterbox(tf.constant(photo), 64)
     picture, transform = resampling.letterbox(tf.constant(photo), 64, tf.constant([height, width]))
     np.testing.assert_array_equal(picture, alone)
@@ -259,7 +243,7 @@ def test_a_dot_of_a_shrunk_photo_lands_where_photo_to_canvas_says(height, width,
     x, y = width * 0.61, height * 0.37
     # Smooth on the canvas, and so in all that is larger.
     photo = dot(max(height, width), x, y, 2 * max(height, width) / 64)[:height, :width].round().astype(np.uint8)
-    picture, transform = resampling.letterbox(tf.constant(shrink(photo, ratio)), 64, tf.constant([height, width]))
+    picture, transform = resampling.letterbox(tf.constant(shrunk(photo, ratio)), 64, tf.constant([height, width]))
     expected = geometry.photo_to_canvas(tf.constant([[x, y]], tf.float32), transform)[0]
     np.testing.assert_allclose(centroid(picture), expected, atol=0.1)
 
@@ -475,19 +459,19 @@ def test_crop_is_the_same_in_a_dataset():
 
 
 @pytest.mark.parametrize("side", [11.0, 40.0])
-def test_pyramid_and_crop_run_in_tflite_with_built_in_operations(side):
+def test_pyramid_and_crop_run_in_tflite_with_built_in_operations(side, run_tflite):
     canvases, window = random_photo(48, 48)[np.newaxis], np.float32([20, 27, side])
 
     def function(canvases, window):
         return CanvasPyramid.of(canvases).crop_with_builtins(window, 16)
 
-    found = run_in_tflite(function, canvases=canvases, window=window)
+    (found,) = run_tflite(function, canvases, window)
     np.testing.assert_allclose(found, function(tf.constant(canvases), tf.constant(window)), atol=1e-3)
     np.testing.assert_allclose(found, pyramid_of(canvases[0]).crop(tf.constant(window), 16), atol=0.02)
 
 
 @pytest.mark.parametrize("size", [48, 32, 24])
-def test_detectors_input_runs_in_tflite_with_built_in_operations(size):
+def test_detectors_input_runs_in_tflite_with_built_in_operations(size, run_tflite):
     canvases = random_photo(48, 48)[np.newaxis]
-    found = run_in_tflite(lambda canvases: CanvasPyramid.of(canvases).detector_input(size), canvases=canvases)
+    (found,) = run_tflite(lambda canvases: CanvasPyramid.of(canvases).detector_input(size), canvases)
     np.testing.assert_allclose(found, pyramid_of(canvases[0]).detector_input(size), atol=1e-3)

@@ -19,8 +19,14 @@ MOST_BYTES_OF_TFLITE = 15_000_000
 
 
 @pytest.fixture(scope="module")
-def shipped():
-    return cspn_tf.load()
+def photos():
+    return [render(99, index, split="test", num_garments=1 + index % 3) for index in range(12)]
+
+
+@pytest.fixture(scope="module")
+def results(photos):
+    """What the pair finds."""
+    return cspn_tf.load()([np.asarray(photo.image) for photo in photos])
 
 
 @pytest.mark.parametrize("network", [checkpoints.DETECTOR, checkpoints.KEYPOINTS])
@@ -49,11 +55,10 @@ def test_the_card_names_the_sums():
     assert json.loads((checkpoints.SHIPPED_PAIR / "cspn.json").read_text())["weights_sha256"] in card
 
 
-def test_tflite_file_answers_as_the_pair(shipped):
-    photos = [np.asarray(render(99, index, split="test", num_garments=1 + index % 3).image) for index in range(12)]
-    found, expected = cspn_tf.load(checkpoints.shipped_tflite())(photos), shipped(photos)
+def test_tflite_file_answers_as_the_pair(photos, results):
+    found = cspn_tf.load(checkpoints.shipped_tflite())([np.asarray(photo.image) for photo in photos])
     distances = []
-    for one, other in zip((r.garments for r in found), (r.garments for r in expected), strict=True):
+    for one, other in zip((r.garments for r in found), (r.garments for r in results), strict=True):
         np.testing.assert_array_equal(one.types, other.types)
         # Half-precision weights are in both; folded into convolutions they are rounded once more.
         np.testing.assert_allclose(one.boxes_xyxy, other.boxes_xyxy, atol=1.0)
@@ -63,9 +68,7 @@ def test_tflite_file_answers_as_the_pair(shipped):
     assert len(distances) > 50 and np.median(distances) < 0.2 and np.quantile(distances, 0.95) < 2
 
 
-def test_load_without_a_model_finds_what_is_drawn(shipped):
-    photos = [render(99, index, split="test", num_garments=1 + index % 2) for index in range(12)]
-    results = shipped([np.asarray(photo.image) for photo in photos])
+def test_load_without_a_model_finds_what_is_drawn(photos, results):
     assert all(result.ok for result in results)
     scores = evaluate_predictions(match_photos([photo.garments for photo in photos], results))
     # Clearly more than chance, clearly less than what the card says of photos like these.

@@ -5,6 +5,8 @@ with constant statistics is a scale and a shift, which the preceding convolution
 of a network's time at batch size 1. Results differ by rounding only.
 """
 
+import collections
+
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -54,10 +56,7 @@ def fold_batch_norms(graph_def):
         The same `GraphDef`, modified in place.
     """
     nodes = {node.name: node for node in graph_def.node}
-    num_readers = {}
-    for node in graph_def.node:
-        for name in node.input:
-            num_readers[_node_name(name)] = num_readers.get(_node_name(name), 0) + 1
+    num_readers = collections.Counter(_node_name(name) for node in graph_def.node for name in node.input)
     added = []
     for norm in graph_def.node:
         if norm.op != "FusedBatchNormV3" or norm.attr["is_training"].b:

@@ -190,14 +190,13 @@ def tflite_function(path, num_threads=None, make_interpreter=None):
             interpreter = make_interpreter(str(path), num_threads=num_threads or os.cpu_count())
             runner = interpreter.get_signature_runner()
             canvas_size = int(runner.get_input_details()[CANVAS_INPUT]["shape"][1])
-            known = set(runner.get_output_details()) >= set(CANVAS_OUTPUTS)
-            if known:
-                # The first run prints a note about the CPU. Not `allocate_tensors`: when allocated again, TensorFlow
-                # Lite 2.15 loses the float16 weights of networks in loops, and gives wrong keypoints without an error.
-                runner(**{CANVAS_INPUT: np.zeros((1, canvas_size, canvas_size, 3), np.uint8)})
+            # The first run prints a note about the CPU. Not `allocate_tensors`: when allocated again, TensorFlow Lite
+            # 2.15 loses the float16 weights of networks in loops, and gives wrong keypoints without an error.
+            first = runner(**{CANVAS_INPUT: np.zeros((1, canvas_size, canvas_size, 3), np.uint8)})
+            is_known = set(first) >= set(CANVAS_OUTPUTS)
     except (ValueError, RuntimeError, KeyError):
-        known = False
-    if not known:
+        is_known = False
+    if not is_known:
         raise UserError(f"{path} must be a TFLite file from {CANVAS_INPUT} to {', '.join(CANVAS_OUTPUTS)}")
     lock = threading.Lock()  # an interpreter is not thread-safe
 

@@ -22,8 +22,8 @@ PIXELS = 0.1
 
 
 @pytest.fixture(scope="module")
-def tflite_file(tiny_pipeline, tmp_path_factory):
-    return export_tflite.export(tiny_pipeline, tmp_path_factory.mktemp("phone"))[0]
+def tflite_file(tiny_tflite):
+    return tiny_tflite
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from PIL import Image
 import cspn_tf
 from cspn_tf.console import UserError
 from cspn_tf.contract import STATUS_NOT_A_PHOTO, STATUS_UNDECODABLE
-from cspn_tf.export import tflite as export_tflite
 from cspn_tf.inference import predictors
 from cspn_tf.inference.model import Model
 from cspn_tf.inference.predictors import Predictor
@@ -205,16 +204,20 @@ def test_an_answer_against_the_contract_is_named_with_its_source():
 
 
 @pytest.fixture(scope="module")
-def models(tiny_detector, tiny_keypoints, tiny_model, tiny_pipeline, tmp_path_factory):
+def models(tiny_detector, tiny_keypoints, tiny_model, tiny_pipeline, tiny_tflite):
     """The same two networks, loaded in every way."""
-    tflite_file = export_tflite.export(tiny_pipeline, tmp_path_factory.mktemp("phone"))[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(predictors, "has_tensorflow", lambda: False)
-        without_tensorflow = cspn_tf.load(tflite_file)
+        without_tensorflow = cspn_tf.load(tiny_tflite)
+    with pytest.MonkeyPatch.context() as patch:
+        # The pipeline of the two trainings, which is loaded already.
+        loaded = {(tiny_detector, tiny_keypoints): tiny_pipeline}
+        patch.setattr("cspn_tf.inference.pipeline.load_pipeline", lambda *directories: loaded[directories])
+        trainings = cspn_tf.load(detector=tiny_detector, keypoints=tiny_keypoints)
     return {
-        "trainings": cspn_tf.load(detector=tiny_detector, keypoints=tiny_keypoints),
+        "trainings": trainings,
         "model": cspn_tf.load(tiny_model),
-        "tflite": cspn_tf.load(tflite_file),
+        "tflite": cspn_tf.load(tiny_tflite),
         "tflite without TensorFlow": without_tensorflow,
     }
 

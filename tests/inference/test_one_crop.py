@@ -1,4 +1,4 @@
-"""What the keypoint network is trained and validated on is what the exported model does for the same box."""
+"""What the keypoint network is trained and validated on is what the exported graph does for the same box."""
 
 import dataclasses
 
@@ -12,12 +12,11 @@ from cspn_tf import geometry
 from cspn_tf.data import pipeline as data_pipeline
 from cspn_tf.data.samples import Sample
 from cspn_tf.data.shards import write_dataset
-from cspn_tf.export import saved_model
 from cspn_tf.garment_set import Garments
-from cspn_tf.inference.model import load
 from cspn_tf.inference.pipeline import GarmentPipeline
 from cspn_tf.methods import method_of
 from cspn_tf.models import checkpoints
+from cspn_tf.result import results_of_outputs
 from cspn_tf.train.keypoints import KeypointValidator
 from tests import photos
 
@@ -63,26 +62,20 @@ def boxes_xyxy_canvas():
     return np.concatenate([centres - half_xy, centres + half_xy], axis=-1).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def exported(boxes_xyxy_canvas, tmp_path_factory):
-    """The version's directory of a SavedModel that finds garments in these boxes."""
-    network = method_of(CONFIG.keypoints).build()
-    return export(CONFIG, boxes_xyxy_canvas, network, tmp_path_factory.mktemp("models") / "cspn")
-
-
-def export(config, boxes_xyxy_canvas, network, model_dir):
+def pipeline_of(config, boxes_xyxy_canvas, network):
+    """Return a pipeline that finds garments in these boxes; its `serve` is the graph that is exported."""
     corners = geometry.boxes_to_corners(tf.constant(boxes_xyxy_canvas))
     whole = geometry.whole_window(CANVAS)
     boxes = geometry.corners_to_boxes(geometry.canvas_to_crop(corners, whole, config.detector.input_size))
-    return saved_model.export(GarmentPipeline(config, Detector(boxes), network), model_dir)
+    return GarmentPipeline(config, Detector(boxes), network)
 
 
 @pytest.fixture(scope="module")
-def exported_crops(exported):
-    """Return a function of photo files: the crops that the SavedModel cuts, out of the middle of its graph."""
-    model = tf.saved_model.load(str(exported))
+def served_crops(boxes_xyxy_canvas):
+    """Return a function of photo files: the crops that the served graph cuts, out of its middle."""
+    pipeline = pipeline_of(CONFIG, boxes_xyxy_canvas, method_of(CONFIG.keypoints).build())
     # With its functions inlined, so that what lies between them can be asked for.
-    whole = convert_variables_to_constants_v2(model.signatures["serving_default"], lower_control_flow=False)
+    whole = convert_variables_to_constants_v2(pipeline.serve.get_concrete_function(), lower_control_flow=False)
     crops = [
         op.outputs[0]
         for op in whole.graph.get_operations()
@@ -93,7 +86,7 @@ def exported_crops(exported):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_training_sees_the_crops_of_the_exported_model_at_every_scale(name, exported_crops, boxes_xyxy_canvas):
+def test_training_sees_the_crops_of_the_served_graph_at_every_scale(name, served_crops, boxes_xyxy_canvas):
     photo_bytes = tf.constant(FILES[name])
     example = {
         "photo_bytes": photo_bytes,
@@ -110,22 +103,23 @@ def test_training_sees_the_crops_of_the_exported_model_at_every_scale(name, expo
     example["boxes_xyxy_photo"] = geometry.corners_to_boxes(geometry.canvas_to_photo(corners, transform))
     chain = data_pipeline.keypoint_chain(CONFIG, augment=False)
     (trained,) = tf.data.Dataset.from_tensors(example).map(chain)
-    served = exported_crops(tf.constant([FILES[name]]))
+    served = served_crops(tf.constant([FILES[name]]))
     np.testing.assert_allclose(trained["windows"][:, 2] / CROP, STEPS, rtol=1e-3)
     assert served.numpy().std(axis=(1, 2, 3)).min() > 1
     # Boxes that went to the photo and back differ by rounding, and a grey level by its slope: measured 0.004 of 255.
     np.testing.assert_allclose(trained["crops"], served, atol=0.02, rtol=0)
 
 
-def test_validation_in_training_finds_the_keypoints_of_the_exported_model(tiny_keypoints, tmp_path):
-    """The garments that an exported model finds become labels: validation must be right to 0.01 pixels."""
+def test_validation_in_training_finds_the_keypoints_of_the_served_graph(tiny_keypoints, tmp_path):
+    """The garments that the served graph finds become labels: validation must be right to 0.01 pixels."""
     # Inside all photos, since boxes that reach over a photo's edge are clipped to it after their crop was cut.
     boxes = [[60, 70, 190, 180], [80, 60, 150, 195], [100, 100, 140, 150], [58, 110, 120, 190]]
     boxes = np.float32(boxes * (CONFIG.detector.max_garments // len(boxes)))
     config, network = checkpoints.load_keypoints(tiny_keypoints)
-    version_dir = export(dataclasses.replace(CONFIG, keypoints=config.keypoints), boxes, network, tmp_path / "cspn")
+    pipeline = pipeline_of(dataclasses.replace(CONFIG, keypoints=config.keypoints), boxes, network)
+    outputs = {name: value.numpy() for name, value in pipeline.serve(tf.constant(list(FILES.values()))).items()}
     samples = []
-    for index, result in enumerate(load(version_dir)(list(FILES.values()))):
+    for index, result in enumerate(results_of_outputs(outputs)):
         found = result.garments
         labels = Garments(found.types, found.boxes_xyxy, found.keypoints_xy, 2 * found.of_type.astype(int))
         path = tmp_path / f"{index}.photo"
@@ -138,7 +132,7 @@ def test_validation_in_training_finds_the_keypoints_of_the_exported_model(tiny_k
     dataset = data_pipeline.keypoint_dataset(tmp_path / "data", "val", config, 3, training=False, seed=1)
     validator = KeypointValidator(method_of(config.keypoints).prediction_network(network), dataset, config)
     validated = np.concatenate([validator.predict(batch)[2] for batch in dataset])
-    exported = np.concatenate([sample.garments.keypoints_xy for sample in samples])
-    assert np.ptp(exported, axis=(0, 1)).min() > 50
-    np.testing.assert_allclose(validated, exported, atol=0.01, rtol=0)
+    served = np.concatenate([sample.garments.keypoints_xy for sample in samples])
+    assert np.ptp(served, axis=(0, 1)).min() > 50
+    np.testing.assert_allclose(validated, served, atol=0.01, rtol=0)
     assert validator.measure()["epe"] < 0.01

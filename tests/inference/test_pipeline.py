@@ -31,6 +31,15 @@ def serve(pipeline, files):
     return {name: value.numpy() for name, value in pipeline.serve(tf.constant(files)).items()}
 
 
+def with_config(pipeline, config, **options):
+    """Return a pipeline of the same networks, frozen already, with another config."""
+    # It stands in for the full network and gives back the pipeline's own prediction network.
+    network = SimpleNamespace(input=pipeline._keypoint_network.input, output=pipeline._keypoint_network.output)
+    other = GarmentPipeline(config, pipeline._detector, network, **options)
+    other._frozen = pipeline._frozen
+    return other
+
+
 def assert_same(ours, theirs):
     assert set(ours) == set(OUTPUTS) == set(theirs)
     for name in ("status", "image_size", "num_garments", "classes"):
@@ -99,12 +108,7 @@ def test_empty_batch_is_refused_with_the_inputs_name(tiny_pipeline):
 
 
 def test_a_request_beyond_a_limit_is_rejected_by_its_name(tiny_pipeline):
-    limited = GarmentPipeline(
-        dataclasses.replace(tiny_pipeline.config, max_pixels=100),
-        tiny_pipeline._detector,
-        _cspn(tiny_pipeline),
-        max_photos=5,
-    )
+    limited = with_config(tiny_pipeline, dataclasses.replace(tiny_pipeline.config, max_pixels=100), max_photos=5)
     with pytest.raises(tf.errors.InvalidArgumentError, match="image_bytes must be at most 5 photos per request"):
         limited.serve(tf.fill([6], b""))
     assert limited.serve(tf.fill([5], b""))["status"].numpy().tolist() == [1] * 5
@@ -129,7 +133,8 @@ def test_photo_without_garments_gives_no_rows(tiny_pipeline):
     strict = dataclasses.replace(config.detector, score_threshold=1.0)
     original, detector.config = detector.config, strict
     try:
-        pipeline = GarmentPipeline(dataclasses.replace(config, detector=strict), detector, _cspn(tiny_pipeline))
+        pipeline = with_config(tiny_pipeline, dataclasses.replace(config, detector=strict))
+        pipeline._frozen = {}  # the detector reads its threshold when it is frozen
         outputs = serve(pipeline, [photos.png(np.full((40, 30, 3), 128, np.uint8))])
     finally:
         detector.config = original
@@ -142,11 +147,12 @@ def canvas_of(photo_bytes, size):
     return resampling.letterbox(tf.io.decode_image(photo_bytes, channels=3), size)[0]
 
 
-def with_open_batch(pipeline):
-    """Return `keypoints_on_canvas` of any number of canvases, as it is served."""
-    size, rows = pipeline.config.canvas_size, pipeline.config.detector.max_garments
+@pytest.fixture(scope="module")
+def with_open_batch(tiny_pipeline):
+    """`keypoints_on_canvas` of any number of canvases, as it is served."""
+    size, rows = tiny_pipeline.config.canvas_size, tiny_pipeline.config.detector.max_garments
     return tf.function(
-        lambda canvases, *detections: pipeline.keypoints_on_canvas(CanvasPyramid.of(canvases), *detections),
+        lambda canvases, *detections: tiny_pipeline.keypoints_on_canvas(CanvasPyramid.of(canvases), *detections),
         input_signature=[
             tf.TensorSpec([None, size, size, 3], tf.uint8),
             tf.TensorSpec([None, rows, 4], tf.float32),
@@ -174,20 +180,19 @@ def detections_of(num_found, config, seed=0):
 def test_static_batch_computes_what_the_dynamic_one_does(tiny_pipeline, photo_files):
     canvases = canvas_of(photo_files[0], 256)[tf.newaxis]
     static = tiny_pipeline.garments_on_canvas(canvases)
-    dynamic = tf.function(
-        tiny_pipeline.garments_on_canvas, input_signature=[tf.TensorSpec([None, 256, 256, 3], tf.uint8)]
-    )(canvases)
+    # Of a photo that is its own canvas.
+    dynamic = tiny_pipeline.pixels(canvases)
     for name, value in static.items():
         np.testing.assert_allclose(value, dynamic[name], atol=PIXELS, err_msg=name)
 
 
-def test_static_batch_finds_the_keypoints_of_none_of_one_and_of_all_rows(tiny_pipeline, photo_files):
+def test_static_batch_finds_the_keypoints_of_none_of_one_and_of_all_rows(tiny_pipeline, with_open_batch, photo_files):
     canvases = canvas_of(photo_files[0], 256)[tf.newaxis]
-    pyramid, dynamic = CanvasPyramid.of(canvases), with_open_batch(tiny_pipeline)
+    pyramid = CanvasPyramid.of(canvases)
     static = tf.function(lambda *detections: tiny_pipeline.keypoints_on_canvas(pyramid, *detections))
     for num_found in (0, 1, 2, tiny_pipeline.config.detector.max_garments):
         detections = detections_of(num_found, tiny_pipeline.config)
-        found, expected = static(*detections), dynamic(canvases, *detections)
+        found, expected = static(*detections), with_open_batch(canvases, *detections)
         assert found["num_garments"].numpy().tolist() == [num_found]
         for name, value in found.items():
             assert value.shape == expected[name].shape
@@ -197,23 +202,23 @@ def test_static_batch_finds_the_keypoints_of_none_of_one_and_of_all_rows(tiny_pi
         assert (found["keypoint_scores"].numpy()[0, :num_found].max(axis=-1) > 0).all()
 
 
-def test_garments_of_several_photos_keep_to_their_photos(tiny_pipeline, photo_files):
+def test_garments_of_several_photos_keep_to_their_photos(tiny_pipeline, with_open_batch, photo_files):
     canvases = tf.stack([canvas_of(file, 256) for file in photo_files])
     nums = [2, 0, tiny_pipeline.config.detector.max_garments]
     detections = [detections_of(num, tiny_pipeline.config, seed) for seed, num in enumerate(nums)]
-    dynamic = with_open_batch(tiny_pipeline)
-    together = dynamic(canvases, *(tf.concat(parts, axis=0) for parts in zip(*detections, strict=True)))
+    together = with_open_batch(canvases, *(tf.concat(parts, axis=0) for parts in zip(*detections, strict=True)))
     assert together["num_garments"].numpy().tolist() == nums
     for photo, found in enumerate(detections):
-        alone = dynamic(canvases[photo : photo + 1], *found)
+        alone = with_open_batch(canvases[photo : photo + 1], *found)
         for name, value in alone.items():
             np.testing.assert_allclose(together[name][photo], value[0], atol=0.02, err_msg=name)
 
 
 def test_static_batch_of_two_is_refused(tiny_pipeline):
-    canvases = tf.zeros([2, 256, 256, 3], tf.uint8)
+    pyramid = CanvasPyramid.of(tf.zeros([2, 256, 256, 3], tf.uint8))
+    detections = (tf.repeat(of_one, 2, axis=0) for of_one in detections_of(1, tiny_pipeline.config))
     with pytest.raises(ValueError, match="a static batch must be 1 canvas, received 2"):
-        tiny_pipeline.garments_on_canvas(canvases)
+        tiny_pipeline.keypoints_on_canvas(pyramid, *detections)
 
 
 def test_keypoints_in_known_boxes_are_those_the_pipeline_finds_there(tiny_pipeline, photo_files):
@@ -250,13 +255,6 @@ def test_saved_model_reloaded_and_in_a_bare_session_agrees_with_the_keras_object
     assert finished.returncode == 0, finished.stderr[-2000:]
     assert_same(expected, dict(np.load(result)))
     assert expected["keypoints"].any()
-
-
-def _cspn(pipeline):
-    """Return a stand-in for the full network that gives back the pipeline's own prediction network."""
-    network = pipeline._keypoint_network
-
-    return SimpleNamespace(input=network.input, output=network.output)
 
 
 # Precision -----------------------------------------------------------------------------------------------------------
@@ -318,7 +316,7 @@ def test_unknown_precision_is_refused_with_those_there_are(tmp_path):
 
 def test_a_network_without_a_detection_stage_sees_the_same_in_every_box(tiny_pipeline, photo_files):
     config = configs.override(tiny_pipeline.config, ["keypoints.region=photo"])
-    whole = GarmentPipeline(config, tiny_pipeline._detector, _cspn(tiny_pipeline))
+    whole = with_config(tiny_pipeline, config)
     boxes = tf.constant([[10.0, 20.0, 60.0, 90.0], [0.0, 0.0, 120.0, 150.0]])
     keypoints, _ = whole.keypoints_in_boxes(photo_files[0], boxes, tf.constant([3, 3]))
     np.testing.assert_array_equal(keypoints[0], keypoints[1])
