@@ -395,7 +395,7 @@ def is_this_machine(server) -> bool:
     Args:
         server: `host:port`, `[v6]:port`, either with a scheme such as `dns:///`, or `unix:path`.
     """
-    if server.startswith("unix"):
+    if server.startswith(("unix:", "unix-abstract:")):
         return True
     host = re.sub("^(dns|ipv4|ipv6):(.*/)?", "", server).rpartition(":")[0].strip("[]").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):

@@ -445,7 +445,9 @@ def test_an_own_address_that_is_no_loopback_is_known(monkeypatch):
     assert is_this_machine("127.0.0.1:1") and not is_this_machine("203.0.113.7:1")
 
 
-@pytest.mark.parametrize("server", ["nowhere.invalid:8500", "203.0.113.7:8500", "[2001:db8::7]:8500", "a\0b:1"])
+@pytest.mark.parametrize(
+    "server", ["nowhere.invalid:8500", "203.0.113.7:8500", "[2001:db8::7]:8500", "unix.invalid:1", "a\0b:1"]
+)
 def test_other_machines_and_names_nobody_knows_are_not_this_machine(server):
     assert not is_this_machine(server)
 
