@@ -275,7 +275,7 @@ def test_all_agree_on_what_an_awkward_photo_is(file, size):
             photo_facts(file)
         return
     facts, pixels = photo_facts(file), pixels_as_displayed(file)
-    assert (facts.height, facts.width) == size
+    assert facts.size == size
     assert pixels.shape == (*size, 3) and np.array_equal(pixels, decode_good(file))
 
 

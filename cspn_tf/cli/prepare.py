@@ -127,6 +127,7 @@ def _check_options(parser, args):
 
 
 def _prepare(args):
+    from cspn_tf.data.labelled_sizes import check_labelled_sizes
     from cspn_tf.data.shards import write_dataset
     from cspn_tf.data.splits import shuffle_train
 
@@ -149,7 +150,9 @@ def _prepare(args):
                 progress=progress,
                 on_resume=lambda num: print(f"{num} photos were written by a run that was interrupted"),
             )
-        _check_sizes(photos, faults)
+        # First, because labels for photos of another size would explain many of the faults.
+        sizes = [(photo.sample, photo.facts.size) for photo in photos]
+        check_labelled_sizes(sizes + [(fault.sample, fault.size) for fault in faults if fault.size])
         rejected = _in_order([*result.rejected, *faults])
         _check_rejected(rejected, num_rows, args.max_rejected)
         if not photos:
@@ -191,9 +194,7 @@ def _write_coco(path, photos):
 
     for split in SPLITS:
         in_split = [photo for photo in photos if photo.sample.split == split]
-        write_coco(
-            split_path(path, split), ((photo.sample, photo.facts.height, photo.facts.width) for photo in in_split)
-        )
+        write_coco(split_path(path, split), ((photo.sample, *photo.facts.size) for photo in in_split))
 
 
 def _in_order(rejected):
@@ -204,14 +205,6 @@ def _in_order(rejected):
         return (path, int(place)) if place.isdecimal() else (path or fault.where, 0)
 
     return sorted(rejected, key=key)
-
-
-def _check_sizes(photos, faults):
-    """Fail if most labels were made for photos of another size, which would explain many of the faults."""
-    from cspn_tf.data.labelled_sizes import check_labelled_sizes
-
-    sized = [(photo.sample, (photo.facts.height, photo.facts.width)) for photo in photos]
-    check_labelled_sizes([*sized, *((fault.sample, fault.size) for fault in faults if fault.size)])
 
 
 def _check_rejected(rejected, num_rows, max_fraction):

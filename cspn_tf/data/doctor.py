@@ -83,20 +83,20 @@ class Duplicates:
         return len({split for split, _ in self.photos}) > 1
 
 
-def examine(sample: Sample, height, width) -> list[Finding]:
+def examine(sample: Sample, size) -> list[Finding]:
     """Check the labels of one photo.
 
     Args:
         sample: `Sample` that was not rejected.
-        height, width: size of its photo as displayed, pixels.
+        size: height and width of its photo as displayed, pixels.
 
     Returns:
         list of `Finding`: about the photo, then garment by garment in the order of `KINDS`.
     """
-    fault = labelled_sizes.size_fault(sample, (height, width))
+    fault = labelled_sizes.size_fault(sample, size)
     found = [fault] if fault else []
     for garment in sample.garments:  # one row each
-        found += [*_outside(garment, height, width), *_reversed_pairs(garment), *_normaliser_faults(garment)]
+        found += [*_outside(garment, size), *_reversed_pairs(garment), *_normaliser_faults(garment)]
     return [Finding(kind, sample.photo, sample.split, sample.where, detail) for kind, detail in found]
 
 
@@ -110,9 +110,7 @@ def examine_dataset(photos) -> list[Finding]:
         list of `Finding` in the order of `KINDS_OF_DATASETS`.
     """
     found = []
-    if part := labelled_sizes.unreached_part(
-        (photo.sample, (photo.facts.height, photo.facts.width)) for photo in photos
-    ):
+    if part := labelled_sizes.unreached_part((photo.sample, photo.facts.size) for photo in photos):
         found.append((LABELS_IN_A_PART, "all", photos[0].sample, part))
     found += _splits_without_visible([photo.sample for photo in photos])
     return [Finding(kind, sample.photo, split, sample.where, detail) for kind, split, sample, detail in found]
@@ -130,16 +128,16 @@ def _splits_without_visible(samples):
                 return
 
 
-def _outside(garment, height, width):
+def _outside(garment, size):
     x_min, y_min, x_max, y_max = garment.boxes_xyxy[0].tolist()
-    box, photo = f"box {x_min:g} {y_min:g} {x_max:g} {y_max:g}", f"photo {width} x {height}"
-    if beyond_edges(garment.boxes_xyxy.reshape(2, 2), height, width).max() > OUTSIDE_TOLERANCE:
+    box, photo = f"box {x_min:g} {y_min:g} {x_max:g} {y_max:g}", f"photo {size[1]} x {size[0]}"
+    if beyond_edges(garment.boxes_xyxy.reshape(2, 2), size).max() > OUTSIDE_TOLERANCE:
         yield "box reaches outside the photo", f"{box}, {photo}"
     slack = BOX_SLACK * max(x_max - x_min, y_max - y_min)
     for slot in np.flatnonzero(garment.labelled[0]):
         x, y = garment.keypoints_xy[0, slot].tolist()
         text = f"{KEYPOINT_NAMES[slot]} {x:g} {y:g}"
-        if beyond_edges(garment.keypoints_xy[0, slot], height, width) > 0:
+        if beyond_edges(garment.keypoints_xy[0, slot], size) > 0:
             yield "keypoint outside the photo", f"{text}, {photo}"
         if not (x_min - slack <= x <= x_max + slack and y_min - slack <= y <= y_max + slack):
             yield "keypoint far outside its box", f"{text}, {box}"

@@ -140,4 +140,4 @@ def _reach(points_xy):
 
 
 def _fits(reach, size):
-    return bool(beyond_edges(reach[::-1], *size) <= OUTSIDE_TOLERANCE)
+    return bool(beyond_edges(reach[::-1], size) <= OUTSIDE_TOLERANCE)

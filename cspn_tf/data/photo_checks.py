@@ -35,14 +35,13 @@ class PhotoFacts:
     """Size and hashes of a decoded photo.
 
     Attributes:
-        height, width: pixels, as displayed.
+        size: height and width in pixels, as displayed.
         digest: hash of the file's bytes, as hexadecimal; equal for copies of a file.
         look: 256-bit perceptual hash, as hexadecimal; equal for a photo that was only re-encoded or resized. None if
             the photo has too little structure.
     """
 
-    height: int
-    width: int
+    size: tuple[int, int]
     digest: str
     look: str | None
 
@@ -66,9 +65,8 @@ def photo_facts(photo_bytes) -> PhotoFacts:
             STATUS_UNDECODABLE: "cannot be decoded: its picture data are broken or cut short",
         }
         raise PhotoError(faults[int(status)])
-    height, width = image_size.numpy().tolist()
     digest = hashlib.blake2b(photo_bytes, digest_size=16).hexdigest()
-    return PhotoFacts(height, width, digest, _look(photo.numpy()))
+    return PhotoFacts(tuple(image_size.numpy().tolist()), digest, _look(photo.numpy()))
 
 
 def _look(photo) -> str | None:
@@ -82,28 +80,29 @@ def _look(photo) -> str | None:
     return np.packbits(steps).tobytes().hex()
 
 
-def beyond_edges(points_xy, height, width) -> np.ndarray:
-    """Return how far points `(..., 2)` lie outside the photo, pixels `(...)`; negative inside.
+def beyond_edges(points_xy, size) -> np.ndarray:
+    """Return how far points `(..., 2)` lie outside a photo of this height and width, pixels `(...)`; negative inside.
 
     A photo ends half a pixel beyond the centres of its outermost pixels.
     """
+    height, width = size
     return np.maximum(-0.5 - points_xy, points_xy - np.array([width - 0.5, height - 0.5])).max(axis=-1)
 
 
-def label_fault(garments, height, width) -> str | None:
+def label_fault(garments, size) -> str | None:
     """Find a label that lies outside a photo of this size.
 
     Args:
         garments: labelled `Garments` of the photo.
-        height, width: pixels, as displayed.
+        size: height and width in pixels, as displayed.
 
     Returns:
         One line about the first garment with a box entirely outside the photo, or a labelled keypoint more than
         `OUTSIDE_TOLERANCE` outside it; else None.
     """
-    boxes, keypoints_xy = garments.boxes_xyxy, garments.keypoints_xy
+    boxes, keypoints_xy, (height, width) = garments.boxes_xyxy, garments.keypoints_xy, size
     box_is_outside = ((boxes[:, :2] >= np.array([width - 0.5, height - 0.5])) | (boxes[:, 2:] <= -0.5)).any(axis=1)
-    is_outside = garments.labelled & (beyond_edges(keypoints_xy, height, width) > OUTSIDE_TOLERANCE)
+    is_outside = garments.labelled & (beyond_edges(keypoints_xy, size) > OUTSIDE_TOLERANCE)
     faulty = np.flatnonzero(box_is_outside | is_outside.any(axis=1))
     if not len(faulty):
         return None
@@ -127,16 +126,13 @@ def check_photo(sample: Sample) -> tuple[bytes, PhotoFacts] | Rejected:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return _rejected(sample, "missing photo", f"is missing: no file {sample.path}")
         return _rejected(sample, "unreadable photo", f"cannot be read: {error.strerror or error}")
-    except ValueError as error:  # not a valid file name, such as one with a NUL
-        return _rejected(sample, "missing photo", f"is missing: {error}")
     except PhotoError as error:
         return _rejected(sample, "unreadable photo", error)
-    fault = label_fault(sample.garments, facts.height, facts.width)
+    fault = label_fault(sample.garments, facts.size)
     if fault:
-        if facts.height != facts.width and not label_fault(sample.garments, facts.width, facts.height):
+        if not label_fault(sample.garments, facts.size[::-1]):
             fault += "; rotated, it contains all labels: were they made on the photo as stored?"
-        size = (facts.height, facts.width)
-        return Rejected(sample.photo, sample.where, fault, "label outside the photo", sample, size)
+        return Rejected(sample.photo, sample.where, fault, "label outside the photo", sample, facts.size)
     return photo_bytes, facts
 
 

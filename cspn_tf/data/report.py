@@ -42,7 +42,7 @@ def write_report(folder, photos, rejected, *, root, about, notes, seed) -> str:
         The summary, as text.
     """
     findings = examine_dataset(photos)
-    findings += [f for photo in photos for f in examine(photo.sample, photo.facts.height, photo.facts.width)]
+    findings += [f for photo in photos for f in examine(photo.sample, photo.facts.size)]
     duplicates = find_duplicates(photos)
     report = make_report(photos, rejected, findings, duplicates, about=about, notes=notes)
     summary = describe_report(report, rejected)

@@ -128,7 +128,7 @@ def _plan(split, samples, shard_bytes) -> list[_Shard]:
 def _size_and_time(path):
     try:
         status = os.stat(path)
-    except (OSError, ValueError):
+    except OSError:
         return 0, 0
     return status.st_size, status.st_mtime_ns
 
@@ -166,7 +166,7 @@ def _write_shard(folder, shard, num_threads, report_one) -> dict:
                 writer.write(serialized)
                 num_garments += len(sample.garments)
                 num_keypoint_garments += int(sample.garments.labelled.any(axis=1).sum())
-                record["photos"].append([place, facts.height, facts.width, facts.digest, facts.look])
+                record["photos"].append([place, *facts.size, facts.digest, facts.look])
             report_one()
     record |= {"num_garments": num_garments, "num_keypoint_garments": num_keypoint_garments}
     entry = {"file": shard.name, "num_records": len(record["photos"])}
@@ -181,7 +181,7 @@ def _load(sample) -> tuple[bytes, PhotoFacts] | Rejected:
     if isinstance(checked, Rejected):
         return checked
     photo_bytes, facts = checked
-    return encode_example(sample, photo_bytes, facts.height, facts.width), facts
+    return encode_example(sample, photo_bytes, facts.size), facts
 
 
 def _record_path(folder, name):
@@ -208,8 +208,8 @@ def _tidy(folder, finished_names):
 
 
 def _written_photos(shard, record):
-    for place, *facts in record["photos"]:
-        yield WrittenPhoto(shard.samples[place], PhotoFacts(*facts))
+    for place, height, width, digest, look in record["photos"]:
+        yield WrittenPhoto(shard.samples[place], PhotoFacts((height, width), digest, look))
 
 
 def _rejected(shard, record):

@@ -43,13 +43,13 @@ _FEATURES = {
 # One record ----------------------------------------------------------------------------------------------------------
 
 
-def encode_example(sample, photo_bytes, height, width) -> bytes:
+def encode_example(sample, photo_bytes, size) -> bytes:
     """Serialize one labelled photo.
 
     Args:
         sample: `Sample`.
         photo_bytes: content of its file.
-        height, width: pixels, as displayed.
+        size: height and width in pixels, as displayed.
 
     Returns:
         A serialized `tf.train.Example` for `parse_example`.
@@ -57,8 +57,8 @@ def encode_example(sample, photo_bytes, height, width) -> bytes:
     feature = {
         "photo/bytes": _feature(tf.string, [photo_bytes]),
         "photo/name": _feature(tf.string, [sample.photo.encode()]),
-        "photo/height": _feature(tf.int64, [height]),
-        "photo/width": _feature(tf.int64, [width]),
+        "photo/height": _feature(tf.int64, [size[0]]),
+        "photo/width": _feature(tf.int64, [size[1]]),
     }
     for key, values in sample.garments.to_example().items():
         name, dtype, _ = _GARMENT_FEATURES[key]

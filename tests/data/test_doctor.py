@@ -26,7 +26,7 @@ def _found(height=120, width=100, *, garment=SHIRT, box=None, visibility=None, *
         boxes_xyxy=[box] if box else garment.boxes_xyxy,
         visibility=garment.visibility if visibility is None else [visibility],
     )
-    findings = examine(Sample("a.jpg", "train", garment, "list.txt:3", "a.jpg"), height, width)
+    findings = examine(Sample("a.jpg", "train", garment, "list.txt:3", "a.jpg"), (height, width))
     assert all((f.photo, f.split, f.where) == ("a.jpg", "train", "list.txt:3") for f in findings)
     assert all(finding.kind in KINDS for finding in findings)
     return [(finding.kind, finding.detail) for finding in findings]
@@ -107,14 +107,14 @@ def test_what_is_not_labelled_is_found():
 def test_every_garment_is_looked_at():
     odd = SHIRT.replace(boxes_xyxy=[(-5.0, 10.0, 90.0, 110.0)])
     findings = examine(
-        Sample("a.jpg", "train", Garments.concatenate([odd, SHIRT, odd]), "list.txt:3", "a.jpg"), 120, 100
+        Sample("a.jpg", "train", Garments.concatenate([odd, SHIRT, odd]), "list.txt:3", "a.jpg"), (120, 100)
     )
     assert [finding.kind for finding in findings] == ["box reaches outside the photo"] * 2
 
 
 def test_the_size_that_was_labelled_is_looked_at():
     sample = Sample("a.jpg", "train", Garments.concatenate([SHIRT, SHIRT]), "list.txt:3", "a.jpg", None, (240, 200))
-    (finding,) = examine(sample, 120, 100)
+    (finding,) = examine(sample, (120, 100))
     assert (finding.kind, finding.detail) == (
         "labelled size scaled",
         "labelled at 200 x 240, photo 100 x 120: 0.5 times as large",
@@ -130,7 +130,7 @@ def _photos(*splits_and_visibility, num=1, size=120):
     for split, visibility in splits_and_visibility:
         garments = SHIRT.replace(visibility=[visibility])
         sample = Sample(f"{split}.jpg", split, garments, "list.txt:3", "a.jpg")
-        photos += [WrittenPhoto(sample, PhotoFacts(size, size, "", None))] * num
+        photos += [WrittenPhoto(sample, PhotoFacts((size, size), "", None))] * num
     return photos
 
 
@@ -164,7 +164,7 @@ def test_labels_that_stay_in_a_part_of_every_photo_are_found():
 
 
 def _photo(name, split, digest, look):
-    return WrittenPhoto(Sample(name, split, SHIRT, "list.txt:3", name), PhotoFacts(9, 9, digest, look))
+    return WrittenPhoto(Sample(name, split, SHIRT, "list.txt:3", name), PhotoFacts((9, 9), digest, look))
 
 
 def test_the_same_file_and_the_same_picture_are_found_once_each():

@@ -436,7 +436,7 @@ def test_detector_labels_are_padded_with_zeros(num):
 def write_by_hand(folder, photo_bytes):
     """A prepared dataset of one photo whose bytes nobody looked at."""
     garment = garment_in((2, 2, 20, 20), GarmentType.FULL_BODY)
-    record = tfrecords.encode_example(Sample("dress.jpg", "val", garment, "list.txt:1", ""), photo_bytes, 30, 40)
+    record = tfrecords.encode_example(Sample("dress.jpg", "val", garment, "list.txt:1", ""), photo_bytes, (30, 40))
     path = folder / "val-00000-of-00001.tfrecord"
     with tf.io.TFRecordWriter(str(path)) as writer:
         writer.write(record)

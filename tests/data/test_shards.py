@@ -66,7 +66,7 @@ def test_a_shard_that_ends_full_is_not_followed_by_an_empty_one(tmp_path):
 def test_the_bytes_written_do_not_depend_on_the_threads(tmp_path, num_threads):
     samples = make_samples(tmp_path, ["train"] * 30)
     out, _, _ = make_dataset(tmp_path, samples, num_threads=num_threads)
-    records = [encode_example(sample, Path(sample.path).read_bytes(), 80, 60) for sample in samples]
+    records = [encode_example(sample, Path(sample.path).read_bytes(), (80, 60)) for sample in samples]
     with tf.io.TFRecordWriter(str(tmp_path / "wanted")) as writer:
         for record in records:
             writer.write(record)

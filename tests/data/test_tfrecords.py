@@ -27,7 +27,7 @@ KEYS = {
 
 def test_an_example_comes_back_by_value():
     sample = Sample("img/grün.jpg", "train", BOTH, "list.txt:3", "unused")
-    example = parse_example(encode_example(sample, b"\x00\xffbytes", 80, 60))
+    example = parse_example(encode_example(sample, b"\x00\xffbytes", (80, 60)))
     assert example["photo_bytes"].numpy() == b"\x00\xffbytes"
     assert example["photo_name"].numpy().decode() == "img/grün.jpg"
     np.testing.assert_array_equal(example["photo_size"], [80, 60])
@@ -39,14 +39,14 @@ def test_an_example_comes_back_by_value():
 
 
 def test_an_example_of_no_garments_has_empty_rows():
-    example = parse_example(encode_example(Sample("a", "train", BOTH[:0], "list.txt:3", "unused"), b"", 1, 1))
+    example = parse_example(encode_example(Sample("a", "train", BOTH[:0], "list.txt:3", "unused"), b"", (1, 1)))
     assert example["boxes_xyxy_photo"].shape == (0, 4)
     assert example["keypoints_xy_photo"].shape == (0, 8, 2)
     assert example["visibility"].shape == (0, 8)
 
 
 def test_a_mapped_dataset_has_the_keys_shapes_and_values_of_an_eager_call():
-    record = encode_example(Sample("a", "train", BOTH, "list.txt:3", "unused"), b"photo", 80, 60)
+    record = encode_example(Sample("a", "train", BOTH, "list.txt:3", "unused"), b"photo", (80, 60))
     dataset = tf.data.Dataset.from_tensors(record).map(parse_example)
     assert {key: (spec.dtype, spec.shape.as_list()) for key, spec in dataset.element_spec.items()} == KEYS
     (mapped,) = dataset
