@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import sys
-import warnings
 from pathlib import Path
 
 from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int, run, termination_as_interrupt
@@ -31,13 +30,8 @@ DRAWN_WITH = "synthetic.json"
 def main(argv=None) -> int:
     """Prepare a dataset, see --help."""
     args = _parse(argv)
-    with termination_as_interrupt(), warnings.catch_warnings():
-        # Pillow warns about very large photos; they are rejected anyway, with a reason.
-        warnings.filterwarnings("ignore", message=".*decompression bomb")
-        try:
-            _prepare(args)
-        except OSError as error:
-            raise UserError(f"{error.filename}: {error.strerror}" if error.filename else error)
+    with termination_as_interrupt():
+        _prepare(args)
     return 0
 
 

@@ -65,24 +65,6 @@ class Finding:
     detail: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Duplicates:
-    """A group of duplicate photos.
-
-    Attributes:
-        kind: "same file", or "same picture" for different files with the same perceptual hash (re-encoded, resized).
-        photos: tuple of (split, photo) in the order of the dataset, at least two.
-    """
-
-    kind: str
-    photos: tuple[tuple[str, str], ...]
-
-    @property
-    def across_splits(self) -> bool:
-        """Whether the photos are in more than one split, which makes test results too optimistic."""
-        return len({split for split, _ in self.photos}) > 1
-
-
 def examine(sample: Sample, size) -> list[Finding]:
     """Check the labels of one photo.
 
@@ -172,20 +154,28 @@ def _normaliser_faults(garment):
         yield "normalising pair too close", f"{names} are {distance:.1f} px apart"
 
 
-def find_duplicates(photos) -> list[Duplicates]:
+def find_duplicates(photos) -> list[dict]:
     """Find duplicate photos.
 
     Args:
         photos: list of objects with `sample`, a `Sample`, and `facts`, a `PhotoFacts`.
 
     Returns:
-        list of `Duplicates`: groups of equal files, then groups of different files with the same picture.
+        list of groups, JSON-ready dicts:
+        kind: "same file", or "same picture" for different files with the same perceptual hash (re-encoded, resized).
+        across_splits: whether the photos are in more than one split, which makes test results too optimistic.
+        photos: at least two dicts of split and photo, in the order of the dataset.
     """
     by_digest, by_look = collections.defaultdict(list), collections.defaultdict(dict)
     for photo in photos:
-        name = (photo.sample.split, photo.sample.photo)
-        by_digest[photo.facts.digest].append(name)
+        named = {"split": photo.sample.split, "photo": photo.sample.photo}
+        by_digest[photo.facts.digest].append(named)
         if photo.facts.look is not None:
-            by_look[photo.facts.look].setdefault(photo.facts.digest, name)
-    found = [Duplicates("same file", tuple(names)) for names in by_digest.values() if len(names) > 1]
-    return found + [Duplicates("same picture", tuple(files.values())) for files in by_look.values() if len(files) > 1]
+            by_look[photo.facts.look].setdefault(photo.facts.digest, named)
+    groups = [("same file", copies) for copies in by_digest.values()]
+    groups += [("same picture", list(files.values())) for files in by_look.values()]
+    return [
+        {"kind": kind, "across_splits": len({photo["split"] for photo in same}) > 1, "photos": same}
+        for kind, same in groups
+        if len(same) > 1
+    ]

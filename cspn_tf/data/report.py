@@ -12,8 +12,7 @@ from cspn_tf.files import replaced_file, write_json, write_text
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GARMENT_TYPE_NAMES, GarmentType, Variation, Visibility
 
-REPORT, SUMMARY, REJECTED, FINDINGS = "report.json", "report.md", "rejected.jsonl", "findings.jsonl"
-CONTACT_SHEET, REJECTED_SHEET = "contact_sheet.jpg", "rejected.jpg"
+CONTACT_SHEET = "contact_sheet.jpg"
 
 MAX_LISTED = 10  # rejected rows, and groups of duplicates, listed in the summary
 MAX_EXAMPLES = 20  # examples of each kind of finding in report.json; findings.jsonl has all
@@ -46,13 +45,12 @@ def write_report(folder, photos, rejected, *, root, about, notes, seed) -> str:
     duplicates = find_duplicates(photos)
     report = make_report(photos, rejected, findings, duplicates, about=about, notes=notes)
     summary = describe_report(report, rejected)
-    write_json(folder / REPORT, report)
+    write_json(folder / "report.json", report)
     picture = f"![Random photos with labels]({CONTACT_SHEET})"
-    write_text(folder / SUMMARY, f"# Data report\n\n```\n{summary}\n```\n\n{picture}\n")
-    write_text(folder / REJECTED, "".join(json.dumps(fault.as_dict()) + "\n" for fault in rejected))
-    lines = [json.dumps(vars(finding)) + "\n" for finding in findings]
-    lines += [json.dumps(_duplicates_as_dict(group)) + "\n" for group in duplicates]
-    write_text(folder / FINDINGS, "".join(lines))
+    write_text(folder / "report.md", f"# Data report\n\n```\n{summary}\n```\n\n{picture}\n")
+    write_text(folder / "rejected.jsonl", "".join(json.dumps(fault.as_dict()) + "\n" for fault in rejected))
+    lines = [json.dumps(found) + "\n" for found in [*map(vars, findings), *duplicates]]
+    write_text(folder / "findings.jsonl", "".join(lines))
     write_contact_sheets(folder, photos, rejected, root, seed)
     return summary
 
@@ -67,7 +65,7 @@ def make_report(photos, rejected, findings, duplicates, *, about, notes) -> dict
         photos: list of `WrittenPhoto`.
         rejected: list of `Rejected`.
         findings: list of `Finding` of those photos and of the dataset.
-        duplicates: list of `Duplicates` of those photos.
+        duplicates: groups of duplicates among those photos, from `find_duplicates`.
         about, notes: as for `write_report`.
 
     Returns:
@@ -91,10 +89,8 @@ def make_report(photos, rejected, findings, duplicates, *, about, notes) -> dict
         "findings": _count_findings(findings),
         "duplicates": {
             "num_groups": len(duplicates),
-            "num_groups_across_splits": sum(group.across_splits for group in duplicates),
-            "examples": [
-                _duplicates_as_dict(group) for group in sorted(duplicates, key=lambda group: not group.across_splits)
-            ][:MAX_EXAMPLES],
+            "num_groups_across_splits": sum(group["across_splits"] for group in duplicates),
+            "examples": sorted(duplicates, key=lambda group: not group["across_splits"])[:MAX_EXAMPLES],
         },
     }
 
@@ -123,11 +119,6 @@ def _count_findings(findings) -> dict:
         kind: {"count": len(found), "meaning": KINDS[kind], "examples": [vars(f) for f in found[:MAX_EXAMPLES]]}
         for kind, found in by_kind.items()
     }
-
-
-def _duplicates_as_dict(group) -> dict:
-    photos = [{"split": split, "photo": photo} for split, photo in group.photos]
-    return {"kind": group.kind, "across_splits": group.across_splits, "photos": photos}
 
 
 def _words(code) -> str:
@@ -216,9 +207,8 @@ def write_contact_sheets(folder, photos, rejected, root, seed) -> None:
     drawn = ((_draw(sample.path, sample.garments), _caption(sample)) for sample in samples)
     _save_sheet(folder / CONTACT_SHEET, drawn)
     mixed = rng.sample(rejected, len(rejected))
-    _save_sheet(
-        folder / REJECTED_SHEET, ((_draw_rejected(fault, root), _caption_of_rejected(fault)) for fault in mixed)
-    )
+    drawn = ((_draw_rejected(fault, root), _caption_of_rejected(fault)) for fault in mixed)
+    _save_sheet(folder / "rejected.jpg", drawn)
 
 
 def _caption(sample) -> str:

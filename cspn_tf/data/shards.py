@@ -18,8 +18,8 @@ from cspn_tf.console import UserError
 from cspn_tf.data.photo_checks import PhotoFacts, check_photo
 from cspn_tf.data.samples import SPLITS, Rejected, Sample
 from cspn_tf.data.spelling import with_other_spellings
-from cspn_tf.data.tfrecords import FORMAT_VERSION, encode_example, write_manifest
-from cspn_tf.files import file_sha256, replaced_file, write_text
+from cspn_tf.data.tfrecords import FORMAT, FORMAT_VERSION, MANIFEST, encode_example
+from cspn_tf.files import file_sha256, replaced_file, write_json, write_text
 from cspn_tf.threads import map_in_order
 
 SHARD_BYTES = 100_000_000
@@ -92,7 +92,8 @@ def write_dataset(folder, samples, *, about, num_threads=8, shard_bytes=SHARD_BY
         raise UserError(f"{folder}: cannot be written: {error.message}")
 
     in_split = {split: [records[shard.name] for shard in shards if shard.split == split] for split in SPLITS}
-    write_manifest(folder, about, {split: _manifest_of_split(in_split[split]) for split in SPLITS})
+    splits = {split: _manifest_of_split(in_split[split]) for split in SPLITS}
+    write_json(folder / MANIFEST, {"format": FORMAT, "format_version": FORMAT_VERSION, **about, "splits": splits})
     for name, record in records.items():
         _record_path(folder, name).unlink()
         if not record["photos"]:

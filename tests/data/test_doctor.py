@@ -177,6 +177,13 @@ def test_the_same_file_and_the_same_picture_are_found_once_each():
         _photo("f", "val", "d5", None),  # no look is not the same look
     ]
     copies, resaved = find_duplicates(photos)
-    assert (copies.kind, copies.photos, copies.across_splits) == ("same file", (("train", "a"), ("test", "b")), True)
-    assert (resaved.kind, resaved.photos) == ("same picture", (("train", "c"), ("train", "d")))
-    assert not resaved.across_splits
+    assert copies == {
+        "kind": "same file",
+        "across_splits": True,
+        "photos": [{"split": "train", "photo": "a"}, {"split": "test", "photo": "b"}],
+    }
+    assert resaved == {
+        "kind": "same picture",
+        "across_splits": False,
+        "photos": [{"split": "train", "photo": "c"}, {"split": "train", "photo": "d"}],
+    }

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cspn_tf.data.doctor import Duplicates, Finding
+from cspn_tf.data.doctor import Finding
 from cspn_tf.data.report import describe_rejected, describe_report, describe_splits, make_report, write_report
 from cspn_tf.data.samples import Rejected
 from tests.data.made import BOTH, make_dataset, make_samples
@@ -29,14 +29,15 @@ def test_findings_are_counted_with_examples_and_no_more_than_twenty(tmp_path):
 
 
 def test_duplicates_across_splits_are_named(tmp_path):
-    groups = [
-        Duplicates("same file", (("train", "a"), ("train", "b"))),
-        Duplicates("same picture", (("train", "c"), ("test", "d"))),
-    ]
-    report = _report(tmp_path, duplicates=groups)
-    assert report["duplicates"]["num_groups"] == 2
-    assert report["duplicates"]["num_groups_across_splits"] == 1
-    assert report["duplicates"]["examples"][0]["across_splits"]
+    def group(kind, *photos):
+        across_splits = len({split for split, _ in photos}) > 1
+        photos = [{"split": split, "photo": photo} for split, photo in photos]
+        return {"kind": kind, "across_splits": across_splits, "photos": photos}
+
+    within = group("same file", ("train", "a"), ("train", "b"))
+    across = group("same picture", ("train", "c"), ("test", "d"))
+    report = _report(tmp_path, duplicates=[within, across])
+    assert report["duplicates"] == {"num_groups": 2, "num_groups_across_splits": 1, "examples": [across, within]}
     text = describe_report(report, [])
     assert "  same picture: train c, test d" in text
     assert "train a" not in text
