@@ -91,7 +91,7 @@ def detector_augmentation(config):
     return [
         # The window is chosen before the only resampling, so that a close-up keeps the full resolution of the canvas.
         functools.partial(boxes.random_window, canvas_size=config.canvas_size),
-        functools.partial(cut_detector_input, input_size=config.detector.input_size),
+        functools.partial(to_detector_input, input_size=config.detector.input_size),
         flip.flip_image,
         flip.turn_image,
         *_photometric_steps("image"),
@@ -222,8 +222,6 @@ def num_examples(data_dir, split, *, what="photos"):
 
 
 def _split_entry(data_dir, split, what):
-    if what not in ("photos", "garments"):
-        raise ValueError(f"what must be 'photos' or 'garments'; received {what!r}")
     splits = read_manifest(data_dir)["splits"]
     if split not in splits:
         raise UserError(f"{data_dir} has no split {split!r}")
@@ -430,64 +428,42 @@ def add_draws(example, *, seed, what):
 
 
 def to_detector_input(example, *, input_size):
-    """Resize the whole canvas to the detector's input; `cut_detector_input` is the augmented counterpart.
+    """Resize the canvas, or the window of it that the augmentation chose, to the detector's input.
 
     Needs:
         pyramid: from `to_canvas`.
         boxes_xyxy_canvas: float32 `(G, 4)`.
-        garment_types: int32 `(G,)`.
+        window: float32 `(3,)`, canvas pixels, from `boxes.random_window`; if missing, the whole canvas is resized.
 
     Adds:
         image: float32 `(D, D, 3)`, 0 to 255.
         boxes_xyxy: float32 `(G, 4)`, pixels of the image, not clipped to it.
-        kept: bool `(G,)`, all true.
     """
     pyramid = example["pyramid"]
-    return {
-        **example,
-        "image": pyramid.detector_input(input_size)[0],
-        "boxes_xyxy": _boxes_in_window(example, geometry.whole_window(pyramid.size), input_size),
-        "kept": tf.ones_like(example["garment_types"], tf.bool),
-    }
-
-
-def cut_detector_input(example, *, input_size):
-    """Cut the detector's input out of the canvas at a random window.
-
-    Needs:
-        pyramid, boxes_xyxy_canvas: from `to_canvas`.
-        window: float32 `(3,)`, canvas pixels, from `boxes.random_window`.
-
-    Adds:
-        image, boxes_xyxy: as in `to_detector_input`.
-    """
-    window = example["window"]
-    image = example["pyramid"].crop(window, input_size)
-    return {**example, "image": image, "boxes_xyxy": _boxes_in_window(example, window, input_size)}
-
-
-def _boxes_in_window(example, window, input_size):
+    if "window" in example:
+        window = example["window"]
+        image = pyramid.crop(window, input_size)
+    else:
+        window = geometry.whole_window(pyramid.size)
+        image = pyramid.detector_input(input_size)[0]
     corners = geometry.boxes_to_corners(example["boxes_xyxy_canvas"])
-    return geometry.corners_to_boxes(geometry.canvas_to_crop(corners, window, input_size))
+    boxes_xyxy = geometry.corners_to_boxes(geometry.canvas_to_crop(corners, window, input_size))
+    return {**example, "image": image, "boxes_xyxy": boxes_xyxy}
 
 
 def to_detector_labels(example, *, input_size):
-    """Clip the boxes to the image and pad or cut to M rows: kept garments in their order, then zeros.
+    """Clip the boxes to the image and pad or cut to M rows: the garments in their order, then zeros.
 
-    If more than M are kept, the largest M stay.
+    Of more than M, the largest M stay.
 
     Needs and changes:
         boxes_xyxy: float32 `(G, 4)`, becomes `(M, 4)`.
         garment_types: int32 `(G,)`, becomes `(M,)`.
-
-    Needs:
-        kept: bool `(G,)`.
     """
     boxes_xyxy = geometry.clip_boxes(example["boxes_xyxy"], input_size, input_size)
     sizes = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
-    areas = tf.where(example["kept"], sizes[:, 0] * sizes[:, 1], -1.0)
-    num = tf.minimum(tf.reduce_sum(tf.cast(example["kept"], tf.int32)), MAX_LABELLED_GARMENTS)
-    rows = tf.sort(tf.math.top_k(areas, num).indices)
+    num = tf.minimum(tf.shape(sizes)[0], MAX_LABELLED_GARMENTS)
+    rows = tf.sort(tf.math.top_k(sizes[:, 0] * sizes[:, 1], num).indices)
     boxes_xyxy = tf.pad(tf.gather(boxes_xyxy, rows), [[0, MAX_LABELLED_GARMENTS - num], [0, 0]])
     types = tf.pad(tf.gather(example["garment_types"], rows), [[0, MAX_LABELLED_GARMENTS - num]])
     return {

@@ -307,28 +307,33 @@ def test_window_moves_by_hand():
     np.testing.assert_allclose(window, [14.0, 16.0, 115.0], rtol=1e-5)
 
 
+def chosen_window(boxes_xyxy, numbers=None):
+    """Garments of types 1, 2 and so on, on a canvas of 100 pixels, after `random_window`."""
+    labels = {
+        "boxes_xyxy_canvas": tf.constant(boxes_xyxy, tf.float32),
+        "garment_types": tf.range(1, len(boxes_xyxy) + 1),
+    }
+    return boxes.random_window({**labels, "draws": numbers or draws_of(scale=0.0, shift=0.0)}, 100)
+
+
 def test_random_window_keeps_what_it_mostly_shows():
-    labelled = tf.constant([[10.0, 10.0, 50.0, 60.0], [90.0, 90.0, 100.0, 100.0]])
-    example = {"boxes_xyxy_canvas": labelled, "draws": draws_of(scale=0.0, shift=0.0)}
-    chosen = boxes.random_window(example, 100)
+    chosen = chosen_window([[10.0, 10.0, 50.0, 60.0], [90.0, 90.0, 100.0, 100.0]])
     # Side 40, moved up and left by half of the 60 that are free and 5 more.
     np.testing.assert_allclose(chosen["window"], [14.5, 14.5, 40.0], atol=1e-4)
-    assert chosen["kept"].numpy().tolist() == [True, False]
+    assert chosen["boxes_xyxy_canvas"].numpy().tolist() == [[10.0, 10.0, 50.0, 60.0]]
+    assert chosen["garment_types"].numpy().tolist() == [1]
 
 
 def test_random_window_becomes_the_whole_canvas_rather_than_lose_every_garment():
-    labelled = tf.constant([[90.0, 90.0, 100.0, 100.0]])
-    example = {"boxes_xyxy_canvas": labelled, "draws": draws_of(scale=0.0, shift=0.0)}
-    chosen = boxes.random_window(example, 100)
+    chosen = chosen_window([[90.0, 90.0, 100.0, 100.0]])
     np.testing.assert_allclose(chosen["window"], geometry.whole_window(100))
-    assert chosen["kept"].numpy().tolist() == [True]
+    assert chosen["garment_types"].numpy().tolist() == [1]
 
 
 def test_random_window_of_a_photo_without_garments_is_random_too():
-    example = {"boxes_xyxy_canvas": tf.zeros([0, 4]), "draws": draws_of(scale=0.0, shift=0.0)}
-    chosen = boxes.random_window(example, 100)
+    chosen = chosen_window(np.zeros((0, 4)))
     assert float(chosen["window"][2]) == pytest.approx(100 * boxes.WINDOW_SCALE[0])
-    assert chosen["kept"].shape == (0,)
+    assert chosen["boxes_xyxy_canvas"].shape == (0, 4)
 
 
 def test_random_windows_never_lose_every_garment():
@@ -337,9 +342,8 @@ def test_random_windows_never_lose_every_garment():
     for row in range(40):
         corner = rng.uniform(0, 80, 2)
         box = np.concatenate([corner, corner + rng.uniform(5, 20, 2)])[None].astype(np.float32)
-        drawn = {name: values[row] for name, values in numbers.items()}
-        chosen = boxes.random_window({"boxes_xyxy_canvas": tf.constant(box), "draws": drawn}, 100)
-        assert bool(chosen["kept"].numpy().all())
+        chosen = chosen_window(box, {name: values[row] for name, values in numbers.items()})
+        assert len(chosen["garment_types"]) == 1
         x, y, side = chosen["window"].numpy()
         shown = np.minimum(box[0, 2:], [x + side / 2, y + side / 2]) - np.maximum(
             box[0, :2], [x - side / 2, y - side / 2]

@@ -80,13 +80,15 @@ def random_window(example, canvas_size):
 
     If no garment would be kept, the window becomes the whole canvas and all are kept.
 
+    Needs and changes:
+        boxes_xyxy_canvas: float32 `(G, 4)`, becomes those of the garments that stay labelled.
+        garment_types: int32 `(G,)`, likewise.
+
     Needs:
-        boxes_xyxy_canvas: float32 `(G, 4)`.
         draws: of the photo.
 
     Adds:
         window: float32 `(3,)`, centre_x, centre_y, side, canvas pixels.
-        kept: bool `(G,)`, the garments that stay labelled.
     """
     draws, boxes = example["draws"], example["boxes_xyxy_canvas"]
     whole = geometry.whole_window(canvas_size)
@@ -100,7 +102,8 @@ def random_window(example, canvas_size):
     limits = (tf.concat([low, low], axis=0), tf.concat([high, high], axis=0))
     kept = _areas(tf.clip_by_value(boxes, *limits)) >= KEPT_AREA * tf.maximum(_areas(boxes), 1.0)
     lost = (tf.size(kept) > 0) & tf.logical_not(tf.reduce_any(kept))
-    return {**example, "window": tf.where(lost, whole, window), "kept": kept | lost}
+    labels = {key: tf.boolean_mask(example[key], kept | lost) for key in ("boxes_xyxy_canvas", "garment_types")}
+    return {**example, **labels, "window": tf.where(lost, whole, window)}
 
 
 def _areas(boxes_xyxy):

@@ -28,14 +28,10 @@ def blur(example, key):
         draws: of the example.
     """
     draws, picture = example["draws"], example[key]
-    blurred = [functools.partial(_blurred, picture, *numbers) for numbers in BLURS]
+    blurred = [functools.partial(tfa.image.gaussian_filter2d, picture, size, sigma) for sigma, size in BLURS]
     which = tf.cast(draws["blur_sigma"] * len(BLURS), tf.int32)
     picture = tf.cond(draws["blurred"] < BLUR_CHANCE, lambda: tf.switch_case(which, blurred), lambda: picture)
     return {**example, key: picture}
-
-
-def _blurred(picture, sigma, filter_size):
-    return tfa.image.gaussian_filter2d(picture, filter_size, sigma)
 
 
 def compress(example, key):
