@@ -15,7 +15,6 @@ garment with a faulty label is background.
 Source: README of https://github.com/switchablenorms/DeepFashion2
 """
 
-import os
 import re
 from pathlib import Path
 
@@ -52,17 +51,20 @@ def read_deepfashion2(root) -> ReadResult:
         UserError: no annotation is found, or no photo folder beside the annotations.
     """
     root = Path(root)
-    files = [(folder, split, name) for folder, split in _split_folders(root) for name in _annotation_names(folder)]
+    files = [
+        (folder, split, path)
+        for folder, split in _split_folders(root)
+        for path in sorted((folder / "annos").glob("[!.]*.json"))
+    ]
     if not files:
         raise UserError(f"{root}: no DeepFashion2 annotation: no JSON file in train/annos, validation/annos or annos")
 
     result = ReadResult("DeepFashion2, one JSON file per photo")
-    for folder, split, name in files:
-        path = folder / "annos" / name
+    for folder, split, path in files:
         photo_path = folder / "image" / f"{path.stem}.jpg"
         photo = photo_path.relative_to(root).as_posix()
         with result.rejecting(photo, str(path)):
-            fields.photo_name(name, "file name")
+            fields.photo_name(path.name, "file name")
             group, garments = _read_photo(path, result)
             result.samples.append(Sample(photo, split, garments, str(path), str(photo_path), group))
     return result
@@ -74,11 +76,6 @@ def _split_folders(root):
         if not (folder / "image").is_dir():
             raise UserError(f"{folder}: has annos, but no folder image beside it")
     return found
-
-
-def _annotation_names(folder):
-    with os.scandir(folder / "annos") as entries:
-        return sorted(entry.name for entry in entries if re.fullmatch(r"[^.].*\.json", entry.name, re.DOTALL))
 
 
 def _read_photo(path, result):

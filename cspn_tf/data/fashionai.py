@@ -92,8 +92,9 @@ class _Csv(Table):
         super().__init__(path, num_header_lines=1)
         with refusing(f"{path}:1"):
             self.columns = _cells(self.header[0])
-            known = [columns for columns in (_LABELLED_COLUMNS, _UNLABELLED_COLUMNS) if {*columns} == {*self.columns}]
-            if not known or len(known[0]) != len(self.columns):
+            columns = sorted(self.columns)
+            known = [names for names in (_LABELLED_COLUMNS, _UNLABELLED_COLUMNS) if sorted(names) == columns]
+            if not known:
                 found, required = shown(",".join(self.columns), 200), ",".join(_LABELLED_COLUMNS)
                 raise RowFault(f"unknown columns {found}, required {required} in any order")
         (self._order,) = known

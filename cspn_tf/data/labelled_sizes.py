@@ -110,11 +110,12 @@ def unreached_part(samples_and_sizes) -> str | None:
     Returns:
         One line, or None if labels reach far enough or there are too few photos to tell.
     """
-    reached = [
-        (_reach_of_all(sample.garments) + 0.5) / size
-        for sample, size in samples_and_sizes
-        if sample.labelled_size is None and len(sample.garments)
-    ]
+    reached = []
+    for sample, size in samples_and_sizes:
+        garments = sample.garments
+        if sample.labelled_size is None and len(garments):
+            points_xy = np.concatenate([garments.boxes_xyxy[:, 2:], garments.keypoints_xy[garments.labelled]])
+            reached.append((_reach(points_xy) + 0.5) / size)
     if len(reached) < _MIN_PHOTOS:
         return None
     high, wide = np.percentile(reached, _PERCENTILE, axis=0)
@@ -128,10 +129,6 @@ def _scale(size, other):
     low = max((there - _ROUNDING) / here for here, there in zip(size, other, strict=True))
     high = min((there + _ROUNDING) / here for here, there in zip(size, other, strict=True))
     return (other[0] * other[1] / (size[0] * size[1])) ** 0.5 if low <= high else None
-
-
-def _reach_of_all(garments):
-    return _reach(np.concatenate([garments.boxes_xyxy[:, 2:], garments.keypoints_xy[garments.labelled]]))
 
 
 def _reach(points_xy):

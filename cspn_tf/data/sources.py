@@ -3,6 +3,10 @@
 from pathlib import Path
 
 from cspn_tf.console import UserError
+from cspn_tf.data.coco import read_coco
+from cspn_tf.data.deepfashion import read_deepfashion
+from cspn_tf.data.deepfashion2 import read_deepfashion2
+from cspn_tf.data.fashionai import read_fashionai
 from cspn_tf.data.samples import ReadResult
 
 # These four share one text format. The reader recognises the variant by the header lines, whichever name is given.
@@ -33,19 +37,9 @@ def read_source(source, root, *, own_splits=True, annotation_files=None, categor
         drawn = sorted((Path(root) / "annotations").glob("*.json"))
         source, annotation_files = ("coco", drawn) if drawn else ("fld", None)
     if source in DEEPFASHION:
-        from cspn_tf.data.deepfashion import read_deepfashion
-
         return read_deepfashion(root, own_splits=own_splits)
     if source == "deepfashion2":
-        from cspn_tf.data.deepfashion2 import read_deepfashion2
-
         return read_deepfashion2(root)
     if source == "fashionai":
-        from cspn_tf.data.fashionai import read_fashionai
-
         return read_fashionai(root)
-    if source == "coco":
-        from cspn_tf.data.coco import read_coco
-
-        return read_coco(root, annotation_files=annotation_files, categories=categories)
-    raise ValueError(f"source must be one of {', '.join(SOURCES)}; received {source!r}")
+    return read_coco(root, annotation_files=annotation_files, categories=categories)

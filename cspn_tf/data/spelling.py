@@ -9,9 +9,6 @@ import os
 import unicodedata
 from urllib.parse import unquote
 
-# No file has a longer path (PATH_MAX of Linux).
-_MAX_PATH = 4096
-
 
 def with_other_spellings(rejected) -> list:
     """Add to the reasons of missing photos the other spelling under which the file exists, if there is one.
@@ -36,8 +33,6 @@ def _with_other_spelling(fault, names_in):
 
 def _other_spelling(path, names_in):
     """Return the path of a file that is another spelling of `path`, below its deepest existing folder, or None."""
-    if len(path) > _MAX_PATH:
-        return None
     folder, missing = path, []
     while folder and not os.path.isdir(folder):
         head, name = os.path.split(folder)
