@@ -158,7 +158,6 @@ def test_a_missing_value_is_named_with_its_entry(tmp_path, key):
         ("null", "it is null, required a list"),
         ("[null]", "entry 0: the entry is null, required an object"),
         ("[[]]", "entry 0: the entry is a list of 0, required an object"),
-        ('[{"score": 1, "score": 2}]', "entry 0: the entry has the key 'score' more than once"),
     ],
 )
 def test_what_is_no_list_of_objects_is_refused(tmp_path, content, words):

@@ -183,7 +183,6 @@ def test_a_garment_that_lacks_something_costs_the_photo(tmp_path, key):
 @pytest.mark.parametrize(
     "labels, words",
     [
-        ('{"pair_id": 1, "item1": {"category_id": 9, "category_id": 8}}', "the item has the key 'category_id' more"),
         (_photo(_item(), pair_id=None), "pair_id is null, required a whole number"),
         (_photo(_item(), pair_id=-1), "pair_id is -1, required a whole number"),
         (_photo(_item(), pair_id=True), "pair_id is true"),
