@@ -94,7 +94,9 @@ def detector_augmentation(config):
         functools.partial(to_detector_input, input_size=config.detector.input_size),
         flip.flip_image,
         flip.turn_image,
-        *_photometric_steps("image"),
+        colour.recolour,
+        camera.blur,
+        camera.compress,
     ]
 
 
@@ -160,29 +162,22 @@ def garment_steps(config, augment):
     Returns:
         A list of functions from dict to dict.
     """
-    crop_size = config.keypoints.crop_size
-    window = functools.partial(to_window, config=config)
     if not augment:
-        return [window, functools.partial(cut_garment, crop_size=crop_size)]
+        return [functools.partial(cut_garment, config=config)]
     return [
-        # Box jitter comes before cropping, so that the crop's edges show more of the photo and not padding.
-        boxes.jitter_box,
-        window,
-        boxes.move_window,
+        # The window is chosen before cropping, so that the crop's edges show more of the photo and not padding.
+        functools.partial(boxes.garment_window, config=config),
         # Geometric steps, which move keypoints,
-        functools.partial(deformation.cut_garment, crop_size=crop_size),
+        functools.partial(deformation.cut_garment, crop_size=config.keypoints.crop_size),
         flip.flip_crop,
         flip.turn_crop,
         # then occlusion, which needs the final keypoints,
         occlusion.cover,
-        # then photometric steps, which move nothing.
-        *_photometric_steps("crop"),
+        # then photometric steps, which move nothing, in the order in which a camera applies them.
+        colour.recolour,
+        camera.blur,
+        camera.compress,
     ]
-
-
-def _photometric_steps(key):
-    """Return the steps that change pixel values only, in the order in which a camera applies them."""
-    return [functools.partial(step, key=key) for step in (colour.recolour, camera.blur, camera.compress)]
 
 
 def _batches(what, data_dir, split, config, batch_size, training, seed, augment, first_epoch, share):
@@ -192,10 +187,12 @@ def _batches(what, data_dir, split, config, batch_size, training, seed, augment,
     photos = examples(data_dir, split, batch_size * num_workers, what, training, seed, first_epoch)
     if augment:
         photos = photos.map(chain(functools.partial(add_draws, seed=seed, what=what)))
-    if num_workers > 1:
-        # After the random numbers, which are then the same for any number of workers.
-        take = _take_photos if what == "photos" else _take_share_of_garments
-        photos = take(photos, batch_size, index, num_workers)
+    # Shares are taken after the random numbers, which are then the same for any number of workers.
+    if num_workers > 1 and what == "photos":
+        photos = photos.filter(lambda example: example["place"] // batch_size % num_workers == index)
+    elif num_workers > 1:
+        # Counted through all epochs, each of which is a whole number of batches of all workers.
+        photos = _select_garments(photos, lambda numbers: numbers // batch_size % num_workers == index)
     make_chain, batch = (
         (detector_chain, tf.data.Dataset.batch) if what == "photos" else (keypoint_chain, tf.data.Dataset.rebatch)
     )
@@ -218,10 +215,10 @@ def num_examples(data_dir, split, *, what="photos"):
     Raises:
         UserError: the manifest is missing, or lacks the split.
     """
-    return _split_entry(data_dir, split, what)[f"num_{what}"]
+    return _split_entry(data_dir, split)[f"num_{what}"]
 
 
-def _split_entry(data_dir, split, what):
+def _split_entry(data_dir, split):
     splits = read_manifest(data_dir)["splits"]
     if split not in splits:
         raise UserError(f"{data_dir} has no split {split!r}")
@@ -238,7 +235,7 @@ def steps_per_epoch(data_dir, split, batch_size, *, what="photos"):
     Raises:
         UserError: the split does not fill one batch.
     """
-    entry = _split_entry(data_dir, split, what)
+    entry = _split_entry(data_dir, split)
     num = entry[f"num_{what}"]
     if what == "garments":
         # Old datasets lack the number of garments with a labelled keypoint: theirs have one each.
@@ -263,7 +260,7 @@ def examples(data_dir, split, batch_size, what, training, seed, first_epoch):
         return photos.enumerate().map(lambda place, example: {**example, "epoch": tf.zeros_like(place), "place": place})
     num = batch_size * steps_per_epoch(data_dir, split, batch_size, what=what)
     # As many records as `SHUFFLE_BYTES` hold on average.
-    shards = _split_entry(data_dir, split, what)["shards"]
+    shards = _split_entry(data_dir, split)["shards"]
     num_records, num_bytes = (sum(shard[key] for shard in shards) for key in ("num_records", "bytes"))
     shuffle_buffer = max(num_records * SHUFFLE_BYTES // num_bytes, 1)
 
@@ -278,7 +275,9 @@ def examples(data_dir, split, batch_size, what, training, seed, first_epoch):
         records = records.shuffle(shuffle_buffer, seed=shuffle_seed, reshuffle_each_iteration=False)
         photos = records.map(parse_example).enumerate()
         photos = photos.map(lambda place, example: {**example, "epoch": epoch, "place": place})
-        return photos.take(num) if what == "photos" else _take_garments(photos.map(_drop_unlabelled), num)
+        if what == "photos":
+            return photos.take(num)
+        return _select_garments(photos.map(_drop_unlabelled), lambda numbers: numbers < num)
 
     return tf.data.Dataset.counter(start=first_epoch).flat_map(examples_of_epoch)
 
@@ -288,8 +287,13 @@ _GARMENT_KEYS = ("garment_types", "variations", "boxes_xyxy_photo", "keypoints_x
 
 def _drop_unlabelled(example):
     """Remove the garments without a labelled keypoint."""
-    labelled = tf.reduce_any(example["visibility"] > 0, axis=-1)
-    return {**example, **{key: tf.boolean_mask(example[key], labelled) for key in _GARMENT_KEYS}}
+    return _keep_garments(example, tf.reduce_any(example["visibility"] > 0, axis=-1))
+
+
+def _keep_garments(example, kept):
+    """Remove the garments for which `kept`, bool `(G,)`, is false."""
+    garments = {key: example[key] for key in (*_GARMENT_KEYS, "draws") if key in example}
+    return {**example, **tf.nest.map_structure(lambda values: tf.boolean_mask(values, kept), garments)}
 
 
 def _has_garments(example):
@@ -297,39 +301,19 @@ def _has_garments(example):
     return tf.size(example["garment_types"]) > 0
 
 
-def _take_garments(photos, num):
-    """Return the photos with the first `num` garments; the surplus garments of the last photo are removed."""
+def _select_garments(photos, is_selected):
+    """Return the photos with selected garments, with only those garments.
 
-    def count(num_before, example):
-        num_after = num_before + tf.size(example["garment_types"], out_type=tf.int64)
-        return num_after, (num_before, example)
-
-    def drop_beyond(num_before, example):
-        return {**example, **{key: example[key][: num - num_before] for key in _GARMENT_KEYS}}
-
-    photos = photos.filter(_has_garments).scan(tf.constant(0, tf.int64), count)
-    return photos.take_while(lambda num_before, _: num_before < num).map(drop_beyond)
-
-
-def _take_photos(photos, batch_size, index, num_workers):
-    """Return the share of one of several workers: batch number `index`, and then every `num_workers`-th."""
-    return photos.filter(lambda example: example["place"] // batch_size % num_workers == index)
-
-
-def _take_share_of_garments(photos, batch_size, index, num_workers):
-    """Return the photos that have garments in the worker's share, with only those garments.
-
-    Garments are counted through all epochs, each of which is a whole number of batches of all workers.
+    Args:
+        photos: dataset of examples.
+        is_selected: function from the numbers of garments, int64 `(G,)`, counted through all photos, to bool `(G,)`.
     """
 
-    def count(num_before, example):
+    def select(num_before, example):
         num = tf.size(example["garment_types"], out_type=tf.int64)
-        mine = (num_before + tf.range(num)) // batch_size % num_workers == index
-        garments = {key: example[key] for key in (*_GARMENT_KEYS, "draws") if key in example}
-        kept = tf.nest.map_structure(lambda values: tf.boolean_mask(values, mine), garments)
-        return num_before + num, {**example, **kept}
+        return num_before + num, _keep_garments(example, is_selected(num_before + tf.range(num)))
 
-    return photos.scan(tf.constant(0, tf.int64), count).filter(_has_garments)
+    return photos.scan(tf.constant(0, tf.int64), select).filter(_has_garments)
 
 
 def label_configurations(data_dir, split, config):
@@ -495,51 +479,44 @@ def to_crops(example, *, steps, crop_size):
         "visibility": example["visibility"],
         **({"draws": example["draws"]} if "draws" in example else {}),
     }
-    run = chain(*steps, keep=("window", "crop", "keypoints_xy_crop", "visibility"))
+    run = chain(*steps, keep=("window", "image", "keypoints_xy_crop", "visibility"))
     garments = tf.map_fn(
         lambda garment: run({**garment, "pyramid": example["pyramid"]}),
         of_garment,
         fn_output_signature={
             "window": tf.TensorSpec([3], tf.float32),
-            "crop": tf.TensorSpec([crop_size, crop_size, 3], tf.float32),
+            "image": tf.TensorSpec([crop_size, crop_size, 3], tf.float32),
             "keypoints_xy_crop": tf.TensorSpec([NUM_KEYPOINTS, 2], tf.float32),
             "visibility": tf.TensorSpec([NUM_KEYPOINTS], tf.int32),
         },
     )
-    return {**example, **garments, "windows": garments["window"], "crops": garments["crop"]}
+    return {**example, **garments, "windows": garments["window"], "crops": garments["image"]}
 
 
 # Steps on one garment ------------------------------------------------------------------------------------------------
 
 
-def to_window(example, *, config):
-    """Compute a garment's crop window from its box, as in inference.
+def cut_garment(example, *, config):
+    """Cut a garment's crop out of its canvas, as in inference.
 
-    Needs:
-        box_xyxy_canvas: float32 `(4,)`.
-
-    Adds:
-        window: float32 `(3,)`, see `geometry.crop_windows`.
-    """
-    return {**example, "window": geometry.keypoint_windows(example["box_xyxy_canvas"], config)}
-
-
-def cut_garment(example, *, crop_size):
-    """Cut a garment's crop out of its canvas; `deformation.cut_garment` is the augmented counterpart.
+    Its augmented counterpart is `boxes.garment_window` followed by `deformation.cut_garment`.
 
     Needs:
         pyramid: from `to_canvas`.
-        window: float32 `(3,)`, canvas pixels.
+        box_xyxy_canvas: float32 `(4,)`.
         keypoints_xy_canvas: float32 `(8, 2)`.
 
     Adds:
-        crop: float32 `(C, C, 3)`, 0 to 255.
+        window: float32 `(3,)`, canvas pixels, see `geometry.crop_windows`.
+        image: float32 `(C, C, 3)`, 0 to 255.
         keypoints_xy_crop: float32 `(8, 2)`.
     """
-    window = example["window"]
+    crop_size = config.keypoints.crop_size
+    window = geometry.keypoint_windows(example["box_xyxy_canvas"], config)
     return {
         **example,
-        "crop": example["pyramid"].crop(window, crop_size),
+        "window": window,
+        "image": example["pyramid"].crop(window, crop_size),
         "keypoints_xy_crop": geometry.canvas_to_crop(example["keypoints_xy_canvas"], window, crop_size),
     }
 

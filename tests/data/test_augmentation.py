@@ -38,7 +38,7 @@ def crop_example(numbers, visibility=(2, 1, 2, 2, 0, -1, 2, 1)):
     picture = np.random.default_rng(0).uniform(0, 255, (SIZE, SIZE, 3)).astype(np.float32)
     points = np.array([[x, y] for y in (18, 38, 58, 78) for x in (30.25, 66.5)], np.float32)
     return {
-        "crop": tf.constant(picture),
+        "image": tf.constant(picture),
         "keypoints_xy_crop": tf.constant(points),
         "visibility": tf.constant(visibility, tf.int32),
         "draws": numbers,
@@ -76,16 +76,15 @@ def test_an_unknown_augmentation_is_named():
 
 def test_neutral_draws_change_nothing():
     drawn = draws_of()
-    example = {**crop_example(drawn), "box_xyxy_canvas": tf.constant([20.0, 10.0, 60.0, 90.0])}
-    example["window"] = tf.constant([40.0, 50.0, 100.0])
-    for step in (*pixel_steps(), occlusion.cover, flip.flip_crop, flip.turn_crop, boxes.jitter_box, boxes.move_window):
+    example = crop_example(drawn)
+    of_pixels = (colour.recolour, camera.blur, camera.compress, occlusion.cover)
+    for step in (*of_pixels, flip.flip_crop, flip.turn_crop):
         changed = step(example)
-        for key in ("crop", "keypoints_xy_crop", "visibility", "box_xyxy_canvas", "window"):
+        for key in ("image", "keypoints_xy_crop", "visibility"):
             np.testing.assert_allclose(changed[key], example[key], atol=1e-3, err_msg=f"{step} {key}")
-
-
-def pixel_steps():
-    return [functools.partial(step, key="crop") for step in (colour.recolour, camera.blur, camera.compress)]
+    box, window = tf.constant([20.0, 10.0, 60.0, 90.0]), tf.constant([40.0, 50.0, 100.0])
+    np.testing.assert_allclose(boxes.jitter_box(box, drawn), box, atol=1e-3)
+    np.testing.assert_allclose(boxes.move_window(window, drawn), window, atol=1e-3)
 
 
 # Markers -------------------------------------------------------------------------------------------------------------
@@ -263,13 +262,8 @@ def test_the_same_draws_give_the_same_alone_in_a_dataset_and_among_other_neighbo
 
 
 def box_errors(seed, num):
-    numbers = random_draws(seed, num)
-    box = tf.constant([20.0, 10.0, 60.0, 90.0])
-
-    def jitter(garment):
-        return boxes.jitter_box({"box_xyxy_canvas": box, "draws": garment})["box_xyxy_canvas"]
-
-    found = tf.vectorized_map(jitter, numbers).numpy()
+    jitter = functools.partial(boxes.jitter_box, tf.constant([20.0, 10.0, 60.0, 90.0]))
+    found = tf.vectorized_map(jitter, random_draws(seed, num)).numpy()
     centres, sizes = (found[:, :2] + found[:, 2:]) / 2, found[:, 2:] - found[:, :2]
     return (centres - [40, 50]) / 80, np.log(sizes / [40, 80])
 
@@ -295,15 +289,13 @@ def test_box_jitter_has_the_errors_its_constants_say():
 def test_box_jitter_by_hand():
     # The largest shift is cut off at 2.5 standard deviations of the tail.
     numbers = draws_of(box_tail=ON, box_shift=[LAST, 0.0], box_log_size=0.5)
-    example = {"box_xyxy_canvas": tf.constant([20.0, 10.0, 60.0, 90.0]), "draws": numbers}
-    box = boxes.jitter_box(example)["box_xyxy_canvas"].numpy()
+    box = boxes.jitter_box(tf.constant([20.0, 10.0, 60.0, 90.0]), numbers).numpy()
     shift = boxes.BOX_MAX_SDS * boxes.BOX_TAIL_FACTOR * boxes.BOX_SHIFT_SD * 80
     np.testing.assert_allclose(box, [20 + shift, 10 - shift, 60 + shift, 90 - shift], atol=0.05)
 
 
 def test_window_moves_by_hand():
-    example = {"window": tf.constant([10.0, 20.0, 100.0]), "draws": draws_of(scale=1.0, shift=[1.0, 0.0])}
-    window = boxes.move_window(example)["window"].numpy()
+    window = boxes.move_window(tf.constant([10.0, 20.0, 100.0]), draws_of(scale=1.0, shift=[1.0, 0.0]))
     np.testing.assert_allclose(window, [14.0, 16.0, 115.0], rtol=1e-5)
 
 
@@ -358,7 +350,7 @@ def test_random_windows_never_lose_every_garment():
 def test_flip_mirrors_pixels_and_swaps_slots():
     example = crop_example(draws_of(flipped=ON))
     flipped = flip.flip_crop(example)
-    np.testing.assert_array_equal(flipped["crop"], example["crop"][:, ::-1])
+    np.testing.assert_array_equal(flipped["image"], example["image"][:, ::-1])
     for slot, other in enumerate(FLIP_SLOTS):
         expected = geometry.mirror_points(example["keypoints_xy_crop"][slot], SIZE)
         np.testing.assert_array_equal(flipped["keypoints_xy_crop"][other], expected)
@@ -395,7 +387,7 @@ def test_quarter_turns_move_keypoints_and_boxes_with_pixels(num_turns, degrees):
 
     example = crop_example(numbers)
     crop = flip.turn_crop(example)
-    np.testing.assert_array_equal(crop["crop"], np.rot90(example["crop"], degrees // 90))
+    np.testing.assert_array_equal(crop["image"], np.rot90(example["image"], degrees // 90))
     back = geometry.quarter_turn_points(crop["keypoints_xy_crop"], SIZE, 4 - num_turns)
     np.testing.assert_allclose(back, example["keypoints_xy_crop"], atol=1e-4)
     np.testing.assert_array_equal(crop["visibility"], example["visibility"])
@@ -486,7 +478,7 @@ def test_occlusion_covers_pixels_and_hides_visible_keypoints_only():
     }
     covered = occlusion.cover(example)
     assert covered["visibility"].numpy().tolist() == [1, 2, 1, 1, 0, -1, 1, 2]
-    crop, before = covered["crop"].numpy(), example["crop"].numpy()
+    crop, before = covered["image"].numpy(), example["image"].numpy()
     np.testing.assert_allclose(crop[32:64, 32:64], np.broadcast_to([255.0, 0.0, 51.0], (32, 32, 3)), rtol=1e-5)
     crop[32:64, 32:64] = before[32:64, 32:64]
     np.testing.assert_array_equal(crop, before)
@@ -512,7 +504,7 @@ def test_occlusion_hides_exactly_the_keypoints_whose_pixels_it_covers():
 
 def recoloured(pixel, **values):
     example = {"image": tf.fill([2, 3, 3], 1.0) * pixel, "draws": draws_of(**values)}
-    return colour.recolour(example, "image")["image"].numpy()[1, 1]
+    return colour.recolour(example)["image"].numpy()[1, 1]
 
 
 def test_brightness_contrast_and_cast_by_hand():
@@ -548,7 +540,7 @@ def test_blur_is_the_gaussian_it_draws(which):
     picture = np.zeros((31, 31, 3), np.float32)
     picture[15, 15] = 200.0
     numbers = draws_of(blurred=ON, blur_sigma=(which + 0.5) / len(camera.BLURS))
-    found = camera.blur({"image": tf.constant(picture), "draws": numbers}, "image")["image"].numpy()
+    found = camera.blur({"image": tf.constant(picture), "draws": numbers})["image"].numpy()
     sigma, filter_size = camera.BLURS[which]
     index = np.arange(filter_size) - filter_size // 2
     kernel = np.exp(-(index**2) / (2 * sigma**2))
@@ -565,7 +557,7 @@ def test_jpeg_loses_more_at_lower_quality_and_gives_whole_numbers():
     losses = []
     for quality in (0.0, 0.5, LAST):
         example = {"image": picture, "draws": draws_of(compressed=ON, jpeg_quality=quality)}
-        found = camera.compress(example, "image")["image"].numpy()
+        found = camera.compress(example)["image"].numpy()
         np.testing.assert_array_equal(found, found.round())
         losses.append(np.abs(found - picture).mean())
     assert losses[0] > losses[1] > losses[2] and losses[0] < 12
@@ -577,8 +569,8 @@ def test_jpeg_loses_more_at_lower_quality_and_gives_whole_numbers():
         (flip.flip_crop, "flipped", flip.FLIP_CHANCE),
         (flip.turn_crop, "quarter_turned", flip.QUARTER_TURN_CHANCE),
         (occlusion.cover, "covered", occlusion.COVER_CHANCE),
-        (functools.partial(camera.blur, key="crop"), "blurred", camera.BLUR_CHANCE),
-        (functools.partial(camera.compress, key="crop"), "compressed", camera.JPEG_CHANCE),
+        (camera.blur, "blurred", camera.BLUR_CHANCE),
+        (camera.compress, "compressed", camera.JPEG_CHANCE),
     ],
 )
 def test_a_crop_that_does_not_draw_it_stays(step, name, chance):

@@ -11,8 +11,8 @@
 
 `draws.draw` draws all random numbers of an example at once from a per-photo seed, as named uniform numbers under
 ``draws``. A step is a deterministic function of its own numbers, so that the result depends neither on other examples
-nor on the number of cores. Steps work on single examples (a garment's crop or the detector's input), not on batches,
-so that an augmentation costs nothing for the examples it skips.
+nor on the number of cores. Steps work on single examples, whose ``image`` is a garment's crop or the detector's input,
+and not on batches, so that an augmentation costs nothing for the examples it skips.
 
 To add a step: declare its numbers in `draws.AUGMENTATIONS`, write the step, and add it to the chains in
 `cspn_tf.data.pipeline`.

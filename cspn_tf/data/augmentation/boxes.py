@@ -34,21 +34,27 @@ KEPT_AREA = 0.3  # a box with less than this fraction of its area in the window 
 # Keypoints -----------------------------------------------------------------------------------------------------------
 
 
-def jitter_box(example):
-    """Shift and resize a garment's box with errors like the detector's, so that crops resemble those in inference.
-
-    Needs and changes:
-        box_xyxy_canvas: float32 `(4,)`.
+def garment_window(example, *, config):
+    """Choose the window of a garment's crop: that of its box with errors like the detector's, scaled and shifted.
 
     Needs:
+        box_xyxy_canvas: float32 `(4,)`.
         draws: of the garment.
+
+    Adds:
+        window: float32 `(3,)`, centre_x, centre_y, side, canvas pixels, see `geometry.crop_windows`.
     """
-    box, draws = example["box_xyxy_canvas"], example["draws"]
-    centre, size = (box[:2] + box[2:]) / 2.0, box[2:] - box[:2]
+    box_xyxy = jitter_box(example["box_xyxy_canvas"], example["draws"])
+    return {**example, "window": move_window(geometry.keypoint_windows(box_xyxy, config), example["draws"])}
+
+
+def jitter_box(box_xyxy, draws):
+    """Shift and resize a box, float32 `(4,)`, so that crops resemble those around detected boxes in inference."""
+    centre, size = (box_xyxy[:2] + box_xyxy[2:]) / 2.0, box_xyxy[2:] - box_xyxy[:2]
     factor = tf.where(draws["box_tail"] < BOX_TAIL_CHANCE, BOX_TAIL_FACTOR, 1.0)
     centre += factor * BOX_SHIFT_SD * truncated_normal(draws["box_shift"]) * tf.reduce_max(size)
     size *= tf.exp(factor * BOX_LOG_SIZE_SD * truncated_normal(draws["box_log_size"]))
-    return {**example, "box_xyxy_canvas": tf.concat([centre - size / 2.0, centre + size / 2.0], axis=-1)}
+    return tf.concat([centre - size / 2.0, centre + size / 2.0], axis=-1)
 
 
 def truncated_normal(uniform):
@@ -57,19 +63,11 @@ def truncated_normal(uniform):
     return math.sqrt(2.0) * tf.math.erfinv(around_zero(uniform, reach))
 
 
-def move_window(example):
-    """Scale and shift a garment's crop window.
-
-    Needs and changes:
-        window: float32 `(3,)`, centre_x, centre_y, side.
-
-    Needs:
-        draws: of the garment.
-    """
-    window, draws = example["window"], example["draws"]
+def move_window(window, draws):
+    """Shift and scale a window, float32 `(3,)`."""
     centre = window[:2] + around_zero(draws["shift"], SHIFT) * window[2]
     side = window[2:] * tf.exp(around_zero(draws["scale"], LOG_SCALE))
-    return {**example, "window": tf.concat([centre, side], axis=0)}
+    return tf.concat([centre, side], axis=0)
 
 
 # Detector ------------------------------------------------------------------------------------------------------------

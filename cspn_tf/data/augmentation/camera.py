@@ -14,44 +14,36 @@ JPEG_CHANCE = 0.3
 JPEG_QUALITY = (25, 95)
 
 
-def blur(example, key):
+def blur(example):
     """Blur some images, each with one of `BLURS`.
 
-    Args:
-        example: a dict with the keys below.
-        key: key of the image.
-
     Needs and changes:
-        <key>: float32 `(C, C, 3)`.
+        image: float32 `(C, C, 3)`.
 
     Needs:
         draws: of the example.
     """
-    draws, picture = example["draws"], example[key]
+    draws, picture = example["draws"], example["image"]
     blurred = [functools.partial(tfa.image.gaussian_filter2d, picture, size, sigma) for sigma, size in BLURS]
     which = tf.cast(draws["blur_sigma"] * len(BLURS), tf.int32)
     picture = tf.cond(draws["blurred"] < BLUR_CHANCE, lambda: tf.switch_case(which, blurred), lambda: picture)
-    return {**example, key: picture}
+    return {**example, "image": picture}
 
 
-def compress(example, key):
+def compress(example):
     """Encode some images as JPEG with random quality and decode them again.
 
-    Args:
-        example: a dict with the keys below.
-        key: key of the image.
-
     Needs and changes:
-        <key>: float32 `(C, C, 3)`, 0 to 255; integers afterwards.
+        image: float32 `(C, C, 3)`, 0 to 255; integers afterwards.
 
     Needs:
         draws: of the example.
     """
-    draws, picture = example["draws"], example[key]
+    draws, picture = example["draws"], example["image"]
     quality = tf.cast(between(draws["jpeg_quality"], JPEG_QUALITY), tf.int32)
 
     def compressed():
         file = tf.raw_ops.EncodeJpegVariableQuality(images=tf.cast(picture + 0.5, tf.uint8), quality=quality)
         return tf.ensure_shape(tf.cast(tf.io.decode_jpeg(file, channels=3), tf.float32), picture.shape)
 
-    return {**example, key: tf.cond(draws["compressed"] < JPEG_CHANCE, compressed, lambda: picture)}
+    return {**example, "image": tf.cond(draws["compressed"] < JPEG_CHANCE, compressed, lambda: picture)}

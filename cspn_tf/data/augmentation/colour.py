@@ -15,23 +15,19 @@ CAST = (0.9, 1.1)  # gain of each channel, drawn separately: the colour of the l
 _LUMA = (0.299, 0.587, 0.114)
 
 
-def recolour(example, key):
+def recolour(example):
     """Apply all colour changes to an image as one affine map, in a single pass over the pixels.
 
-    Args:
-        example: a dict with the keys below.
-        key: key of the image.
-
     Needs and changes:
-        <key>: float32 `(C, C, 3)`, 0 to 255.
+        image: float32 `(C, C, 3)`, 0 to 255.
 
     Needs:
         draws: of the example.
     """
-    picture = example[key]
+    picture = example["image"]
     matrix, offset = colour_change(example["draws"])
     pixels = tf.matmul(tf.reshape(picture, [-1, 3]), matrix, transpose_b=True) + offset
-    return {**example, key: tf.reshape(tf.clip_by_value(pixels, 0.0, 255.0), picture.shape)}
+    return {**example, "image": tf.reshape(tf.clip_by_value(pixels, 0.0, 255.0), picture.shape)}
 
 
 def colour_change(draws):

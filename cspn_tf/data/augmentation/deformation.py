@@ -51,7 +51,7 @@ def cut_garment(example, *, crop_size):
         draws: of the garment.
 
     Adds:
-        crop: float32 `(C, C, 3)`, 0 to 255.
+        image: float32 `(C, C, 3)`, 0 to 255.
         keypoints_xy_crop: float32 `(8, 2)`.
     """
     draws, window = example["draws"], example["window"]
@@ -76,7 +76,7 @@ def cut_garment(example, *, crop_size):
     points = turn_points(geometry.canvas_to_crop(example["keypoints_xy_canvas"], window, crop_size), angle, crop_size)
     return {
         **example,
-        "crop": tf.cond(is_turned | is_bent, deformed, lambda: cut(0)),
+        "image": tf.cond(is_turned | is_bent, deformed, lambda: cut(0)),
         "keypoints_xy_crop": tf.cond(is_bent, lambda: bend_points(points, controls, crop_size), lambda: points),
     }
 

@@ -16,23 +16,23 @@ def flip_crop(example):
     """Flip a crop with probability 0.5, and swap its left and right keypoint slots.
 
     Needs and changes:
-        crop: float32 `(C, C, 3)`.
+        image: float32 `(C, C, 3)`.
         keypoints_xy_crop: float32 `(8, 2)`.
         visibility: int32 `(8,)`.
 
     Needs:
         draws: of the garment.
     """
-    crop, keypoints, visibility = example["crop"], example["keypoints_xy_crop"], example["visibility"]
+    image, keypoints, visibility = example["image"], example["keypoints_xy_crop"], example["visibility"]
 
     def mirrored():
-        points = geometry.mirror_points(keypoints, crop.shape[1])
-        return tf.reverse(crop, [1]), tf.gather(points, FLIP_SLOTS), tf.gather(visibility, FLIP_SLOTS)
+        points = geometry.mirror_points(keypoints, image.shape[1])
+        return tf.reverse(image, [1]), tf.gather(points, FLIP_SLOTS), tf.gather(visibility, FLIP_SLOTS)
 
-    crop, keypoints, visibility = tf.cond(
-        example["draws"]["flipped"] < FLIP_CHANCE, mirrored, lambda: (crop, keypoints, visibility)
+    image, keypoints, visibility = tf.cond(
+        example["draws"]["flipped"] < FLIP_CHANCE, mirrored, lambda: (image, keypoints, visibility)
     )
-    return {**example, "crop": crop, "keypoints_xy_crop": keypoints, "visibility": visibility}
+    return {**example, "image": image, "keypoints_xy_crop": keypoints, "visibility": visibility}
 
 
 def flip_image(example):
@@ -58,13 +58,13 @@ def turn_crop(example):
     """Turn some crops by 90, 180 or 270 degrees.
 
     Needs and changes:
-        crop: float32 `(C, C, 3)`.
+        image: float32 `(C, C, 3)`.
         keypoints_xy_crop: float32 `(8, 2)`.
 
     Needs:
         draws: of the garment.
     """
-    return _turned(example, "crop", "keypoints_xy_crop", geometry.quarter_turn_points)
+    return _turned(example, "keypoints_xy_crop", geometry.quarter_turn_points)
 
 
 def turn_image(example):
@@ -77,11 +77,11 @@ def turn_image(example):
     Needs:
         draws: of the photo.
     """
-    return _turned(example, "image", "boxes_xyxy", geometry.quarter_turn_boxes)
+    return _turned(example, "boxes_xyxy", geometry.quarter_turn_boxes)
 
 
-def _turned(example, image_key, labels_key, turn_labels):
-    draws, image, labels = example["draws"], example[image_key], example[labels_key]
+def _turned(example, labels_key, turn_labels):
+    draws, image, labels = example["draws"], example["image"], example[labels_key]
 
     def turned(num_turns):
         return tf.image.rot90(image, num_turns), turn_labels(labels, image.shape[1], num_turns)
@@ -89,4 +89,4 @@ def _turned(example, image_key, labels_key, turn_labels):
     num_turns = tf.cast(draws["num_turns"] * 3.0, tf.int32) + 1
     num_turns = tf.where(draws["quarter_turned"] < QUARTER_TURN_CHANCE, num_turns, 0)
     image, labels = tf.switch_case(num_turns, [functools.partial(turned, k) for k in range(4)])
-    return {**example, image_key: image, labels_key: labels}
+    return {**example, "image": image, labels_key: labels}

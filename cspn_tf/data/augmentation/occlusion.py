@@ -14,22 +14,22 @@ def cover(example):
     """Cover a rectangle of some crops with one colour; visible keypoints under it become OCCLUDED, so stay labelled.
 
     Needs and changes:
-        crop: float32 `(C, C, 3)`.
+        image: float32 `(C, C, 3)`.
         visibility: int32 `(8,)`.
 
     Needs:
         keypoints_xy_crop: float32 `(8, 2)`.
         draws: of the garment.
     """
-    draws, crop, visibility = example["draws"], example["crop"], example["visibility"]
-    size = crop.shape[0]
+    draws, image, visibility = example["draws"], example["image"], example["visibility"]
+    size = image.shape[0]
     centre_xy = tf.cast(draws["cover_centre"] * size, tf.int32)
     # Half sides, at least one pixel, because the op takes even sizes only.
     half_xy = tf.maximum(tf.cast(between(draws["cover_size"], COVER_SIZE) * size / 2.0, tf.int32), 1)
 
     def covered():
         cut = tfa.image.cutout(
-            crop[tf.newaxis],
+            image[tf.newaxis],
             mask_size=2 * half_xy[::-1],
             offset=centre_xy[tf.newaxis, ::-1],
             # Documented as one number, but anything that broadcasts to the images works.
@@ -42,5 +42,5 @@ def cover(example):
         hidden = under & (visibility == Visibility.VISIBLE)
         return cut, tf.where(hidden, tf.constant(Visibility.OCCLUDED, tf.int32), visibility)
 
-    crop, visibility = tf.cond(draws["covered"] < COVER_CHANCE, covered, lambda: (crop, visibility))
-    return {**example, "crop": crop, "visibility": visibility}
+    image, visibility = tf.cond(draws["covered"] < COVER_CHANCE, covered, lambda: (image, visibility))
+    return {**example, "image": image, "visibility": visibility}
