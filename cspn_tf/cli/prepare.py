@@ -17,7 +17,12 @@ import sys
 from pathlib import Path
 
 from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int, run, termination_as_interrupt
-from cspn_tf.data.sources import SOURCES
+from cspn_tf.data.coco import split_path, write_coco
+from cspn_tf.data.labelled_sizes import check_labelled_sizes
+from cspn_tf.data.report import describe_rejected, write_report
+from cspn_tf.data.samples import SPLITS
+from cspn_tf.data.sources import SOURCES, read_source
+from cspn_tf.data.splits import DEFAULT_FRACTIONS, make_splits, own_splits, shuffle_train
 from cspn_tf.files import check_replaceable, staged_directory, write_json
 from cspn_tf.garments import GARMENT_TYPE_NAMES, Variation
 from cspn_tf.progress import Progress
@@ -25,6 +30,7 @@ from cspn_tf.progress import Progress
 SYNTHETIC_COUNTS = {"num_train": 2000, "num_val": 250, "num_test": 250}
 # File in a synthetic dataset's folder with the options it was rendered with.
 DRAWN_WITH = "synthetic.json"
+_VARIATIONS = {v.name.lower().replace("_", "-"): v for v in Variation if v != Variation.UNKNOWN}
 
 
 def main(argv=None) -> int:
@@ -94,7 +100,7 @@ def _parse(argv):
         "--variations",
         type=_shares,
         metavar="NAME=SHARE,...",
-        help=f"relative frequencies of the variations to render: {', '.join(_variation_names())} (default: all)",
+        help=f"relative frequencies of the variations to render: {', '.join(_VARIATIONS)} (default: all)",
     )
     args = parser.parse_args(argv)
     _check_options(parser, args)
@@ -121,9 +127,7 @@ def _check_options(parser, args):
 
 
 def _prepare(args):
-    from cspn_tf.data.labelled_sizes import check_labelled_sizes
     from cspn_tf.data.shards import write_dataset
-    from cspn_tf.data.splits import shuffle_train
 
     check_replaceable(args.out, args.overwrite)
     if args.source == "synthetic":
@@ -152,8 +156,6 @@ def _prepare(args):
         if not photos:
             first = f": {rejected[0].where}: {rejected[0].reason}" if rejected else ""
             raise UserError(f"{args.root}: none of the photos can be used{first}")
-        from cspn_tf.data.report import write_report
-
         summary = write_report(
             folder, photos, rejected, root=args.root, about=about, notes=result.notes, seed=args.seed
         )
@@ -165,15 +167,12 @@ def _prepare(args):
 
 def _read(args):
     """Read the source and assign splits; return the `ReadResult` and the origin of the splits."""
-    from cspn_tf.data.sources import read_source
-    from cspn_tf.data.splits import DEFAULT_FRACTIONS, make_splits, own_splits
-
     result = read_source(
         args.source,
         args.root,
         own_splits=args.splits is None,
         annotation_files=args.annotations,
-        categories=dict(args.category) if args.category else None,
+        categories=dict(args.category or ()),
     )
     if not result.samples or (args.splits is None and own_splits(result.samples)):
         return result, "source"
@@ -183,9 +182,6 @@ def _read(args):
 
 
 def _write_coco(path, photos):
-    from cspn_tf.data.coco import split_path, write_coco
-    from cspn_tf.data.samples import SPLITS
-
     for split in SPLITS:
         in_split = [photo for photo in photos if photo.sample.split == split]
         write_coco(split_path(path, split), ((photo.sample, *photo.facts.size) for photo in in_split))
@@ -205,8 +201,6 @@ def _check_rejected(rejected, num_rows, max_fraction):
     """Fail if too many rows were rejected."""
     if len(rejected) <= max_fraction * num_rows:
         return
-    from cspn_tf.data.report import describe_rejected
-
     print("\n".join(describe_rejected(rejected)))
     first = rejected[0]
     raise UserError(
@@ -228,7 +222,7 @@ def _ensure_synthetic(args):
     from cspn_tf.data.synthetic import write_synthetic_dataset
 
     counts = {name: count if asked[name] is None else asked[name] for name, count in SYNTHETIC_COUNTS.items()}
-    shares = asked["variations"] and {Variation[_code_name(name)]: share for name, share in asked["variations"].items()}
+    shares = asked["variations"] and {_VARIATIONS[name]: share for name, share in asked["variations"].items()}
     with Progress("rendered") as progress:
         write_synthetic_dataset(
             args.root,
@@ -261,14 +255,6 @@ def _flag(name) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _code_name(name) -> str:
-    return name.upper().replace("-", "_")
-
-
-def _variation_names():
-    return [v.name.lower().replace("_", "-") for v in Variation if v != Variation.UNKNOWN]
-
-
 def _fraction(text) -> float:
     value = float(text)
     if not 0.0 <= value <= 1.0:
@@ -295,19 +281,14 @@ def _category(text):
 
 
 def _shares(text) -> dict[str, float]:
-    shares = {}
-    for part in text.split(","):
-        name, _, share = part.partition("=")
-        try:
-            shares[name] = float(share)
-        except ValueError:
-            shares[name] = -1.0
-    if (
-        set(shares) - set(_variation_names())
-        or not all(0 <= s < 1e9 for s in shares.values())
-        or not sum(shares.values())
+    try:
+        shares = {name: float(share) for name, share in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        shares = {}
+    if not (
+        shares.keys() <= _VARIATIONS.keys() and all(0 <= s < 1e9 for s in shares.values()) and any(shares.values())
     ):
-        names = ", ".join(_variation_names())
+        names = ", ".join(_VARIATIONS)
         raise argparse.ArgumentTypeError(f"must be NAME=SHARE,... with NAME of {names}, received {text!r}")
     return shares
 

@@ -51,7 +51,7 @@ def write_report(folder, photos, rejected, *, root, about, notes, seed) -> str:
     write_text(folder / "rejected.jsonl", "".join(json.dumps(fault.as_dict()) + "\n" for fault in rejected))
     lines = [json.dumps(found) + "\n" for found in [*map(vars, findings), *duplicates]]
     write_text(folder / "findings.jsonl", "".join(lines))
-    write_contact_sheets(folder, photos, rejected, root, seed)
+    _write_contact_sheets(folder, photos, rejected, root, seed)
     return summary
 
 
@@ -191,16 +191,8 @@ def describe_rejected(rejected) -> list[str]:
 # Showing -------------------------------------------------------------------------------------------------------------
 
 
-def write_contact_sheets(folder, photos, rejected, root, seed) -> None:
-    """Draw random photos with their labels, and random photos of rejected rows.
-
-    Args:
-        folder: folder of the dataset.
-        photos: list of `WrittenPhoto`.
-        rejected: list of `Rejected`.
-        root: folder of the source.
-        seed: selects the photos.
-    """
+def _write_contact_sheets(folder, photos, rejected, root, seed):
+    """Draw random photos with their labels, and random photos of rejected rows; arguments as for `write_report`."""
     rng = random.Random(seed)
     chosen = rng.sample(photos, min(NUM_SHOWN, len(photos)))
     samples = sorted((photo.sample for photo in chosen), key=lambda sample: SPLITS.index(sample.split))

@@ -91,15 +91,21 @@ def write_dataset(folder, samples, *, about, num_threads=8, shard_bytes=SHARD_BY
     except tf.errors.OpError as error:
         raise UserError(f"{folder}: cannot be written: {error.message}")
 
-    in_split = {split: [records[shard.name] for shard in shards if shard.split == split] for split in SPLITS}
-    splits = {split: _manifest_of_split(in_split[split]) for split in SPLITS}
+    photos, rejected, entries = [], [], {split: [] for split in SPLITS}
+    for shard in shards:
+        record = records[shard.name]
+        for place, height, width, digest, look in record["photos"]:
+            photos.append(WrittenPhoto(shard.samples[place], PhotoFacts((height, width), digest, look)))
+        for place, reason, kind, size in record["rejected"]:
+            sample = shard.samples[place]
+            rejected.append(Rejected(sample.photo, sample.where, reason, kind, sample, size and tuple(size)))
+        if record["photos"]:
+            entries[shard.split].append(record["shard"])
+        else:
+            (folder / shard.name).unlink()
+        _record_path(folder, shard.name).unlink()
+    splits = {split: _manifest_of_split(split, photos, entries[split]) for split in SPLITS}
     write_json(folder / MANIFEST, {"format": FORMAT, "format_version": FORMAT_VERSION, **about, "splits": splits})
-    for name, record in records.items():
-        _record_path(folder, name).unlink()
-        if not record["photos"]:
-            (folder / name).unlink()
-    photos = [photo for shard in shards for photo in _written_photos(shard, records[shard.name])]
-    rejected = [fault for shard in shards for fault in _rejected(shard, records[shard.name])]
     return photos, with_other_spellings(rejected)
 
 
@@ -148,28 +154,24 @@ def _write_shard(folder, shard, num_threads, report_one) -> dict:
 
     Returns:
         The record: fingerprint; photos, one `[index in the shard's samples, height, width, digest, look]` for each
-        photo written; rejected, one `[index, reason, kind, size]` for each photo rejected; num_garments;
-        num_keypoint_garments; and shard, the shard's entry in the manifest.
+        photo written; rejected, one `[index, reason, kind, size]` for each photo rejected; and shard, the shard's entry
+        in the manifest.
     """
     record = {"fingerprint": shard.fingerprint, "photos": [], "rejected": []}
-    num_garments = num_keypoint_garments = 0
     path = folder / shard.name
     with (
         replaced_file(path) as unfinished,
         tf.io.TFRecordWriter(str(unfinished)) as writer,
         contextlib.closing(map_in_order(_load, shard.samples, num_threads)) as results,
     ):
-        for place, (sample, result) in enumerate(zip(shard.samples, results, strict=True)):
+        for place, result in enumerate(results):
             if isinstance(result, Rejected):
                 record["rejected"].append([place, result.reason, result.kind, result.size])
             else:
                 serialized, facts = result
                 writer.write(serialized)
-                num_garments += len(sample.garments)
-                num_keypoint_garments += int(sample.garments.labelled.any(axis=1).sum())
                 record["photos"].append([place, *facts.size, facts.digest, facts.look])
             report_one()
-    record |= {"num_garments": num_garments, "num_keypoint_garments": num_keypoint_garments}
     entry = {"file": shard.name, "num_records": len(record["photos"])}
     record["shard"] = {**entry, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
     write_text(_record_path(folder, shard.name), json.dumps(record))
@@ -208,18 +210,11 @@ def _tidy(folder, finished_names):
             path.unlink()
 
 
-def _written_photos(shard, record):
-    for place, height, width, digest, look in record["photos"]:
-        yield WrittenPhoto(shard.samples[place], PhotoFacts((height, width), digest, look))
-
-
-def _rejected(shard, record):
-    for place, reason, kind, size in record["rejected"]:
-        sample = shard.samples[place]
-        yield Rejected(sample.photo, sample.where, reason, kind, sample, size and tuple(size))
-
-
-def _manifest_of_split(records) -> dict:
-    sums = {name: sum(record[name] for record in records) for name in ("num_garments", "num_keypoint_garments")}
-    num_photos = sum(len(record["photos"]) for record in records)
-    return {"num_photos": num_photos, **sums, "shards": [record["shard"] for record in records if record["photos"]]}
+def _manifest_of_split(split, photos, shards) -> dict:
+    garments = [photo.sample.garments for photo in photos if photo.sample.split == split]
+    return {
+        "num_photos": len(garments),
+        "num_garments": sum(map(len, garments)),
+        "num_keypoint_garments": sum(int(of_photo.labelled.any(axis=1).sum()) for of_photo in garments),
+        "shards": shards,
+    }

@@ -15,20 +15,15 @@ from cspn_tf.cli import prepare
 from cspn_tf.console import run
 from cspn_tf.data import shards
 from cspn_tf.data.tfrecords import parse_example, read_manifest, shard_paths, verify
+from tests.data.deepfashion_files import FILES, FLD, HEADERS, KEYPOINTS, PARTITION
 from tests.data.made import photo_bytes
 
 REPOSITORY = Path(__file__).parents[2]
-PARTITION, BOXES, LANDMARKS = "Eval/list_eval_partition.txt", "Anno/list_bbox.txt", "Anno/list_landmarks.txt"
+BOXES, LANDMARKS = FILES[FLD]
 LANDMARK_ROWS = (
     "1 1 0 144 156 0 221 159 0 086 218 0 250 238 1 111 408 2 000 000",
     "2 4 0 60 40 0 120 41 0 20 390 0 150 380",
 )
-HEADERS = {
-    PARTITION: "image_name evaluation_status",
-    BOXES: "image_name x_1 y_1 x_2 y_2",
-    LANDMARKS: "image_name clothes_type variation_type landmark_visibility_1 landmark_location_x_1 "
-    "landmark_location_y_1",
-}
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +39,15 @@ def root(tmp_path, photos):
     names = [f"img/img_{number:08d}.jpg" for number in range(len(photos))]
     splits = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
     rows = {
-        PARTITION: splits,
         BOXES: ["053 130 289 440"] * len(photos),
         LANDMARKS: [LANDMARK_ROWS[number % 2] for number in range(len(photos))],
+        PARTITION: splits,
     }
-    for file, values in rows.items():
+    for (file, values), header in zip(rows.items(), HEADERS[FLD], strict=True):
         lines = [f"{name}  {value}" for name, value in zip(names, values, strict=True)]
+        header += f" {' '.join(KEYPOINTS[:3])}" if file == LANDMARKS else ""
         (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).write_text("\n".join([str(len(lines)), HEADERS[file], *lines]) + "\n")
+        (root / file).write_text("\n".join([str(len(lines)), header, *lines]) + "\n")
     (root / "img").mkdir()
     for name, photo in zip(names, photos, strict=True):
         (root / name).write_bytes(photo)
