@@ -189,12 +189,10 @@ class TrainingConfig:
     ema_momentum: float = 0.0  # of the moving average of the weights that is validated and saved; 0 disables it
 
     def __post_init__(self):
-        _check_range("epochs", self.epochs, 1, None)
-        _check_range("batch_size", self.batch_size, 1, None)
-        _check_range("learning_rate", self.learning_rate, 0.0, None)
-        _check_range("warmup_epochs", self.warmup_epochs, 0.0, None)
-        _check_range("weight_decay", self.weight_decay, 0.0, None)
-        _check_range("gradient_clip", self.gradient_clip, 0.0, None)
+        for name in ("epochs", "batch_size"):
+            _check_range(name, getattr(self, name), 1, None)
+        for name in ("learning_rate", "warmup_epochs", "weight_decay", "gradient_clip"):
+            _check_range(name, getattr(self, name), 0.0, None)
         _check_range("ema_momentum", self.ema_momentum, 0.0, 0.99999)
 
 
@@ -320,9 +318,9 @@ def override(config, assignments):
             raise UserError(f"override {text!r} must be field=value")
         with contextlib.suppress(ValueError):
             value = json.loads(value)
-        changes = {}
-        _nest(changes, key.split("."), value)
-        config = _from_dict(type(config), _merge(to_dict(config), changes), source=f"override {text!r}")
+        for name in reversed(key.split(".")):
+            value = {name: value}
+        config = _from_dict(type(config), _merge(to_dict(config), value), source=f"override {text!r}")
     return config
 
 
@@ -393,12 +391,6 @@ def _checked(kind, value, source, name):
     if kind is not float and type(value) is kind:
         return value
     raise UserError(f"{source}: {name} must be {_KIND_NAMES[kind]}, received {value!r}")
-
-
-def _nest(target, keys, value):
-    for key in keys[:-1]:
-        target = target.setdefault(key, {})
-    target[keys[-1]] = value
 
 
 def _merge(base, changes):

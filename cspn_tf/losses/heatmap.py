@@ -14,11 +14,6 @@ import tensorflow as tf
 from cspn_tf import heatmaps
 
 
-def heatmap_errors(heatmaps_true, heatmaps_pred):
-    """Return each keypoint's mean squared error over its map: two `(B, H, H, K)` to float32 `(B, K)`."""
-    return tf.reduce_mean(tf.math.squared_difference(heatmaps_true, heatmaps_pred), axis=[1, 2])
-
-
 def mean_over_labelled(errors, weights):
     """Average over each garment's labelled keypoints (equation 1).
 
@@ -66,7 +61,8 @@ class HeatmapLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         keypoints_xy_crop, weights = y_true[..., :2], y_true[..., 2]
         heatmaps_true = heatmaps.encode(keypoints_xy_crop, self.crop_size, self.stride, self.sigma)
-        errors = heatmap_errors(heatmaps_true, tf.cast(y_pred, tf.float32))
+        squared = tf.math.squared_difference(heatmaps_true, tf.cast(y_pred, tf.float32))
+        errors = tf.reduce_mean(squared, axis=[1, 2])
         if self.num_hard is None:
             return mean_over_labelled(errors, weights)
         return mean_over_hardest(errors, weights, self.num_hard)

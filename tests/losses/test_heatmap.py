@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from cspn_tf import heatmaps
-from cspn_tf.losses.heatmap import HeatmapLoss, heatmap_errors, mean_over_hardest, mean_over_labelled
+from cspn_tf.losses.heatmap import HeatmapLoss, mean_over_hardest, mean_over_labelled
 
 CROP, STRIDE, SIGMA, SIZE = 32, 4, 1.5, 8
 ALL = np.ones((1, 8), np.float32)
@@ -34,14 +34,6 @@ def loss_of(num_hard=None):
 
 
 # Errors of keypoints -------------------------------------------------------------------------------------------------
-
-
-def test_error_of_a_keypoint_is_the_mean_over_its_map():
-    true, pred = np.zeros((1, 2, 2, 2), np.float32), np.zeros((1, 2, 2, 2), np.float32)
-    pred[0, :, :, 0] = [[1, 2], [0, 0]]
-    pred[0, 0, 0, 1] = -4
-    # (1 + 4) / 4 and 16 / 4.
-    np.testing.assert_allclose(heatmap_errors(true, pred), [[1.25, 4.0]])
 
 
 def test_mean_over_labelled_by_hand():
