@@ -1,5 +1,7 @@
 """Batched non-maximum suppression with static shapes, in operations that TensorFlow Lite has."""
 
+import functools
+
 import tensorflow as tf
 
 
@@ -16,22 +18,8 @@ def non_max_suppression(boxes_yxyx, scores, max_outputs, iou_threshold):
         indices: int32 `(B, M)`, into K, best first; 0 in padding rows.
         valid: bool `(B, M)`, False in padding rows.
     """
-
-    def one_photo(inputs):
-        boxes, photo_scores = inputs
-        indices, count = tf.raw_ops.NonMaxSuppressionV4(
-            boxes=boxes,
-            scores=photo_scores,
-            max_output_size=max_outputs,
-            iou_threshold=iou_threshold,
-            score_threshold=float("-inf"),
-            pad_to_max_output_size=True,
-        )
-        indices = tf.ensure_shape(indices, [max_outputs])
-        valid = tf.range(max_outputs) < count
-        return tf.where(valid, indices, 0), valid
-
-    return _map_photos(one_photo, boxes_yxyx, scores, max_outputs, (tf.int32, tf.bool))
+    op = functools.partial(tf.raw_ops.NonMaxSuppressionV4, iou_threshold=iou_threshold, score_threshold=float("-inf"))
+    return _map_photos(op, boxes_yxyx, scores, max_outputs, (tf.int32, tf.bool))
 
 
 def soft_non_max_suppression(boxes_yxyx, scores, max_outputs, iou_threshold, sigma, score_threshold):
@@ -53,26 +41,25 @@ def soft_non_max_suppression(boxes_yxyx, scores, max_outputs, iou_threshold, sig
 
     Source: Bodla et al. 2017, Soft-NMS, with the Gaussian.
     """
+    op = functools.partial(
+        tf.raw_ops.NonMaxSuppressionV5,
+        iou_threshold=iou_threshold,
+        score_threshold=score_threshold,
+        soft_nms_sigma=sigma,
+    )
+    return _map_photos(op, boxes_yxyx, scores, max_outputs, (tf.int32, tf.float32, tf.bool))
+
+
+def _map_photos(op, boxes_yxyx, scores, max_outputs, dtypes):
+    """Apply an op to each photo; return its outputs, with zeros in padding rows, and a mask of the other rows."""
 
     def one_photo(inputs):
         boxes, photo_scores = inputs
-        indices, lowered, count = tf.raw_ops.NonMaxSuppressionV5(
-            boxes=boxes,
-            scores=photo_scores,
-            max_output_size=max_outputs,
-            iou_threshold=iou_threshold,
-            score_threshold=score_threshold,
-            soft_nms_sigma=sigma,
-            pad_to_max_output_size=True,
-        )
+        *parts, count = op(boxes=boxes, scores=photo_scores, max_output_size=max_outputs, pad_to_max_output_size=True)
         valid = tf.range(max_outputs) < count
-        indices, lowered = (tf.ensure_shape(part, [max_outputs]) for part in (indices, lowered))
-        return tf.where(valid, indices, 0), tf.where(valid, lowered, 0.0), valid
+        parts = [tf.ensure_shape(part, [max_outputs]) for part in parts]
+        return *(tf.where(valid, part, tf.zeros_like(part)) for part in parts), valid
 
-    return _map_photos(one_photo, boxes_yxyx, scores, max_outputs, (tf.int32, tf.float32, tf.bool))
-
-
-def _map_photos(one_photo, boxes_yxyx, scores, max_outputs, dtypes):
     batch = boxes_yxyx.shape[0]
     if batch is None:
         outputs = tuple(tf.TensorSpec([max_outputs], dtype) for dtype in dtypes)
