@@ -10,6 +10,7 @@ import keras
 from cspn_tf import heatmaps
 from cspn_tf.config import KeypointConfig
 from cspn_tf.losses.heatmap import HeatmapLoss
+from cspn_tf.models.backbones import build_backbone
 
 
 class KeypointMethod(abc.ABC):
@@ -20,16 +21,17 @@ class KeypointMethod(abc.ABC):
 
     Attributes:
         name: the method's name in `KeypointConfig.method`.
+        levels: levels of the backbone that the network reads.
         prediction_outputs: names of the outputs that `decode` reads; the others are used in training only.
     """
 
     name: str
+    levels: tuple[int, ...]
     prediction_outputs: tuple[str, ...]
 
     def __init__(self, config: KeypointConfig):
         self.config = config
 
-    @abc.abstractmethod
     def build(self, *, pretrained: bool = False) -> keras.Model:
         """Build the network.
 
@@ -38,7 +40,22 @@ class KeypointMethod(abc.ABC):
                 afterwards.
 
         Returns:
-            keras.Model: float32 `(B, C, C, 3)`, 0 to 255, to a dict of float32 outputs; `losses` has a loss for each.
+            keras.Model: float32 `(B, C, C, 3)`, 0 to 255, to the dict of `outputs`.
+        """
+        config = self.config
+        crops = keras.Input((config.crop_size, config.crop_size, 3), name="crops")
+        features = build_backbone(config, config.crop_size, self.levels, pretrained=pretrained)(crops)
+        return keras.Model(crops, self.outputs(features), name=self.name)
+
+    @abc.abstractmethod
+    def outputs(self, features: dict) -> dict:
+        """Compute the network's outputs.
+
+        Args:
+            features: the backbone's, `"P<l>"` to Keras tensor `(B, C / 2**l, C / 2**l, channels)` for each of `levels`.
+
+        Returns:
+            Name to Keras tensor, all float32; `losses` has a loss for each.
         """
 
     def label_statistics(self, read_labels, seed: int):

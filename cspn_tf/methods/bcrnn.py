@@ -28,7 +28,6 @@ import tensorflow as tf
 
 from cspn_tf.garments import NUM_KEYPOINTS
 from cspn_tf.methods.base import RefinedHeatmaps
-from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.blocks import named_output, normalised_conv, small_conv
 from cspn_tf.models.fused_features import LEVELS, fused_features
 
@@ -44,21 +43,16 @@ class Method(RefinedHeatmaps):
     """BCRNN."""
 
     name = "bcrnn"
+    levels = LEVELS
     first_heatmaps = "first_heatmaps"
 
-    def build(self, *, pretrained: bool = False) -> keras.Model:
-        """Build the network, see `KeypointMethod.build`.
+    def outputs(self, features: dict) -> dict:
+        """Compute the network's outputs, see `KeypointMethod.outputs`.
 
         Returns:
-            keras.Model: outputs a dict of `"first_heatmaps"`, before message passing, and `"heatmaps"`, both float32
-            `(B, H, H, 8)`.
+            A dict of `"first_heatmaps"`, before message passing, and `"heatmaps"`, both `(B, H, H, 8)`.
         """
         config = self.config
-        # ---- Inputs ----
-        crops = keras.Input((config.crop_size, config.crop_size, 3), name="crops")
-        features = build_backbone_of(config, config.crop_size, LEVELS, pretrained=pretrained)(crops)
-
-        # ---- Body ----
         group = max(config.width // 4, 4)
         x = normalised_conv(fused_features(features, config), NUM_KEYPOINTS * group, 1, "keypoints")
         nodes = tf.split(x, NUM_KEYPOINTS, axis=-1)
@@ -70,9 +64,7 @@ class Method(RefinedHeatmaps):
                 messages[slot].append(message)
         nodes = [node + sum(got) / len(got) for node, got in zip(nodes, messages, strict=True)]
 
-        # ---- Named outputs ----
-        outputs = {"first_heatmaps": first, "heatmaps": _heatmaps(nodes, group, config, "heatmaps")}
-        return keras.Model(crops, outputs, name=self.name)
+        return {"first_heatmaps": first, "heatmaps": _heatmaps(nodes, group, config, "heatmaps")}
 
 
 def _messages(nodes, chains, group, name):

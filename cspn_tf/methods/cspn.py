@@ -24,7 +24,6 @@ from cspn_tf.losses.heatmap import HeatmapLoss
 from cspn_tf.losses.offsets import OffsetLoss
 from cspn_tf.losses.visibility import VisibilityLoss
 from cspn_tf.methods.base import KeypointMethod
-from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.blocks import merge_down, named_output, normalised_conv, small_conv
 
 # Heatmap losses are some thousandths; weights of this size keep these heads from dominating the shared features.
@@ -36,21 +35,17 @@ class Method(KeypointMethod):
     """CSPN."""
 
     name = "cspn"
+    levels = (2, 3, 4, 5)
 
-    def build(self, *, pretrained: bool = False) -> keras.Model:
-        """Build the network, see `KeypointMethod.build`.
+    def outputs(self, features: dict) -> dict:
+        """Compute the network's outputs, see `KeypointMethod.outputs`.
 
         Returns:
-            keras.Model: outputs a dict of `"stage_1"` ... `"stage_<num_stages>"`, each float32 `(B, C / 4, C / 4, 8)`;
-            with `offset_head` also `"offsets"`, `(B, C / 4, C / 4, 16)`, see `cspn_tf.heatmaps.decode`; with
-            `visibility_head` also `"visibility"`, logits `(B, 8)`.
+            A dict of `"stage_1"` ... `"stage_<num_stages>"`, each `(B, C / 4, C / 4, 8)`; with `offset_head` also
+            `"offsets"`, `(B, C / 4, C / 4, 16)`, see `cspn_tf.heatmaps.decode`; with `visibility_head` also
+            `"visibility"`, logits `(B, 8)`.
         """
         config = self.config
-        # ---- Inputs ----
-        crops = keras.Input((config.crop_size, config.crop_size, 3), name="crops")
-        features = build_backbone_of(config, config.crop_size, (2, 3, 4, 5), pretrained=pretrained)(crops)
-
-        # ---- Body ----
         maps = {level: features[f"P{level}"] for level in (2, 3, 4)}
         outputs = {}
         for index, name in enumerate(config.stage_names):
@@ -61,9 +56,7 @@ class Method(KeypointMethod):
             outputs["offsets"] = _head(maps[2], 2 * NUM_KEYPOINTS, "offsets")
         if config.visibility_head:
             outputs["visibility"] = _visibility_head(maps, outputs[config.stage_names[-1]])
-
-        # ---- Named outputs ----
-        return keras.Model(crops, outputs, name=self.name)
+        return outputs
 
     def losses(self, label_statistics=None) -> dict:
         """Return the losses: equation 1 for the first stage, equation 2 for the others.

@@ -52,7 +52,6 @@ from cspn_tf.losses.heatmap import mean_over_labelled
 from cspn_tf.losses.regression import COORDINATE_WEIGHT, VISIBILITY_WEIGHT, CoordinateLoss, coordinate_errors
 from cspn_tf.losses.visibility import VisibilityLoss
 from cspn_tf.methods.base import KeypointMethod
-from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.blocks import named_output
 from cspn_tf.models.regression import as_points, decode_points, flattened, hidden_units, normalised_dense, small_dense
 
@@ -82,13 +81,14 @@ class Method(KeypointMethod):
     """DFA."""
 
     name = "dfa"
+    levels = (5,)
     prediction_outputs = (*(f"stage_3_{name}" for name in BRANCHES), "visibility")
 
-    def build(self, *, pretrained: bool = False) -> keras.Model:
-        """Build the network, see `KeypointMethod.build`.
+    def outputs(self, features: dict) -> dict:
+        """Compute the network's outputs, see `KeypointMethod.outputs`.
 
         Returns:
-            keras.Model: outputs a dict, all float32:
+            A dict of:
                 stage_1, stage_2: `(B, 8, 2)`, fractions of the crop's side.
                 stage_3_easy, stage_3_hard: `(B, 8, 4)`, the branch's positions, then stage 2's, by which the loss
                     routes the garment.
@@ -98,11 +98,6 @@ class Method(KeypointMethod):
                 visibility: `(B, 8)` logits.
         """
         config = self.config
-        # ---- Inputs ----
-        crops = keras.Input((config.crop_size, config.crop_size, 3), name="crops")
-        features = build_backbone_of(config, config.crop_size, (5,), pretrained=pretrained)(crops)
-
-        # ---- Body ----
         image, units = flattened(features["P5"]), hidden_units(config)
         x = normalised_dense(normalised_dense(image, units, "stage_1_hidden_1"), units, "stage_1_hidden_2")
         positions_1 = small_dense(x, 2 * NUM_KEYPOINTS, "stage_1_regression", start=0.5)
@@ -117,7 +112,6 @@ class Method(KeypointMethod):
         branches = {name: _corrections(x, before, config, f"stage_3_{name}") for name in BRANCHES}
         seen = [small_dense(hidden, NUM_KEYPOINTS, f"visibility_{name}") for name, (_, _, hidden) in branches.items()]
 
-        # ---- Named outputs ----
         outputs = {
             "stage_1": as_points(positions_1, "stage_1"),
             "stage_1_pseudo_labels": named_output(labels_1, "stage_1_pseudo_labels"),
@@ -130,7 +124,7 @@ class Method(KeypointMethod):
             outputs[f"stage_3_{name}"] = _joined(points, f"stage_3_{name}")
             outputs[f"stage_3_{name}_pseudo_labels"] = _joined([labels, corrected], f"stage_3_{name}_pseudo_labels")
         outputs["visibility"] = keras.layers.Average(dtype="float32", name="visibility")(seen)
-        return keras.Model(crops, outputs, name=self.name)
+        return outputs
 
     def label_statistics(self, read_labels, seed: int):
         """Compute the cluster centres of the pseudo-labels, `(2, K, 8, 2)`, see `pseudo_label_centres`."""

@@ -35,7 +35,6 @@ import tensorflow as tf
 
 from cspn_tf.garments import NUM_KEYPOINTS
 from cspn_tf.methods.base import RefinedHeatmaps
-from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.blocks import BATCH_NORM_MOMENTUM, named_output, normalised_conv, small_conv
 from cspn_tf.models.fused_features import LEVELS, fused_features
 from cspn_tf.models.window_sampling import WHOLE, WindowSampling, compose, invert
@@ -80,21 +79,17 @@ class Method(RefinedHeatmaps):
     """DLAN."""
 
     name = "dlan"
+    levels = LEVELS
     first_heatmaps = "garment_heatmaps"
 
-    def build(self, *, pretrained: bool = False) -> keras.Model:
-        """Build the network, see `KeypointMethod.build`.
+    def outputs(self, features: dict) -> dict:
+        """Compute the network's outputs, see `KeypointMethod.outputs`.
 
         Returns:
-            keras.Model: outputs a dict of `"garment_heatmaps"`, from the garment's view alone, and `"heatmaps"`, both
-            float32 `(B, H, H, 8)` in the crop's frame.
+            A dict of `"garment_heatmaps"`, from the garment's view alone, and `"heatmaps"`, both `(B, H, H, 8)` in the
+            crop's frame.
         """
         config = self.config
-        # ---- Inputs ----
-        crops = keras.Input((config.crop_size, config.crop_size, 3), name="crops")
-        features = build_backbone_of(config, config.crop_size, LEVELS, pretrained=pretrained)(crops)
-
-        # ---- Body ----
         x = _selective(fused_features(features, config), config)
         side = x.shape[1]
         garment_windows = _whole_windows(x)
@@ -110,15 +105,15 @@ class Method(RefinedHeatmaps):
 
         windows, maps = _keypoint_maps(view, garment_windows, config)
         keypoint_maps = _to_crop_frame(maps, windows, config, "keypoint_back")
-        keypoint_maps = _keypoints_last(keypoint_maps)
+        # From (B * 8, H, H, 1) to (B, H, H, 8).
+        size = config.heatmap_size
+        keypoint_maps = tf.transpose(tf.reshape(keypoint_maps, [-1, NUM_KEYPOINTS, size, size]), [0, 2, 3, 1])
 
-        # ---- Named outputs ----
         added = keras.layers.Add(dtype="float32", name="heatmaps")
-        outputs = {
+        return {
             "garment_heatmaps": named_output(garment_maps, "garment_heatmaps"),
             "heatmaps": added([garment_maps, keypoint_maps]),
         }
-        return keras.Model(crops, outputs, name=self.name)
 
 
 def _selective(x, config):
@@ -179,9 +174,3 @@ def _keypoint_maps(view, garment_windows, config):
 def _to_crop_frame(maps, windows, config, name):
     """Resample maps from their views to the crop's frame, `(..., h, h, n)` to `(..., H, H, n)`."""
     return WindowSampling(config.heatmap_size, dtype="float32", name=name)([maps, invert(windows)])
-
-
-def _keypoints_last(maps):
-    """Reshape `(B * 8, H, H, 1)` to `(B, H, H, 8)`."""
-    size = maps.shape[1]
-    return tf.transpose(tf.reshape(maps, [-1, NUM_KEYPOINTS, size, size]), [0, 2, 3, 1])

@@ -12,13 +12,10 @@ losses, because only keypoints are compared. The fully connected layers have 16 
 VGG16's 4096 at width 256, and batch normalisation instead of dropout, see `cspn_tf.models.regression`.
 """
 
-import keras
-
 from cspn_tf.garments import NUM_KEYPOINTS
 from cspn_tf.losses.regression import COORDINATE_WEIGHT, VISIBILITY_WEIGHT, CoordinateLoss
 from cspn_tf.losses.visibility import VisibilityLoss
 from cspn_tf.methods.base import KeypointMethod
-from cspn_tf.models.backbones import build_backbone_of
 from cspn_tf.models.regression import as_points, decode_points, flattened, hidden_units, normalised_dense, small_dense
 
 
@@ -26,33 +23,26 @@ class Method(KeypointMethod):
     """FashionNet's landmark branch."""
 
     name = "fashionnet"
+    levels = (5,)
     prediction_outputs = ("coordinates", "visibility")
 
-    def build(self, *, pretrained: bool = False) -> keras.Model:
-        """Build the network, see `KeypointMethod.build`.
+    def outputs(self, features: dict) -> dict:
+        """Compute the network's outputs, see `KeypointMethod.outputs`.
 
         Returns:
-            keras.Model: outputs a dict of `"coordinates"`, float32 `(B, 8, 2)`, fractions of the crop's side, and
-            `"visibility"`, float32 logits `(B, 8)`.
+            A dict of `"coordinates"`, `(B, 8, 2)`, fractions of the crop's side, and `"visibility"`, logits `(B, 8)`.
         """
         config = self.config
-        # ---- Inputs ----
-        crops = keras.Input((config.crop_size, config.crop_size, 3), name="crops")
-        features = build_backbone_of(config, config.crop_size, (5,), pretrained=pretrained)(crops)
-
-        # ---- Body ----
         x = flattened(features["P5"])
         for name in ("hidden_1", "hidden_2"):
             x = normalised_dense(x, hidden_units(config), name)
         # Before training, every keypoint is predicted at the crop's centre.
         coordinates = small_dense(x, 2 * NUM_KEYPOINTS, "regression", start=0.5)
 
-        # ---- Named outputs ----
-        outputs = {
+        return {
             "coordinates": as_points(coordinates, "coordinates"),
             "visibility": small_dense(x, NUM_KEYPOINTS, "visibility"),
         }
-        return keras.Model(crops, outputs, name=self.name)
 
     def losses(self, label_statistics=None) -> dict:
         """Return the losses of coordinates and visibility."""

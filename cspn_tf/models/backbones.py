@@ -4,6 +4,8 @@
 stride 2**l under the key `"P<l>"`. Each network's own input preprocessing is part of the returned model.
 """
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -29,20 +31,29 @@ _LEVEL_LAYERS = {
     },
 }
 
+_APPLICATIONS = {
+    "vgg16": keras.applications.VGG16,
+    "resnet50": keras.applications.ResNet50,
+    "resnet101": keras.applications.ResNet101,
+    "mobilenet_v3_small": functools.partial(
+        keras.applications.MobileNetV3Small, minimalistic=True, include_preprocessing=False
+    ),
+}
+
 # ResNet and VGG of keras.applications take BGR in 0 to 255 with ImageNet's means subtracted.
 _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 
 
-def build_backbone(name, input_size, levels, *, weights="none", frozen_level=0):
-    """Build a backbone.
+def build_backbone(config, input_size, levels, *, pretrained):
+    """Build the backbone that a network's config names.
 
     Args:
-        name: one of `cspn_tf.config.BACKBONES`.
+        config: a `DetectorConfig` or a `KeypointConfig`; `backbone`, `weights` and `frozen_level` are read. Layers up
+            to the frozen level are not trained and keep their batch-normalisation statistics, unless `weights` is
+            "none": randomly initialised layers must be trained.
         input_size: side of the square input, pixels.
         levels: iterable of levels to return, 2 to 5.
-        weights: "none" for random initial weights, "imagenet" for pretrained ones.
-        frozen_level: layers up to this level are not trained and keep their batch-normalisation statistics; 0 trains
-            all.
+        pretrained: load the initial weights that `config.weights` names; False if a checkpoint is loaded afterwards.
 
     Returns:
         keras.Model: float32 `(B, S, S, 3)`, 0 to 255, to a dict of `"P<l>"`: `(B, S / 2**l, S / 2**l, channels)`.
@@ -50,36 +61,22 @@ def build_backbone(name, input_size, levels, *, weights="none", frozen_level=0):
     Raises:
         UserError: pretrained weights were requested and are not available.
     """
+    name, layer_names = config.backbone, _LEVEL_LAYERS[config.backbone]
     # ---- Inputs ----
     images = keras.Input((input_size, input_size, 3), name="images")
     pixels = _preprocess(name, images)
 
     # ---- Body ----
-    network = _network(name, input_size, weights)
+    network = _network(name, input_size, config.weights if pretrained else "none")
     _set_momentum(network)
-    layer_names = _LEVEL_LAYERS[name]
-    if frozen_level:
-        _freeze(network, layer_names[max(frozen_level, 2)])
+    if config.frozen_level and config.weights != "none":
+        _freeze(network, layer_names[max(config.frozen_level, 2)])
     features = keras.Model(network.input, [network.get_layer(layer_names[level]).output for level in levels])
 
     # ---- Named outputs ----
     outputs = features(pixels)
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     return keras.Model(images, {f"P{level}": map_ for level, map_ in zip(levels, outputs, strict=True)}, name=name)
-
-
-def build_backbone_of(config, input_size, levels, *, pretrained):
-    """Build the backbone that a network's config names, with `build_backbone`.
-
-    Args:
-        config: a `DetectorConfig` or a `KeypointConfig`; `backbone`, `weights` and `frozen_level` are read.
-        input_size, levels: as in `build_backbone`.
-        pretrained: load the initial weights that `config.weights` names; False if a checkpoint is loaded afterwards.
-    """
-    # Randomly initialised layers must be trained.
-    frozen_level = config.frozen_level if config.weights != "none" else 0
-    weights = config.weights if pretrained else "none"
-    return build_backbone(config.backbone, input_size, levels, weights=weights, frozen_level=frozen_level)
 
 
 def _preprocess(name, images):
@@ -95,21 +92,12 @@ def _network(name, input_size, weights):
     shape = (input_size, input_size, 3)
     if name == "efficientnet_lite0":
         return _efficientnet_lite0(shape, weights)
-    if weights == "none":
-        return _keras_application(name, shape, None)
     try:
-        return _keras_application(name, shape, weights)
+        return _APPLICATIONS[name](input_shape=shape, include_top=False, weights=None if weights == "none" else weights)
     except Exception as error:  # Keras reports a failed download as a bare Exception.
+        if weights == "none":
+            raise
         raise UserError(f"{weights} weights of {name} cannot be downloaded ({error}); set weights=none") from error
-
-
-def _keras_application(name, shape, weights):
-    applications = keras.applications
-    arguments = {"input_shape": shape, "include_top": False, "weights": weights}
-    if name == "mobilenet_v3_small":
-        return applications.MobileNetV3Small(**arguments, minimalistic=True, include_preprocessing=False)
-    build = {"vgg16": applications.VGG16, "resnet50": applications.ResNet50, "resnet101": applications.ResNet101}
-    return build[name](**arguments)
 
 
 def _set_momentum(network):

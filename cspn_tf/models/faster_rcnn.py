@@ -29,7 +29,7 @@ import tensorflow as tf
 from cspn_tf import geometry
 from cspn_tf.config import DetectorConfig
 from cspn_tf.garments import NUM_GARMENT_TYPES
-from cspn_tf.models.backbones import build_backbone_of
+from cspn_tf.models.backbones import build_backbone
 from cspn_tf.models.blocks import BATCH_NORM_MOMENTUM, merge_down, normalised_conv
 from cspn_tf.models.nms import non_max_suppression, soft_non_max_suppression
 from cspn_tf.models.roi_features import pyramid_roi_features, roi_align, roi_pool
@@ -78,10 +78,9 @@ class GarmentDetector(FasterRCNN):
     `detect` returns garments; calling the model returns KerasCV's raw regions and class scores.
     """
 
-    def __init__(self, config: DetectorConfig, *, pretrained: bool = False, **kwargs):
+    def __init__(self, config: DetectorConfig, *, pretrained: bool = False):
         self.config = config
-        self._levels = list(range(config.min_level, config.max_level + 1))
-        self._strides = {f"P{level}": 2**level for level in self._levels}
+        self._strides = {f"P{level}": 2**level for level in range(config.min_level, config.max_level + 1)}
         body = _build_body(config, pretrained)
         # KerasCV's constructor looks up layers of a backbone by name. This stand-in satisfies it; it is replaced below.
         stand_in = keras.Model(body.input, body.output)
@@ -111,7 +110,6 @@ class GarmentDetector(FasterRCNN):
                 dtype="float32",
             ),
             name="garment_detector",
-            **kwargs,
         )
         self.rpn_labeler.box_matcher = AnchorMatcher(
             thresholds=[_ANCHOR_NEGATIVE_IOU, _ANCHOR_POSITIVE_IOU], match_values=[-1, -2, 1], dtype="float32"
@@ -188,9 +186,7 @@ class GarmentDetector(FasterRCNN):
         deltas, class_scores = self._call_rcnn(rois, features, training=training)
         if training:
             return deltas, class_scores
-        deltas = _limit_growth(deltas)
-        boxes = _decode_deltas_to_boxes(rois, deltas, anchor_format="yxyx", box_format="yxyx", variance=BOX_VARIANCE)
-        return boxes, class_scores
+        return _decode(rois, deltas), class_scores
 
     def _call_rpn(self, images, anchors, training=None, num_proposals=None):
         """Replace KerasCV's method: static anchors, one suppression over all levels, clipping to a static size.
@@ -208,28 +204,19 @@ class GarmentDetector(FasterRCNN):
         num_proposals = num_proposals or config.num_proposals_train
         num_candidates = min(num_proposals * _CANDIDATES_PER_PROPOSAL, all_anchors.shape[0])
         scores, candidates = tf.math.top_k(logits[..., 0], num_candidates)
-        boxes = _decode_deltas_to_boxes(
-            tf.gather(all_anchors, candidates),
-            _limit_growth(tf.gather(deltas, candidates, batch_dims=1)),
-            anchor_format="yxyx",
-            box_format="yxyx",
-            variance=BOX_VARIANCE,
-        )
-        boxes = self._clip(boxes)
+        boxes = self._clip(_decode(tf.gather(all_anchors, candidates), tf.gather(deltas, candidates, batch_dims=1)))
         indices, valid = non_max_suppression(boxes, scores, num_proposals, _PROPOSAL_IOU)
         # Padding rows repeat the best proposal; the final suppression removes the duplicates.
         rois = tf.gather(boxes, tf.where(valid, indices, indices[:, :1]), batch_dims=1)
         return rois, features, deltas, logits
 
     def _call_rcnn(self, rois, feature_map, training=None):
-        return self.rcnn_head(self._region_features(rois, feature_map), training=training)
-
-    def _region_features(self, rois, feature_map):
         levels = sorted(feature_map)
         pool = roi_align if self.config.roi_op == "align" else roi_pool
         features = [tf.cast(feature_map[level], tf.float32) for level in levels]
         strides = [self._strides[level] for level in levels]
-        return pyramid_roi_features(features, rois, self.config.roi_size, strides, pool)
+        regions = pyramid_roi_features(features, rois, self.config.roi_size, strides, pool)
+        return self.rcnn_head(regions, training=training)
 
     def _clip(self, boxes_yxyx):
         return tf.clip_by_value(boxes_yxyx, 0.0, float(self.config.input_size))
@@ -314,10 +301,11 @@ def _from_keras_cv(boxes_yxyx):
     return geometry.swap_box_axes(boxes_yxyx) - 0.5
 
 
-def _limit_growth(deltas):
-    """Clip the log height and log width of box deltas `(..., 4)`."""
+def _decode(anchors, deltas):
+    """Return the boxes of box deltas, after clipping their log height and log width; all `(..., 4)`."""
     limit = _MAX_LOG_SCALE / BOX_VARIANCE[2]
-    return tf.concat([deltas[..., :2], tf.clip_by_value(deltas[..., 2:], -limit, limit)], axis=-1)
+    deltas = tf.concat([deltas[..., :2], tf.clip_by_value(deltas[..., 2:], -limit, limit)], axis=-1)
+    return _decode_deltas_to_boxes(anchors, deltas, anchor_format="yxyx", box_format="yxyx", variance=BOX_VARIANCE)
 
 
 def _small_weights():
@@ -335,7 +323,7 @@ def _build_body(config, pretrained):
     finest, coarsest = config.min_level, config.backbone_level
     images = keras.Input((config.input_size, config.input_size, 3), name="images")
     levels = range(finest, coarsest + 1)
-    features = build_backbone_of(config, config.input_size, levels, pretrained=pretrained)(images)
+    features = build_backbone(config, config.input_size, levels, pretrained=pretrained)(images)
 
     # ---- Body ----
     deepest = normalised_conv(features[f"P{coarsest}"], width, 1, f"p{coarsest}_lateral")
@@ -357,8 +345,8 @@ class RegionProposalHead(keras.layers.Layer):
     `(B, H * W * A, 4)` and objectness logits `(B, H * W * A, 1)`, both float32 with a static number of boxes.
     """
 
-    def __init__(self, config: DetectorConfig, **kwargs):
-        super().__init__(name="rpn_head", **kwargs)
+    def __init__(self, config: DetectorConfig):
+        super().__init__(name="rpn_head")
         self.num_anchors = len(config.anchor_scales) * len(config.anchor_aspect_ratios)
         width = config.pyramid_width
         layer = keras.layers.SeparableConv2D if config.separable else keras.layers.Conv2D

@@ -35,6 +35,7 @@ class Trained:
     model: keras.Model
     config: object
     untrained_outputs: dict  # in inference, name to array
+    loss_functions: dict  # what the method's `losses` returns
     losses: list  # of every step
     unreached: list  # names of weights that no gradient reached after the training
 
@@ -50,7 +51,6 @@ def train(config, label_statistics=None, steps=30):
     keras.utils.set_random_seed(1)
     method = method_of(config)
     model, losses = method.build(), method.losses(label_statistics)
-    assert set(losses) == set(model.output)
     crops, targets = crops_and_targets()
     untrained = {name: value.numpy() for name, value in model(crops).items()}
     model.compile(
@@ -71,7 +71,7 @@ def train(config, label_statistics=None, steps=30):
         for weight, gradient in zip(model.trainable_weights, gradients, strict=True)
         if gradient is None or not np.isfinite(gradient).all() or not np.abs(gradient).max() > 0
     ]
-    return Trained(model, config, untrained, values, unreached)
+    return Trained(model, config, untrained, losses, values, unreached)
 
 
 def outputs_in_mixed_precision(config):
@@ -84,18 +84,28 @@ def outputs_in_mixed_precision(config):
         keras.mixed_precision.set_global_policy("float32")
 
 
-def check_weights_survive_a_file(trained, path):
-    """Save a trained network's weights, load them into a fresh one, and compare what the two give."""
-    crops, _ = crops_and_targets()
-    trained.model.save_weights(path)
+def check_interface(method, model, losses):
+    """Check a network's name, losses and decoding against what `KeypointMethod` promises."""
+    assert model.name == method.name and set(losses) == set(model.output)
+    assert all(isinstance(loss, keras.losses.Loss) and weight > 0 for loss, weight in losses.values())
+    prediction = method.prediction_network(model)
+    assert set(prediction.output) == set(method.prediction_outputs) <= set(model.output)
+    keypoints_xy, scores = method.decode(prediction(crops_and_targets()[0]))
+    assert keypoints_xy.shape == (4, 8, 2) and scores.shape == (4, 8)
+    assert (scores >= 0).numpy().all() and (scores <= 1).numpy().all()
+
+
+def check_weights_survive_a_file(model, config, path):
+    """Save a network's weights, load them into a fresh one, and compare the two."""
+    model.save_weights(path)
     keras.utils.set_random_seed(4)
-    other = method_of(trained.config).build()
-    before = {name: value.numpy() for name, value in other(crops).items()}
+    other = method_of(config).build()
+    before = other.get_weights()
     other.load_weights(path)
-    after = other(crops)
-    for name, value in trained.model(crops).items():
-        np.testing.assert_array_equal(after[name], value)
-    assert any(np.abs(after[name] - before[name]).max() > 1e-3 for name in before)
+    after = other.get_weights()
+    for loaded, saved in zip(after, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(loaded, saved)
+    assert any(np.abs(loaded - random).max() > 1e-3 for loaded, random in zip(after, before, strict=True))
 
 
 def predict(trained):
@@ -124,6 +134,9 @@ class Checks:
 
     falls_to = 0.1
 
+    def test_is_what_training_and_inference_expect_of_a_method(self, trained):
+        check_interface(method_of(trained.config), trained.model, trained.loss_functions)
+
     def test_learns_four_crops_by_heart(self, trained):
         assert trained.losses[-1] < self.falls_to * trained.losses[0]
 
@@ -136,7 +149,7 @@ class Checks:
         assert {value.dtype for value in outputs.values()} == {tf.float32}
 
     def test_weights_survive_a_file(self, trained, tmp_path):
-        check_weights_survive_a_file(trained, tmp_path / "a.weights.h5")
+        check_weights_survive_a_file(trained.model, trained.config, tmp_path / "a.weights.h5")
 
     def test_tflite_gives_the_same_keypoints(self, trained, run_tflite):
         check_tflite_agrees(trained, run_tflite)

@@ -102,11 +102,7 @@ def test_gives_heatmaps_before_and_after_the_messages(trained):
 
 
 def test_the_prediction_is_there_without_the_first_heatmaps_head(trained):
-    predict = checks.predict(trained)
-    crops, _ = checks.crops_and_targets()
-    keypoints, scores = predict(crops)
-    assert keypoints.shape == (4, 8, 2) and scores.shape == (4, 8)
-    network = keras.Model(trained.model.input, trained.model.output["heatmaps"])
+    network = Method(CONFIG).prediction_network(trained.model)
     assert not [layer.name for layer in network.layers if layer.name.startswith("first_heatmaps")]
 
 

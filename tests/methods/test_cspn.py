@@ -13,8 +13,9 @@ from cspn_tf.losses.heatmap import HeatmapLoss
 from cspn_tf.losses.offsets import OffsetLoss
 from cspn_tf.losses.visibility import VisibilityLoss
 from cspn_tf.methods.cspn import Method
+from tests.methods import checks
 
-TINY = dataclasses.replace(preset("tiny").keypoints, crop_size=64, width=8)
+TINY = checks.TINY
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +56,11 @@ def maps_of(stage):
 @pytest.mark.parametrize("name, crop, heatmap", [("tiny", 96, 24), ("mobile", 192, 48), ("base", 256, 64)])
 def test_presets_have_four_stages_of_heatmaps(name, crop, heatmap):
     config = preset(name).keypoints
-    model = Method(config).build()
-    assert model.input_shape == (None, crop, crop, 3)
-    shapes = {key: tuple(map_.shape) for key, map_ in model.output.items()}
+    assert config.crop_size == crop
+    # In place of the backbone, whose own tests have its shapes.
+    features = {f"P{level}": keras.Input((crop >> level, crop >> level, 5)) for level in Method.levels}
+    outputs = Method(config).outputs(features)
+    shapes = {key: tuple(map_.shape) for key, map_ in outputs.items()}
     assert shapes.pop("visibility", None) == ((None, 8) if name in ("mobile", "base") else None)
     assert shapes == {f"stage_{stage}": (None, heatmap, heatmap, 8) for stage in (1, 2, 3, 4)}
     assert list(shapes) == list(config.stage_names)
@@ -77,12 +80,9 @@ def test_paper_preset_has_the_paper_s_maps():
     assert not [layer for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D)]
 
 
-@pytest.mark.parametrize("num_stages", [1, 3])
-def test_number_of_stages_follows_the_config(num_stages):
-    model = Method(dataclasses.replace(TINY, num_stages=num_stages)).build()
-    assert list(model.output) == [f"stage_{stage}" for stage in range(1, num_stages + 1)]
-    stages = {layer.name.split("_")[1] for layer in model.layers if layer.name.startswith("stage_")}
-    assert stages == {str(stage) for stage in range(1, num_stages + 1)}
+def stages_of(model):
+    """Return the numbers of the stages that a network's layers are named after."""
+    return {layer.name.split("_")[1] for layer in model.layers if layer.name.startswith("stage_")}
 
 
 def test_calls_give_float32_heatmaps_of_the_crop(four_stages, crops):
@@ -110,6 +110,7 @@ def test_heatmaps_stay_float32_in_mixed_precision(crops):
 def test_stages_read_the_stage_before_and_odd_ones_conv5():
     model = Method(dataclasses.replace(TINY, num_stages=5)).build()
     assert list(model.output) == [f"stage_{stage}" for stage in (1, 2, 3, 4, 5)]
+    assert stages_of(model) == set("12345")
     assert inputs_of_stage(model, 1) == {"C2", "C3", "C4", "C5"}
     assert inputs_of_stage(model, 2) == maps_of(1)
     assert inputs_of_stage(model, 3) == maps_of(2) | {"C5"}
@@ -143,15 +144,12 @@ def test_prediction_is_the_last_output_without_the_other_heads(four_stages, crop
     assert {weight.ref() for weight in prediction.weights} < {weight.ref() for weight in four_stages.weights}
 
 
-def test_weights_and_description_survive_a_file(four_stages, crops, tmp_path):
-    four_stages.save_weights(tmp_path / "a.weights.h5")
-    keras.utils.set_random_seed(4)
-    other = keras.Model.from_config(four_stages.get_config())
-    before = other(crops)["stage_4"].numpy()
-    other.load_weights(tmp_path / "a.weights.h5")
-    for name, map_ in four_stages(crops).items():
-        np.testing.assert_array_equal(other(crops)[name], map_)
-    assert np.abs(before - other(crops)["stage_4"]).max() > 1e-6
+def test_weights_survive_a_file(four_stages, tmp_path):
+    checks.check_weights_survive_a_file(four_stages, TINY, tmp_path / "a.weights.h5")
+
+
+def test_is_what_training_and_inference_expect_of_a_method(four_stages):
+    checks.check_interface(Method(TINY), four_stages, Method(TINY).losses())
 
 
 # Beyond the paper ----------------------------------------------------------------------------------------------------
@@ -182,20 +180,13 @@ def test_scores_without_a_visibility_head_are_heights_of_peaks(four_stages, crop
     np.testing.assert_allclose(scores, peaks, rtol=1e-6)
 
 
-@pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
-def test_upsampling_follows_the_config(upsampling):
-    model = Method(dataclasses.replace(TINY, num_stages=1, upsampling=upsampling)).build()
-    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.UpSampling2D)]
-    assert len(layers) == 3 and {layer.interpolation for layer in layers} == {upsampling}
-
-
-def test_frozen_layers_are_kept_only_if_they_are_pretrained():
-    for weights, frozen in (("imagenet", True), ("none", False)):
-        config = dataclasses.replace(TINY, backbone="efficientnet_lite0", weights=weights, frozen_level=3)
-        (backbone,) = [layer for layer in Method(config).build().layers if isinstance(layer, keras.Model)]
-        (network,) = [layer for layer in backbone.layers if isinstance(layer, keras.Model)]
-        assert network.get_layer("stem_conv").trainable is not frozen
-        assert network.get_layer("block7a_project_bn").trainable
+def test_one_stage_and_cheaper_upsampling_where_the_config_says_so(four_stages):
+    model = Method(dataclasses.replace(TINY, num_stages=1, upsampling="nearest")).build()
+    assert list(model.output) == ["stage_1"] and stages_of(model) == {"1"}
+    # Three maps of an odd stage are upsampled, two of an even one.
+    for network, upsampling, num in ((model, "nearest", 3), (four_stages, "bilinear", 10)):
+        layers = [layer for layer in network.layers if isinstance(layer, keras.layers.UpSampling2D)]
+        assert len(layers) == num and {layer.interpolation for layer in layers} == {upsampling}
 
 
 # Losses --------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,12 @@ def trained():
     return checks.train(CONFIG)
 
 
+@pytest.fixture(scope="module")
+def full():
+    """An untrained network without separable convolutions."""
+    return Method(checks.tiny_config("dlan", separable=False)).build()
+
+
 # Selective dilated convolution ---------------------------------------------------------------------------------------
 
 
@@ -50,10 +56,9 @@ def test_gives_the_garments_heatmaps_and_the_prediction(trained):
     assert max(np.abs(value).max() for value in trained.untrained_outputs.values()) < 0.5
 
 
-def test_convolutions_are_separable_only_where_the_config_says_so(trained):
+def test_convolutions_are_separable_only_where_the_config_says_so(trained, full):
     (selective,) = [layer for layer in trained.model.layers if isinstance(layer, SelectiveDilatedConv)]
     assert selective.separable and "selective_mix_conv" in {layer.name for layer in trained.model.layers}
-    full = Method(checks.tiny_config("dlan", separable=False)).build()
     assert not full.get_layer("selective").separable
     assert not [layer.name for layer in full.layers if "depthwise" in layer.name]
     assert full.output["heatmaps"].shape == (None, 16, 16, 8)
@@ -66,9 +71,9 @@ def windows_seen(model, crops):
     return {name: value.numpy() for name, value in dlan.keras.Model(model.input, tensors)(crops).items()}
 
 
-def test_every_window_shows_everything_before_training():
+def test_every_window_shows_everything_before_training(full):
     crops, _ = checks.crops_and_targets()
-    seen = windows_seen(Method(CONFIG).build(), crops)
+    seen = windows_seen(full, crops)
     views = {"garment_view_0", "garment_view_1", "garment_view", "keypoint_view"}
     assert set(seen) == views | {"garment_back", "keypoint_back"}
     for name, windows in seen.items():
