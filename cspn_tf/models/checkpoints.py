@@ -145,25 +145,25 @@ def record_sha256_of_tflite(folder) -> None:
     write_json(description, {**read_json(description), _SHA256: file_sha256(Path(folder) / TFLITE)})
 
 
-def write_shippable(directory, network: str, target, config: Config | None = None) -> None:
+def write_shippable(directory, network: str, target, config: Config) -> None:
     """Write a distributable copy of a checkpoint: weights in half precision, without optimizer state.
 
     Args:
         directory: the training's checkpoint directory.
         network: `DETECTOR` or `KEYPOINTS`.
         target: directory to write or replace, atomically.
-        config: the `Config` to write, such as that of a pair of networks; None for the checkpoint's own.
+        config: the `Config` to write, such as that of a pair of networks.
 
     Raises:
         UserError: as in `load_detector`.
     """
-    own_config, details = read_description(directory, network)
+    _, details = read_description(directory, network)
     _, model = load_detector(directory) if network == DETECTOR else load_keypoints(directory)
     with staged_directory(target, overwrite=True) as folder:
         model.save_weights(folder / WEIGHTS)
         _halve(folder / WEIGHTS)
         details = {name: value for name, value in details.items() if name not in ("data", "init", _SHA256)}
-        write_description(folder, network, config or own_config, {**details, _SHA256: file_sha256(folder / WEIGHTS)})
+        write_description(folder, network, config, {**details, _SHA256: file_sha256(folder / WEIGHTS)})
 
 
 def _halve(path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -23,6 +24,7 @@ TINY = dataclasses.replace(
     keypoints=dataclasses.replace(preset("tiny").keypoints, crop_size=32, num_stages=1, width=8),
 )
 DETAILS = {"seed": 3, "training": {"epochs": 2}}
+WEIGHTS = "best.weights.h5"
 
 
 def write(directory, network, model, config=TINY):
@@ -47,9 +49,23 @@ def cspn():
     return method_of(TINY.keypoints).build()
 
 
+@pytest.fixture(scope="module")
+def spare():
+    """Another network of the same config, to load weights into."""
+    keras.utils.set_random_seed(7)
+    return method_of(TINY.keypoints).build()
+
+
+@pytest.fixture(scope="module")
+def written(cspn, tmp_path_factory):
+    """A checkpoint of `cspn`, which tests only read."""
+    return write(tmp_path_factory.mktemp("checkpoints") / "keypoints", KEYPOINTS, cspn)
+
+
 @pytest.fixture
-def keypoints_dir(cspn, tmp_path):
-    return write(tmp_path / "keypoints", KEYPOINTS, cspn)
+def keypoints_dir(written, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(written, tmp_path / "keypoints")
 
 
 # Round trips ---------------------------------------------------------------------------------------------------------
@@ -71,26 +87,26 @@ def test_a_detector_comes_back(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_keypoint_network_comes_back(cspn, keypoints_dir):
+def test_a_keypoint_network_comes_back(cspn, written):
     crops = tf.random.stateless_uniform([2, 32, 32, 3], [1, 2], 0, 255)
     keras.utils.set_random_seed(7)
-    config, loaded = checkpoints.load_keypoints(keypoints_dir)
+    config, loaded = checkpoints.load_keypoints(written)
     assert config == TINY
     for name, heatmaps in cspn(crops).items():
         np.testing.assert_array_equal(loaded(crops)[name], heatmaps)
 
 
-def test_details_come_back(keypoints_dir):
-    assert checkpoints.read_description(keypoints_dir, KEYPOINTS) == (TINY, DETAILS)
+def test_details_come_back(written):
+    assert checkpoints.read_description(written, KEYPOINTS) == (TINY, DETAILS)
 
 
-def test_better_weights_replace_the_best_ones(cspn, keypoints_dir):
-    bias = cspn.get_layer("stage_1_heatmaps").bias
+def test_better_weights_replace_the_best_ones(spare, keypoints_dir):
+    bias = spare.get_layer("stage_1_heatmaps").bias
     bias.assign(np.arange(8.0))
-    checkpoints.save_weights(cspn, keypoints_dir)
+    checkpoints.save_weights(spare, keypoints_dir)
     bias.assign(np.zeros(8))
-    _, loaded = checkpoints.load_keypoints(keypoints_dir)
-    np.testing.assert_array_equal(loaded.get_layer("stage_1_heatmaps").bias, np.arange(8.0))
+    checkpoints.load_weights(spare, keypoints_dir, KEYPOINTS)
+    np.testing.assert_array_equal(bias, np.arange(8.0))
     assert len(list(keypoints_dir.iterdir())) == 3
 
 
@@ -126,9 +142,9 @@ def test_refuses_a_damaged_description(keypoints_dir, content):
     assert message.startswith(f"{keypoints_dir / 'network.json'}: not a checkpoint description")
 
 
-def test_refuses_the_other_network(keypoints_dir):
-    message = refusal(checkpoints.load_detector, keypoints_dir)
-    assert message == f"{keypoints_dir} holds a keypoints checkpoint, not a detector one"
+def test_refuses_the_other_network(written):
+    message = refusal(checkpoints.load_detector, written)
+    assert message == f"{written} holds a keypoints checkpoint, not a detector one"
 
 
 def test_refuses_a_directory_without_its_config(keypoints_dir):
@@ -144,9 +160,9 @@ def test_names_an_unknown_key_of_the_config(keypoints_dir):
     assert "unknown key keypoints.depth" in refusal(checkpoints.load_keypoints, keypoints_dir)
 
 
-def test_refuses_a_run_without_weights_yet(keypoints_dir):
-    (keypoints_dir / "best.weights.h5").unlink()
-    message = refusal(checkpoints.load_keypoints, keypoints_dir)
+def test_refuses_a_run_without_weights_yet(spare, keypoints_dir):
+    (keypoints_dir / WEIGHTS).unlink()
+    message = refusal(checkpoints.load_weights, spare, keypoints_dir, KEYPOINTS)
     assert message == f"{keypoints_dir} has no best.weights.h5: training has not finished an epoch"
 
 
@@ -163,60 +179,62 @@ def test_refuses_weights_of_another_network(keypoints_dir, change):
 
 
 @pytest.mark.parametrize("damage", ["cut off", "text"])
-def test_refuses_damaged_weights(keypoints_dir, damage):
-    path = keypoints_dir / "best.weights.h5"
+def test_refuses_damaged_weights(spare, keypoints_dir, damage):
+    path = keypoints_dir / WEIGHTS
     content = path.read_bytes()
     path.write_bytes({"cut off": content[: len(content) // 2], "text": b"weights"}[damage])
-    assert refusal(checkpoints.load_keypoints, keypoints_dir).startswith(f"{path} does not fit ")
+    message = refusal(checkpoints.load_weights, spare, keypoints_dir, KEYPOINTS)
+    assert message.startswith(f"{path} does not fit ")
 
 
 # What ships ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def shippable(keypoints_dir, tmp_path):
-    target = tmp_path / "shipped"
-    checkpoints.write_shippable(keypoints_dir, KEYPOINTS, target)
-    return target
+@pytest.fixture(scope="module")
+def shippable(cspn, tmp_path_factory):
+    """What ships of a training with a path of its machine in the description."""
+    folder = tmp_path_factory.mktemp("pair")
+    trained = write(folder / "trained", KEYPOINTS, cspn)
+    checkpoints.write_description(trained, KEYPOINTS, TINY, {**DETAILS, "data": "/home/somebody/data"})
+    checkpoints.write_shippable(trained, KEYPOINTS, folder / "keypoints", TINY)
+    return folder / "keypoints"
 
 
-def test_what_ships_is_the_same_network_in_half_precision(cspn, keypoints_dir, shippable):
-    config, shipped = checkpoints.load_keypoints(shippable)
-    assert config == TINY
+def test_what_ships_is_the_same_network_in_half_precision(cspn, spare, written, shippable):
+    assert checkpoints.read_description(shippable, KEYPOINTS)[0] == TINY
+    checkpoints.load_weights(spare, shippable, KEYPOINTS)
     crops = tf.random.stateless_uniform([2, 32, 32, 3], [1, 2], 0, 255)
-    (before,), (after,) = cspn(crops).values(), shipped(crops).values()
+    (before,), (after,) = cspn(crops).values(), spare(crops).values()
     spread = float(tf.math.reduce_std(before))
     assert 0 < float(tf.reduce_max(tf.abs(after - before))) < 0.02 * spread
-    for variable, given in zip(shipped.variables, cspn.variables, strict=True):
+    for variable, given in zip(spare.variables, cspn.variables, strict=True):
         np.testing.assert_array_equal(variable.numpy(), given.numpy().astype("float16").astype("float32"))
-    assert all(variable.dtype == tf.float32 for variable in shipped.variables)
-    whole, half = (path.stat().st_size for path in (d / "best.weights.h5" for d in (keypoints_dir, shippable)))
-    assert half < 0.8 * whole
+    assert all(variable.dtype == tf.float32 for variable in spare.variables)
+    assert (shippable / WEIGHTS).stat().st_size < 0.8 * (written / WEIGHTS).stat().st_size
 
 
-def test_what_ships_says_nothing_of_the_machine_it_was_trained_on(keypoints_dir, tmp_path):
-    checkpoints.write_description(keypoints_dir, KEYPOINTS, TINY, {**DETAILS, "data": "/home/somebody/data"})
-    checkpoints.write_shippable(keypoints_dir, KEYPOINTS, tmp_path / "shipped")
-    written = json.loads((tmp_path / "shipped" / "network.json").read_text())
-    assert written.keys() == {"network", "seed", "training", "weights_sha256"}
-    assert written["seed"] == DETAILS["seed"]
+def test_what_ships_says_nothing_of_the_machine_it_was_trained_on(shippable):
+    content = json.loads((shippable / "network.json").read_text())
+    assert content.keys() == {"network", "seed", "training", "weights_sha256"}
+    assert content["seed"] == DETAILS["seed"]
 
 
-def test_refuses_shipped_weights_that_changed(shippable):
-    path = shippable / "best.weights.h5"
+def test_refuses_shipped_weights_that_changed(spare, shippable, tmp_path):
+    changed = shutil.copytree(shippable, tmp_path / "changed")
+    path = changed / WEIGHTS
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    message = refusal(checkpoints.load_keypoints, shippable)
-    assert message == f"{path} is damaged: its SHA-256 is not the one in {shippable / 'network.json'}"
+    message = refusal(checkpoints.load_weights, spare, changed, KEYPOINTS)
+    assert message == f"{path} is damaged: its SHA-256 is not the one in {changed / 'network.json'}"
 
 
-def test_the_name_shipped_is_the_package_s_own_pair(monkeypatch, shippable, tmp_path):
-    (tmp_path / "pair").mkdir()
-    shippable.rename(tmp_path / "pair" / "keypoints")
-    monkeypatch.setattr(checkpoints, "SHIPPED_PAIR", tmp_path / "pair")
-    config, _ = checkpoints.load_keypoints("shipped")
-    assert config == TINY
+def test_the_name_shipped_is_the_package_s_own_pair(monkeypatch, cspn, spare, shippable):
+    monkeypatch.setattr(checkpoints, "SHIPPED_PAIR", shippable.parent)
+    assert checkpoints.read_description("shipped", KEYPOINTS)[0] == TINY
+    spare.set_weights([np.zeros_like(values) for values in spare.get_weights()])
+    checkpoints.load_weights(spare, "shipped", KEYPOINTS)
+    np.testing.assert_array_equal(spare.weights[0], cspn.weights[0].numpy().astype("float16"))
 
 
 # Two checkpoints in one pipeline -------------------------------------------------------------------------------------
