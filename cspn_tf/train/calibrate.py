@@ -8,8 +8,13 @@ Source: Platt 1999, and Guo et al. 2017, On Calibration of Modern Neural Network
 
 import numpy as np
 import scipy.special
+import tensorflow as tf
 
 from cspn_tf.console import UserError
+from cspn_tf.data import pipeline
+from cspn_tf.evaluation.calibration import measure_calibration
+from cspn_tf.evaluation.matching import match_detections
+from cspn_tf.garments import Visibility
 from cspn_tf.models import checkpoints
 
 # Detections below this score are ignored: they are never served, and would be the majority.
@@ -37,12 +42,8 @@ def calibrate_detector(directory, data_dir, split="val") -> dict:
             the fit diverges.
         UserError: the detector has no weights yet.
     """
-    import tensorflow as tf
-
-    from cspn_tf.data import pipeline
-    from cspn_tf.evaluation.matching import match_detections
-
-    config, model = _load(directory, checkpoints.DETECTOR)
+    _check_uncalibrated(directory, checkpoints.DETECTOR)
+    config, model = checkpoints.load_detector(directory)
     search = tf.function(lambda images: model.search(images, _LOWEST_SCORE), autograph=False, reduce_retracing=True)
     logits, lowered, correct = [], [], []
     for images, labels in pipeline.detector_dataset(data_dir, split, config, _BATCH, training=False, seed=0):
@@ -80,14 +81,10 @@ def calibrate_keypoints(directory, data_dir, split="val") -> dict:
     Raises:
         LeftAsItIs, UserError: as in `calibrate_detector`; or the network predicts no visibility.
     """
-    import tensorflow as tf
-
-    from cspn_tf.data import pipeline
-    from cspn_tf.garments import Visibility
-
-    config, model = _load(directory, checkpoints.KEYPOINTS)
+    config = _check_uncalibrated(directory, checkpoints.KEYPOINTS)
     if not config.keypoints.visibility_head:
         raise UserError(f"{directory} predicts no visibility: there is nothing to calibrate")
+    _, model = checkpoints.load_keypoints(directory)
     predict = tf.function(lambda crops: model(crops, training=False)["visibility"], autograph=False)
     logits, visible = [np.zeros(0)], [np.zeros(0, bool)]
     for batch in pipeline.keypoint_dataset(data_dir, split, config, _BATCH, training=False, seed=0):
@@ -109,18 +106,16 @@ def calibrate_keypoints(directory, data_dir, split="val") -> dict:
     return fitted
 
 
-def _load(directory, network):
-    _, details = checkpoints.read_description(directory, network)
+def _check_uncalibrated(directory, network):
+    """Return a checkpoint's config, after checking that the network is not calibrated yet."""
+    config, details = checkpoints.read_description(directory, network)
     if "calibration" in details:
         raise LeftAsItIs(f"{directory} is calibrated already")
-    load = checkpoints.load_detector if network == checkpoints.DETECTOR else checkpoints.load_keypoints
-    return load(directory)
+    return config
 
 
 def _fit(scores_of, positive, directory, what=("garments", "background")) -> dict:
     """Find the scale and shift with the least negative log-likelihood, by a grid search with a shrinking step."""
-    from cspn_tf.evaluation.calibration import measure_calibration
-
     if not positive.any() or positive.all():
         raise LeftAsItIs(
             f"{directory}: {len(positive)} scores, {int(positive.sum())} of {what[0]}: "

@@ -1,10 +1,19 @@
 """Train the garment detector, with validation after every epoch."""
 
 import numpy as np
+import tensorflow as tf
+from PIL import Image
 
 from cspn_tf.contract import STATUS_OK
+from cspn_tf.data import pipeline
+from cspn_tf.drawing import draw_garments
+from cspn_tf.evaluation.average_precision import box_precision
+from cspn_tf.evaluation.matching import match_photos
+from cspn_tf.evaluation.measures import measure_rates
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import NUM_KEYPOINTS
+from cspn_tf.models.faster_rcnn import build_detector
+from cspn_tf.result import Result
 from cspn_tf.train import fitting
 from cspn_tf.train.task import Task
 
@@ -26,13 +35,9 @@ class DetectorTask(Task):
     validation_batch = 16
 
     def build(self, config, *, pretrained):
-        from cspn_tf.models.faster_rcnn import build_detector
-
         return build_detector(config.detector, pretrained=pretrained)
 
     def dataset(self, *args, **options):
-        from cspn_tf.data import pipeline
-
         return pipeline.detector_dataset(*args, **options)
 
     def validator(self, model, dataset, config):
@@ -43,8 +48,6 @@ class DetectorValidator:
     """Evaluates a detector on a dataset of `pipeline.detector_dataset`, in pixels of its input."""
 
     def __init__(self, model, dataset):
-        import tensorflow as tf
-
         self._dataset = dataset
         # The function reads the model's variables, so it is traced once and always uses the current weights.
         self._detect = tf.function(model.detect, reduce_retracing=True, autograph=False)
@@ -52,11 +55,6 @@ class DetectorValidator:
 
     def measure(self) -> dict:
         """Return average precision, recall and precision: name to value, None if it is undefined."""
-        from cspn_tf.evaluation.average_precision import box_precision
-        from cspn_tf.evaluation.matching import match_photos
-        from cspn_tf.evaluation.measures import measure_rates
-        from cspn_tf.result import Result
-
         truths, results = [], []
         self._shown = []
         for images, labels in self._dataset:
@@ -78,10 +76,6 @@ class DetectorValidator:
 
     def overlays(self):
         """Return the first validation photos, drawn with the detections of the last `measure`."""
-        from PIL import Image
-
-        from cspn_tf.drawing import draw_garments
-
         photos = [(Image.fromarray(pixels.clip(0, 255).astype("uint8")), found) for pixels, found in self._shown]
         return np.stack([np.asarray(draw_garments(photo, found)) for photo, found in photos])
 

@@ -24,8 +24,9 @@ from cspn_tf.console import CallError, UserError, require_extra
 from cspn_tf.evaluation.keypoint_metrics import LOWER_IS_BETTER
 from cspn_tf.evaluation.report import formatted
 from cspn_tf.files import locked, plain_path, read_json, replaced_file, write_json
+from cspn_tf.models import checkpoints
 from cspn_tf.plots import saved_plot
-from cspn_tf.train.distribution import Distribution, distribution_of, lost_workers_reported
+from cspn_tf.train.distribution import distribution_of, lost_workers_reported
 
 _HISTORY = "history.json"
 
@@ -93,6 +94,8 @@ def fit(run: Run, task) -> None:
             directory contains a different run, or a loss is not finite.
         CallError: another process is writing to the directory.
     """
+    import keras
+
     from cspn_tf.data import tfrecords
 
     require_extra("training")
@@ -113,33 +116,29 @@ def fit(run: Run, task) -> None:
         validator = task.validator(validated, validation, run.config)
         if distribution.is_chief:
             # Not earlier, so that a model that cannot be built leaves no directory behind.
-            _create_directory(run, task.network)
+            if not (run.directory / "network.json").exists():
+                run.directory.mkdir(parents=True, exist_ok=True)
+                checkpoints.write_description(run.directory, task.network, run.config, _description(run))
             lock.enter_context(locked(run.directory / "lock", run.directory))
-        _fit(run, task, model, num_steps, validated, validator, done)
-
-
-def _fit(run, task, model, num_steps, validated, validator, done):
-    import keras
-
-    distribution = distribution_of(run.strategy)
-    state = TrainingState(run.directory / "state", model, distribution)
-    if done:
-        state.restore(done)
-        print(f"resuming {task.network} after epoch {done} of {run.training.epochs}", flush=True)
-    callbacks = [_recorder(run, task, state, validated, validator, read_history(run.directory)[:done])]
-    if distribution.is_chief:
-        callbacks.append(keras.callbacks.TensorBoard(run.directory / "logs", write_graph=False, profile_batch=0))
-    verbose = 1 if sys.stderr.isatty() and sys.stdout.isatty() else 2
-    model.fit(
-        distribution.feed(task.batches(run, model, done)),
-        epochs=run.training.epochs,
-        initial_epoch=done,
-        steps_per_epoch=num_steps,
-        callbacks=callbacks,
-        verbose=verbose if distribution.is_chief else 0,
-    )
-    if distribution.is_chief and all(entry.get(f"val_{task.monitor}") is None for entry in read_history(run.directory)):
-        print(f"{task.monitor} is undefined in every epoch: keeping the weights of the last epoch", flush=True)
+        state = TrainingState(run.directory / "state", model, distribution.is_chief)
+        if done:
+            state.restore(done)
+            print(f"resuming {task.network} after epoch {done} of {run.training.epochs}", flush=True)
+        history = read_history(run.directory)[:done]
+        callbacks = [_recorder(run, task, state, validated, validator, history)]
+        if distribution.is_chief:
+            callbacks.append(keras.callbacks.TensorBoard(run.directory / "logs", write_graph=False, profile_batch=0))
+        verbose = 1 if sys.stderr.isatty() and sys.stdout.isatty() else 2
+        model.fit(
+            distribution.feed(task.batches(run, model, done)),
+            epochs=run.training.epochs,
+            initial_epoch=done,
+            steps_per_epoch=num_steps,
+            callbacks=callbacks,
+            verbose=verbose if distribution.is_chief else 0,
+        )
+        if distribution.is_chief and all(entry.get(f"val_{task.monitor}") is None for entry in history):
+            print(f"{task.monitor} is undefined in every epoch: keeping the weights of the last epoch", flush=True)
 
 
 def finished_epochs(run: Run, network: str) -> int:
@@ -148,8 +147,6 @@ def finished_epochs(run: Run, network: str) -> int:
     Raises:
         UserError: the directory contains a different run, or is not a training run.
     """
-    from cspn_tf.models import checkpoints
-
     if not (run.directory / "network.json").exists():
         if run.directory.exists() and not (run.directory.is_dir() and _is_interrupted_start(run.directory)):
             raise UserError(f"{run.directory} exists and is not a training run")
@@ -177,15 +174,6 @@ def finished_epochs(run: Run, network: str) -> int:
     return done
 
 
-def _create_directory(run: Run, network: str) -> None:
-    """Create the directory of a new run."""
-    from cspn_tf.models import checkpoints
-
-    if not (run.directory / "network.json").exists():
-        run.directory.mkdir(parents=True, exist_ok=True)
-        checkpoints.write_description(run.directory, network, run.config, _description(run))
-
-
 def _description(run: Run) -> dict:
     details = {"training": configs.to_dict(run.training), "seed": run.seed, "precision": run.precision}
     return details | {"data": str(run.data_dir)} | ({"init": run.init} if run.init else {})
@@ -209,12 +197,11 @@ class TrainingState:
     interrupted at any moment can resume from a complete state.
     """
 
-    def __init__(self, directory, model, distribution=None):
-        """Prepare checkpoints in a directory; `distribution` is the run's `Distribution`, None for one process."""
+    def __init__(self, directory, model, is_chief):
+        """Prepare checkpoints in a directory; `is_chief` as in `Distribution`."""
         import tensorflow as tf
 
-        self._directory = Path(directory)
-        self._distribution = distribution or Distribution()
+        self._directory, self._is_chief = directory, is_chief
         self._checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
 
     def save(self, epoch: int) -> None:
@@ -222,7 +209,7 @@ class TrainingState:
 
         Collective: every process must call it; only the chief's files are kept.
         """
-        if not self._distribution.is_chief:
+        if not self._is_chief:
             with tempfile.TemporaryDirectory(prefix="cspn-tf-") as folder:
                 self._checkpoint.write(f"{folder}/state")
             return
@@ -254,8 +241,6 @@ def _recorder(run, task, state, validated, validator, history):
     """Return the callback that validates, saves and plots at the end of every epoch."""
     import keras
     import tensorflow as tf
-
-    from cspn_tf.models import checkpoints
 
     lower_is_better = task.monitor in LOWER_IS_BETTER
     is_chief = distribution_of(run.strategy).is_chief

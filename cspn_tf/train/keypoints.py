@@ -5,9 +5,16 @@ import json
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
+from PIL import Image
 
+from cspn_tf.data import pipeline
+from cspn_tf.drawing import draw_garments
+from cspn_tf.evaluation.keypoint_metrics import score
+from cspn_tf.evaluation.matching import match_given_boxes
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import Visibility
+from cspn_tf.inference.photo_outputs import keypoints_on_canvases, keypoints_on_photos
 from cspn_tf.methods import method_of
 from cspn_tf.train import fitting
 from cspn_tf.train.task import Task
@@ -45,8 +52,6 @@ class KeypointTask(Task):
         return method_of(config.keypoints).build(pretrained=pretrained)
 
     def losses(self, run):
-        from cspn_tf.data import pipeline
-
         method = method_of(run.config.keypoints)
         read_labels = functools.partial(pipeline.label_configurations, run.data_dir, "train", run.config)
         losses = method.losses(method.label_statistics(read_labels, run.seed))
@@ -56,8 +61,6 @@ class KeypointTask(Task):
         }
 
     def dataset(self, *args, **options):
-        from cspn_tf.data import pipeline
-
         return pipeline.keypoint_dataset(*args, **options)
 
     def batches(self, run, model, first_epoch=0):
@@ -77,8 +80,6 @@ def to_fit(batch, names):
     Returns:
         crops, and name to targets `(B, 8, 4)`, see `cspn_tf.losses`.
     """
-    import tensorflow as tf
-
     visibility = tf.cast(batch["visibility"], tf.float32)[..., tf.newaxis]
     return batch["crops"], dict.fromkeys(names, tf.concat([batch["targets"], visibility], axis=-1))
 
@@ -96,10 +97,6 @@ class KeypointValidator:
     """
 
     def __init__(self, network, dataset, config):
-        import tensorflow as tf
-
-        from cspn_tf.inference.photo_outputs import keypoints_on_canvases, keypoints_on_photos
-
         method = method_of(config.keypoints)
 
         def predict(batch):
@@ -119,9 +116,6 @@ class KeypointValidator:
         If no keypoint is labelled as visible, `ne_bbox` is computed over occluded ones, so that a best epoch can be
         chosen.
         """
-        from cspn_tf.evaluation.keypoint_metrics import score
-        from cspn_tf.evaluation.matching import match_given_boxes
-
         truths, predicted = [], []
         self._shown = []
         for batch in self._dataset:
@@ -132,7 +126,10 @@ class KeypointValidator:
             rows = (batch["crops"], batch["garment_types"], keypoints_xy_crop, scores)
             self._shown += list(zip(*(row[:missing].numpy() for row in rows), strict=True))
         if not any(truth.visible.any() for truth in truths):
-            self._say_once("no keypoint is labelled as visible: ne_bbox is computed over occluded keypoints")
+            if not self._has_said:
+                text = "no keypoint is labelled as visible: ne_bbox is computed over occluded keypoints"
+                print(f"  validation: {text}", flush=True)
+            self._has_said = True
             truths = [
                 truth.replace(visibility=np.where(truth.labelled, Visibility.VISIBLE, truth.visibility))
                 for truth in truths
@@ -141,17 +138,8 @@ class KeypointValidator:
         matched = match_given_boxes(truths, predicted)
         return {name: score(name, matched)["value"] for name in ("ne_bbox", "pck_02", "epe")}
 
-    def _say_once(self, text):
-        if not self._has_said:
-            print(f"  validation: {text}", flush=True)
-        self._has_said = True
-
     def overlays(self):
         """Return the first validation crops, drawn with the keypoints of the last `measure`."""
-        from PIL import Image
-
-        from cspn_tf.drawing import draw_garments
-
         pictures = []
         for crop, garment_type, keypoints_xy, scores in self._shown:
             whole = [0, 0, crop.shape[1] - 1, crop.shape[0] - 1]

@@ -3,6 +3,9 @@
 import abc
 
 from cspn_tf.config import Config
+from cspn_tf.data import pipeline
+from cspn_tf.models import checkpoints
+from cspn_tf.train import fitting
 from cspn_tf.train.distribution import distribution_of
 
 
@@ -47,8 +50,6 @@ class Task(abc.ABC):
         Raises:
             UserError: the data are missing or do not fill one batch.
         """
-        from cspn_tf.data import pipeline
-
         batch_size = run.training.batch_size * distribution_of(run.strategy).num_workers
         return pipeline.steps_per_epoch(run.data_dir, "train", batch_size, what=self.unit)
 
@@ -59,9 +60,6 @@ class Task(abc.ABC):
             run: a `cspn_tf.train.fitting.Run`.
             num_steps: batches per epoch, for the learning-rate schedule.
         """
-        from cspn_tf.models import checkpoints
-        from cspn_tf.train import fitting
-
         with fitting.scope(run):
             model = self.build(run.config, pretrained=not run.init)
             if run.init:

@@ -53,9 +53,11 @@ def test_the_fit_of_a_detector_is_in_its_weights(pair, tiny_data, monkeypatch):
     # What two epochs have taught may not be enough to fit anything.
     monkeypatch.setattr(calibrate, "_fit", fit)
     images = tf.random.stateless_uniform([2, 128, 128, 3], [1, 2], 0, 255)
-    _, before = checkpoints.load_detector(pair / "detector")[1](images)
+    _, detector = checkpoints.load_detector(pair / "detector")
+    _, before = detector(images)
     found = calibrate.calibrate_detector(pair / "detector", tiny_data)
-    _, after = checkpoints.load_detector(pair / "detector")[1](images)
+    checkpoints.load_weights(detector, pair / "detector", checkpoints.DETECTOR)
+    _, after = detector(images)
     expected = tf.nn.softmax(found["scale"] * np.log(before) + [0.0, 0.0, 0.0, found["shift"]])
     np.testing.assert_allclose(after, expected, atol=1e-4)
     assert json.loads((pair / "detector" / "network.json").read_text())["calibration"] == found

@@ -61,7 +61,6 @@ def test_validation_measures_what_evaluation_does(tiny_data, monkeypatch):
 
     from cspn_tf import config as configs
     from cspn_tf.data import pipeline
-    from cspn_tf.evaluation import average_precision
     from cspn_tf.evaluation.measures import evaluate_predictions
 
     dataset = pipeline.detector_dataset(tiny_data, "val", configs.preset("tiny"), 4, training=False, seed=1)
@@ -81,8 +80,8 @@ def test_validation_measures_what_evaluation_does(tiny_data, monkeypatch):
     validator = detector_module.DetectorValidator(Careless(), dataset)
     validator._detect = Careless().detect
     matched = []
-    measure_boxes = average_precision.box_precision
-    monkeypatch.setattr(average_precision, "box_precision", lambda m: matched.append(m) or measure_boxes(m))
+    measure_boxes = detector_module.box_precision
+    monkeypatch.setattr(detector_module, "box_precision", lambda m: matched.append(m) or measure_boxes(m))
     found = validator.measure()
     wanted = evaluate_predictions(matched[0])
     assert found == {

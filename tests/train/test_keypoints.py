@@ -1,6 +1,9 @@
+import itertools
 import json
+import types
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from cspn_tf import config as configs
@@ -19,25 +22,32 @@ def test_run_holds_a_network_that_loads(tiny_keypoints):
     assert all(value.shape == (2, 24, 24, 8) for value in outputs.values())
 
 
-def validate_right_heatmaps(dataset, config):
+CONFIG = configs.preset("tiny")
+
+
+@pytest.fixture(scope="module")
+def val(tiny_data):
+    """The validation split, a list of batches of 4."""
+    return list(pipeline.keypoint_dataset(tiny_data, "val", CONFIG, 4, training=False, seed=1))
+
+
+def validate_right_heatmaps(dataset):
     """Return what a validator measures whose network answers with the labels, and the validator."""
-    keypoints = config.keypoints
+    keypoints = CONFIG.keypoints
     answers = iter(
         heatmaps.encode(
             batch["targets"][..., :2], keypoints.crop_size, keypoints.heatmap_stride, keypoints.heatmap_sigma
         )
-        for batch in dataset.repeat()
+        for batch in itertools.cycle(dataset)
     )
-    validator = keypoints_module.KeypointValidator(lambda crops, training: {"stage_4": next(answers)}, dataset, config)
+    validator = keypoints_module.KeypointValidator(lambda crops, training: {"stage_4": next(answers)}, dataset, CONFIG)
     # Untraced, so that every batch has an answer of its own.
     validator.predict = validator.predict.python_function
     return validator.measure(), validator
 
 
-def test_validation_of_heatmaps_that_are_right_finds_no_error(tiny_data, capsys):
-    config = configs.preset("tiny")
-    dataset = pipeline.keypoint_dataset(tiny_data, "val", config, 4, training=False, seed=1)
-    measured, validator = validate_right_heatmaps(dataset, config)
+def test_validation_of_heatmaps_that_are_right_finds_no_error(val, capsys):
+    measured, validator = validate_right_heatmaps(val)
     assert measured["pck_02"] == 1.0
     # Sub-pixel decoding is exact but at the crop's border.
     assert measured["ne_bbox"] < 0.002 and measured["epe"] < 0.2
@@ -45,12 +55,10 @@ def test_validation_of_heatmaps_that_are_right_finds_no_error(tiny_data, capsys)
     assert "visible" not in capsys.readouterr().out
 
 
-def test_without_visible_keypoints_there_is_an_error_to_choose_the_best_epoch_by(tiny_data, capsys):
-    config = configs.preset("tiny")
-    dataset = pipeline.keypoint_dataset(tiny_data, "val", config, 4, training=False, seed=1)
+def test_without_visible_keypoints_there_is_an_error_to_choose_the_best_epoch_by(val, capsys):
     # As tools write it that know only 0 and 1.
-    dataset = dataset.map(lambda batch: {**batch, "visibility": tf.minimum(batch["visibility"], 1)})
-    measured, validator = validate_right_heatmaps(dataset, config)
+    dataset = [{**batch, "visibility": tf.minimum(batch["visibility"], 1)} for batch in val]
+    measured, validator = validate_right_heatmaps(dataset)
     assert 0 < measured["ne_bbox"] < 0.002
     assert validator.measure() == measured
     line = "  validation: no keypoint is labelled as visible: ne_bbox is computed over occluded keypoints\n"
@@ -67,15 +75,13 @@ def test_labels_without_a_visible_keypoint_are_known_before_training(tiny_data, 
         assert keypoints_module.nothing_is_visible(tmp_path) == expected
 
 
-def test_validation_of_heatmaps_that_are_flat_finds_the_corner(tiny_data):
-    config = configs.preset("tiny")
-    dataset = pipeline.keypoint_dataset(tiny_data, "val", config, 4, training=False, seed=1)
+def test_validation_of_heatmaps_that_are_flat_finds_the_corner(val):
 
     def network(crops, training):
         maps = tf.zeros([tf.shape(crops)[0], 24, 24, 8])
         return {"stage_4": tf.ensure_shape(maps, [None, 24, 24, 8])}
 
-    measured = keypoints_module.KeypointValidator(network, dataset, config).measure()
+    measured = keypoints_module.KeypointValidator(network, val, CONFIG).measure()
     assert measured["pck_02"] < 0.2 and measured["ne_bbox"] > 0.3
 
 
@@ -90,6 +96,22 @@ def test_every_output_learns_the_same_targets():
     np.testing.assert_array_equal(by_output["a"], by_output["b"])
     np.testing.assert_array_equal(by_output["a"][..., :3], batch["targets"])
     np.testing.assert_array_equal(by_output["a"][0, :, 3], [2, 1, 0, -1, 2, 2, 1, 0])
+
+
+def test_batches_start_at_the_epoch_that_a_resumed_run_is_at(tiny_data, monkeypatch):
+    asked = {}
+
+    def dataset(*args, **options):
+        asked.update(options)
+        batch = {"crops": [[0.0]], "targets": [[[0.0, 0.0, 1.0]]], "visibility": [[2]]}
+        return tf.data.Dataset.from_tensors(batch)
+
+    monkeypatch.setattr(pipeline, "keypoint_dataset", dataset)
+    run = fitting.Run(tiny_data, CONFIG, configs.KEYPOINT_TRAINING["tiny"], seed=5)
+    model = types.SimpleNamespace(output={"stage_1": None})
+    ((_, targets),) = keypoints_module.KeypointTask().batches(run, model, 3)
+    assert asked == {"training": True, "seed": 5, "augment": True, "first_epoch": 3, "share": (0, 1)}
+    np.testing.assert_array_equal(targets["stage_1"], [[[0.0, 0.0, 1.0, 2.0]]])
 
 
 def test_pseudo_labels_are_those_of_the_training_split_and_the_same_every_time(tiny_data):
