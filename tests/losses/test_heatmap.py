@@ -198,14 +198,6 @@ def test_losses_are_the_same_in_fit():
     assert history["loss"][0] == pytest.approx(sum(eager.values()), rel=1e-5)
 
 
-def test_loss_is_the_same_in_a_dataset():
-    y_true = targets(np.random.default_rng(3).integers(0, 2, (6, 8)))
-    pred = np.random.default_rng(4).uniform(0, 1, (6, SIZE, SIZE, 8)).astype(np.float32)
-    for loss in (loss_of(), loss_of(4)):
-        (mapped,) = tf.data.Dataset.from_tensor_slices((y_true, pred)).batch(6).map(loss.call)
-        np.testing.assert_allclose(mapped, loss.call(y_true, pred), rtol=1e-5)
-
-
 def test_each_keypoint_may_have_a_gaussian_of_its_own():
     y_true = targets()
     sigmas = tuple(np.linspace(0.8, 2.0, 8))
