@@ -92,7 +92,7 @@ def test_levels_have_their_strides_and_pixels_their_network_s_range(build, name)
 
 @pytest.mark.parametrize("levels, frozen_level", [((4,), 0), ((3, 5), 1)])
 def test_returns_the_levels_asked_for(build, levels, frozen_level):
-    backbone = build("mobilenet_v3_small", levels, frozen_level=frozen_level)
+    backbone = build("mobilenet_v3_small", levels=levels, frozen_level=frozen_level)
     assert list(backbone.output) == [f"P{level}" for level in levels]
     assert [map_.shape[1] for map_ in backbone.output.values()] == [SIZE >> level for level in levels]
     # What lies past the coarsest level is not part of it.
@@ -165,17 +165,17 @@ def test_a_failed_download_is_one_line(name, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "levels, fields, last",
+    "arguments, last",
     [
-        ((2, 3, 4, 5), {}, None),
-        ((3, 5), {"frozen_level": 1}, "expanded_conv/project/BatchNorm"),
-        ((2, 3, 4, 5), {"frozen_level": 4}, "expanded_conv_7/Add"),
+        ({}, None),
+        ({"levels": (3, 5), "frozen_level": 1}, "expanded_conv/project/BatchNorm"),
+        ({"frozen_level": 4}, "expanded_conv_7/Add"),
         # Random layers must be trained.
-        ((2, 3, 4, 5), {"frozen_level": 4, "weights": "none", "pretrained": True}, None),
+        ({"frozen_level": 4, "weights": "none", "pretrained": True}, None),
     ],
 )
-def test_freezes_the_layers_up_to_the_level_and_no_others(build, levels, fields, last):
-    backbone = build("mobilenet_v3_small", levels, **fields)
+def test_freezes_the_layers_up_to_the_level_and_no_others(build, arguments, last):
+    backbone = build("mobilenet_v3_small", **arguments)
     layers = network_of(backbone).layers
     names = [layer.name for layer in layers]
     num_frozen = names.index(last) + 1 if last else 0
