@@ -12,9 +12,10 @@ from cspn_tf.console import run
 
 def main(argv=None):
     """Start or resume training as the arguments say."""
+    described = parse(argv)
     from cspn_tf.train.detector import train
 
-    train(parse(argv))
+    train(described)
 
 
 def parse(argv=None):
