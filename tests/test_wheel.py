@@ -181,6 +181,13 @@ def test_a_python_without_tensorflow_predicts_the_same(wheel, version, tmp_path)
     environment.run("python", "-c", "import importlib.util; assert importlib.util.find_spec('tensorflow') is None")
     error = environment.run("cspn-tf", "train-detector", "--data", "data", "--out", "other", code=1)
     assert error.endswith(f"which it needs (this is Python {version})\n") and error.count("\n") == 1
+    # Newest packages, which may have dropped what older ones had.
+    environment.run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{wheel}[training]")
+    environment.run("cspn-tf", "predict", "photo.jpg", "--out", "found", "--format", "coco")
+    coco = "found/predictions.coco.json"
+    environment.run("cspn-tf", "evaluate", "--truth", coco, "--predictions", coco, "--out", "report")
+    scores = json.loads((tmp_path / "report" / "metrics.json").read_text())["detected_boxes"]
+    assert (scores["auc"]["overall"]["value"], scores["ne_bbox"]["overall"]["value"]) == (1.0, 0.0)
 
 
 # Helpers -------------------------------------------------------------------------------------------------------------

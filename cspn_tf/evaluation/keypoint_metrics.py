@@ -94,7 +94,8 @@ def auc(matched):
     """
     errors, counted, skipped = _errors(matched, long_sides(matched.labels), matched.labels.labelled)
     correct = errors[..., np.newaxis] <= AUC_THRESHOLDS
-    return np.trapz(correct.astype(float), AUC_THRESHOLDS, axis=-1) / AUC_THRESHOLDS[-1], counted, skipped
+    # The thresholds are equally spaced, so that the trapezoids' mean height is the area over its maximum.
+    return (correct[..., 1:].astype(float) + correct[..., :-1]).mean(axis=-1) / 2.0, counted, skipped
 
 
 KEYPOINT_METRICS = {
