@@ -46,7 +46,6 @@ Sources: https://cocodataset.org/#format-data, and for MMPose's files
 https://mmpose.readthedocs.io/en/latest/dataset_zoo/2d_fashion_landmark.html
 """
 
-import collections
 import json
 import re
 import shutil
@@ -55,7 +54,7 @@ from pathlib import Path
 
 from cspn_tf.console import UserError
 from cspn_tf.data import fields
-from cspn_tf.data.coco_file import CocoPhoto, read_file
+from cspn_tf.data.coco_file import CocoFile, CocoPhoto
 from cspn_tf.data.fields import RowFault
 from cspn_tf.data.samples import PHOTO_WITHOUT_GARMENT, ReadResult, Sample
 from cspn_tf.files import replaced_file
@@ -93,16 +92,17 @@ def read_coco(root, annotation_files=None, categories=None) -> ReadResult:
             recognised, or `categories` has a name that no file has.
     """
     root = Path(root)
-    given_types = categories or {}
-    photos, names, notes = {}, set(), collections.Counter()
+    given_types = dict(categories or {})
+    photos, names, result = {}, set(), ReadResult("COCO keypoints")
     for path in _distinct(map(Path, annotation_files) if annotation_files else _found_files(root)):
-        names |= read_file(path, split_of_file(path), photos, given_types, notes)[1]
+        file = CocoFile(path, given_types)
+        names |= file.category_names
+        file.read_into(photos, split_of_file(path))
+        for words, count in file.notes.items():
+            result.note(words, count)
     for name in given_types:
         if name not in names:
             raise UserError(f"{root}: no category {fields.shown(name)}; found {', '.join(sorted(map(ascii, names)))}")
-    result = ReadResult("COCO keypoints")
-    for words, count in notes.items():
-        result.note(words, count)
     _add_samples(result, list(photos.values()), root)
     return result
 
@@ -126,7 +126,7 @@ def read_labelled_images(annotation_files) -> dict[int | str, CocoPhoto]:
     """
     photos, photo_of_id, id_of_name = {}, {}, {}
     for path in _distinct(map(Path, annotation_files)):
-        found, _ = read_file(path, None, photos, {}, collections.Counter())
+        found = CocoFile(path, {}).read_into(photos, split=None)
         for fault in (photo.fault for photo in photos.values() if photo.fault):
             raise UserError(f"{fault.where}: {fault}")
         for image_id, photo in found.items():

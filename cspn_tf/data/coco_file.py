@@ -17,6 +17,8 @@ from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, KEYPOINT_SLOTS,
 UNUSED_CATEGORY = "category that is not recognised and that no annotation uses, left out"
 OTHER_NUM_KEYPOINTS = "annotation whose num_keypoints differs from the number of its labelled keypoints, used unchanged"
 NO_KEYPOINTS = "annotation without keypoints, used for its box"
+FOREIGN_VARIATION = "annotation whose variation is not recognised, treated as unknown"
+FOREIGN_GROUP = "image whose split_group is not text, ignored"
 
 _VISIBILITY_CODES = (2, 1, 0)  # visible, occluded, not labelled
 _NOTHING = (0, None, "")  # what tools write (or NaN) for each number of an absent keypoint
@@ -67,98 +69,129 @@ class CocoPhoto:
         return Garments.from_coco_annotations(self.annotations).distinct()
 
 
-def read_file(path, split, photos, given_types, notes) -> tuple[dict[int | str, CocoPhoto], set[str]]:
-    """Add the content of one annotation file to the photos.
+class CocoFile:
+    """One annotation file.
 
-    Args:
-        path: path of the file.
-        split: the file's split, or None.
-        photos: dict of (name, split) → `CocoPhoto`, to which photos are added. An image without a usable name, and an
-            annotation without an image, becomes a `CocoPhoto` with a fault and no name, under another key.
-        given_types: dict of category name → `GarmentType`, which overrides the type that the category implies.
-        notes: counter of harmless deviations, to which those of the file are added; see `ReadResult`.
-
-    Returns:
-        photo_of_id: image id → `CocoPhoto`, the same objects as in `photos`.
-        category_names: the names of all categories.
-
-    Raises:
-        UserError: the file is missing or is not COCO keypoints, or the keypoints or garment type of a used category are
-            not recognised.
+    Attributes:
+        category_names: set of the names of all its categories.
+        notes: see `ReadResult`; `read_into` adds the notes about images and annotations.
     """
-    with refusing(path):
-        labels = fields.read_json(path)
-    with refusing(f"{path}: not a readable file of COCO keypoints"):
-        fields.json_object(labels, "it")
-        images, annotations, categories = (
-            fields.member(labels, key, "it", fields.json_list) for key in ("images", "annotations", "categories")
-        )
-        category_of_id = _read_categories(categories, annotations, given_types, notes)
-    photo_of_id = _read_images(images, path, split, photos)
 
-    num_of_id = collections.Counter(_reference(annotation, "id") for annotation in annotations)
-    for index, annotation in enumerate(annotations):
-        label_id = _reference(annotation, "id")
-        where = _where(path, "annotation", index, label_id)
-        photo = photo_of_id.get(_reference(annotation, "image_id"))
-        has_photo = photo is not None
-        if not has_photo:
-            photo = photos[where, index] = CocoPhoto("", split, where)
-        with photo.keeping_fault(where):
-            fields.json_object(annotation, "the annotation")
+    def __init__(self, path, given_types):
+        """Load the file and interpret its categories.
+
+        Args:
+            path: path of the file.
+            given_types: dict of category name → `GarmentType`, which overrides the type that the category implies.
+
+        Raises:
+            UserError: the file is missing or is not COCO keypoints, or the keypoints or garment type of a used category
+                are not recognised.
+        """
+        self.path = path
+        self.notes = collections.Counter()
+        with refusing(path):
+            labels = fields.read_json(path)
+        with refusing(f"{path}: not a readable file of COCO keypoints"):
+            fields.json_object(labels, "it")
+            self._images, self._annotations, categories = (
+                fields.member(labels, key, "it", fields.json_list) for key in ("images", "annotations", "categories")
+            )
+            used_ids = {_reference(annotation, "category_id") for annotation in self._annotations} - {None}
+            keypoint_ids = {
+                _reference(annotation, "category_id")
+                for annotation in self._annotations
+                if isinstance(annotation, dict) and annotation.get("keypoints")
+            }
+            read = [_read_category(category, f"categories[{n}]") for n, category in enumerate(categories)]
+            self._categories = _usable_categories(read, used_ids, keypoint_ids, given_types)
+        self.category_names = {category.name for category in read} - {None}
+        self.notes[UNUSED_CATEGORY] = len(read) - len(self._categories)
+
+    def read_into(self, photos, split) -> dict[int | str, CocoPhoto]:
+        """Add the content of the file to the photos.
+
+        Args:
+            photos: dict of (name, split) → `CocoPhoto`, to which photos are added. An image without a usable name, and
+                an annotation without an image, becomes a `CocoPhoto` with a fault and no name, under another key.
+            split: the file's split, or None.
+
+        Returns:
+            image id → `CocoPhoto`, the same objects as in `photos`.
+        """
+        photo_of_id = self._read_images(photos, split)
+        num_of_id = collections.Counter(_reference(annotation, "id") for annotation in self._annotations)
+        for index, annotation in enumerate(self._annotations):
+            label_id = _reference(annotation, "id")
+            where = self._where("annotation", index, label_id)
+            photo = photo_of_id.get(_reference(annotation, "image_id"))
+            has_photo = photo is not None
             if not has_photo:
-                image_id = fields.member(annotation, "image_id", "the annotation", fields.identifier)
-                raise RowFault(f"image_id {shown(image_id)} is not the id of any image")
-            garment = _read_annotation(annotation, category_of_id, notes)
-            if label_id is not None and num_of_id[label_id] > 1:
-                raise RowFault(f"annotation id {shown(label_id)} appears more than once")
-            photo.annotations.append(garment)
-    for photo in photo_of_id.values():
-        with photo.keeping_fault(photo.where):
-            joined = _joined(photo.annotations)
-            notes[NO_KEYPOINTS] -= len(photo.annotations) - len(joined)
-            photo.annotations = joined
-    names = (category.get("name") for category in categories if isinstance(category, dict))
-    return photo_of_id, {name for name in names if isinstance(name, str)}
+                photo = photos[where, index] = CocoPhoto("", split, where)
+            with photo.keeping_fault(where):
+                fields.json_object(annotation, "the annotation")
+                if not has_photo:
+                    image_id = fields.member(annotation, "image_id", "the annotation", fields.identifier)
+                    raise RowFault(f"image_id {shown(image_id)} is not the id of any image")
+                garment = _read_annotation(annotation, self._categories, self.notes)
+                if _is_usable(label_id) and num_of_id[label_id] > 1:
+                    raise RowFault(f"annotation id {shown(label_id)} appears more than once")
+                photo.annotations.append(garment)
+        for photo in photo_of_id.values():
+            with photo.keeping_fault(photo.where):
+                joined = _joined(photo.annotations)
+                self.notes[NO_KEYPOINTS] -= len(photo.annotations) - len(joined)
+                photo.annotations = joined
+        return photo_of_id
 
+    def _read_images(self, photos, split):
+        photo_of_id = {}
+        names = [_name(image) for image in self._images]
+        num_of_id = collections.Counter(_reference(image, "id") for image in self._images)
+        num_of_name = collections.Counter(names)
+        for index, (image, name) in enumerate(zip(self._images, names, strict=True)):
+            image_id = _reference(image, "id")
+            where = self._where("image", index, image_id)
+            new = CocoPhoto(name or "", split, where)
+            photo = photos.setdefault((where, index) if name is None else (name, split), new)
+            with photo.keeping_fault(where):
+                group, size = _read_image(image, self.notes)
+                if num_of_id[image_id] > 1:
+                    raise RowFault(f"image id {shown(image_id)} appears more than once")
+                if num_of_name[name] > 1:
+                    raise RowFault(f"file_name {shown(name)} appears more than once")
+                photo.labelled_size = photo.labelled_size or size
+                if photo is new:
+                    photo.group = group
+                elif photo.group != group:
+                    raise RowFault(f"split_group is {shown(group)}, but {shown(photo.group)} in {photo.where}")
+            if image_id is not None:
+                photo_of_id.setdefault(image_id, photo)
+        return photo_of_id
 
-def _where(path, what, index, entry_id):
-    return f"{path}: {what}" + (f"s[{index}]" if entry_id is None else f" {shown(entry_id)}")
+    def _where(self, what, index, entry_id):
+        return f"{self.path}: {what}" + (f" {shown(entry_id)}" if _is_usable(entry_id) else f"s[{index}]")
 
 
 def _reference(entry, key):
-    """Return the id under a key in normalised form for comparison, or None if there is no valid one."""
-    try:
-        return fields.identifier(entry.get(key), key) if isinstance(entry, dict) else None
-    except RowFault:
+    """Return the id under a key in normalised form for comparison, or None if there is none.
+
+    Invalid ids are comparable too, so that an entry that refers to one is not blamed for it.
+    """
+    value = entry.get(key) if isinstance(entry, dict) else None
+    if value is None:
         return None
+    try:
+        return fields.identifier(value, key)
+    except RowFault:
+        return (shown(value),)
+
+
+def _is_usable(reference):
+    return isinstance(reference, int | str)
 
 
 # Images --------------------------------------------------------------------------------------------------------------
-
-
-def _read_images(images, path, split, photos):
-    """Add images to the photos, see `read_file`; return image id → `CocoPhoto`."""
-    photo_of_id = {}
-    names = [_name(image) for image in images]
-    num_of_id = collections.Counter(_reference(image, "id") for image in images)
-    num_of_name = collections.Counter(names)
-    for index, (image, name) in enumerate(zip(images, names, strict=True)):
-        image_id = _reference(image, "id")
-        where = _where(path, "image", index, image_id)
-        key = (where, index) if name is None else (name, split)
-        photo = photos.setdefault(key, CocoPhoto(name or "", split, where))
-        with photo.keeping_fault(where):
-            group, size = _read_image(image)
-            if num_of_id[image_id] > 1:
-                raise RowFault(f"image id {shown(image_id)} appears more than once")
-            if num_of_name[name] > 1:
-                raise RowFault(f"file_name {shown(name)} appears more than once")
-            photo.labelled_size = photo.labelled_size or size
-            photo.group = photo.group or group
-        if image_id is not None:
-            photo_of_id.setdefault(image_id, photo)
-    return photo_of_id
 
 
 def _name(image):
@@ -168,13 +201,18 @@ def _name(image):
         return None
 
 
-def _read_image(image):
-    """Check an image, and return its group and its labelled size, each None if not stated."""
+def _read_image(image, notes):
+    """Check an image, and return its group and its labelled size, each None if not stated.
+
+    Harmless deviations are counted in `notes`, a counter.
+    """
     fields.json_object(image, "the image")
     fields.member(image, "id", "the image", fields.identifier)
     fields.member(image, "file_name", "the image", fields.photo_name)
     group = image.get("split_group")
-    return group if isinstance(group, str) else None, _size(image)
+    is_text = isinstance(group, str)
+    notes[FOREIGN_GROUP] += not (is_text or group is None)
+    return group if is_text else None, _size(image)
 
 
 def _size(image):
@@ -188,77 +226,30 @@ def _size(image):
 # Categories ----------------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Category:
-    """A category that annotations use.
+    """A category; invalid values are None, and the first one is recorded as its fault."""
 
-    Attributes:
-        name: its name.
-        slots: slots of its keypoints, in their order; empty if it has boxes only.
-        garment_type: None if it holds only keypoints, of a garment whose box is another annotation.
-    """
-
-    name: str
-    slots: tuple[int, ...]
-    garment_type: GarmentType | None
+    category_id: int | str | None = None
+    name: str | None = None
+    slots: tuple[int, ...] | None = None  # slots of its keypoints, in their order
+    garment_type: GarmentType | None = (
+        None  # also None if it holds only keypoints, of a garment whose box is another annotation
+    )
+    fault: RowFault | None = None
 
 
-def _read_categories(categories, annotations, given_types, notes) -> dict:
-    """Read the categories that annotations use; the others may have any content.
-
-    Args:
-        categories, annotations: lists, as in the file.
-        given_types, notes: see `read_file`.
-
-    Returns:
-        dict of category id → `_Category`.
-
-    Raises:
-        RowFault: a used category is faulty.
-    """
-    used_ids = {_reference(annotation, "category_id") for annotation in annotations} - {None}
-    keypoint_ids = {
-        _reference(annotation, "category_id")
-        for annotation in annotations
-        if isinstance(annotation, dict) and annotation.get("keypoints")
-    }
-    used, num_with_keypoints = [], 0
-    for index, category in enumerate(categories):
-        is_used = _reference(category, "id") in used_ids
-        try:
-            read = _read_category(category, f"categories[{index}]")
-        except RowFault:
-            if is_used:
-                raise
-            read = None, None, ()
-        *_, slots = read
-        num_with_keypoints += bool(slots)
-        if is_used:
-            used.append(read)
-        else:
-            notes[UNUSED_CATEGORY] += not slots  # a grouping category, or a category of other objects
-    is_only_one = num_with_keypoints == 1
-    has_boxes_apart = is_only_one and not all(slots for *_, slots in used)
-    usable = {}
-    for category_id, name, slots in used:
-        if not slots and category_id in keypoint_ids:
-            raise RowFault(f"category {shown(name)} has no 'keypoints', but one of its annotations has")
-        if category_id in usable or any(name == other.name for other in usable.values()):
-            raise RowFault(f"category {shown(name)} or its id {shown(category_id)} appears more than once")
-        garment_type = given_types.get(name)
-        is_box_apart = has_boxes_apart and slots and _normalised(name) not in _TYPE_OF_NAME
-        if not garment_type and not is_box_apart:
-            garment_type = _type_of_category(name, slots, is_only_one)
-        usable[category_id] = _Category(name, slots, garment_type)
-    return usable
-
-
-def _read_category(category, what):
-    """Return a category's id, name, and the slots of its keypoints."""
-    fields.json_object(category, what)
-    category_id = fields.member(category, "id", what, fields.identifier)
-    name = fields.text(fields.member(category, "name", what), f"name of {what}")
-    return category_id, name, _read_slots(category, f"category {shown(name)}")
+def _read_category(category, what) -> _Category:
+    """Read a category, except for its garment type."""
+    read = _Category()
+    try:
+        fields.json_object(category, what)
+        read.category_id = fields.identifier(fields.member(category, "id", what), f"id of {what}")
+        read.name = fields.text(fields.member(category, "name", what), f"name of {what}")
+        read.slots = _read_slots(category, f"category {shown(read.name)}")
+    except RowFault as fault:
+        read.fault = fault
+    return read
 
 
 def _read_slots(category, what):
@@ -273,6 +264,51 @@ def _read_slots(category, what):
     if len(set(slots)) < len(slots):
         raise RowFault(f"{what} has a keypoint more than once")
     return tuple(slots)
+
+
+def _usable_categories(categories, used_ids, keypoint_ids, given_types) -> dict:
+    """Determine the garment types of the categories, and drop faulty ones that no annotation uses.
+
+    Args:
+        categories: list of `_Category`, from `_read_category`.
+        used_ids: set of the annotations' category ids.
+        keypoint_ids: set of the category ids of annotations with keypoints.
+        given_types: dict of name → `GarmentType`, which overrides the types that the categories imply.
+
+    Returns:
+        dict of category id → `_Category`.
+
+    Raises:
+        RowFault: a used category is faulty; or a category has an invalid id while an annotation has an unknown one.
+    """
+    has_strangers = bool(used_ids - {category.category_id for category in categories})
+    num_of_id = collections.Counter(category.category_id for category in categories)
+    num_of_name = collections.Counter(category.name for category in categories if category.category_id in used_ids)
+    is_only_one = sum(bool(category.slots) for category in categories) == 1
+    has_boxes_apart = is_only_one and any(
+        category.slots == () and category.category_id in used_ids for category in categories
+    )
+    usable = {}
+    for category in categories:
+        category_id, name = category.category_id, category.name
+        if category.slots == () and category_id not in used_ids:
+            continue  # a grouping category, or a category of other objects
+        try:
+            if category.fault:
+                raise category.fault
+            if not category.slots and category_id in keypoint_ids:
+                raise RowFault(f"category {shown(name)} has no 'keypoints', but one of its annotations has")
+            if num_of_id[category_id] > 1 or num_of_name[name] > 1:
+                raise RowFault(f"category {shown(name)} or its id {shown(category_id)} appears more than once")
+            category.garment_type = given_types.get(name)
+            is_box_apart = has_boxes_apart and category.slots and _normalised(name) not in _TYPE_OF_NAME
+            if not category.garment_type and not is_box_apart:
+                category.garment_type = _type_of_category(name, category.slots, is_only_one)
+            usable[category_id] = category
+        except RowFault:
+            if category_id in used_ids or (category_id is None and has_strangers):
+                raise
+    return usable
 
 
 def _type_of_category(name, slots, is_only_one):
@@ -315,18 +351,21 @@ def _read_annotation(annotation, categories, notes) -> dict:
     if category.garment_type:  # else the box belongs to another annotation
         fields.box(x, y, x + width, y + height)
     keypoints, num_labelled = _read_keypoints(annotation.get("keypoints"), category)
+    variation = annotation.get("variation")
     try:
-        variation = fields.one_of(annotation.get("variation"), "variation", _VARIATIONS)
+        variation = Variation.UNKNOWN if variation is None else fields.one_of(variation, "variation", _VARIATIONS)
     except RowFault:
         variation = Variation.UNKNOWN
-    notes[NO_KEYPOINTS] += not annotation.get("keypoints")
-    notes[OTHER_NUM_KEYPOINTS] += _reference(annotation, "num_keypoints") not in (None, num_labelled)
-    return {
+        notes[FOREIGN_VARIATION] += 1
+    read = {
         "category_id": category.garment_type,
         "bbox": (x, y, width, height),
         "keypoints": keypoints,
         "variation": variation,
     }
+    notes[NO_KEYPOINTS] += not annotation.get("keypoints")
+    notes[OTHER_NUM_KEYPOINTS] += _reference(annotation, "num_keypoints") not in (None, num_labelled)
+    return read
 
 
 def _is_crowd(value):

@@ -46,6 +46,9 @@ _VARIATIONS = {int(variation): variation for variation in Variation if variation
 # In-shop has this code although its README lists 1 to 5 only; a public converter calls it "flat (no person)".
 _FLAT_CODE = 6
 
+# Valid codes of box columns that are not used otherwise; a row with another code is rejected.
+_BOX_CODES = {"pose_type": range(1, 7), "source_type": range(1, 3)}
+
 
 @dataclasses.dataclass(frozen=True)
 class _Variant:
@@ -119,12 +122,9 @@ def read_deepfashion(root, *, own_splits=True) -> ReadResult:
     partition = _Text(_find(root, PARTITION_FOLDERS, PARTITION_FILES)) if own_splits else None
     boxes = _Text(_find(root, ANNOTATION_FOLDERS, BOX_FILES))
     landmarks = _Text(_find(root, ANNOTATION_FOLDERS, LANDMARK_FILES))
-    variants = _fitting(boxes, VARIANTS, "box_columns")
-    (variant,) = _fitting(landmarks, variants, "landmark_columns", _KEYPOINT_COLUMNS)
-    if partition:
-        _fitting(partition, [variant], "partition_columns")
+    variant = _find_variant(boxes, landmarks, partition)
     result = ReadResult(variant.name)
-    photos = {table: _rows_by_photo(table, result) for table in (partition, landmarks, boxes) if table}
+    photos = {table: _rows_by_photo(table, variant, result) for table in (partition, landmarks, boxes) if table}
     folder = _photo_folder(root)
     for name in dict.fromkeys(name for table in (landmarks, partition, boxes) if table for name in photos[table].first):
         where = [rows.first[name].where for rows in photos.values() if name in rows.first]
@@ -181,29 +181,50 @@ class _Text(Table):
         """Read the file.
 
         Raises:
-            UserError: the file cannot be read, or line 1 is not the number of its rows.
+            UserError: the file cannot be read, or line 1 is not a number.
         """
         super().__init__(path, num_header_lines=2)
         count, columns = (self.split(line) for line in (*self.header, b"")[:2])
-        self.columns = tuple(columns)
         try:
-            num_stated = fields.whole_number(" ".join(count), "it")
+            self._num_stated = fields.whole_number(" ".join(count), "it")
         except RowFault:
             raise UserError(f"{path}:1: {shown(' '.join(count))} is not the number of rows")
-        if len(self.rows) != num_stated:
-            raise UserError(f"{path}:1: says {num_stated} rows, the file has {len(self.rows)}")
+        self.columns = tuple(columns)
 
     def split(self, line):
         return _FIELD.findall(line.decode("utf-8", "surrogateescape"))
 
+    def check_count(self):
+        """Raise UserError if line 1 is not the actual number of rows."""
+        if len(self.rows) != self._num_stated:
+            raise UserError(f"{self.path}:1: says {self._num_stated} rows, the file has {len(self.rows)}")
 
-def _rows_by_photo(table, result) -> PhotoRows:
+
+def _rows_by_photo(table, variant, result) -> PhotoRows:
     of_pairs = table.columns == _PAIR_COLUMNS
     rows = PhotoRows(result, of_pairs)
     for row in table.rows:
         for name in row.fields()[: 1 + of_pairs]:
             rows.add(name, row)
     return rows
+
+
+def _find_variant(boxes, landmarks, partition) -> _Variant:
+    """Recognise the variant by the column names of all files; `partition` may be None.
+
+    Raises:
+        UserError: the column names of a file match no variant, or not that of the other files; or line 1 of a file is
+            not the number of its rows.
+    """
+    variants = _fitting(boxes, VARIANTS, "box_columns")
+    variants = _fitting(landmarks, variants, "landmark_columns", _KEYPOINT_COLUMNS)
+    if partition:
+        _fitting(partition, variants, "partition_columns")
+    for table in (partition, boxes, landmarks):
+        if table:
+            table.check_count()
+    (variant,) = variants
+    return variant
 
 
 def _fitting(table, variants, attribute, more_columns=()):
@@ -245,6 +266,8 @@ def _read_group_and_split(row, variant):
     with faults_at(row.where):
         values = by_column(variant.partition_columns, row.fields())
         item, status = values.get("item_id"), values["evaluation_status"]
+        if item is not None and not (item.isascii() and item.isprintable()):
+            raise RowFault(f"item_id {shown(item)} is not printable ASCII")
         if status not in variant.splits:
             raise RowFault(f"unknown evaluation_status {shown(status)}, required {', '.join(variant.splits)}")
     return item, variant.splits[status]
@@ -269,6 +292,9 @@ def _read_garment(landmark_row, box_row, variant):
         keypoints = _read_keypoints(garment_type, values[len(columns) :])
     with faults_at(box_row.where):
         named = by_column(variant.box_columns, box_row.fields())
+        for column, known in _BOX_CODES.items():
+            if column in named:
+                fields.one_of(named[column], column, known)
         if "clothes_type" in named and (box_type := _read_type(named)) != garment_type:
             raise RowFault(f"clothes_type {box_type}, in {landmark_row.table.path.name} {int(garment_type)}")
         box_xyxy = fields.box(*(fields.number(named[column], column) for column in _CORNERS))

@@ -5,6 +5,7 @@ A value is a JSON value or the text of a table cell; `what` names it in error me
 rejects one row or the whole file.
 """
 
+import collections
 import contextlib
 import json
 import os
@@ -57,11 +58,17 @@ def refusing(where):
 # JSON ----------------------------------------------------------------------------------------------------------------
 
 
+class _RepeatedKey(dict):
+    """A JSON object with a duplicate key, of which no value can be trusted; `json_object` refuses it."""
+
+    key = ""
+
+
 def read_json(path):
     """Read a JSON file.
 
-    `NaN`, `Infinity` and numbers too large for a float are not refused here but when the value is used (`number`), so
-    that one of them costs one annotation of a large file and not the whole file.
+    `NaN`, `Infinity`, numbers too large for a float and repeated keys are not refused here but when the value is used
+    (`number`, `json_object`), so that one of them costs one annotation of a large file and not the whole file.
 
     Args:
         path: UTF-8 file, with or without a byte order mark.
@@ -72,7 +79,7 @@ def read_json(path):
     try:
         with open(path, "rb") as file:
             text = file.read().decode("utf-8-sig")
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except OSError as error:
         raise RowFault(f"cannot be read: {error.strerror or error}")
     except UnicodeDecodeError as error:
@@ -85,10 +92,21 @@ def read_json(path):
         raise RowFault("is not JSON that can be read: it is nested too deeply")
 
 
+def _object(pairs):
+    read = dict(pairs)
+    if len(read) == len(pairs):
+        return read
+    repeated = _RepeatedKey(read)
+    ((repeated.key, _),) = collections.Counter(key for key, _ in pairs).most_common(1)
+    return repeated
+
+
 def json_object(value, what) -> dict:
-    """Return a JSON object."""
+    """Return a JSON object, which must have no duplicate key."""
     if not isinstance(value, dict):
         raise RowFault(f"{what} is {shown(value)}, required an object")
+    if isinstance(value, _RepeatedKey):
+        raise RowFault(f"{what} has the key {shown(value.key)} more than once")
     return value
 
 
@@ -140,7 +158,7 @@ def whole_number(value, what) -> int:
 def one_of(value, what, known) -> int:
     """Return a code that must be in `known`, in any spelling that `whole_number` accepts."""
     whole = _whole(value)
-    if whole not in known:
+    if whole is None or whole not in known:
         raise RowFault(f"{what} is {shown(value)}, required {', '.join(str(int(k)) for k in known)}")
     return whole
 

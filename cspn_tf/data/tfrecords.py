@@ -131,6 +131,10 @@ def read_manifest(data_dir) -> dict:
         raise UserError(f"{path} is not the manifest of a prepared dataset")
     if manifest.get("format_version") != FORMAT_VERSION:
         raise UserError(f"{path} has format version {manifest.get('format_version')!r}, required {FORMAT_VERSION}")
+    try:
+        _check_splits(manifest["splits"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {type(error).__name__}: {error}")
     return manifest
 
 
@@ -170,6 +174,15 @@ def verify(data_dir, splits=SPLITS) -> None:
             digest = file_sha256(path)
             if digest != shard["sha256"]:
                 raise UserError(f"{path} has sha256 {digest}, written as {shard['sha256']}")
+
+
+def _check_splits(splits):
+    for entry in splits.values():
+        int(entry["num_photos"]), int(entry["num_garments"])
+        for shard in entry["shards"]:
+            int(shard["num_records"]), int(shard["bytes"]), str(shard["sha256"])
+            if Path(shard["file"]).name != shard["file"]:
+                raise ValueError(f"shard {shard['file']!r} is not a file name")
 
 
 def _checked_shard(data_dir, shard):

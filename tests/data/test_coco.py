@@ -85,12 +85,24 @@ def test_a_fault_in_one_file_costs_the_photo_of_all(tmp_path):
     assert result.rejected[0].where == f"{tmp_path / 'lower_train.json'}: annotation 1"
 
 
-def test_the_first_file_that_says_a_photos_size_or_group_counts(tmp_path):
-    for number, (height, group) in enumerate([(None, "a"), (30, None), (40, "b")]):
-        images = [{**image, "height": height, "split_group": group} for image in make_images("1.jpg")]
+@pytest.mark.parametrize("groups, num_samples", [(("a", "a"), 1), (("a", "b"), 0), (("a", None), 0), ((None, "a"), 0)])
+def test_files_must_agree_on_the_group_of_a_photo(tmp_path, groups, num_samples):
+    for names, keypoints, group in zip((UPPER_NAMES, LOWER_NAMES), (UPPER, LOWER), groups, strict=True):
+        labels = make_labels(names, keypoints)
+        if group:
+            labels["images"][0]["split_group"] = group
+        write_labels(tmp_path / f"{len(names)}.json", labels)
+    result = read_coco(tmp_path)
+    assert [sample.group for sample in result.samples] == ["a"] * num_samples
+    assert len(result.rejected) == 1 - num_samples
+    assert all("split_group" in rejected.reason for rejected in result.rejected)
+
+
+def test_the_first_file_that_says_a_photos_size_counts(tmp_path):
+    for number, changes in enumerate([{"height": None}, {"height": 30}, {"height": 40}]):
+        images = [{**image, **changes} for image in make_images("1.jpg")]
         write_labels(tmp_path / f"{number}.json", make_labels(images=images))
-    (sample,) = read_coco(tmp_path).samples
-    assert (sample.labelled_size, sample.group) == ((30, 200), "a")
+    assert [sample.labelled_size for sample in read_coco(tmp_path).samples] == [(30, 200)]
 
 
 def test_notes_are_counted_over_all_files(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from cspn_tf.console import UserError
 from cspn_tf.data.coco import read_coco, read_labelled_images
-from cspn_tf.data.coco_file import NO_KEYPOINTS, OTHER_NUM_KEYPOINTS, UNUSED_CATEGORY
+from cspn_tf.data.coco_file import FOREIGN_GROUP, FOREIGN_VARIATION, NO_KEYPOINTS, OTHER_NUM_KEYPOINTS, UNUSED_CATEGORY
 from cspn_tf.data.coco_results import read_coco_results
 from cspn_tf.garments import GarmentType, Variation
 from tests.data.coco_labels import (
@@ -179,8 +179,11 @@ def test_a_category_that_no_annotation_uses_may_be_anything(tmp_path, category):
 @pytest.mark.parametrize(
     "changes, words",
     [
+        ({"categories": [7]}, "categories[0] is 7, required an object"),
         ({"categories": [{"id": 1, "keypoints": FULL_NAMES}]}, "categories[0] has no 'name'"),
         ({"categories": [{"id": 1, "name": 2, "keypoints": FULL_NAMES}]}, "name of categories[0] is 2"),
+        ({"categories": [{"id": None, "name": "x", "keypoints": FULL_NAMES}]}, "id of categories[0] is null"),
+        ({"categories": [{"id": 1.5, "name": "x", "keypoints": FULL_NAMES}]}, "id of categories[0] is 1.5"),
         ({"categories": [{"id": 1, "name": "x"}]}, "category 'x' has no 'keypoints'"),
         (
             {"categories": [{**PERSON, "id": 1}]},
@@ -203,7 +206,7 @@ def test_two_categories_of_one_name_are_refused_if_both_are_used(tmp_path):
     labels["categories"].append(make_category(UPPER_NAMES, 2))
     assert _read(tmp_path, labels).rejected == []
     labels["annotations"][1] = make_annotation(2, 2, UPPER, category_id=2)
-    assert "category 'fashion' or its id 2 appears more than once" in _refuse(tmp_path, labels)
+    assert "category 'fashion' or its id 1 appears more than once" in _refuse(tmp_path, labels)
 
 
 # Annotations ---------------------------------------------------------------------------------------------------------
@@ -240,16 +243,16 @@ def test_what_is_optional_may_be_missing_or_null(tmp_path, is_null):
         ({"iscrowd": 0.0}, {}),
         ({"bbox": ["5", "6.0", 100, "200.0"]}, {}),
         ({"keypoints": [str(value) for value in FULL]}, {}),
-        ({"variation": ""}, {}),
-        ({"variation": "red"}, {}),
-        ({"variation": 6}, {}),
+        ({"variation": ""}, {FOREIGN_VARIATION: 1}),
+        ({"variation": "red"}, {FOREIGN_VARIATION: 1}),
+        ({"variation": 6}, {FOREIGN_VARIATION: 1}),
         ({"category_id": 1.0}, {}),
         ({"id": "a7f3"}, {}),
         ({"id": -1}, {}),
         ({"num_keypoints": 8.0}, {}),
         ({"num_keypoints": 6}, {OTHER_NUM_KEYPOINTS: 1}),
         ({"num_keypoints": "many"}, {OTHER_NUM_KEYPOINTS: 1}),
-        ({"num_keypoints": NAN}, {}),
+        ({"num_keypoints": NAN}, {OTHER_NUM_KEYPOINTS: 1}),
         ({"keypoints": [v if place % 3 < 2 else float(v) for place, v in enumerate(FULL)]}, {}),
         ({"keypoints": [v if place % 3 < 2 else str(v) for place, v in enumerate(FULL)]}, {}),
     ],
@@ -427,14 +430,14 @@ def test_a_group_that_is_no_text_is_none(tmp_path, group):
     labels = make_labels()
     labels["images"][0]["split_group"] = group
     result = _read(tmp_path, labels)
-    assert [sample.group for sample in result.samples] == [None] and result.notes == {}
+    assert [sample.group for sample in result.samples] == [None] and result.notes == {FOREIGN_GROUP: 1}
 
 
 @pytest.mark.parametrize("bad_id", [1.5, True, -1, [1], ""])
-def test_images_whose_ids_cannot_be_used_are_the_first_reason(tmp_path, bad_id):
+def test_images_whose_ids_cannot_be_used_are_the_only_reason(tmp_path, bad_id):
     labels = make_labels(num_photos=3)
     labels["images"][1]["id"] = labels["annotations"][1]["image_id"] = bad_id
-    rejected, _ = _reject(tmp_path, labels)
+    (rejected,) = _reject(tmp_path, labels)
     assert rejected.photo == "2.jpg" and rejected.where.endswith(": images[1]")
     assert rejected.reason.startswith("id is ")
 
@@ -513,7 +516,7 @@ WRITTEN = {
             **{"id": 1.0, "image_id": 1.0, "category_id": 1.0, "iscrowd": 0.0, "num_keypoints": NAN},
             "keypoints": [NAN, NAN, 0.0, *map(float, FULL[3:])],
         },
-        {},
+        {OTHER_NUM_KEYPOINTS: 1},
     ),
     "hashes as ids": (
         [{**DRESS, "id": 2754128733}],

@@ -199,6 +199,8 @@ def test_a_bad_row_is_named_and_its_neighbours_kept(data, file, line, old, new, 
     [
         (" 2 2 45", " 1 2 45", "clothes_type 1, in {landmarks} 2"),
         (" 2 2 45", " 4 2 45", "clothes_type is '4', required 1, 2, 3"),
+        (" 2 2 45", " 2 7 45", "{code} is '7', required {codes}"),
+        (" 2 2 45", " 2 0 45", "{code} is '0', required {codes}"),
         (" 449", "", "6 fields, required 7: 'image_name clothes_type {code} x_1 y_1 x_2 y_2'"),
     ],
 )
@@ -206,7 +208,8 @@ def test_a_box_row_that_disagrees_or_is_broken_costs_the_photo(tmp_path, variant
     data = Dataset(tmp_path, variant)
     data.change(data.boxes, 4, old, new)
     rejected = one_rejected(data.read(), [0, 2, 3, 4])
-    assert rejected.reason == reason.format(landmarks=data.landmarks.split("/")[-1], code=code)
+    codes = {"pose_type": "1, 2, 3, 4, 5, 6", "source_type": "1, 2"}[code]
+    assert rejected.reason == reason.format(landmarks=data.landmarks.split("/")[-1], code=code, codes=codes)
     assert (rejected.photo, rejected.where) == (NAMES[1], f"{tmp_path / data.boxes}:4")
 
 
@@ -233,6 +236,17 @@ def test_rows_of_another_variant_than_the_header_says_are_rejected(tmp_path, row
     data = Dataset(tmp_path, CATEGORY)
     data.change(data.landmarks, 4, "0 30 40 1 120 41 0 20 390 0 150 380", row)
     assert one_rejected(data.read(), [0, 2, 3, 4]).reason == "13 fields for 4 keypoints, required 12 or 24"
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [("id_\x00", "item_id 'id_\\x00' is not printable ASCII"), ("id_ü", "item_id 'id_\\xfc' is not printable ASCII")],
+)
+def test_an_item_that_is_no_text_is_rejected(tmp_path, item, reason):
+    data = Dataset(tmp_path, IN_SHOP)
+    data.change(data.partition, 3, " id_00000009", " " + item)
+    rejected = one_rejected(data.read(), [1, 2, 3, 4])
+    assert (rejected.photo, rejected.where, rejected.reason) == (NAMES[0], f"{tmp_path / data.partition}:3", reason)
 
 
 def test_a_row_of_a_name_alone_is_rejected(data):

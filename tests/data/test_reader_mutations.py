@@ -37,7 +37,8 @@ SETTINGS = settings(derandomize=True, deadline=None, max_examples=200, suppress_
 
 # Mutations -----------------------------------------------------------------------------------------------------------
 
-# json.dumps cannot write these numbers, so they travel in strings and are put right in the text.
+# json.dumps cannot write these, so they travel in strings and are put right in the text.
+_REPEATED = "\0repeated"
 _RAW = "\0raw:"
 
 # Each line is as likely as any other, and each value within it.
@@ -95,7 +96,7 @@ def _mutate_value(draw, document):
         other = draw(st.sampled_from(keys))
         holder[key], holder[other] = holder[other], holder[key]
     elif isinstance(holder, dict):
-        holder[key + draw(st.sampled_from(["x", "2"]))] = copy.deepcopy(holder[key])
+        holder[key + draw(st.sampled_from([_REPEATED, "x", "2"]))] = copy.deepcopy(holder[key])
     else:
         holder.insert(key, copy.deepcopy(holder[key]))
 
@@ -121,7 +122,8 @@ def _mutate_bytes(draw, content):
 
 
 def _dump(document):
-    return re.sub(r'"\\u0000raw:([^"]*)"', r"\1", json.dumps(document, indent=1)).encode()
+    text = json.dumps(document, indent=1).replace(json.dumps(_REPEATED)[1:], '"')
+    return re.sub(r'"\\u0000raw:([^"]*)"', r"\1", text).encode()
 
 
 @st.composite
@@ -143,6 +145,7 @@ def _changed_everywhere(document):
         changes = [operator.methodcaller("__delitem__", key)]
         junk = [choices[number % len(choices)] for choices in _junk_for(value)]
         if isinstance(key, str):
+            changes.append(operator.methodcaller("__setitem__", key + _REPEATED, value))
             junk += [other for other in _values_of(document, key) if other != value]
             changes.append(lambda holder, key=key: holder.update({key + "x": holder.pop(key)}))
         changes += [operator.methodcaller("__setitem__", key, other) for other in junk]
@@ -156,14 +159,18 @@ def _changed_everywhere(document):
 
 
 def _load(content):
+    def unique(pairs):
+        counts = collections.Counter(key for key, _ in pairs)
+        return {**dict(pairs), **({"\0": "repeated"} if any(n > 1 for n in counts.values()) else {})}
+
     try:
-        return json.loads(content.decode("utf-8-sig"))
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=unique)
     except (ValueError, RecursionError):
         raise Wrong
 
 
 def _dict(value):
-    need(type(value) is dict)
+    need(type(value) is dict and "\0" not in value)
     return value
 
 
@@ -427,6 +434,20 @@ def test_fashionai_accepts_only_what_the_file_says_with_one_change_anywhere():
             _check_fashionai(_csv(changed))
 
 
+@settings(SETTINGS, max_examples=50)
+@given(st.permutations(range(len(_FASHIONAI_COLUMNS))))
+def test_fashionai_columns_are_read_by_the_header_in_any_order(order):
+    straight = _csv(_fashionai_rows())
+    shuffled = _csv([[row[index] for index in order] for row in _fashionai_rows()])
+    with _root() as root:
+        found = []
+        for content in (straight, shuffled):
+            (root / "train.csv").write_bytes(content)
+            result = read_fashionai(root)
+            found.append([(sample.photo, mutations.plain_garments(sample)) for sample in result.samples])
+    assert len(found[0]) == 4 and found[0] == found[1]
+
+
 # COCO ----------------------------------------------------------------------------------------------------------------
 
 _UPPER = ["left collar", "right collar", "left sleeve", "right sleeve", "left hem", "right hem"]
@@ -503,11 +524,14 @@ def _coco_type(category, slots, is_only_one):
 
 
 def _reference(entry, key):
-    """What an id is compared by; None if there is none."""
-    try:
-        return _identity(entry.get(key)) if type(entry) is dict else None
-    except Wrong:
+    """What an id is compared by, whether it can be used or not; None if there is none."""
+    value = entry.get(key) if type(entry) is dict else None
+    if value is None:
         return None
+    try:
+        return _identity(value)
+    except Wrong:
+        return f"\0{type(value)} {len(value) if type(value) is list else value if type(value) is not dict else ''}"
 
 
 def _coco_categories(categories, used):
@@ -531,6 +555,7 @@ def _coco_categories(categories, used):
     types = {}
     for (category_id, name, slots), category in zip(read, categories, strict=True):
         if category_id is None:
+            need(used <= {other for other, _, _ in read})
             continue
         try:
             need(slots is not None)
@@ -544,7 +569,7 @@ def _coco_categories(categories, used):
 
 def _coco_garment(annotation, categories, num_of_id):
     label_id = _reference(annotation, "id")
-    need(label_id is None or num_of_id[label_id] == 1)
+    need(label_id is None or str(label_id).startswith("\0") or num_of_id[label_id] == 1)
     need(annotation.get("iscrowd") in (None, False) or mutations.whole(annotation["iscrowd"]) == 0)
     need("category_id" in annotation)
     category_id = _identity(annotation["category_id"])
@@ -593,7 +618,8 @@ def _coco_oracle(content):
             photo_of_id.setdefault(image_id, name)
         if name is None:
             continue
-        good = name not in photos and image_id is not None and num_of_image[image_id] == 1
+        good = name not in photos and "\0" not in image
+        good = good and image_id is not None and not str(image_id).startswith("\0") and num_of_image[image_id] == 1
         photos[name] = (group if type(group) is str else None, []) if good else None
     for annotation in annotations:
         name = photo_of_id.get(_reference(annotation, "image_id"))

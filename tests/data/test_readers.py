@@ -201,6 +201,7 @@ def test_a_photo_name_that_is_not_utf8_is_rejected_and_shown(tmp_path, source):
         (b"[" * 100_000, "nested too deeply"),
         (b'{"images": ' + b"9" * 5000 + b"}", "too many digits"),
         (b"[]", "is a list of 0, required an object"),
+        (b'{"images": [], "pair_id": 1, "images": []}', "has the key 'images' more than once"),
     ],
 )
 def test_a_file_that_is_no_document_is_named(tmp_path, source, content, words):

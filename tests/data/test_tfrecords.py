@@ -114,6 +114,20 @@ def test_a_split_without_photos_is_named(tmp_path):
         (b"[]", "dataset.json is not the manifest of a prepared dataset"),
         (b'{"format": "another"}', "dataset.json is not the manifest of a prepared dataset"),
         ({"format_version": 2}, "dataset.json has format version 2, required 1"),
+        ({"splits": None}, "dataset.json is damaged: AttributeError"),
+        ({"splits": {"train": {}}}, "dataset.json is damaged: KeyError: 'num_photos'"),
+        (
+            {
+                "splits": {
+                    "train": {
+                        "num_photos": 1,
+                        "num_garments": 1,
+                        "shards": [{"file": "../a", "num_records": 1, "bytes": 1, "sha256": ""}],
+                    }
+                }
+            },
+            "is not a file name",
+        ),
     ],
 )
 def test_a_folder_that_is_no_prepared_dataset_is_refused_in_one_line(tmp_path, content, message):
