@@ -10,7 +10,7 @@ from cspn_tf.console import UserError, one_line
 from cspn_tf.contract import BYTES_SIGNATURE
 from cspn_tf.files import plain_path
 from cspn_tf.inference.versions import read_served_graph
-from cspn_tf.serve.warmup import read_warmup_records, warmup_file
+from cspn_tf.serve.warmup import MAX_WARMUP_RECORDS, read_warmup_records, warmup_file
 
 # Values of an input, which a request of a few bytes can claim; above them memory may not do. TF Serving has no limit.
 _MAX_STRINGS, _MAX_NUMBERS = 2**20, 2**30
@@ -91,8 +91,16 @@ class Servable:
         if not path.is_file():
             return
         try:
-            for record in read_warmup_records(version_dir):
-                self.predict(prediction_log_pb2.PredictionLog.FromString(record).predict_log.request)
+            records = read_warmup_records(version_dir)
+            if len(records) > MAX_WARMUP_RECORDS:
+                raise UserError(f"{path} must have at most {MAX_WARMUP_RECORDS} records, received {len(records)}")
+            for record in records:
+                log = prediction_log_pb2.PredictionLog.FromString(record)
+                if log.WhichOneof("log_type") != "predict_log":
+                    raise UserError(f"{path}: only predict_log records can be replayed")
+                self.predict(log.predict_log.request)
+        except UserError:
+            raise
         except Exception as error:  # whatever a damaged file does
             raise UserError(f"warm-up failed, {path}: {_reason(error)}") from error
 
