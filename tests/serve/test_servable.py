@@ -4,7 +4,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from cspn_tf.console import UserError
 from cspn_tf.serve.servable import RequestError, Servable
@@ -173,6 +173,26 @@ def test_a_damaged_warm_up_file_fails_the_load_an_empty_one_does_not(model_dir, 
         with pytest.raises(UserError, match="warm-up failed"):
             Servable(1, version_dir)
     else:
+        Servable(1, version_dir)
+
+
+@pytest.mark.parametrize(
+    "kind, count, message",
+    [
+        ("predict_log", 1001, "must have at most 1000 records, received 1001"),
+        ("classify_log", 1, "only predict_log records can be replayed"),
+    ],
+)
+def test_warm_up_requests_that_tf_serving_would_refuse_fail_the_load(model_dir, tmp_path, kind, count, message):
+    version_dir = shutil.copytree(model_dir / "1", tmp_path / "1")
+    path = warmup_file(version_dir)
+    path.parent.mkdir()
+    log = prediction_log_pb2.PredictionLog()
+    getattr(log, kind).request.SetInParent()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for _ in range(count):
+            writer.write(log.SerializeToString())
+    with pytest.raises(UserError, match=f"^{path}:? {message}$"):
         Servable(1, version_dir)
 
 
