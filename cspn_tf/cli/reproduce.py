@@ -22,7 +22,15 @@ An interrupted run resumes when the same command is given again. In --out:
 import sys
 from pathlib import Path
 
-from cspn_tf.console import Parser, positive_float, positive_int, require_extra, run, termination_as_interrupt
+from cspn_tf.console import (
+    Parser,
+    UserError,
+    positive_float,
+    positive_int,
+    require_extra,
+    run,
+    termination_as_interrupt,
+)
 from cspn_tf.files import locked
 from cspn_tf.machine import num_cores
 from cspn_tf.reproduction import plan as plans
@@ -38,9 +46,12 @@ def main(argv=None) -> int:
     """Reproduce the paper's tables, see --help."""
     args = _parse(argv)
     require_extra("training")
-    from cspn_tf.data import tfrecords
+    from cspn_tf.data import pipeline, samples, tfrecords
 
     tfrecords.verify(args.data)
+    for split in samples.SPLITS:
+        if not pipeline.num_examples(args.data, split, what="garments"):
+            raise UserError(f"{args.data} has no garments in its split {split!r}")
     plan = plans.make_plan_of(args)
     args.out.mkdir(parents=True, exist_ok=True)
     with termination_as_interrupt(), locked(args.out / "lock", args.out):

@@ -20,7 +20,7 @@ from cspn_tf.train.fitting import read_history
 
 _COSTS, _REPORT = "costs.json", "report.json"
 # Work of evaluating one photo, and of starting a process, in units of one garment trained.
-_EVALUATION_WORK, _START_WORK = 1.0, 1000.0
+_EVALUATION_WORK, _START_WORK = 2.0, 1000.0
 
 
 def run_name(name, seed) -> str:

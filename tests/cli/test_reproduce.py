@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 
 import pytest
 
@@ -75,4 +76,15 @@ def test_everything_is_trained_once_and_reported(tiny_data, tmp_path, commands, 
 def test_data_that_are_not_there_are_named(tmp_path):
     with pytest.raises(UserError, match="not a prepared dataset"):
         call(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_split_without_garments_is_named(tiny_data, tmp_path, split):
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    manifest = json.loads((data / "dataset.json").read_text())
+    manifest["splits"][split]["num_garments"] = 0
+    (data / "dataset.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=f"^{data} has no garments in its split '{split}'$"):
+        call(data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
