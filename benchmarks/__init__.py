@@ -4,7 +4,7 @@ Commands, `python -m benchmarks.NAME --help`::
 
     served             latency and throughput of a SavedModel in process and over gRPC, and of a TFLite file
     lite               size, start and memory of an installation without TensorFlow
-    compare            our models against YOLO11n-pose, Keypoint R-CNN and two-stage pipelines
+    compare            our models against YOLO-pose, Keypoint R-CNN and two-stage pipelines
     profile            time of each step of the pipeline, and FLOP rate of its networks
     scaling            time against batch size, number of garments and photo size
     variants           size, time and memory of TFLite files in LiteRT, and what is outside of XNNPACK

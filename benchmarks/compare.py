@@ -1,8 +1,9 @@
 """Compare our models with alternatives, end to end: from JPEG bytes in memory to keypoints in photo pixels.
 
 Every runner is a separate process. Runners take turns on the same machine, and all others are suspended meanwhile. The
-peers (YOLO11n-pose, Keypoint R-CNN, a detector with HRNet or SimpleBaseline) run in their own environment, see
-benchmarks/peers/requirements.txt; `make bench` creates it. They have random weights, so only their latency is measured.
+peers (YOLO11n-pose, YOLO26n-pose, Keypoint R-CNN, a detector with HRNet or SimpleBaseline) run in their own
+environment, see benchmarks/peers/requirements.txt; `make bench` creates it. They have random weights, so only their
+latency is measured.
 """
 
 import contextlib

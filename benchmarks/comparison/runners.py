@@ -10,12 +10,11 @@ OURS = ROOT / "benchmarks" / "workers" / "ours.py"
 PEERS = ROOT / "benchmarks" / "peers"
 
 YOLO_640 = "YOLO11n-pose 640"
-YOLO_320 = "YOLO11n-pose 320"
 KEYPOINT_RCNN = "Keypoint R-CNN R50-FPN 800"
 HRNET = "MobileNetV3 detector + HRNet-w48"
 SIMPLE_BASELINE = "MobileNetV3 detector + SimpleBaseline-R50"
-# Input size of the YOLO models, as used in options and file names.
-_YOLO_SIZES = {YOLO_640: 640, YOLO_320: 320}
+# Network and input size of the YOLO models, as used in options and file names.
+_YOLO = {f"{name} {size}": (name.lower(), size) for name in ("YOLO11n-pose", "YOLO26n-pose") for size in (640, 320)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +79,7 @@ def peer_runners(work_dir, threads, garments) -> list[Runner]:
     """
     shared = {"work_dir": str(work_dir), "threads": threads, "garments": garments}
     runners = []
-    for model, size in _YOLO_SIZES.items():
+    for model, (network, size) in _YOLO.items():
         for runtime, title in (
             ("torch", "PyTorch"),
             ("onnxruntime", "ONNX Runtime"),
@@ -88,7 +87,9 @@ def peer_runners(work_dir, threads, garments) -> list[Runner]:
             ("openvino", "OpenVINO, its own choice"),
         ):
             script = PEERS / ("yolo_torch.py" if runtime == "torch" else "yolo_exported.py")
-            runners.append(Runner(model, title, script, {"runtime": runtime, "size": size, **shared}))
+            runners.append(
+                Runner(model, title, script, {"runtime": runtime, "stem": f"{network}-{size}", "size": size, **shared})
+            )
     runners.append(Runner(KEYPOINT_RCNN, "PyTorch", PEERS / "keypoint_rcnn.py", {"size": 800, **shared}))
     for model, network in ((HRNET, "hrnet_w48"), (SIMPLE_BASELINE, "simple_baseline_r50")):
         runners.append(Runner(model, "PyTorch", PEERS / "two_stage.py", {"network": network, **shared}))
@@ -97,11 +98,11 @@ def peer_runners(work_dir, threads, garments) -> list[Runner]:
 
 def export_runner(runners, work_dir, threads) -> Runner | None:
     """Return the runner that exports the YOLO models when it is loaded, or None if no runner uses them."""
-    sizes = sorted({runner.options["size"] for runner in runners if runner.model in _YOLO_SIZES})
-    if not sizes:
+    models = sorted({_YOLO[runner.model] for runner in runners if runner.model in _YOLO})
+    if not models:
         return None
-    options = {"work_dir": str(work_dir), "threads": threads, "sizes": sizes}
-    return Runner("YOLO11n-pose", "export", PEERS / "yolo_export.py", options)
+    options = {"work_dir": str(work_dir), "threads": threads, "models": models}
+    return Runner("YOLO", "export", PEERS / "yolo_export.py", options)
 
 
 def costs_runner(name, detector_dir, keypoints_dir, threads) -> Runner:

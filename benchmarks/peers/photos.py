@@ -45,22 +45,29 @@ def letterbox(pixels, size, stride=None):
 
 
 def yolo_keypoints(output, transform):
-    """Decode the raw output of YOLO11-pose for one photo to keypoints in photo pixels, with NMS.
+    """Decode the output of YOLO-pose for one photo to keypoints in photo pixels.
 
     Args:
-        output: float32 `(4 + NUM_TYPES + 3 K, A)`: boxes (centre, size), scores, keypoints with visibility.
+        output: float32, of YOLO11 `(4 + NUM_TYPES + 3 K, A)`: boxes (centre, size), scores, keypoints with visibility,
+            which need NMS; of YOLO26, which needs none, `(N', 6 + 3 K)`: box, score, type, keypoints, best first.
         transform: the transform returned by `letterbox`.
 
     Returns:
         list of N arrays float32 `(K, 3)`.
     """
+    if output.shape[1] == 6 + 3 * NUM_KEYPOINTS:
+        return _on_photo(output[:NUM_KEPT, 6:], transform)
     scores = output[4 : 4 + NUM_TYPES].max(axis=0)
     kept = np.argpartition(-scores, NUM_KEPT)[:NUM_KEPT]
     kept = kept[np.argsort(-scores[kept])]
     centres, sizes = output[:2, kept].T, output[2:4, kept].T
     boxes = np.concatenate([centres - sizes / 2, sizes], axis=1)
     chosen = cv2.dnn.NMSBoxes(boxes.tolist(), scores[kept].tolist(), 0.0, _NMS_IOU)
-    keypoints = output[4 + NUM_TYPES :, kept[np.asarray(chosen, int)]].T.reshape(-1, NUM_KEYPOINTS, 3).copy()
+    return _on_photo(output[4 + NUM_TYPES :, kept[np.asarray(chosen, int)]].T, transform)
+
+
+def _on_photo(keypoints, transform):
+    keypoints = keypoints.reshape(-1, NUM_KEYPOINTS, 3).copy()
     scale, left, top = transform
     keypoints[..., :2] = (keypoints[..., :2] - (left, top)) / scale
     return list(keypoints)

@@ -1,6 +1,7 @@
-"""Worker script for YOLO11n-pose in ONNX Runtime or OpenVINO, without PyTorch.
+"""Worker script for YOLO-pose in ONNX Runtime or OpenVINO, without PyTorch.
 
-Options: work_dir (of `yolo_export`), size, runtime (`onnxruntime`, `openvino`, `openvino_fp32`), threads.
+Options: work_dir and stem (of the files of `yolo_export`), size, runtime (`onnxruntime`, `openvino`,
+`openvino_fp32`), threads.
 """
 
 import json
@@ -39,7 +40,7 @@ def load(options):
     if threads > 1:
         ways[f"{threads} {runtime.parallel_name}"] = make_parallel
     ways["one batch"] = lambda: _batch_by(runtime.make_batch(threads), size)
-    facts = json.loads((Path(options["work_dir"]) / f"yolo-{size}.json").read_text())
+    facts = json.loads((Path(options["work_dir"]) / f"{options['stem']}.json").read_text())
     facts |= {"precision": runtime.precision, "threads": str(threads), "note": "padded to a square"}
     return {"one": keypoints, "batches": ways, "facts": facts}
 
@@ -66,7 +67,7 @@ class _OnnxRuntime:
     precision = "fp32"
 
     def __init__(self, options):
-        self._stem = Path(options["work_dir"]) / f"yolo-{options['size']}"
+        self._stem = Path(options["work_dir"]) / options["stem"]
 
     def make_infer(self, threads):
         return self._make(self._stem.with_suffix(".onnx"), threads)
@@ -94,7 +95,7 @@ class _OpenVino:
         import openvino
 
         self._core = openvino.Core()
-        folder = Path(options["work_dir"]) / f"yolo-{options['size']}_openvino"
+        folder = Path(options["work_dir"]) / f"{options['stem']}_openvino"
         self._path = next(folder.glob("*.xml"))
         self._settings = {"INFERENCE_PRECISION_HINT": "f32"} if options["runtime"] == "openvino_fp32" else {}
         self._batch_size = 8

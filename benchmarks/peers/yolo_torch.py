@@ -1,6 +1,6 @@
-"""Worker script for YOLO11n-pose in PyTorch.
+"""Worker script for YOLO-pose in PyTorch.
 
-Options: work_dir (of `yolo_export`), size, threads.
+Options: work_dir and stem (of the files of `yolo_export`), size, threads.
 """
 
 import json
@@ -20,7 +20,7 @@ def load(options):
     torch.set_num_threads(options["threads"])
     cv2.setNumThreads(options["threads"])
     size = options["size"]
-    stem = Path(options["work_dir"]) / f"yolo-{size}"
+    stem = Path(options["work_dir"]) / options["stem"]
     model = torch.load(stem.with_suffix(".pt"), weights_only=False).eval().fuse(verbose=False)
     blank = torch.zeros(1, 3, size, size)
 

@@ -70,15 +70,16 @@ def test_ours_are_every_runtime_with_every_number_of_threads(tmp_path):
 
 def test_peers_are_as_many_as_their_runtimes():
     peers = runners.peer_runners("work", 2, 1)
-    assert len({runner.name for runner in peers}) == len(peers) == 4 + 4 + 1 + 2
+    assert len({runner.name for runner in peers}) == len(peers) == 4 * 4 + 1 + 2
     assert not any(runner.is_ours for runner in peers)
 
 
-def test_only_the_sizes_that_are_run_are_exported():
+def test_only_the_networks_and_sizes_that_are_run_are_exported():
     peers = runners.peer_runners("work", 2, 1)
-    yolo_320 = [runner for runner in peers if runner.model == runners.YOLO_320]
-    assert runners.export_runner(peers, "work", 2).options["sizes"] == [320, 640]
-    assert runners.export_runner(yolo_320, "work", 2).options["sizes"] == [320]
+    yolo_640 = [runner for runner in peers if runner.model == runners.YOLO_640]
+    models = [(f"yolo{number}n-pose", size) for number in (11, 26) for size in (320, 640)]
+    assert runners.export_runner(peers, "work", 2).options["models"] == models
+    assert runners.export_runner(yolo_640, "work", 2).options["models"] == [("yolo11n-pose", 640)]
     assert runners.export_runner(runners.our_runners("cspn", "a", None, 2, [1]), "work", 2) is None
 
 
