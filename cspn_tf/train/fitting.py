@@ -26,9 +26,11 @@ from cspn_tf.evaluation.report import formatted
 from cspn_tf.files import locked, plain_path, read_json, replaced_file, write_json
 from cspn_tf.models import checkpoints
 from cspn_tf.plots import saved_plot
+from cspn_tf.progress import Progress
 from cspn_tf.train.distribution import distribution_of, lost_workers_reported
 
 _HISTORY = "history.json"
+_SECONDS_BETWEEN_LINES = 30  # of progress within an epoch, in a log
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,10 +127,12 @@ def fit(run: Run, task) -> None:
             state.restore(done)
             print(f"resuming {task.network} after epoch {done} of {run.training.epochs}", flush=True)
         history = read_history(run.directory)[:done]
+        verbose = 1 if sys.stderr.isatty() and sys.stdout.isatty() else 2
         callbacks = [_recorder(run, task, state, validated, validator, history)]
         if distribution.is_chief:
             callbacks.append(keras.callbacks.TensorBoard(run.directory / "logs", write_graph=False, profile_batch=0))
-        verbose = 1 if sys.stderr.isatty() and sys.stdout.isatty() else 2
+            if verbose == 2:
+                callbacks.append(_progress_in_a_log())
         model.fit(
             distribution.feed(task.batches(run, model, done)),
             epochs=run.training.epochs,
@@ -289,6 +293,20 @@ def _recorder(run, task, state, validated, validator, history):
                 checkpoints.save_weights(validated, run.directory)
 
     return Recorder()
+
+
+def _progress_in_a_log():
+    """Return the callback that prints how far a long epoch is, where Keras prints nothing before its end."""
+    import keras
+
+    class ProgressInALog(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self._progress = Progress("done", unit="steps", seconds=_SECONDS_BETWEEN_LINES)
+
+        def on_train_batch_end(self, batch, logs=None):
+            self._progress(batch + 1, self.params["steps"])
+
+    return ProgressInALog()
 
 
 @contextlib.contextmanager

@@ -234,6 +234,15 @@ def test_float16_without_a_gpu_is_a_wrong_call(tiny_data, tmp_path, capsys):
     assert "needs a GPU" in capsys.readouterr().err
 
 
+def test_a_log_shows_how_far_a_long_epoch_is_and_keeps_quiet_in_a_short_one(line_run, monkeypatch, capsys):
+    assert fit(line_run("short"), LineTask()) == 0
+    assert "steps done" not in capsys.readouterr().out
+    monkeypatch.setattr(fitting, "_SECONDS_BETWEEN_LINES", 0)
+    assert fit(line_run("long"), LineTask()) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "steps done" in line]
+    assert [line.split(" steps")[0] for line in lines] == [f"{step} of 3" for step in (1, 2, 3)] * 2
+
+
 def test_loss_that_is_not_finite_stops_with_epoch_and_step(line_run, capsys):
     assert fit(line_run(learning_rate=1e30), LineTask()) == 1
     error = capsys.readouterr().err
