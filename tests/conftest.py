@@ -178,7 +178,7 @@ def run_tflite():
 
     def run(function, *arrays):
         specs = [tf.TensorSpec(array.shape, array.dtype) for array in arrays]
-        concrete = tf.function(function).get_concrete_function(*specs)
+        concrete = tf.function(function, autograph=False).get_concrete_function(*specs)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         interpreter = tf.lite.Interpreter(model_content=converter.convert(), num_threads=1)

@@ -122,7 +122,7 @@ def convert(pipeline, name, precision) -> bytes:
 
     function, inputs, _ = _parts(pipeline)[name]
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype, key) for key, tensor in inputs.items()]
-    function = tf.function(function, input_signature=specs)
+    function = tf.function(function, input_signature=specs, autograph=False)
     # Convert from a SavedModel, because that keeps the names of the outputs.
     with tempfile.TemporaryDirectory() as temporary, plain_path(temporary) as folder:
         tf.saved_model.save(servable(pipeline), folder, signatures={contract.BYTES_SIGNATURE: function})

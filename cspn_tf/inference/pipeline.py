@@ -112,10 +112,15 @@ class GarmentPipeline(tf.Module):
         self._keypoint_network = self._method.prediction_network(keypoint_network)
         self._examples = dict(examples)
         self._frozen = {}
-        # Built here instead of by decorators, so that the signatures of the served contract are explicit.
-        self.serve = tf.function(self._serve, input_signature=[tf.TensorSpec([None], tf.string, name=BYTES_INPUT)])
+        # Built here instead of by decorators, so that the signatures of the served contract are explicit. There is no
+        # Python control flow over tensors; AutoGraph would take most of the time until the first answer.
+        self.serve = tf.function(
+            self._serve, input_signature=[tf.TensorSpec([None], tf.string, name=BYTES_INPUT)], autograph=False
+        )
         self.pixels = tf.function(
-            self._pixels, input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name=PIXELS_INPUT)]
+            self._pixels,
+            input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name=PIXELS_INPUT)],
+            autograph=False,
         )
         self.keypoints_in_boxes = tf.function(
             self._keypoints_in_boxes,
@@ -124,6 +129,7 @@ class GarmentPipeline(tf.Module):
                 tf.TensorSpec([None, 4], tf.float32, name="boxes_xyxy_photo"),
                 tf.TensorSpec([None], tf.int32, name="garment_types"),
             ],
+            autograph=False,
         )
 
     def quantized(self, image_bytes) -> "GarmentPipeline":

@@ -143,11 +143,14 @@ def _steps_in_graphs(canvas_size):
     read_file = tf.function(
         lambda photo_bytes: read_photo(photo_bytes, canvas_size, Config.max_pixels),
         input_signature=[tf.TensorSpec([], tf.string)],
+        autograph=False,
     )
     read_pixels = tf.function(
-        lambda photo: take_photo(photo, canvas_size), input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
+        lambda photo: take_photo(photo, canvas_size),
+        input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)],
+        autograph=False,
     )
-    write = tf.function(outputs_on_photos)
+    write = tf.function(outputs_on_photos, autograph=False)
 
     def write_arrays(found, *frame):
         return _as_arrays(write(*tf.nest.map_structure(tf.constant, (found, *frame))))

@@ -602,14 +602,8 @@ def test_inference_imports_no_augmentation():
     assert "cspn_tf.data.augmentation.draws" in reached_from("training.train_keypoints")
 
 
-def test_the_served_graph_is_not_random_and_holds_no_augmentation():
-    from cspn_tf.inference.pipeline import GarmentPipeline
-    from cspn_tf.methods import method_of
-    from cspn_tf.models.faster_rcnn import build_detector
-
-    config = preset("tiny")
-    served = GarmentPipeline(config, build_detector(config.detector), method_of(config.keypoints).build()).serve
-    graph = served.get_concrete_function().graph.as_graph_def()
+def test_the_served_graph_is_not_random_and_holds_no_augmentation(tiny_pipeline):
+    graph = tiny_pipeline.serve.get_concrete_function().graph.as_graph_def()
     ops = {node.op for nodes in (graph.node, *(f.node_def for f in graph.library.function)) for node in nodes}
     assert {"Conv2D", "DecodeJpeg"} & ops
     unwanted = ("Random", "Stateless", "EncodeJpeg", "AdjustJpeg", "ImageProjectiveTransform")

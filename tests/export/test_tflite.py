@@ -70,7 +70,7 @@ def test_loop_over_the_found_garments_runs_in_tflite_for_none_one_and_all(tiny_p
         scores = tf.cast(classes, tf.float32) / 4
         return tiny_pipeline.keypoints_on_canvas(CanvasPyramid.of(canvases), boxes, classes, scores)
 
-    function = tf.function(find)
+    function = tf.function(find, autograph=False)
     concrete = function.get_concrete_function(
         canvases=tf.TensorSpec(canvas.shape, tf.uint8),
         boxes=tf.TensorSpec(boxes.shape),
@@ -243,7 +243,7 @@ def with_much_text(photo, path):
 
 
 @pytest.fixture(scope="module")
-def int8(tiny_detector, tiny_keypoints, tiny_fld, tmp_path_factory):
+def int8(tiny_detector, tiny_keypoints, tiny_pipeline, tiny_fld, tmp_path_factory):
     """The int8 file that the command writes, and the pipeline that it converted."""
     out = tmp_path_factory.mktemp("phone8")
     photos = [str(path) for path in sorted((tiny_fld / "img").iterdir())[:16]]
@@ -252,6 +252,9 @@ def int8(tiny_detector, tiny_keypoints, tiny_fld, tmp_path_factory):
     made, quantized = [], GarmentPipeline.quantized
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(GarmentPipeline, "quantized", lambda *args: made.append(quantized(*args)) or made[0])
+        # The two networks, loaded already.
+        loaded = {(str(tiny_detector), str(tiny_keypoints)): tiny_pipeline}
+        patches.setattr("cspn_tf.inference.pipeline.load_pipeline", lambda *directories: loaded[directories])
         main([*networks, "--out", str(out), "--precision", "int8", "--photos", *photos])
     return out / "cspn.tflite", made[0]
 

@@ -159,6 +159,7 @@ def with_open_batch(tiny_pipeline):
             tf.TensorSpec([None, rows], tf.int32),
             tf.TensorSpec([None, rows], tf.float32),
         ],
+        autograph=False,
     )
 
 
@@ -189,7 +190,7 @@ def test_static_batch_computes_what_the_dynamic_one_does(tiny_pipeline, photo_fi
 def test_static_batch_finds_the_keypoints_of_none_of_one_and_of_all_rows(tiny_pipeline, with_open_batch, photo_files):
     canvases = canvas_of(photo_files[0], 256)[tf.newaxis]
     pyramid = CanvasPyramid.of(canvases)
-    static = tf.function(lambda *detections: tiny_pipeline.keypoints_on_canvas(pyramid, *detections))
+    static = tf.function(lambda *boxes: tiny_pipeline.keypoints_on_canvas(pyramid, *boxes), autograph=False)
     for num_found in (0, 1, 2, tiny_pipeline.config.detector.max_garments):
         detections = detections_of(num_found, tiny_pipeline.config)
         found, expected = static(*detections), with_open_batch(canvases, *detections)

@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from cspn_tf.config import preset
@@ -74,12 +75,12 @@ def train(config, label_statistics=None, steps=30):
     return Trained(model, config, untrained, losses, values, unreached)
 
 
-def outputs_in_mixed_precision(config):
-    """Return a network's outputs on the 4 crops, and what its layers computed in."""
+def network_in_mixed_precision(config):
+    """Build a fresh network that computes in bfloat16; its weights are float32."""
+    keras.utils.set_random_seed(4)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        model = method_of(config).build()
-        return model(crops_and_targets()[0]), {layer.compute_dtype for layer in model.layers}
+        return method_of(config).build()
     finally:
         keras.mixed_precision.set_global_policy("float32")
 
@@ -95,11 +96,9 @@ def check_interface(method, model, losses):
     assert (scores >= 0).numpy().all() and (scores <= 1).numpy().all()
 
 
-def check_weights_survive_a_file(model, config, path):
+def check_weights_survive_a_file(model, other, path):
     """Save a network's weights, load them into a fresh one, and compare the two."""
     model.save_weights(path)
-    keras.utils.set_random_seed(4)
-    other = method_of(config).build()
     before = other.get_weights()
     other.load_weights(path)
     after = other.get_weights()
@@ -143,13 +142,16 @@ class Checks:
     def test_gradient_reaches_every_weight(self, trained):
         assert trained.unreached == []
 
-    def test_outputs_stay_float32_in_mixed_precision(self, trained):
-        outputs, computed_in = outputs_in_mixed_precision(trained.config)
-        assert "bfloat16" in computed_in
-        assert {value.dtype for value in outputs.values()} == {tf.float32}
+    @pytest.fixture(scope="class")
+    def narrow(self, trained):
+        return network_in_mixed_precision(trained.config)
 
-    def test_weights_survive_a_file(self, trained, tmp_path):
-        check_weights_survive_a_file(trained.model, trained.config, tmp_path / "a.weights.h5")
+    def test_outputs_stay_float32_in_mixed_precision(self, narrow):
+        assert "bfloat16" in {layer.compute_dtype for layer in narrow.layers}
+        assert {value.dtype for value in narrow(crops_and_targets()[0]).values()} == {tf.float32}
+
+    def test_weights_survive_a_file(self, trained, narrow, tmp_path):
+        check_weights_survive_a_file(trained.model, narrow, tmp_path / "a.weights.h5")
 
     def test_tflite_gives_the_same_keypoints(self, trained, run_tflite):
         check_tflite_agrees(trained, run_tflite)

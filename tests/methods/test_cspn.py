@@ -29,6 +29,11 @@ def crops():
     return np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
 
 
+@pytest.fixture(scope="module")
+def narrow():
+    return checks.network_in_mixed_precision(TINY)
+
+
 def inputs_of_stage(model, stage):
     """Return what a stage reads of what is not its own: names of layers, or "C<l>" for the backbone's levels."""
     (backbone,) = [layer for layer in model.layers if isinstance(layer, keras.Model)]
@@ -94,14 +99,9 @@ def test_calls_give_float32_heatmaps_of_the_crop(four_stages, crops):
     assert max(np.abs(map_).max() for map_ in outputs.values()) < 0.5
 
 
-def test_heatmaps_stay_float32_in_mixed_precision(crops):
-    keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    try:
-        model = Method(dataclasses.replace(TINY, num_stages=1)).build()
-    finally:
-        keras.mixed_precision.set_global_policy("float32")
-    assert model.get_layer("stage_1_p2_smooth_conv").compute_dtype == "bfloat16"
-    assert model(crops)["stage_1"].dtype == tf.float32
+def test_heatmaps_stay_float32_in_mixed_precision(narrow, crops):
+    assert narrow.get_layer("stage_1_p2_smooth_conv").compute_dtype == "bfloat16"
+    assert {heatmaps.dtype for heatmaps in narrow(crops).values()} == {tf.float32}
 
 
 # What each stage reads -----------------------------------------------------------------------------------------------
@@ -144,8 +144,8 @@ def test_prediction_is_the_last_output_without_the_other_heads(four_stages, crop
     assert {weight.ref() for weight in prediction.weights} < {weight.ref() for weight in four_stages.weights}
 
 
-def test_weights_survive_a_file(four_stages, tmp_path):
-    checks.check_weights_survive_a_file(four_stages, TINY, tmp_path / "a.weights.h5")
+def test_weights_survive_a_file(four_stages, narrow, tmp_path):
+    checks.check_weights_survive_a_file(four_stages, narrow, tmp_path / "a.weights.h5")
 
 
 def test_is_what_training_and_inference_expect_of_a_method(four_stages):

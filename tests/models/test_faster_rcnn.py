@@ -395,7 +395,7 @@ def test_detections_are_sorted_and_padded_and_static(trained, monkeypatch, thres
     model = trained.model
     monkeypatch.setattr(model, "config", dataclasses.replace(model.config, score_threshold=threshold))
     images = np.concatenate([rectangles()[0], np.full((1, SIZE, SIZE, 3), 128, np.float32)])
-    detect = tf.function(model.detect, input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3])])
+    detect = tf.function(model.detect, input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3])], autograph=False)
     shapes = [tuple(part.shape) for part in detect.get_concrete_function().structured_outputs]
     assert shapes == [(None, 3, 4), (None, 3), (None, 3)]
     boxes, garment_types, scores = (part.numpy() for part in detect(images))
@@ -412,13 +412,14 @@ def test_detections_are_sorted_and_padded_and_static(trained, monkeypatch, thres
     np.testing.assert_allclose(scores, np.where(all_scores > threshold, all_scores, 0.0), atol=1e-4)
     # Photos have one rectangle or two in turn, and the last none.
     assert ((all_scores > 0.3).sum(axis=1) >= [1, 2] * 4 + [0]).all() and all_scores[-1].max() < 0.3
-    assert padding.any() == bool(threshold)
+    # Without a threshold the best region of each photo stays, if no other: they may all lie on the same rectangle.
+    assert padding[:, 0].any() == bool(threshold)
 
 
 def test_detection_is_the_same_every_time_and_in_every_batch(trained):
     images = tf.constant(rectangles()[0])
     wanted = trained.model.detect(images)
-    compiled = tf.function(trained.model.detect)
+    compiled = tf.function(trained.model.detect, autograph=False)
     alone = [tf.concat(parts, axis=0) for parts in zip(*(compiled(images[i : i + 1]) for i in range(3)), strict=True)]
     for first, again, graph, single in zip(wanted, trained.model.detect(images), compiled(images), alone, strict=True):
         np.testing.assert_array_equal(first, again)
@@ -436,9 +437,10 @@ def test_detecting_leaves_the_weights_alone(trained):
 # Files, exports, presets ---------------------------------------------------------------------------------------------
 
 
-def test_weights_survive_a_file(trained, tmp_path):
+def test_weights_survive_a_file(trained, untrained, tmp_path, monkeypatch):
     trained.model.save_weights(tmp_path / "a.weights.h5")
-    other = build_detector(trained.model.config)
+    other, before = untrained, untrained.get_weights()
+    monkeypatch.setattr(other, "config", trained.model.config)
     images = tf.constant(rectangles(2)[0])
     assert np.abs(other.detect(images)[0] - trained.model.detect(images)[0]).max() > 1
     other.load_weights(tmp_path / "a.weights.h5")
@@ -446,6 +448,7 @@ def test_weights_survive_a_file(trained, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
     for ours, theirs in zip(trained.model.weights, other.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+    other.set_weights(before)
 
 
 def test_converts_to_tflite_builtins_with_the_same_numbers(trained, run_tflite):
