@@ -38,6 +38,8 @@ def connected(address, num_workers):
         UserError: there is no cluster at the address, or it runs a different version of Ray or Python.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray's 30 seconds are too few where other processes use all cores.
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "120")
     import ray
 
     _check_reachable(address)
