@@ -11,12 +11,7 @@ from cspn_tf.models import checkpoints
 from training import numbers, ship
 
 
-def test_a_pair_ships_with_one_config_and_replaces_what_was_there(
-    tiny_detector, tiny_keypoints, tiny_pipeline, tmp_path, monkeypatch, capsys
-):
-    # The same networks, loaded already; that what ships loads, too, is a test of checkpoints.
-    loaded = {(tmp_path / "pair" / "detector", tmp_path / "pair" / "keypoints"): tiny_pipeline}
-    monkeypatch.setattr("cspn_tf.inference.pipeline.load_pipeline", lambda *directories: loaded[directories])
+def test_a_pair_ships_with_one_config_and_replaces_what_was_there(tiny_detector, tiny_keypoints, tmp_path, capsys):
     (tmp_path / "pair" / "detector").mkdir(parents=True)
     (tmp_path / "pair" / "detector" / "old.txt").write_text("before")
     call = ["--detector", str(tiny_detector), "--keypoints", str(tiny_keypoints), "--out", str(tmp_path / "pair")]
