@@ -3,13 +3,12 @@
 If a photo has two equal rows, the second is rejected. If they differ, neither can be trusted and the photo is rejected.
 """
 
+import codecs
 import dataclasses
 import itertools
 
 from cspn_tf.console import UserError
 from cspn_tf.data.fields import RowFault, shown
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Table:
@@ -32,7 +31,7 @@ class Table:
             content = path.read_bytes()
         except OSError as error:
             raise UserError(f"{path}: {error.strerror or error}")
-        lines = content.removeprefix(_BYTE_ORDER_MARK).split(b"\n")
+        lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
         self.header = lines[:num_header_lines]
         rows = enumerate(lines[num_header_lines:], start=num_header_lines + 1)
         self.rows = [Row(self, number, line) for number, line in rows if line.strip()]

@@ -58,12 +58,9 @@ def check(version_dir) -> list:
     except UserError as error:
         return [("saved model", str(version_dir), [str(error)])]
     writer = graph.meta_info_def.tensorflow_version
-    is_known = writer.rsplit(".", 1)[0] == WRITTEN_BY
-    faults = (
-        []
-        if is_known
-        else [f"written by TensorFlow {writer}; exports are known to be served if written by {WRITTEN_BY}"]
-    )
+    faults = []
+    if writer.rsplit(".", 1)[0] != WRITTEN_BY:
+        faults.append(f"written by TensorFlow {writer}; exports are known to be served if written by {WRITTEN_BY}")
     found = [("saved model", f"written by TensorFlow {writer}", faults), _check_operations(graph.graph_def)]
     try:
         found.append(_check_signatures(graph.signature_def))
