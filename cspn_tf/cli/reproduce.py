@@ -1,17 +1,18 @@
 """Train and evaluate everything for the paper's tables 1, 2 and 3 and figure 6, and compare with its numbers.
 
-    cspn-tf reproduce --data DIR --out DIR [--scale paper|cpu] [--budget MINUTES] [--beyond]
+    cspn-tf reproduce --data DIR --out DIR [--scale paper|cpu] [--budget MINUTES] [--beyond] [--detector DIR]
 
 `--scale paper` uses the paper's networks and needs a GPU; `--scale cpu` uses one small backbone for all methods, so
 that the same questions can be answered with a few thousand photos on two cores. All experiments of a scale share the
-data, the augmentation, the schedule and the detector; each is trained once per seed.
+data, the augmentation, the schedule and the detector; each is trained once per seed, the detector once, unless a
+trained one is given.
 
 An interrupted run resumes when the same command is given again. In --out:
 
 ::
 
     plan.json       the arguments, and the epochs that fit the budget
-    detector/       the training run of the shared detector
+    detector/       the training run of the shared detector, unless --detector is given
     runs/           a training run per experiment and seed
     evaluations/    metrics.json and report.md on the test split, per experiment and seed
     costs.json      parameters, operations and milliseconds, timed in alternation
@@ -53,6 +54,7 @@ def main(argv=None) -> int:
         if not pipeline.num_examples(args.data, split, what="garments"):
             raise UserError(f"{args.data} has no garments in its split {split!r}")
     plan = plans.make_plan_of(args)
+    steps.check_detector(plan)
     args.out.mkdir(parents=True, exist_ok=True)
     with termination_as_interrupt(), locked(args.out / "lock", args.out):
         plan = plans.settle_plan(plan, args)
@@ -82,6 +84,11 @@ def _parse(argv):
     parser.add_argument("--seeds", type=positive_int, default=3, metavar="N", help="number of seeds per experiment")
     parser.add_argument("--beyond", action="store_true", help="also run experiments beyond the paper")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="run only these experiments, by folder name")
+    parser.add_argument(
+        "--detector",
+        metavar="DIR",
+        help="training directory of a detector to use, instead of training one; `shipped` is the package's",
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="override a field of every config"
     )

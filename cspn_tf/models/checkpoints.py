@@ -43,7 +43,7 @@ def read_description(directory, network: str) -> tuple[Config, dict]:
     Raises:
         UserError: this is not a checkpoint directory, or it is the other network's.
     """
-    directory = _located(directory, network)
+    directory = located(directory, network)
     if not (directory / _NETWORK).is_file():
         raise UserError(f"{directory} is not a {network} checkpoint: it has no {_NETWORK}")
     try:
@@ -113,7 +113,7 @@ def load_weights(model, directory, network: str) -> None:
             one.
     """
     _, details = read_description(directory, network)
-    directory = _located(directory, network)
+    directory = located(directory, network)
     path = directory / WEIGHTS
     if not path.is_file():
         raise UserError(f"{directory} has no {WEIGHTS}: training has not finished an epoch")
@@ -184,5 +184,6 @@ def _halve(path):
         whole.visititems(copy)
 
 
-def _located(directory, network) -> Path:
+def located(directory, network: str) -> Path:
+    """Return the path of a checkpoint directory of `network`, which may be given as `shipped`."""
     return SHIPPED_PAIR / network if str(directory) == SHIPPED else Path(directory)

@@ -27,6 +27,7 @@ class Plan:
     seeds: list[int]
     detector_epochs: int
     keypoint_epochs: int
+    detector: str | None = None  # training directory of the detector, or `shipped`; None to train one
 
     @property
     def preset(self) -> str:
@@ -63,6 +64,7 @@ def make_plan_of(args) -> Plan:
         seeds=list(range(1, args.seeds + 1)),
         detector_epochs=args.epochs or scale.detector_epochs,
         keypoint_epochs=args.epochs or scale.keypoint_epochs,
+        detector=args.detector,
     )
     try:
         found = {experiment.name: plan.config(experiment) for experiment in plan.experiments}
@@ -112,9 +114,10 @@ def _resumed(plan, path, args, about):
     try:
         epochs = {name: found[name] for name in ("detector_epochs", "keypoint_epochs")}
         wanted = {**plan.to_dict(), **about}
+        found.setdefault("detector", None)  # plans of version 0.2.0 have none
         different = [
             f"{name}: {found[name]} != {wanted[name]}"
-            for name in ("scale", "overrides", "data_sha256", *(epochs if args.epochs else ()))
+            for name in ("scale", "overrides", "detector", "data_sha256", *(epochs if args.epochs else ()))
             if found[name] != wanted[name]
         ]
     except (KeyError, TypeError) as error:
@@ -141,7 +144,8 @@ def _within_budget(plan, args):
         an_epoch += one * num_garments * len(plan.seeds)
         print(f"{experiment.title}: {1000 * one:.1f} ms per garment in training", flush=True)
     num_runs = len(trained) * len(plan.seeds)
-    an_epoch += an_epoch / num_runs * DETECTOR_WORK
+    if not plan.detector:
+        an_epoch += an_epoch / num_runs * DETECTOR_WORK
     available = _TRAINING_SHARE * 60 * args.budget - num_runs * _START_SECONDS
     epochs = max(int(available / an_epoch), 1)
     print(f"one epoch of all networks takes about {an_epoch / 60:.0f} minutes: training {epochs}", flush=True)

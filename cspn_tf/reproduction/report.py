@@ -26,6 +26,7 @@ def make_report(found) -> str:
     machine = found["machine"]
     overrides = f", {' '.join(plan['overrides'])}" if plan["overrides"] else ""
     is_papers_data = (data["source"], data["variant"], data["splits_from"]) == _PAPERS_DATA
+    detector = f"detector `{plan['detector']}`" if plan["detector"] else f"{plan['detector_epochs']} of the detector"
     splits = ", ".join(
         f"{name} {entry['num_photos']} photos with {entry['num_garments']} garments"
         for name, entry in data["splits"].items()
@@ -34,7 +35,7 @@ def make_report(found) -> str:
         "# The paper's tables",
         f"- data: `{data['source']}` ({data['variant']}); splits: {splits}\n"
         f"- scale `{plan['scale']}`{overrides}; "
-        f"{plan['keypoint_epochs']} epochs of each keypoint network, {plan['detector_epochs']} of the detector; "
+        f"{plan['keypoint_epochs']} epochs of each keypoint network, {detector}; "
         f"seeds {', '.join(map(str, plan['seeds']))}\n"
         f"- machine: {machine['cores']} cores of {machine['cpu']}",
         _SPLITS_NOTE,

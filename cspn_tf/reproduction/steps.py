@@ -6,6 +6,7 @@ The docstring of `cspn_tf.cli.reproduce` lists the contents of the directory `ou
 import functools
 import itertools
 import shutil
+from pathlib import Path
 
 from cspn_tf.evaluation.pictures import draw_reliability
 from cspn_tf.files import is_newer, read_json, replaced_file, write_json, write_text
@@ -28,6 +29,19 @@ def run_name(name, seed) -> str:
     return f"{name}-seed{seed}"
 
 
+def detector_directory(plan, out) -> Path:
+    """Return the training directory of the detector of all experiments."""
+    return checkpoints.located(plan.detector, checkpoints.DETECTOR) if plan.detector else out / "detector"
+
+
+def check_detector(plan) -> None:
+    """Check that the plan's detector, if it has one, is trained and fits its experiments; raises `UserError`."""
+    if plan.detector:
+        config, _ = checkpoints.load_detector(plan.detector)
+        for experiment in plan.experiments:
+            checkpoints.joint_config(config, plan.config(experiment))
+
+
 def make_jobs(plan, data, out) -> tuple[list[Job], list[Job]]:
     """Return the commands that train and those that evaluate, by seed: an interrupted run has complete seeds."""
     from cspn_tf.data import pipeline
@@ -46,11 +60,12 @@ def make_jobs(plan, data, out) -> tuple[list[Job], list[Job]]:
         )
 
     overrides = _set_flags((*SCALES[plan.scale].overrides, *plan.overrides))
-    detector, evaluated = out / "detector", out / "evaluations"
-    trainings = [
-        trained("detector", detector, plan.detector_epochs, *overrides, title="the detector", work=DETECTOR_WORK)
-    ]
-    evaluations = []
+    detector, evaluated = detector_directory(plan, out), out / "evaluations"
+    trainings, evaluations = [], []
+    if not plan.detector:
+        trainings.append(
+            trained("detector", detector, plan.detector_epochs, *overrides, title="the detector", work=DETECTOR_WORK)
+        )
     for seed in plan.seeds:
         runs = [out / "runs" / run_name(experiment.name, seed) for experiment in plan.experiments]
         for experiment, directory in zip(plan.experiments, runs, strict=True):
@@ -102,7 +117,7 @@ def measure_costs(plan, data, out) -> dict:
         if set(directories) <= set(found["networks"]):
             return found
     print("measuring parameters, operations and latency", flush=True)
-    found = costs.measure(directories, out / "detector", data)
+    found = costs.measure(directories, detector_directory(plan, out), data)
     write_json(path, found)
     return found
 

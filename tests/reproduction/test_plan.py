@@ -8,7 +8,9 @@ import pytest
 
 from cspn_tf.cli import reproduce
 from cspn_tf.console import CallError, UserError
+from cspn_tf.models import checkpoints
 from cspn_tf.reproduction import plan as plans
+from cspn_tf.reproduction import steps
 from cspn_tf.reproduction.evaluate_runs import is_evaluated
 from cspn_tf.reproduction.experiments import BASELINES, SCALES
 
@@ -39,6 +41,7 @@ def test_paper_s_experiments_are_all_there():
 
 def call_without_files(**changes):
     given = {"scale": "cpu", "set": [], "only": None, "beyond": False, "seeds": 3, "epochs": None, "budget": None}
+    given["detector"] = None
     return types.SimpleNamespace(**{**given, **changes})
 
 
@@ -65,6 +68,8 @@ def test_plan_is_taken_up_again_and_another_one_is_refused(tmp_path):
         make_plan(call(tmp_path, "--epochs", "5"))
     with pytest.raises(UserError, match="another reproduction: overrides"):
         make_plan(call(tmp_path, "--set", "keypoints.width=16"))
+    with pytest.raises(UserError, match="another reproduction: detector: None != shipped"):
+        make_plan(call(tmp_path, "--detector", "shipped"))
 
 
 @pytest.mark.parametrize("name", ["subpixel-dark", "visibility", "ema"])
@@ -80,6 +85,22 @@ def test_a_wrong_name_is_a_wrong_call(tmp_path, arguments, message):
     with pytest.raises(CallError, match=message):
         make_plan(call(tmp_path, *arguments))
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_given_detector_is_not_trained_and_must_fit(tmp_path, monkeypatch):
+    from cspn_tf.data import pipeline
+
+    monkeypatch.setattr(pipeline, "num_examples", lambda *args, **kwargs: 10)
+    plan = make_plan(call(tmp_path, "--detector", "shipped", "--only", "cspn", "--seeds", "1"))
+    steps.check_detector(plan)
+    trainings, (evaluation,) = steps.make_jobs(plan, tmp_path / "data", tmp_path / "out")
+    assert [job.title for job in trainings] == ["trained CSPN, seed 1"]
+    assert checkpoints.SHIPPED_PAIR / "detector" in evaluation.arguments
+    other = plans.make_plan_of(call(tmp_path, "--detector", "shipped", "--set", "canvas_size=256"))
+    with pytest.raises(UserError, match="these checkpoints do not go together"):
+        steps.check_detector(other)
+    with pytest.raises(UserError, match="is not a detector checkpoint"):
+        steps.check_detector(plans.make_plan_of(call(tmp_path, "--detector", str(tmp_path / "data"))))
 
 
 @pytest.fixture
@@ -99,6 +120,15 @@ def test_budget_gives_as_many_epochs_as_fit(tmp_path, jobs):
     plan = make_plan(call(tmp_path, "--budget", "60", "--only", "cspn", "--seeds", "1", "--jobs", jobs))
     assert (plan.keypoint_epochs, plan.detector_epochs) == (6, 6)
     assert plan.seeds == [1]
+
+
+@pytest.mark.usefixtures("ten_milliseconds")
+def test_a_given_detector_costs_nothing_of_the_budget(tmp_path):
+    # 60 s an epoch: 42 min less 20 s have 41 of them.
+    plan = make_plan(
+        call(tmp_path, "--budget", "60", "--only", "cspn", "--seeds", "1", "--detector", "shipped")
+    )
+    assert plan.keypoint_epochs == 41
 
 
 @pytest.mark.usefixtures("ten_milliseconds")
