@@ -125,9 +125,7 @@ def test_budget_gives_as_many_epochs_as_fit(tmp_path, jobs):
 @pytest.mark.usefixtures("ten_milliseconds")
 def test_a_given_detector_costs_nothing_of_the_budget(tmp_path):
     # 60 s an epoch: 42 min less 20 s have 41 of them.
-    plan = make_plan(
-        call(tmp_path, "--budget", "60", "--only", "cspn", "--seeds", "1", "--detector", "shipped")
-    )
+    plan = make_plan(call(tmp_path, "--budget", "60", "--only", "cspn", "--seeds", "1", "--detector", "shipped"))
     assert plan.keypoint_epochs == 41
 
 
