@@ -44,9 +44,10 @@ def make_tables(reports) -> list[str]:
     overall = [["photos, garments", *counts]]
     overall += [[title, *(_cell(s[name]) for s in scores)] for name, title in TITLES.items()]
     for name, title in (("detection_calibration", "garment"), ("visibility", "keypoint")):
-        overall.append(
-            [f"calibration error, {title} scores", *(formatted(s[name]["calibration_error"], 3) for s in scores)]
-        )
+        rows = {"calibration_error": "", "calibration_error_by_chance": ", if they were exact probabilities"}
+        for measure, condition in rows.items():
+            values = [formatted(s[name][measure], 3) for s in scores]
+            overall.append([f"calibration error, {title} scores{condition}", *values])
     by_type = [
         [f"{title}, {type_name}", *(_cell(s[part][measure]["garment_type"][type_name]) for s in scores)]
         for type_name in GARMENT_TYPE_NAMES.values()

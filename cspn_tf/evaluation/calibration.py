@@ -19,6 +19,7 @@ def measure_calibration(scores, positive) -> dict:
             auroc: probability that a positive scores higher than a negative; ties count half
             calibration_error: expected calibration error: mean absolute difference between a bin's mean score and its
                 share of positives, weighted by the bin's count
+            calibration_error_by_chance: what so few scores give on average even if each is the exact probability
             bins: a list of dicts, without empty bins: low, high, count, mean_score, share_positive
     """
     scores, positive = np.asarray(scores, float), np.asarray(positive, bool)
@@ -29,11 +30,13 @@ def measure_calibration(scores, positive) -> dict:
         "auroc": _auroc(scores, positive),
     }
     if not len(scores) or not are_probabilities:
-        return {**found, "calibration_error": None, "bins": []}
+        return {**found, "calibration_error": None, "calibration_error_by_chance": None, "bins": []}
     places = np.minimum((scores * NUM_BINS).astype(int), NUM_BINS - 1)
-    bins = []
+    bins, by_chance = [], 0.0
     for place in np.unique(places):
         inside = places == place
+        # The positives of a bin are about normally distributed; this is the mean distance from their expected number.
+        by_chance += np.sqrt(2 / np.pi * (scores[inside] * (1 - scores[inside])).sum())
         bins.append(
             {
                 "low": float(place / NUM_BINS),
@@ -44,7 +47,8 @@ def measure_calibration(scores, positive) -> dict:
             }
         )
     distances = [bin_["count"] * abs(bin_["mean_score"] - bin_["share_positive"]) for bin_ in bins]
-    return {**found, "calibration_error": float(sum(distances) / len(scores)), "bins": bins}
+    errors = {"calibration_error": sum(distances), "calibration_error_by_chance": by_chance}
+    return {**found, **{name: float(error / len(scores)) for name, error in errors.items()}, "bins": bins}
 
 
 def _auroc(scores, positive):

@@ -163,13 +163,18 @@ def _percent(value):
 def _calibration(scores):
     of_garments, of_keypoints = scores["detection_calibration"], scores["visibility"]
     return (
-        f"Scores of {scores['num_detections']} detections: calibration error "
-        f"{formatted(of_garments['calibration_error'])} (0 if a score is the probability that the garment exists), "
-        f"AUROC of true against false positives {formatted(of_garments['auroc'])}. Keypoint scores of the detected "
-        f"garments, {of_keypoints['num_positive']} visible and {of_keypoints['num_negative']} occluded "
-        f"keypoints: calibration error {formatted(of_keypoints['calibration_error'])} (0 if a score is the probability "
-        f"that the keypoint is visible), AUROC of visible against occluded {formatted(of_keypoints['auroc'])}."
+        f"Scores of {scores['num_detections']} detections: {_calibration_error(of_garments)}, AUROC of true against "
+        f"false positives {formatted(of_garments['auroc'])}. Keypoint scores of the detected garments, "
+        f"{of_keypoints['num_positive']} visible and {of_keypoints['num_negative']} occluded keypoints: "
+        f"{_calibration_error(of_keypoints)}, AUROC of visible against occluded {formatted(of_keypoints['auroc'])}. "
+        "In brackets: what exact probabilities, of the garment's existence or the keypoint's visibility, would give on "
+        "average, because the scores are few."
     )
+
+
+def _calibration_error(measured):
+    error, by_chance = (formatted(measured[name]) for name in ("calibration_error", "calibration_error_by_chance"))
+    return f"calibration error {error} ({by_chance})"
 
 
 def _modes(scores):

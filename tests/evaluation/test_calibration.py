@@ -43,10 +43,19 @@ def test_probabilities_that_are_right_are_calibrated():
     assert measure_calibration(scores**3, random.random(40000) < scores)["calibration_error"] > 0.2
 
 
+def test_error_by_chance_is_that_of_exact_probabilities():
+    random = np.random.default_rng(5)
+    scores = random.beta(3, 1, 100)
+    drawn = [measure_calibration(scores, random.random(100) < scores) for _ in range(400)]
+    expected = np.mean([found["calibration_error"] for found in drawn])
+    assert expected > 0.03 and drawn[0]["calibration_error_by_chance"] == pytest.approx(expected, rel=0.1)
+
+
 @pytest.mark.parametrize("wild", [2.0, -0.5, 1.7e308])
 def test_scores_that_are_no_probabilities_are_only_ranked(wild):
     found = measure_calibration([0.1, wild, 0.5], [False, True, True])
     assert found["auroc"] in (0.5, 1.0) and found["calibration_error"] is None and found["bins"] == []
+    assert found["calibration_error_by_chance"] is None
 
 
 def test_nothing_has_no_measure():
