@@ -233,7 +233,7 @@ def quarter_turn_points(points_xy, side, num_turns):
 
     Args:
         points_xy: float32 `(..., 2)`.
-        side: of the image, pixels.
+        side: of the image, pixels; for a single turn the image may be of any shape, and this is its width.
         num_turns: an int, quarter turns counter-clockwise.
 
     Returns:

@@ -13,6 +13,8 @@ ground-truth boxes.
 `cspn_tf.data.coco_results`; no photos are needed. Both modes use the same code and rules: all keypoints of a missed
 garment count as wrong in PCK and AUC; NE and EPE are computed over detected garments.
 
+--quarter-turns turns all photos with their labels first: photos from above are often sideways.
+
 Writes into --out, each file by atomic rename, `metrics.json` last:
     metrics.json        all numbers, see `cspn_tf.evaluation`; `ground_truth_boxes` has the metrics of the training
                         directories on ground-truth boxes instead of detected ones, or null
@@ -46,6 +48,7 @@ _PHOTO_DEFAULTS = {
     "tflite": None,
     "batch_size": 8,
     "limit": None,
+    "quarter_turns": 0,
     "num_pictures": 12,
 }
 
@@ -82,6 +85,8 @@ def _parse(argv):
     photos.add_argument("--tflite", type=Path, metavar="FILE", help="TFLite file")
     photos.add_argument("--batch-size", type=positive_int, metavar="N", help="photos per batch (default: 8)")
     photos.add_argument("--limit", type=positive_int, metavar="N", help="evaluate only the first N photos")
+    text = "turn all photos by N times 90 degrees counter-clockwise"
+    photos.add_argument("--quarter-turns", type=int, choices=range(4), metavar="N", help=text)
     text = "photos on each contact sheet (default: 12)"
     photos.add_argument("--num-pictures", type=non_negative_int, metavar="N", help=text)
     results = parser.add_argument_group("any system's predictions, without photos")
@@ -137,10 +142,10 @@ def _evaluate_files(args):
 
 def _evaluate_photos(args):
     """Evaluate a model on photos; return the same as `_evaluate_files`."""
-    photos = Photos(args.data, args.split, args.limit)
+    photos = Photos(args.data, args.split, args.limit, args.quarter_turns)
     model, keypoints_in_boxes = _load(args)
     matched, in_labelled_boxes = predict_photos(photos, model, args.batch_size, keypoints_in_boxes)
-    about = {"data": str(args.data), "split": args.split, "model": model.source}
+    about = {"data": str(args.data), "split": args.split, "model": model.source, "quarter_turns": args.quarter_turns}
     scores = measure(about, matched, in_labelled_boxes, args.seed)
     files = {}
     for name, sheet in draw_sheets(photos, matched, args.num_pictures, args.seed).items():

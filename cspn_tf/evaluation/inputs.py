@@ -1,7 +1,11 @@
 """Inputs of `evaluate`: labelled photos with a model's predictions, or COCO annotation and results files."""
 
 import dataclasses
+import io
 import itertools
+
+import numpy as np
+from PIL import Image
 
 from cspn_tf.console import UserError
 from cspn_tf.contract import STATUS_OK
@@ -23,11 +27,32 @@ class LabelledPhoto:
     photo_bytes: bytes
     garments: Garments
 
+    def turned(self, num_turns) -> "LabelledPhoto":
+        """Return the photo, as a PNG, and its labels turned by quarter turns counter-clockwise.
+
+        Raises:
+            ValueError: the photo cannot be decoded.
+        """
+        from cspn_tf import geometry
+        from cspn_tf.decoding import pixels_as_displayed
+
+        pixels, garments = pixels_as_displayed(self.photo_bytes), self.garments
+        for _ in range(num_turns):
+            width = pixels.shape[1]
+            pixels = np.rot90(pixels)
+            garments = garments.replace(
+                boxes_xyxy=np.asarray(geometry.quarter_turn_boxes(garments.boxes_xyxy, width, 1)),
+                keypoints_xy=np.asarray(geometry.quarter_turn_points(garments.keypoints_xy, width, 1)),
+            )
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, "PNG", compress_level=1)
+        return LabelledPhoto(self.name, content.getvalue(), garments)
+
 
 class Photos:
-    """The first `limit` labelled photos of a split, read from disk on every iteration."""
+    """The first `limit` labelled photos of a split, turned by `num_turns`, read from disk on every iteration."""
 
-    def __init__(self, data_dir, split, limit=None):
+    def __init__(self, data_dir, split, limit=None, num_turns=0):
         """Open the dataset.
 
         Raises:
@@ -39,6 +64,7 @@ class Photos:
         self._paths = tfrecords.shard_paths(data_dir, split)
         num_photos = tfrecords.read_manifest(data_dir)["splits"][split]["num_photos"]
         self._num_photos = min(num_photos, limit or num_photos)
+        self._num_turns = num_turns
 
     def __len__(self):
         return self._num_photos
@@ -52,7 +78,8 @@ class Photos:
         try:
             for example in records.map(tfrecords.parse_example).prefetch(8).as_numpy_iterator():
                 name = example["photo_name"].decode("utf-8", "replace")
-                yield LabelledPhoto(name, example["photo_bytes"], Garments.from_example(example))
+                photo = LabelledPhoto(name, example["photo_bytes"], Garments.from_example(example))
+                yield photo.turned(self._num_turns) if self._num_turns else photo
         except tf.errors.OpError as error:
             raise UserError(f"one of the shards from {self._paths[0]} on cannot be read: {error.message}") from error
 

@@ -188,6 +188,8 @@ def _origin(scores):
     if "split" in scores:
         title = f"# Evaluation on split `{scores['split']}`"
         lines = [f"model: `{scores['model']}`", f"dataset: `{scores['data']}`"]
+        if num_turns := scores.get("quarter_turns"):
+            lines.append(f"photos turned by {90 * num_turns} degrees counter-clockwise")
     else:
         title = f"# Evaluation of `{scores['predictions']}`"
         lines = [

@@ -1,10 +1,14 @@
 """Labels and results of files, matched; photos of prepared datasets are in `test_evaluate`."""
 
+import io
 import json
 
 import numpy as np
+import pytest
+from PIL import Image
 
-from cspn_tf.evaluation.inputs import read_coco_files
+from cspn_tf.evaluation.inputs import LabelledPhoto, read_coco_files
+from cspn_tf.garment_set import Garments
 
 NAMES = {"collar": 2, "sleeve": 2, "waistline": 2, "hem": 2}
 PARTS = {"upper": ("collar", "sleeve", "hem"), "lower": ("waistline", "hem"), "full": tuple(NAMES)}
@@ -44,3 +48,22 @@ def test_mmposes_files_are_scored_together(tmp_path):
     # A box that is the extent of keypoints all in one place finds nothing.
     assert matched.found.tolist() == [False] * 3
     assert notes == {"num_boxes_from_keypoints": 2, "num_repeated_annotations": 0, "num_photos_without_results": 2}
+
+
+@pytest.mark.parametrize("num_turns", [1, 2, 3])
+def test_turned_labels_are_where_the_turned_photo_shows_them(num_turns):
+    pixels = np.zeros((7, 4, 3), np.uint8)
+    pixels[2, 1] = 255
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    labels = Garments.label(3, [1, 2, 3, 5], np.tile([[1, 2]], (8, 1)), np.full(8, 2))
+    turned = LabelledPhoto("a", content.getvalue(), labels).turned(num_turns)
+
+    shown = np.asarray(Image.open(io.BytesIO(turned.photo_bytes)))
+    assert shown.shape[:2] == ((7, 4) if num_turns == 2 else (4, 7))
+    ((y, x),) = np.argwhere(shown[..., 0] == 255)
+    np.testing.assert_array_equal(turned.garments.keypoints_xy, np.tile([[x, y]], (1, 8, 1)))
+    # By hand: x and y change places, and one of them is counted from the other end.
+    boxes = {1: [2, 0, 5, 2], 2: [0, 1, 2, 4], 3: [1, 1, 4, 3]}
+    np.testing.assert_array_equal(turned.garments.boxes_xyxy, [boxes[num_turns]])
+    assert turned.garments.visibility.tolist() == labels.visibility.tolist() and turned.name == "a"
