@@ -22,7 +22,7 @@ from cspn_tf.evaluation.report import make_table as make_markdown_table
 from cspn_tf.files import read_json, replaced_file, write_json, write_text
 from cspn_tf.models.checkpoints import SHIPPED
 from cspn_tf.plots import saved_plot
-from cspn_tf.reproduction.jobs import Job, Progress, run_jobs
+from cspn_tf.reproduction.jobs import CSPN_TF, Job, Progress, run_jobs
 from cspn_tf.train.fitting import read_history
 from training.numbers import TITLES, with_interval
 
@@ -71,10 +71,9 @@ def make_jobs(args):
     """Return the commands as jobs, each after those that it depends on."""
     jobs, presets = [], {"detector": DETECTOR_TRAINING, "keypoints": KEYPOINT_TRAINING}
 
-    def add(module, name, *arguments, work, is_done=Path.exists):
+    def add(command, name, *arguments, work, is_done=Path.exists):
         folder, log = args.out / name, args.out / "logs" / f"{name.replace('/', '-')}.log"
-        arguments = (*arguments, "--out", folder)
-        jobs.append(Job(name, f"cspn_tf.cli.{module}", arguments, log, lambda: is_done(folder), work))
+        jobs.append(Job(name, (CSPN_TF, command, *arguments, "--out", folder), log, lambda: is_done(folder), work))
 
     def prepare(folder, *files):
         add("prepare", f"{folder}/data", "--source", "coco", "--root", args.photos, "--annotations", *files, work=20)
@@ -94,7 +93,7 @@ def make_jobs(args):
             arguments += ["--batch-size", min(most, max((num - num_validation(num)) // 2, 1))]
             arguments += [] if is_random else ["--init", given[network]]
             add(
-                f"train_{network}",
+                f"train-{network}",
                 f"{name}/{network}",
                 *arguments,
                 work=epochs * (num + 20),

@@ -19,7 +19,6 @@ from cspn_tf.console import (
     positive_float,
     positive_int,
     require_extra,
-    run,
     termination_as_interrupt,
 )
 from cspn_tf.progress import Progress, duration
@@ -173,7 +172,3 @@ def _print_summary(args, blocks, done, num_workers):
             f"{done.num_photos / done.seconds:.1f} photos/s including startup; {rate:.1f} photos/s per busy core, "
             f"{cost:.2f} USD per million photos at {args.core_price:g} USD per core and hour"
         )
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -5,9 +5,7 @@ cspn-tf calibrate --data DIR --detector DIR --keypoints DIR
 See `cspn_tf.train.calibrate`.
 """
 
-import sys
-
-from cspn_tf.console import Parser, run
+from cspn_tf.console import Parser
 
 
 def main(argv=None):
@@ -36,7 +34,3 @@ def main(argv=None):
                 f"{directory}: calibration error {found['before']:.3f} before, {found['after']:.3f} after, on "
                 f"{found['count']} scores; logit scale {found['scale']:.3f}, shift {found['shift']:.3f}"
             )
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -5,9 +5,7 @@
 The exit code is 0 if every check is passed, else 1. What is checked: see `cspn_tf.export.check`.
 """
 
-import sys
-
-from cspn_tf.console import Parser, run
+from cspn_tf.console import Parser
 
 
 def main(argv=None):
@@ -22,7 +20,3 @@ def main(argv=None):
     for what, detail, faults in found:
         print(f"{'FAILED' if faults else 'ok':6}  {what:{width}}  {'; '.join(faults) or detail}")
     return 1 if any(faults for *_, faults in found) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

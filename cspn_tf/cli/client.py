@@ -22,7 +22,7 @@ import numpy as np
 
 from cspn_tf.cli.answers import complain, name_pictures, reported, write_coco
 from cspn_tf.cli.photo_paths import find_photos
-from cspn_tf.console import CallError, Parser, UserError, positive_float, positive_int, run, termination_as_interrupt
+from cspn_tf.console import CallError, Parser, UserError, positive_float, positive_int, termination_as_interrupt
 from cspn_tf.contract import (
     BYTES_SIGNATURE,
     DEFAULT_MODEL_NAME,
@@ -224,7 +224,3 @@ def _address(text):
     if not host or not port.isdigit() or not 0 < int(port) <= 65535:
         raise argparse.ArgumentTypeError(f"must be HOST:PORT, received {text}")
     return text
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -27,10 +27,9 @@ and with --data:
 
 import io
 import os
-import sys
 from pathlib import Path
 
-from cspn_tf.console import CallError, Parser, non_negative_int, positive_int, require_extra, run
+from cspn_tf.console import CallError, Parser, non_negative_int, positive_int, require_extra
 from cspn_tf.data.samples import SPLITS
 from cspn_tf.evaluation.inputs import Photos, predict_photos, read_coco_files
 from cspn_tf.evaluation.measures import measure
@@ -168,7 +167,3 @@ def _load(args):
     # Exported models do not accept boxes; the networks they were exported from do.
     model = load(args.model or args.tflite) if args.model or args.tflite else trained
     return model, trained.keypoints_in_boxes if trained else None
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

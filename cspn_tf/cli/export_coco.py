@@ -5,11 +5,10 @@
 Its images are the photos with status 0, by their ids. The file is written by atomic rename.
 """
 
-import sys
 from pathlib import Path
 
 from cspn_tf.cli.answers import write_coco
-from cspn_tf.console import Parser, require_extra, run
+from cspn_tf.console import Parser, require_extra
 
 
 def main(argv=None):
@@ -24,7 +23,3 @@ def main(argv=None):
 
     write_coco(args.out, map(table.result_of, table.read_rows(args.annotated)), folder=None)
     print(f"written: {args.out}")
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -5,10 +5,8 @@
 Content of the version directory: see `cspn_tf.export.saved_model`.
 """
 
-import sys
-
 from cspn_tf.cli.training_arguments import add_pair
-from cspn_tf.console import Parser, positive_int, run
+from cspn_tf.console import Parser, positive_int
 from cspn_tf.contract import MAX_PHOTOS, STATUS_TOO_LARGE
 
 
@@ -41,7 +39,3 @@ def main(argv=None):
     limits = {"max_photos": arguments.max_photos, "max_pixels": arguments.max_pixels}
     pipeline = load_pipeline(arguments.detector, arguments.keypoints, arguments.precision, **limits)
     print(export(pipeline, arguments.out, arguments.version))
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

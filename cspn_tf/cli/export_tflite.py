@@ -7,10 +7,8 @@
 Files written: see `cspn_tf.export.tflite`.
 """
 
-import sys
-
 from cspn_tf.cli.training_arguments import add_pair
-from cspn_tf.console import Parser, run
+from cspn_tf.console import Parser
 from cspn_tf.export.tflite import PRECISIONS, export
 
 MOST_PHOTOS = 128
@@ -53,7 +51,3 @@ def main(argv=None):
     pipeline = pipeline.quantized(photos) if photos else pipeline
     for path in export(pipeline, arguments.out, arguments.precision, arguments.parts):
         print(path)
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -8,11 +8,10 @@ SIGTERM or SIGINT it finishes running requests, which may take a minute, and exi
 import argparse
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 
-from cspn_tf.console import Parser, non_negative_int, positive_float, positive_int, require_extra, run
+from cspn_tf.console import Parser, non_negative_int, positive_float, positive_int, require_extra
 from cspn_tf.inference.versions import latest_version
 from cspn_tf.machine import set_threads
 from cspn_tf.serve.local_server import READY_PREFIX, check_address_is_free
@@ -73,7 +72,3 @@ def port_number(text):
     if not 0 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"must be 0 to 65535, received {value}")
     return value
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

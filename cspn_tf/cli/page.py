@@ -9,12 +9,11 @@ The page is the folder `web` of a checkout, and runs on the machine's own browse
 import contextlib
 import http
 import http.server
-import sys
 import zipfile
 from pathlib import Path
 
 from cspn_tf.cli.local_server import port_number
-from cspn_tf.console import Parser, UserError, run, termination_as_interrupt
+from cspn_tf.console import Parser, UserError, termination_as_interrupt
 from cspn_tf.models import checkpoints
 from cspn_tf.serve.local_server import READY_PREFIX, check_address_is_free
 
@@ -136,7 +135,3 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *args):
         """Do not log requests."""
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

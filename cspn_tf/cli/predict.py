@@ -16,12 +16,11 @@ without photos, is reported in one line on stderr and does not affect the others
 
 import functools
 import os
-import sys
 from pathlib import Path
 
 from cspn_tf.cli.answers import WRITERS, name_pictures, reported
 from cspn_tf.cli.photo_paths import find_photos
-from cspn_tf.console import CallError, Parser, positive_float, positive_int, run, termination_as_interrupt
+from cspn_tf.console import CallError, Parser, positive_float, positive_int, termination_as_interrupt
 from cspn_tf.progress import Progress
 
 
@@ -99,7 +98,3 @@ def _common_folder(paths):
     """Return the deepest folder that contains all given photos and folders."""
     places = map(os.path.abspath, paths)
     return os.path.commonpath([place if os.path.isdir(place) else os.path.dirname(place) for place in places])
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -13,10 +13,9 @@ An interrupted run resumes after the last finished shard when the same command i
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
-from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int, run, termination_as_interrupt
+from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int, termination_as_interrupt
 from cspn_tf.data.coco import split_path, write_coco
 from cspn_tf.data.labelled_sizes import check_labelled_sizes
 from cspn_tf.data.report import describe_rejected, write_report
@@ -291,7 +290,3 @@ def _shares(text) -> dict[str, float]:
         names = ", ".join(_VARIATIONS)
         raise argparse.ArgumentTypeError(f"must be NAME=SHARE,... with NAME of {names}, received {text!r}")
     return shares
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

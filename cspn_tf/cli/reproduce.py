@@ -20,7 +20,6 @@ An interrupted run resumes when the same command is given again. In --out:
     report.md, report.json, figure_6.png; with --beyond reliability.png
 """
 
-import sys
 from pathlib import Path
 
 from cspn_tf.console import (
@@ -29,7 +28,6 @@ from cspn_tf.console import (
     positive_float,
     positive_int,
     require_extra,
-    run,
     termination_as_interrupt,
 )
 from cspn_tf.files import locked
@@ -102,7 +100,3 @@ def _parse(argv):
         parser.error(f"--out {args.out} is a file")
     args.jobs = args.jobs or (min(num_cores(), _MOST_PARALLEL) if args.scale == "cpu" else 1)
     return args
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -3,11 +3,8 @@
 cspn-tf train-detector --data DIR --preset mobile --out DIR [--resume]
 """
 
-import sys
-
 from cspn_tf.cli.training_arguments import build_parser, parse_run
 from cspn_tf.config import DETECTOR_TRAINING
-from cspn_tf.console import run
 
 
 def main(argv=None):
@@ -22,7 +19,3 @@ def parse(argv=None):
     """Return the `cspn_tf.train.fitting.Run` described by the arguments."""
     arguments = build_parser("Train the garment detector, a Faster R-CNN.", "detector").parse_args(argv)
     return parse_run(arguments, DETECTOR_TRAINING)
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

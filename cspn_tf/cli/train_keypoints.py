@@ -3,11 +3,8 @@
 cspn-tf train-keypoints --data DIR --preset mobile --out DIR [--resume]
 """
 
-import sys
-
 from cspn_tf.cli.training_arguments import build_parser, parse_run
 from cspn_tf.config import BACKBONES, KEYPOINT_TRAINING, METHODS
-from cspn_tf.console import run
 
 
 def main(argv=None):
@@ -30,7 +27,3 @@ def parse(argv=None):
     chosen = {name: getattr(arguments, name) for name in ("method", "backbone")}
     arguments.set = [f"keypoints.{name}={value}" for name, value in chosen.items() if value] + arguments.set
     return parse_run(arguments, KEYPOINT_TRAINING)
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

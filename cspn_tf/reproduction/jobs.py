@@ -13,6 +13,7 @@ from pathlib import Path
 from cspn_tf.console import UserError
 from cspn_tf.progress import duration
 
+CSPN_TF = "cspn_tf.cli.main"  # the module of the command `cspn-tf`
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 20
 
@@ -23,16 +24,14 @@ class Job:
 
     Attributes:
         title: description for progress and error messages.
-        module: its module, such as `cspn_tf.cli.train_keypoints`.
-        arguments: its command-line arguments.
+        command: a module and its command-line arguments, as of `python -m`.
         log: file that its output is appended to.
         is_done: function that returns whether its result already exists.
         work: estimated amount of work, in any unit common to all jobs.
     """
 
     title: str
-    module: str
-    arguments: tuple
+    command: tuple
     log: Path
     is_done: Callable
     work: float
@@ -109,7 +108,7 @@ def _shares_of_cores(num_parallel):
 def _start(job, cores):
     """Start a job on some cores: it inherits the affinity that this process has meanwhile."""
     job.log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", job.module, *map(str, job.arguments)]
+    command = [sys.executable, "-m", *map(str, job.command)]
     before = os.sched_getaffinity(0) if cores else None
     with job.log.open("a") as log:
         try:

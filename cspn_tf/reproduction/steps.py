@@ -13,9 +13,8 @@ from cspn_tf.files import is_newer, read_json, replaced_file, write_json, write_
 from cspn_tf.machine import describe_machine
 from cspn_tf.models import checkpoints
 from cspn_tf.reproduction import report, results
-from cspn_tf.reproduction.evaluate_runs import is_evaluated
 from cspn_tf.reproduction.experiments import CSPN, SCALES
-from cspn_tf.reproduction.jobs import Job
+from cspn_tf.reproduction.jobs import CSPN_TF, Job
 from cspn_tf.reproduction.plan import DETECTOR_WORK
 from cspn_tf.train.fitting import read_history
 
@@ -52,39 +51,47 @@ def make_jobs(plan, data, out) -> tuple[list[Job], list[Job]]:
     def trained(network, directory, epochs, *arguments, title, work):
         return Job(
             title=f"trained {title}",
-            module=f"cspn_tf.cli.train_{network}",
-            arguments=(*common, *arguments, "--epochs", epochs, "--out", directory),
+            command=(
+                "cspn_tf.cli.main",
+                f"train-{network}",
+                *common,
+                *arguments,
+                "--epochs",
+                epochs,
+                "--out",
+                directory,
+            ),
             log=out / "logs" / f"train-{directory.name}.log",
             is_done=lambda: len(read_history(directory)) >= epochs,
             work=work * epochs * num_photos + _START_WORK,
         )
 
+    def evaluated(directory, title):
+        found = out / "evaluations" / directory.name
+        networks = ("--detector", detector, "--keypoints", directory)
+        weights = [detector / checkpoints.WEIGHTS, directory / checkpoints.WEIGHTS]
+        return Job(
+            title=f"evaluated {title}",
+            command=(CSPN_TF, "evaluate", "--data", data, *networks, "--num-pictures", 0, "--out", found),
+            log=out / "logs" / f"evaluate-{directory.name}.log",
+            is_done=lambda: is_newer(found / "metrics.json", weights),
+            work=_EVALUATION_WORK * num_test + _START_WORK,
+        )
+
     overrides = _set_flags((*SCALES[plan.scale].overrides, *plan.overrides))
-    detector, evaluated = detector_directory(plan, out), out / "evaluations"
+    detector = detector_directory(plan, out)
     trainings, evaluations = [], []
     if not plan.detector:
         trainings.append(
             trained("detector", detector, plan.detector_epochs, *overrides, title="the detector", work=DETECTOR_WORK)
         )
-    for seed in plan.seeds:
-        runs = [out / "runs" / run_name(experiment.name, seed) for experiment in plan.experiments]
-        for experiment, directory in zip(plan.experiments, runs, strict=True):
-            if not experiment.derived:
-                arguments = (*_set_flags(plan.overrides_of(experiment)), *experiment.flags, "--seed", seed)
-                title = f"{experiment.title}, seed {seed}"
-                trainings.append(
-                    trained("keypoints", directory, plan.keypoint_epochs, *arguments, title=title, work=1.0)
-                )
-        evaluations.append(
-            Job(
-                title=f"evaluated seed {seed}",
-                module="cspn_tf.reproduction.evaluate_runs",
-                arguments=("--data", data, "--detector", detector, "--out", evaluated, "--keypoints", *runs),
-                log=out / "logs" / f"evaluate-seed{seed}.log",
-                is_done=lambda runs=runs: all(is_evaluated(evaluated, detector, run) for run in runs),
-                work=_EVALUATION_WORK * num_test * len(runs) + _START_WORK,
-            )
-        )
+    for seed, experiment in itertools.product(plan.seeds, plan.experiments):
+        directory = out / "runs" / run_name(experiment.name, seed)
+        title = f"{experiment.title}, seed {seed}"
+        if not experiment.derived:
+            arguments = (*_set_flags(plan.overrides_of(experiment)), *experiment.flags, "--seed", seed)
+            trainings.append(trained("keypoints", directory, plan.keypoint_epochs, *arguments, title=title, work=1.0))
+        evaluations.append(evaluated(directory, title))
     return trainings, evaluations
 
 

@@ -59,7 +59,7 @@ def running_server(model_dir, model_name="cspn", intra_op_threads=0, inter_op_th
     Raises:
         UserError: the server did not start; the message has its last line of stderr.
     """
-    command = [sys.executable, "-m", "cspn_tf.cli.local_server", "--model", str(Path(model_dir).resolve())]
+    command = [sys.executable, "-m", "cspn_tf.cli.main", "serve", "--model", str(Path(model_dir).resolve())]
     command += ["--port", "0", "--model-name", model_name]
     command += ["--intra-op-threads", str(intra_op_threads), "--inter-op-threads", str(inter_op_threads)]
     # Run in the parent folder of the package, because a checkout may not be installed.

@@ -249,7 +249,8 @@ def test_interrupted_it_leaves_nothing_half_written(model_dir, folder, tmp_path)
     for index in range(300):
         (folder / f"{index:03}.png").write_bytes(encode(make_pixels(300, 400)))
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "cspn_tf.cli.predict", folder, "--model", model_dir, "--out", out, "--draw"]
+    command = [sys.executable, "-m", "cspn_tf.cli.main", "predict", folder]
+    command += ["--model", model_dir, "--out", out, "--draw"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list(out.glob("*.jpg")) and time.monotonic() < deadline:

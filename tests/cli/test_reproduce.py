@@ -27,7 +27,8 @@ def commands(monkeypatch):
         for job in jobs:
             if not job.is_done():
                 called.append(job.title)
-                importlib.import_module(job.module).main([str(argument) for argument in job.arguments])
+                module, *arguments = map(str, job.command)
+                assert importlib.import_module(module).main(arguments) == 0
                 assert job.is_done(), job.title
                 progress.finished(job, 1.0)
 
@@ -50,7 +51,9 @@ def test_everything_is_trained_once_and_reported(tiny_data, tmp_path, commands, 
         "trained the detector",
         "trained CSPN, seed 1",
         "trained 1 stages, seed 1",
-        "evaluated seed 1",
+        "evaluated CSPN, seed 1",
+        "evaluated 1 stages, seed 1",
+        "evaluated sub-pixel decoding: none, seed 1",
     ]
     assert f"written to {out}" in capsys.readouterr().out
     found = json.loads((out / "report.json").read_text())

@@ -27,7 +27,7 @@ def programs(tmp_path, monkeypatch):
 
 def job(tmp_path, name, module="touch", work=1.0):
     path = tmp_path / name
-    return Job(name, module, (path,), tmp_path / "logs" / f"{name}.log", path.exists, work)
+    return Job(name, (module, path), tmp_path / "logs" / f"{name}.log", path.exists, work)
 
 
 def run(wanted, num_parallel=2):
@@ -74,7 +74,7 @@ def test_a_request_to_terminate_ends_what_was_started(tmp_path):
         "from cspn_tf.console import termination_as_interrupt\n"
         "from cspn_tf.reproduction.jobs import Job, Progress, run_jobs\n"
         "path = pathlib.Path(sys.argv[1])\n"
-        "wanted = [Job('a', 'child', (path,), path.with_suffix('.log'), path.exists, 1.0)]\n"
+        "wanted = [Job('a', ('child', path), path.with_suffix('.log'), path.exists, 1.0)]\n"
         "with termination_as_interrupt():\n"
         "    run_jobs(wanted, 1, Progress(wanted))\n"
     )
@@ -105,7 +105,7 @@ def test_a_failure_ends_the_others(tmp_path):
 
 
 def test_a_job_that_ends_well_without_its_result_has_failed(tmp_path):
-    empty = Job("nothing", "touch", (tmp_path / "other",), tmp_path / "log", (tmp_path / "missing").exists, 1.0)
+    empty = Job("nothing", ("touch", tmp_path / "other"), tmp_path / "log", (tmp_path / "missing").exists, 1.0)
     with pytest.raises(UserError, match="nothing failed: it printed nothing"):
         run([empty])
 

@@ -1,6 +1,5 @@
 """What a call of the reproduction asks for, and what of it stands already."""
 
-import json
 import os
 import types
 
@@ -11,7 +10,6 @@ from cspn_tf.console import CallError, UserError
 from cspn_tf.models import checkpoints
 from cspn_tf.reproduction import plan as plans
 from cspn_tf.reproduction import steps
-from cspn_tf.reproduction.evaluate_runs import is_evaluated
 from cspn_tf.reproduction.experiments import BASELINES, SCALES
 
 
@@ -95,7 +93,7 @@ def test_a_given_detector_is_not_trained_and_must_fit(tmp_path, monkeypatch):
     steps.check_detector(plan)
     trainings, (evaluation,) = steps.make_jobs(plan, tmp_path / "data", tmp_path / "out")
     assert [job.title for job in trainings] == ["trained CSPN, seed 1"]
-    assert checkpoints.SHIPPED_PAIR / "detector" in evaluation.arguments
+    assert checkpoints.SHIPPED_PAIR / "detector" in evaluation.command
     other = plans.make_plan_of(call(tmp_path, "--detector", "shipped", "--set", "canvas_size=256"))
     with pytest.raises(UserError, match="these checkpoints do not go together"):
         steps.check_detector(other)
@@ -165,15 +163,20 @@ def test_a_way_of_decoding_that_the_preset_has_is_no_experiment(tmp_path, scale,
     assert same not in names and "subpixel-dark" in names
 
 
-def test_an_evaluation_older_than_its_weights_is_made_again(tmp_path):
-    files = [tmp_path / name for name in ("detector/best.weights.h5", "run/best.weights.h5", "out/run/metrics.json")]
-    for age, path in enumerate(reversed(files)):
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps({}))
-        os.utime(path, (1000 - age, 1000 - age))
-    folders = (tmp_path / "out", tmp_path / "detector", tmp_path / "run")
-    assert is_evaluated(*folders)
-    os.utime(files[1], (2000, 2000))
-    assert not is_evaluated(*folders)
-    files[1].unlink()
-    assert not is_evaluated(*folders)
+def test_an_evaluation_older_than_its_weights_is_made_again(tmp_path, monkeypatch):
+    from cspn_tf.data import pipeline
+
+    monkeypatch.setattr(pipeline, "num_examples", lambda *args, **kwargs: 10)
+    plan = make_plan(call(tmp_path, "--only", "cspn", "--seeds", "1"))
+    out = tmp_path / "out"
+    _, (evaluation,) = steps.make_jobs(plan, tmp_path / "data", out)
+    names = ("detector/best.weights.h5", "runs/cspn-seed1/best.weights.h5", "evaluations/cspn-seed1/metrics.json")
+    for age, name in enumerate(reversed(names)):
+        (out / name).parent.mkdir(parents=True)
+        (out / name).touch()
+        os.utime(out / name, (1000 - age, 1000 - age))
+    assert evaluation.is_done()
+    os.utime(out / names[1], (2000, 2000))
+    assert not evaluation.is_done()
+    (out / names[1]).unlink()
+    assert not evaluation.is_done()

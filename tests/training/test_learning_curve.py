@@ -48,7 +48,7 @@ def test_each_start_is_evaluated_without_and_with_training(arguments):
     assert [name for _, _, name in learning_curve.points(arguments)] == [
         *("0-shipped", "0-old", "20/shipped", "20/imagenet", "20/old")
     ]
-    jobs = {job.title: [str(argument) for argument in job.arguments] for job in learning_curve.make_jobs(arguments)}
+    jobs = {job.title: [str(argument) for argument in job.command] for job in learning_curve.make_jobs(arguments)}
     assert list(jobs)[:2] == ["test/data", "20/data"]
     for network in ("detector", "keypoints"):
         inits = [jobs[f"20/{start}/{network}"] for start in ("shipped", "imagenet", "old")]
