@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cspn_tf.console import UserError, has_tensorflow
-from cspn_tf.contract import MAX_PHOTOS, STATUS_UNDECODABLE
+from cspn_tf.contract import MAX_PIXELS_FACTOR, STATUS_TOO_LARGE, STATUS_UNDECODABLE
 from cspn_tf.inference import predictors
 from cspn_tf.models import checkpoints
 from cspn_tf.quiet import quiet_tensorflow
@@ -84,16 +84,16 @@ class Model:
     def __call__(self, photos, batch_size=BATCH_SIZE):
         """Find the garments in photos.
 
-        A photo that cannot be read or decoded, is empty, or is a Pillow image of a mode without a defined white value
-        (`I`, `F`), gets a result whose status says why; the other photos are not affected.
+        A photo that cannot be read or decoded, is empty or too large, or is a Pillow image of a mode without a defined
+        white value (`I`, `F`), gets a result whose status says why; the other photos are not affected.
 
         Args:
             photos: one photo or many: paths, JPEG or PNG files as bytes, Pillow images, or upright RGB arrays, uint8
                 `(H, W, 3)`, in any mix; an array `(B, H, W, 3)` is B photos. For one photo, a list, a tuple or such an
                 array, the return value is a list. For any other iterable, such as a generator, it is a generator that
                 reads one batch at a time, so the photos need not fit in memory.
-            batch_size: photos per pass through the networks, of which at most `contract.MAX_PHOTOS` are taken. Only
-                arrays of equal size are batched together.
+            batch_size: photos per pass through the networks, at most; a model may accept fewer. Only arrays of equal
+                size are batched together.
 
         Returns:
             One `Result` per photo, in order.
@@ -119,20 +119,20 @@ class Model:
 
     def _stream(self, photos, batch_size):
         photos = iter(photos)
-        while batch := list(itertools.islice(photos, min(batch_size, MAX_PHOTOS))):
+        while batch := list(itertools.islice(photos, min(batch_size, self._predictor.max_photos))):
             yield from self._answer(batch)
 
     def _answer(self, photos):
         """Return the results of a batch, in order; files form one batch, and so do arrays of equal shape."""
-        inputs = [_opened(photo) for photo in photos]
+        predictor = self._predictor
+        inputs = [_opened(photo, predictor.max_pixels) for photo in photos]
         groups = collections.defaultdict(list)
         for index, opened in enumerate(inputs):
             if not isinstance(opened, Result):
                 groups[None if isinstance(opened, bytes) else opened.shape].append(index)
         results = dict(enumerate(inputs))
-        for shape, indices in groups.items():
+        for shape, indices in _requests(groups, MAX_PIXELS_FACTOR * predictor.max_pixels):
             of_group = [inputs[index] for index in indices]
-            predictor = self._predictor
             outputs = predictor.predict(of_group) if shape is None else predictor.predict_pixels(np.stack(of_group))
             kept = [photos[i] if isinstance(photos[i], str | os.PathLike) else inputs[i] for i in indices]
             try:
@@ -141,6 +141,14 @@ class Model:
                 raise UserError(f"{self.source} violates the served contract: {error}") from error
             results |= zip(indices, answers, strict=True)
         return [results[index] for index in range(len(photos))]
+
+
+def _requests(groups, max_pixels):
+    """Yield the shape and the indices of each group, None for files, in parts of at most that many pixels."""
+    for shape, indices in groups.items():
+        most = len(indices) if shape is None else max_pixels // (shape[0] * shape[1])
+        for start in range(0, len(indices), most):
+            yield shape, indices[start : start + most]
 
 
 _KINDS = "a path, a file's bytes, a Pillow image or a uint8 array (H, W, 3)"
@@ -180,8 +188,8 @@ def _described(value):
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
-def _opened(photo):
-    """Return a photo as file bytes or as upright pixels; or a failed `Result` if it cannot be opened."""
+def _opened(photo, max_pixels):
+    """Return a photo as file bytes or as upright pixels; or a `Result` that says why it cannot be given to a model."""
     if isinstance(photo, str | os.PathLike):
         try:
             return Path(photo).read_bytes()
@@ -197,6 +205,8 @@ def _opened(photo):
             pixels = pillow_as_displayed(photo)
         except Exception:  # Pillow reads lazily: a damaged file may raise anything here
             return Result(STATUS_UNDECODABLE, photo=photo)
+    if pixels[..., 0].size > max_pixels:
+        return Result(STATUS_TOO_LARGE, photo=photo)
     return pixels if pixels.size else Result(STATUS_UNDECODABLE, photo=photo)
 
 

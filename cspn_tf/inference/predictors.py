@@ -21,11 +21,12 @@ from cspn_tf.contract import (
     BYTES_SIGNATURE,
     CANVAS_INPUT,
     CANVAS_OUTPUTS,
+    MAX_PHOTOS,
     OUTPUTS,
     PIXELS_INPUT,
     PIXELS_SIGNATURE,
 )
-from cspn_tf.files import plain_path
+from cspn_tf.files import plain_path, read_json
 from cspn_tf.inference.versions import version_directory
 from cspn_tf.quiet import quiet_native_output
 
@@ -42,12 +43,16 @@ class Predictor:
         keypoints_in_boxes: function of one photo file as bytes, boxes float `(G, 4)` in photo pixels and garment types
             int `(G,)`; it returns keypoints float `(G, 8, 2)` in photo pixels and their scores `(G, 8)`. None if the
             model does not accept boxes.
+        max_photos, max_pixels: what it accepts: photos in a call of `predict` or `predict_pixels`, and pixels of each
+            decoded photo; all photos of a call of `predict_pixels` may have `MAX_PIXELS_FACTOR` times as many.
     """
 
     source: str
     predict: Callable
     predict_pixels: Callable
     keypoints_in_boxes: Callable | None = None
+    max_photos: int = MAX_PHOTOS
+    max_pixels: int = Config.max_pixels
 
 
 def from_training(detector_dir, keypoints_dir) -> Predictor:
@@ -63,19 +68,20 @@ def from_training(detector_dir, keypoints_dir) -> Predictor:
 
     pipeline = load_pipeline(detector_dir, keypoints_dir)
 
-    def predict(photos):
-        return _as_arrays(pipeline.serve(tf.constant(photos, tf.string)))
-
-    def predict_pixels(images):
-        return _as_arrays(pipeline.pixels(tf.constant(images, tf.uint8)))
-
     def keypoints_in_boxes(photo, boxes_xyxy, garment_types):
         keypoints_xy, scores = pipeline.keypoints_in_boxes(
             tf.constant(photo), tf.constant(boxes_xyxy, tf.float32), tf.constant(garment_types, tf.int32)
         )
         return keypoints_xy.numpy(), scores.numpy()
 
-    return Predictor(f"{detector_dir} and {keypoints_dir}", predict, predict_pixels, keypoints_in_boxes)
+    return Predictor(
+        f"{detector_dir} and {keypoints_dir}",
+        lambda photos: _as_arrays(pipeline.serve(tf.constant(photos, tf.string))),
+        lambda images: _as_arrays(pipeline.pixels(tf.constant(images, tf.uint8))),
+        keypoints_in_boxes,
+        pipeline.max_photos,
+        pipeline.config.max_pixels,
+    )
 
 
 def from_saved_model(directory) -> Predictor:
@@ -105,8 +111,15 @@ def from_saved_model(directory) -> Predictor:
         # By way of the model: a signature does not reference its model's variables, so this keeps the model alive.
         return lambda photos: _as_arrays(model.signatures[name](**{input_name: tf.constant(photos, dtype)}))
 
-    predict = answering(BYTES_SIGNATURE, BYTES_INPUT, tf.string)
-    return Predictor(str(directory), predict, answering(PIXELS_SIGNATURE, PIXELS_INPUT, tf.uint8))
+    about = Path(directory) / "assets.extra" / "cspn.json"
+    limits = read_json(about)["limits"] if about.is_file() else {}
+    return Predictor(
+        str(directory),
+        answering(BYTES_SIGNATURE, BYTES_INPUT, tf.string),
+        answering(PIXELS_SIGNATURE, PIXELS_INPUT, tf.uint8),
+        max_photos=limits.get("photos_per_request", MAX_PHOTOS),
+        max_pixels=limits.get("pixels_per_jpeg", Config.max_pixels),
+    )
 
 
 def from_tflite(path, num_threads=None, make_interpreter=None) -> Predictor:
@@ -115,14 +128,14 @@ def from_tflite(path, num_threads=None, make_interpreter=None) -> Predictor:
     Args, Raises:
         As `tflite_function`.
     """
+    from cspn_tf.inference.lite import outputs_on_photos
+
     find, canvas_size = tflite_function(path, num_threads, make_interpreter)
-    read_file, read_pixels, write = (_steps_in_graphs if has_tensorflow() else _steps_in_numpy)(canvas_size)
 
     def predict_by(read):
         def predict_one(photo):
             canvas, *frame = (np.asarray(value)[np.newaxis] for value in read(photo))
-            found = find(canvas)
-            return write({name: found[name] for name in CANVAS_OUTPUTS}, *frame)
+            return outputs_on_photos(find(canvas), *frame)
 
         def predict(photos):
             answers = [predict_one(photo) for photo in photos]
@@ -130,42 +143,31 @@ def from_tflite(path, num_threads=None, make_interpreter=None) -> Predictor:
 
         return predict
 
-    return Predictor(str(path), predict_by(read_file), predict_by(read_pixels))
+    return Predictor(str(path), *map(predict_by, _readers(canvas_size)))
 
 
-def _steps_in_graphs(canvas_size):
-    """Return the steps around a TFLite file: functions of a photo file and of pixels to canvas, and to the outputs."""
-    import tensorflow as tf
-
-    from cspn_tf.inference.photo_outputs import outputs_on_photos
-    from cspn_tf.resampling import read_photo, take_photo
-
-    read_file = tf.function(
-        lambda photo_bytes: read_photo(photo_bytes, canvas_size, Config.max_pixels),
-        input_signature=[tf.TensorSpec([], tf.string)],
-        autograph=False,
-    )
-    read_pixels = tf.function(
-        lambda photo: take_photo(photo, canvas_size),
-        input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)],
-        autograph=False,
-    )
-    write = tf.function(outputs_on_photos, autograph=False)
-
-    def write_arrays(found, *frame):
-        return _as_arrays(write(*tf.nest.map_structure(tf.constant, (found, *frame))))
-
-    return read_file, read_pixels, write_arrays
-
-
-def _steps_in_numpy(canvas_size):
-    """Return what `_steps_in_graphs` does, without TensorFlow."""
-    from cspn_tf.inference import lite
+def _readers(canvas_size):
+    """Return functions of a photo file and of pixels to canvas and frame: graphs where TensorFlow is installed."""
+    if has_tensorflow():
+        from cspn_tf import resampling as steps
+    else:
+        from cspn_tf.inference import lite as steps
 
     def read_file(photo_bytes):
-        return lite.read_photo(photo_bytes, canvas_size, Config.max_pixels)
+        return steps.read_photo(photo_bytes, canvas_size, Config.max_pixels)
 
-    return read_file, lambda photo: lite.take_photo(photo, canvas_size), lite.outputs_on_photos
+    def read_pixels(photo):
+        return steps.take_photo(photo, canvas_size)
+
+    if not has_tensorflow():
+        return read_file, read_pixels
+    import tensorflow as tf
+
+    file, pixels = tf.TensorSpec([], tf.string), tf.TensorSpec([None, None, 3], tf.uint8)
+    return [
+        tf.function(read, input_signature=[spec], autograph=False)
+        for read, spec in ((read_file, file), (read_pixels, pixels))
+    ]
 
 
 def tflite_function(path, num_threads=None, make_interpreter=None):

@@ -1,6 +1,7 @@
 """The front door: what is given to a model, what comes back, and that it is the same whatever holds the networks."""
 
 import concurrent.futures
+import dataclasses
 import io
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from PIL import Image
 
 import cspn_tf
 from cspn_tf.console import UserError
-from cspn_tf.contract import STATUS_NOT_A_PHOTO, STATUS_UNDECODABLE
+from cspn_tf.contract import STATUS_NOT_A_PHOTO, STATUS_TOO_LARGE, STATUS_UNDECODABLE
+from cspn_tf.export import saved_model
 from cspn_tf.inference import predictors
 from cspn_tf.inference.model import Model
+from cspn_tf.inference.pipeline import GarmentPipeline
 from cspn_tf.inference.predictors import Predictor
 from cspn_tf.result import STATUS_UNREADABLE
 from tests import photos
@@ -169,6 +172,19 @@ def test_pictures_and_arrays_without_what_can_be_seen_cost_nothing_else(model, f
     assert fake.asked == [("pixels", 1, 30, 40)]
 
 
+def test_no_request_is_larger_than_the_model_accepts(fake):
+    limits = {"max_photos": 3, "max_pixels": 1200}
+    model = Model(Predictor("a fake", fake.predict, fake.predict_pixels, **limits))
+    assert all(result.ok for result in model([encode(make_pixels(30, 40))] * 7))
+    assert fake.asked == [("files", 3), ("files", 3), ("files", 1)]
+    fake.asked.clear()
+    model = Model(Predictor("a fake", fake.predict, fake.predict_pixels, max_pixels=1200))
+    results = model([make_pixels(30, 40)] * 5 + [make_pixels(31, 40), make_pixels(20, 40)])
+    # Four times the pixels of one photo: four of the largest photos.
+    assert fake.asked == [("pixels", 4, 30, 40), ("pixels", 1, 30, 40), ("pixels", 1, 20, 40)]
+    assert [result.status for result in results] == [0] * 5 + [STATUS_TOO_LARGE, 0]
+
+
 @pytest.mark.parametrize(
     ("photos", "error", "received"),
     [
@@ -272,6 +288,17 @@ def test_a_folder_of_trainings_is_its_two_trainings(tiny_detector, tiny_keypoint
     monkeypatch.setattr(predictors, "from_training", lambda *paths: loaded.append(paths) or made)
     assert cspn_tf.load(tmp_path).source == made.source
     assert loaded == [(tmp_path / "detector", tmp_path / "keypoints")]
+
+
+def test_the_limits_of_an_export_are_kept(tiny_pipeline, tmp_path, photo_files):
+    pipeline = GarmentPipeline(
+        dataclasses.replace(tiny_pipeline.config, max_pixels=256 * 256),
+        tiny_pipeline._detector,
+        tiny_pipeline._trained_keypoint_network,
+        max_photos=2,
+    )
+    model = cspn_tf.load(saved_model.export(pipeline, tmp_path / "cspn"))
+    assert [result.status for result in model([*photo_files, make_pixels(257, 256)])] == [0, 0, 0, STATUS_TOO_LARGE]
 
 
 def test_a_version_is_loaded_as_its_parent_s_latest(tiny_model):
