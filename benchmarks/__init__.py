@@ -12,12 +12,13 @@ Commands, `python -m benchmarks.NAME --help`::
     prepare            throughput of `training.prepare` against a plain file copy
     input_pipelines    throughput of the input pipelines against that of the training step
     training           training throughput of other settings against the defaults
+    phone              what another resize, or following garments through a video, does to keypoints
     load               rate, latency and refusals of a server with several numbers of clients
     fuzz               damaged photos among good ones: what fails, what moves, what they cost
     bulk               rate and memory of `cspn-tf annotate` against a plain loop, and of one node against two
     untrained          writes checkpoints with random weights, to measure presets that are not trained yet
     yolo_accuracy      trains YOLO-pose on our labels; a stand-alone script in the peers' environment
 
-`commands`, `networks` and `photos` are shared by the commands; `comparison` and `workers` belong to `compare` and
-`training`; the scripts in `peers` run in an environment with the other toolkits.
+`commands`, `networks`, `photos`, `comparison` and `workers` (processes that time one way of running a model) are shared
+by the commands; the scripts in `peers` run in an environment with the other toolkits.
 """

@@ -20,16 +20,17 @@ from cspn_tf.train.fitting import best_epoch, read_history
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """The accuracy measure of a kind of network: a key of `history.json`, and its title."""
+    """The accuracy measure of a kind of network, its title, and what selects its weights; keys of `history.json`."""
 
     metric: str
     title: str
     lower_is_better: bool
+    monitor: str
 
 
 KINDS = {
-    "detector": Kind("val_ap", "AP of boxes", False),
-    "keypoints": Kind("val_ne_bbox", "NE (box sides), ground-truth boxes", True),
+    "detector": Kind("val_ap", "AP of boxes", False, "val_ap_50"),
+    "keypoints": Kind("val_ne_bbox", "NE (box sides), ground-truth boxes", True, "val_ne_bbox"),
 }
 NUM_WARMUP = 3
 
@@ -73,7 +74,7 @@ def read_runs(directories) -> tuple:
         if first[:2] != (kind, details["data"]):
             raise UserError(f"{directory} is {kind} of {details['data']}, {first[2]} is {first[0]} of {first[1]}")
         metric, history = KINDS[kind].metric, read_history(directory)
-        epoch = best_epoch(history, metric, KINDS[kind].lower_is_better) if history else 0
+        epoch = best_epoch(history, KINDS[kind].monitor, KINDS[kind].lower_is_better) if history else 0
         value = next((entry.get(metric) for entry in history if entry["epoch"] == epoch), None)
         if value is None:
             raise UserError(f"{directory}: history.json has no {metric}")

@@ -82,9 +82,8 @@ def _parse(argv):
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="output folder of training.prepare")
     parser.add_argument("--preset", nargs="+", default=["mobile", "base"], choices=list(PRESETS), help="what to train")
     parser.add_argument("--network", nargs="+", default=list(UNITS), choices=list(UNITS), help="which networks")
-    parser.add_argument(
-        "--variant", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), help="variants besides the default"
-    )
+    text = "variants; the default is always timed"
+    parser.add_argument("--variant", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), help=text)
     parser.add_argument("--steps", type=positive_int, default=4, metavar="N", help="training steps per turn")
     parser.add_argument("--rounds", type=positive_int, default=5, metavar="N", help="turns of each variant")
     parser.add_argument("--batch-size", type=positive_int, metavar="N", help="batch size (default: the preset's)")

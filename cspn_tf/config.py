@@ -140,7 +140,7 @@ class KeypointConfig:
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """Names of the network's outputs, first stage first; the last one is the prediction."""
+        """Names of the stages' outputs, first stage first; the last one has the predicted heatmaps."""
         return tuple(f"stage_{stage}" for stage in range(1, self.num_stages + 1))
 
     @property

@@ -69,7 +69,7 @@ def read_json(path, what="JSON file"):
         UserError: the file cannot be read, or is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text("utf-8-sig"))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     except ValueError as error:

@@ -59,7 +59,6 @@ _EXAMPLE = {
 
 # COCO's third number of a keypoint: 2 visible, 1 occluded, 0 not labelled. COCO has no code for cut-off keypoints.
 _COCO_OF_VISIBILITY = {Visibility.VISIBLE: 2, Visibility.OCCLUDED: 1, Visibility.ABSENT: 0, Visibility.CUT_OFF: 0}
-_VISIBILITY_OF_COCO = {2: Visibility.VISIBLE, 1: Visibility.OCCLUDED, 0: Visibility.ABSENT}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -292,29 +291,6 @@ class Garments:
             )
         return entries
 
-    @classmethod
-    def from_coco_annotations(cls, annotations) -> "Garments":
-        """Read annotations of `to_coco_annotations`; `cspn_tf.data.coco_file` reads annotations from other sources."""
-        keypoints = _coco_keypoints(annotations)
-        visibility = [[_VISIBILITY_OF_COCO[code] for code in row] for row in keypoints[..., 2].astype(int).tolist()]
-        return cls(
-            [annotation["category_id"] for annotation in annotations],
-            _coco_boxes(annotations),
-            keypoints[..., :2],
-            visibility=visibility,
-            scores=_if_known("score", annotations),
-            keypoint_scores=_if_known("keypoint_scores", annotations),
-            variations=[annotation.get("variation", Variation.UNKNOWN) for annotation in annotations],
-        )
-
-    @classmethod
-    def from_coco_results(cls, results) -> "Garments":
-        """Read one image's results of `to_coco_results`."""
-        keypoints = _coco_keypoints(results)
-        scores = [result["score"] for result in results]
-        types = [result["category_id"] for result in results]
-        return cls(types, _coco_boxes(results), keypoints[..., :2], scores=scores, keypoint_scores=keypoints[..., 2])
-
     # JSON ------------------------------------------------------------------------------------------------------------
 
     def to_dicts(self) -> list[dict]:
@@ -374,15 +350,6 @@ class Garments:
 def _if_known(name, entries):
     """Return a key's value from every entry if the first entry has it, else None."""
     return [entry[name] for entry in entries] if entries and name in entries[0] else None
-
-
-def _coco_boxes(entries):
-    corners = [(x, y, x + width, y + height) for x, y, width, height in (entry["bbox"] for entry in entries)]
-    return np.array(corners, float).reshape(-1, 4)
-
-
-def _coco_keypoints(entries):
-    return np.array([entry["keypoints"] for entry in entries], float).reshape(-1, NUM_KEYPOINTS, 3)
 
 
 def _plain(value):

@@ -188,6 +188,7 @@ def _orientation(image) -> int:
     carrier = Image.new("1", (1, 1))
     carrier.info = {name: image.info[name] for name in names if name in image.info}
     try:
-        return carrier.getexif().get(_ORIENTATION_TAG, 1)
+        orientation = carrier.getexif().get(_ORIENTATION_TAG, 1)
+        return orientation if orientation in _TURN else 1
     except Exception:  # Pillow's parser raises SyntaxError, struct.error and others on corrupt data
         return 1

@@ -115,6 +115,9 @@ def _tables_or_records(store, root, source) -> list[str]:
     has_photos = not is_one and any(path.lower().endswith(PHOTO_SUFFIXES) for path in found)
     if not is_one:
         found = sorted(path for path in found if not posixpath.basename(path).startswith((".", "_")))
+    lists = [path for path in found if path.lower().endswith((".csv", ".txt"))]
+    if len(lists) > 1 and _is_pattern(store, root):
+        raise CallError(f"{source} matches {len(lists)} lists: give one, or Parquet files")
     # A prepared dataset has a contact sheet beside its records. A table or list beside photos is not a catalogue.
     for suffix in (".tfrecord", *(() if has_photos else (".parquet",)), *((".csv", ".txt") if is_one else ())):
         if files := [path for path in found if path.lower().endswith(suffix)]:
@@ -278,7 +281,9 @@ def _opened_parquet(store, file):
     try:
         with store.open(file, "rb") as binary:
             yield pq.ParquetFile(binary, pre_buffer=False, buffer_size=_BUFFER_BYTES)
-    except (pa.ArrowException, KeyError) as error:
+    except (pa.ArrowException, KeyError, OSError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise  # of the store; Arrow's own, about damaged content, have none
         raise UserError(f"{uri_of(store, file)} cannot be read as Parquet: {error}") from error
 
 

@@ -7,11 +7,13 @@ import collections
 import contextlib
 import dataclasses
 import re
+from typing import NamedTuple
 
 from cspn_tf.data import fields
 from cspn_tf.data.fields import RowFault, refusing, shown
+from cspn_tf.data.samples import labelled_garment
 from cspn_tf.garment_set import Garments
-from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, KEYPOINT_SLOTS, NUM_KEYPOINTS, GarmentType, Variation
+from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, KEYPOINT_SLOTS, GarmentType, Variation, Visibility
 
 # Notes of a `ReadResult`.
 UNUSED_CATEGORY = "category that is not recognised and that no annotation uses, left out"
@@ -20,17 +22,24 @@ NO_KEYPOINTS = "annotation without keypoints, used for its box"
 FOREIGN_VARIATION = "annotation whose variation is not recognised, treated as unknown"
 FOREIGN_GROUP = "image whose split_group is not text, ignored"
 
-_VISIBILITY_CODES = (2, 1, 0)  # visible, occluded, not labelled
+_VISIBILITY_OF_CODE = {2: Visibility.VISIBLE, 1: Visibility.OCCLUDED, 0: Visibility.ABSENT}
 _NOTHING = (0, None, "")  # what tools write (or NaN) for each number of an absent keypoint
 _VARIATIONS = tuple(map(int, Variation))
-# Names of the three numbers of each keypoint, for messages.
-_NUMBERS = [(f"x of {name}", f"y of {name}", f"visibility of {name}") for name in KEYPOINT_NAMES]
 _TYPE_OF_NAME = {
     spelling: garment_type
     for garment_type, name in GARMENT_TYPE_NAMES.items()
     for spelling in (name.replace("-", "_"), name.replace("-", ""), name.partition("-")[0])
 }
 _TYPE_OF_SLOTS = {frozenset(slots): garment_type for garment_type, slots in KEYPOINT_SLOTS.items()}
+
+
+class Annotation(NamedTuple):
+    """One annotation, as `samples.labelled_garment` takes it; type and box are None if it holds only keypoints."""
+
+    garment_type: GarmentType | None
+    box_xyxy: tuple[float, float, float, float] | None
+    keypoints: dict[int, tuple]
+    variation: Variation
 
 
 @dataclasses.dataclass
@@ -43,7 +52,7 @@ class CocoPhoto:
         where: `file: image` of its first occurrence.
         group: see `Sample`.
         labelled_size: see `Sample`.
-        annotations: annotations of its garments, in the form that `Garments.from_coco_annotations` takes.
+        annotations: the `Annotation`s of its garments.
         fault: its first fault, with location; or None.
     """
 
@@ -52,7 +61,7 @@ class CocoPhoto:
     where: str
     group: str | None = None
     labelled_size: tuple[int, int] | None = None
-    annotations: list[dict] = dataclasses.field(default_factory=list)
+    annotations: list[Annotation] = dataclasses.field(default_factory=list)
     fault: RowFault | None = None
 
     @contextlib.contextmanager
@@ -66,7 +75,7 @@ class CocoPhoto:
     @property
     def garments(self) -> Garments:
         """The photo's garments, without exact duplicates."""
-        return Garments.from_coco_annotations(self.annotations).distinct()
+        return Garments.concatenate([labelled_garment(*annotation) for annotation in self.annotations]).distinct()
 
 
 class CocoFile:
@@ -330,8 +339,8 @@ def _normalised(name):
 # Annotations ---------------------------------------------------------------------------------------------------------
 
 
-def _read_annotation(annotation, categories, notes) -> dict:
-    """Convert an annotation to the form that `Garments.from_coco_annotations` takes: our types and keypoint order.
+def _read_annotation(annotation, categories, notes) -> Annotation:
+    """Read an annotation, with our types and keypoint slots.
 
     Args:
         annotation: an object as in the file. Optional values may be null.
@@ -348,24 +357,18 @@ def _read_annotation(annotation, categories, notes) -> dict:
 
     bbox = fields.member(annotation, "bbox", what, fields.json_list, 4)
     x, y, width, height = (fields.number(value, "bbox") for value in bbox)
-    if category.garment_type:  # else the box belongs to another annotation
-        fields.box(x, y, x + width, y + height)
-    keypoints, num_labelled = _read_keypoints(annotation.get("keypoints"), category)
+    # Without a garment type, the box belongs to another annotation.
+    box_xyxy = fields.box(x, y, x + width, y + height) if category.garment_type else None
+    keypoints = _read_keypoints(annotation.get("keypoints"), category)
     variation = annotation.get("variation")
     try:
         variation = Variation.UNKNOWN if variation is None else fields.one_of(variation, "variation", _VARIATIONS)
     except RowFault:
         variation = Variation.UNKNOWN
         notes[FOREIGN_VARIATION] += 1
-    read = {
-        "category_id": category.garment_type,
-        "bbox": (x, y, width, height),
-        "keypoints": keypoints,
-        "variation": variation,
-    }
     notes[NO_KEYPOINTS] += not annotation.get("keypoints")
-    notes[OTHER_NUM_KEYPOINTS] += _reference(annotation, "num_keypoints") not in (None, num_labelled)
-    return read
+    notes[OTHER_NUM_KEYPOINTS] += _reference(annotation, "num_keypoints") not in (None, len(keypoints))
+    return Annotation(category.garment_type, box_xyxy, keypoints, variation)
 
 
 def _is_crowd(value):
@@ -380,26 +383,24 @@ def _read_keypoints(values, category):
         category: its `_Category`.
 
     Returns:
-        list of x, y, v of all our keypoints, zeros for unlabelled ones; and the number of labelled ones.
+        slot → (x, y, `Visibility`) of the labelled ones.
     """
-    read = [0.0] * (3 * NUM_KEYPOINTS)
     if values is None or values == []:
-        return read, 0
+        return {}
     fields.json_list(values, "keypoints", 3 * len(category.slots))
-    num_labelled = 0
+    read = {}
     for index, slot in enumerate(category.slots):
         x, y, v = values[3 * index : 3 * index + 3]
         if all(value in _NOTHING or value != value for value in (x, y, v)):
             continue
-        what_x, what_y, what_v = _NUMBERS[slot]
-        v = fields.one_of(v, what_v, _VISIBILITY_CODES)
-        if not v:
+        name = KEYPOINT_NAMES[slot]
+        visibility = _VISIBILITY_OF_CODE[fields.one_of(v, f"visibility of {name}", tuple(_VISIBILITY_OF_CODE))]
+        if visibility == Visibility.ABSENT:
             continue  # coordinates are ignored
         if category.garment_type:
             _check_slot(slot, category.garment_type)
-        read[3 * slot : 3 * slot + 3] = fields.number(x, what_x), fields.number(y, what_y), v
-        num_labelled += 1
-    return read, num_labelled
+        read[slot] = fields.number(x, f"x of {name}"), fields.number(y, f"y of {name}"), visibility
+    return read
 
 
 def _check_slot(slot, garment_type):
@@ -407,7 +408,7 @@ def _check_slot(slot, garment_type):
         raise RowFault(f"{KEYPOINT_NAMES[slot]} is labelled, but {GARMENT_TYPE_NAMES[garment_type]} does not have it")
 
 
-def _joined(annotations) -> list[dict]:
+def _joined(annotations) -> list[Annotation]:
     """Join a box and its keypoints if a tool writes them as two annotations.
 
     Label Studio does: each rectangle of a photo is an annotation with the category of its label, and all keypoints of
@@ -420,17 +421,15 @@ def _joined(annotations) -> list[dict]:
     Raises:
         RowFault: the keypoints do not belong to exactly one box, or the garment type does not have one of them.
     """
-    apart = [annotation for annotation in annotations if not annotation["category_id"]]
+    apart = [annotation for annotation in annotations if not annotation.garment_type]
     if not apart:
         return annotations
-    boxes = [annotation for annotation in annotations if annotation["category_id"]]
+    boxes = [annotation for annotation in annotations if annotation.garment_type]
     if len(boxes) != 1 or len(apart) != 1:
         raise RowFault(
             f"keypoints without a box of their own, and {len(boxes)} boxes: Label Studio exports can have only one "
             f"garment per photo"
         )
-    keypoints = apart[0]["keypoints"]
-    for slot, visibility in enumerate(keypoints[2::3]):
-        if visibility:
-            _check_slot(slot, boxes[0]["category_id"])
-    return [{**boxes[0], "keypoints": keypoints}]
+    for slot in apart[0].keypoints:
+        _check_slot(slot, boxes[0].garment_type)
+    return [boxes[0]._replace(keypoints=apart[0].keypoints)]

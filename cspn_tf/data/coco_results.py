@@ -22,6 +22,8 @@ Source: https://cocodataset.org/#format-results
 
 import sys
 
+import numpy as np
+
 from cspn_tf.data import fields
 from cspn_tf.data.fields import RowFault, refusing, shown
 from cspn_tf.garment_set import Garments
@@ -54,16 +56,14 @@ def read_coco_results(path, photos) -> tuple[dict[int | str, Garments], int]:
         else:
             entries, names = fields.json_list(content, "it"), {}
             image_ids = {image_id: image_id for image_id in photos}
-    results_of_image, num_boxes_from_keypoints = {}, 0
+    garments_of_image, num_boxes_from_keypoints = {}, 0
     for index, entry in enumerate(entries):
         with refusing(f"{path}: entry {index}"):
-            result = _read_entry(entry, image_ids, names)
-        if result["bbox"] is None:
-            result["bbox"] = _extent(result)
-            num_boxes_from_keypoints += 1
-        results_of_image.setdefault(result["image_id"], []).append(result)
-    garments = {image_id: Garments.from_coco_results(results) for image_id, results in results_of_image.items()}
-    return garments, num_boxes_from_keypoints
+            image_id, garment = _read_entry(entry, image_ids, names)
+        num_boxes_from_keypoints += entry.get("bbox") is None
+        garments_of_image.setdefault(image_id, []).append(garment)
+    joined = {image_id: Garments.concatenate(garments) for image_id, garments in garments_of_image.items()}
+    return joined, num_boxes_from_keypoints
 
 
 def _read_document(document):
@@ -79,7 +79,7 @@ def _read_document(document):
 
 
 def _read_entry(entry, image_ids, names):
-    """Parse an entry into the form that `Garments.from_coco_results` takes, with None for a missing box."""
+    """Return the id of an entry's image in the annotation file, and the entry as a `Garments` of one row."""
     what = "the entry"
     fields.json_object(entry, what)
     image_id = fields.member(entry, "image_id", what, fields.identifier)
@@ -92,12 +92,16 @@ def _read_entry(entry, image_ids, names):
     if entry.get("keypoint_scores") is not None:
         values = list(values)
         values[2::3] = fields.json_list(entry["keypoint_scores"], "keypoint_scores", NUM_KEYPOINTS)
-    keypoints = []
-    for slot in range(NUM_KEYPOINTS):
-        keypoints += _read_keypoint(values[3 * slot : 3 * slot + 3], slot, garment_type)
-    bbox = None if entry.get("bbox") is None else _read_box(entry["bbox"])
-    read = {"category_id": garment_type, "score": score, "keypoints": keypoints, "bbox": bbox}
-    return {"image_id": image_ids[image_id], **read}
+    keypoints = np.array(
+        [_read_keypoint(values[3 * slot : 3 * slot + 3], slot, garment_type) for slot in range(NUM_KEYPOINTS)]
+    )
+    points = keypoints[list(KEYPOINT_SLOTS[garment_type]), :2]
+    extent = (*points.min(axis=0), *points.max(axis=0))
+    box_xyxy = extent if entry.get("bbox") is None else _read_box(entry["bbox"])
+    garment = Garments(
+        [garment_type], [box_xyxy], [keypoints[:, :2]], scores=[score], keypoint_scores=[keypoints[:, 2]]
+    )
+    return image_ids[image_id], garment
 
 
 def _read_keypoint(values, slot, garment_type):
@@ -125,10 +129,4 @@ def _read_box(bbox):
     x, y, width, height = (fields.number(value, "bbox") for value in fields.json_list(bbox, "bbox", 4))
     if width < 0 or height < 0:
         raise RowFault(f"bbox has width {width:g} and height {height:g}, required at least 0")
-    return x, y, width, height
-
-
-def _extent(result):
-    slots = KEYPOINT_SLOTS[result["category_id"]]
-    xs, ys = ([result["keypoints"][3 * slot + axis] for slot in slots] for axis in (0, 1))
-    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+    return x, y, x + width, y + height

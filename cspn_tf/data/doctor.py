@@ -73,7 +73,7 @@ def examine(sample: Sample, size) -> list[Finding]:
         size: height and width of its photo as displayed, pixels.
 
     Returns:
-        list of `Finding`: about the photo, then garment by garment in the order of `KINDS`.
+        list of `Finding`: about the photo, then garment by garment.
     """
     fault = labelled_sizes.size_fault(sample, size)
     found = [fault] if fault else []

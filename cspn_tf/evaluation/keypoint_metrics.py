@@ -7,8 +7,8 @@ Definitions (e is the distance in photo pixels, w and h are the sides of the gro
     ne_bbox       |(dx / w, dy / h)|         visible, of found garments        per slot, then over the slots
     ne_longside   e / max(w, h)              visible, of found garments        pooled
     epe           e                          labelled, of found garments       pooled
-    pck           e / max(w, h) <= 0.2       labelled, a missed garment fails  pooled
-    pck_found     e / max(w, h) <= 0.2       labelled, of found garments       pooled
+    pck_02        e / max(w, h) <= 0.2       labelled, a missed garment fails  pooled
+    pck_02_found  e / max(w, h) <= 0.2       labelled, of found garments       pooled
     auc           area under pck, 0 to 0.5   labelled, a missed garment fails  pooled
 
 "Labelled" means visible or occluded, "found" means detected, that is matched with a detection. Keypoints without

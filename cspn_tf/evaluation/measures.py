@@ -44,7 +44,8 @@ def evaluate_predictions(matched, bootstrap=None) -> dict:
         interval, which is low and high, or None without `bootstrap`.
             num_photos, num_failed_photos (status not 0), num_garments, num_keypoints (labelled), num_detections
             detection_recall_50, miss_rate, precision_50, false_positives_per_photo: measured, see `measure_rates`
-            pck_02, auc, ne_bbox, ne_garment, ne_longside, epe: measured, with skipped; overall, see `keypoint_metrics`
+            pck_02, pck_02_found, auc, ne_bbox, ne_garment, ne_longside, epe: measured, with skipped; overall, see
+                `keypoint_metrics`
             detected_boxes: see `keypoint_metrics.evaluate_keypoints`
             box_errors: see `measure_box_errors`
             detection: see `average_precision.box_precision`; and recall_50, measured, by garment type and variation

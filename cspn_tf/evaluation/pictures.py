@@ -1,5 +1,6 @@
 """Pictures of `evaluate`: contact sheets with predictions in colour over labels in white; reliability diagrams."""
 
+import itertools
 import random
 
 from PIL import Image
@@ -33,7 +34,8 @@ def draw_sheets(photos, matched, num_pictures, seed) -> dict:
         "random.jpg": sorted(random.Random(seed).sample(indices, min(num_pictures, len(indices)))),
     }
     wanted = {index for indices in chosen.values() for index in indices}
-    tiles = {index: _draw_tile(photo, matched.photo(index)) for index, photo in enumerate(photos) if index in wanted}
+    first = itertools.islice(photos, max(wanted, default=-1) + 1)
+    tiles = {index: _draw_tile(photo, matched.photo(index)) for index, photo in enumerate(first) if index in wanted}
     sheets = {}
     for name, indices in chosen.items():
         if indices:

@@ -29,7 +29,8 @@ def latest_version(model_dir) -> tuple:
     """
     model_dir = Path(model_dir)
     if not model_dir.is_dir():
-        raise UserError(f"no model at {model_dir}: there is no such file or directory")
+        reason = "it is a file" if model_dir.exists() else "there is no such file or directory"
+        raise UserError(f"no model at {model_dir}: {reason}")
     versions = find_versions(model_dir)
     if not versions:
         if (model_dir / SAVED_MODEL_FILE).is_file():

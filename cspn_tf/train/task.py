@@ -15,7 +15,8 @@ class Task(abc.ABC):
     Attributes:
         network: the network's name in `cspn_tf.models.checkpoints`.
         unit: what a batch consists of, "photos" or "garments".
-        monitor: the validation metric that selects the best epoch; higher is better unless it begins with "ne_".
+        monitor: the validation metric that selects the best epoch; higher is better unless it is in
+            `keypoint_metrics.LOWER_IS_BETTER`.
         validation_batch: examples in a validation batch.
     """
 

@@ -17,7 +17,6 @@ from cspn_tf.bulk.worker import ModelFiles, annotate_block, find_model
 from cspn_tf.cli import export_coco
 from cspn_tf.console import CallError, UserError
 from cspn_tf.data.coco import read_labelled_images
-from cspn_tf.garment_set import Garments
 from cspn_tf.lengths import LENGTHS
 from tests.fake_model import export_fake_model
 
@@ -99,7 +98,7 @@ def test_it_becomes_coco(annotated, tmp_path):
     assert [photo.name for photo in photos] == ["0.jpg", "1.jpg", "2.jpg"]
     rows = list(table.read_rows(annotated))
     for photo, row in zip(photos, rows[:3], strict=True):
-        found, wanted = Garments.from_coco_annotations(photo.annotations), table.result_of(row).garments
+        found, wanted = photo.garments, table.result_of(row).garments
         np.testing.assert_allclose(found.boxes_xyxy, wanted.boxes_xyxy, atol=0.01)
         np.testing.assert_allclose(found.keypoints_xy, wanted.keypoints_xy * wanted.of_type[..., None], atol=0.01)
     with pytest.raises(UserError, match="no part-"):

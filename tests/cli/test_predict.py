@@ -20,7 +20,6 @@ from cspn_tf.console import run
 from cspn_tf.data.coco import read_labelled_images, write_coco
 from cspn_tf.data.samples import Sample
 from cspn_tf.evaluation.inputs import read_coco_files
-from cspn_tf.garment_set import Garments
 from cspn_tf.result import Result
 from tests.fake_model import encode, expected_result, make_pixels
 
@@ -110,7 +109,7 @@ def test_coco_is_a_document_that_coco_readers_read(model_dir, folder, tmp_path, 
         wanted = expected(folder, name).garments
         assert len(annotations) == len(wanted)
         if annotations:
-            found = Garments.from_coco_annotations(annotations)
+            found = images[image_id].garments
             np.testing.assert_array_equal(found.types, wanted.types)
             np.testing.assert_array_equal(found.visibility, 2 * wanted.of_type)
             np.testing.assert_allclose(found.boxes_xyxy, wanted.boxes_xyxy, atol=1e-4)

@@ -80,7 +80,7 @@ def draw_top(rng, fabric, *, kind, neck_drop, waist, length, reach):
     Args:
         rng: generator.
         fabric: `Fabric` of the cloth.
-        kind: "tee", "tank", "shirt", "sweater", "coat" or "dress".
+        kind: "tee", "tank", "shirt", "blouse", "sweater", "coat" or "dress".
         neck_drop, waist, length: v of the neckline's lowest point, the waist and the hem.
         reach: u at the sides.
 
