@@ -19,12 +19,13 @@ import numpy as np
 from cspn_tf.config import DETECTOR_TRAINING, KEYPOINT_TRAINING
 from cspn_tf.console import CallError, Parser, UserError, positive_int, run
 from cspn_tf.evaluation.report import make_table as make_markdown_table
+from cspn_tf.evaluation.report import with_interval
 from cspn_tf.files import read_json, replaced_file, write_json, write_text
 from cspn_tf.models.checkpoints import SHIPPED
 from cspn_tf.plots import saved_plot
 from cspn_tf.reproduction.jobs import CSPN_TF, Job, Progress, run_jobs
 from cspn_tf.train.fitting import read_history
-from training.numbers import TITLES, with_interval
+from training.numbers import TITLES
 
 MEASURES = {name: TITLES[name] for name in ("detection_recall_50", "pck_02_found", "ne_longside")}
 # With so few photos an epoch is a few steps: enough epochs for the validation curve of the largest subset to flatten.
@@ -142,7 +143,9 @@ def write_splits(labels, num, seed, folder) -> None:
 
 def make_table(rows) -> str:
     """Return the scores of each start and number of photos as a Markdown table, 95 % intervals in brackets."""
-    cells = [[row["start"], str(row["num_photos"]), *(with_interval(row[name]) for name in MEASURES)] for row in rows]
+    cells = [
+        [row["start"], str(row["num_photos"]), *(with_interval(row[name], 3) for name in MEASURES)] for row in rows
+    ]
     return make_markdown_table(["start", "photos", *MEASURES.values()], cells)
 
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from cspn_tf.console import Parser, run
-from cspn_tf.evaluation.report import formatted, make_table
+from cspn_tf.evaluation.report import formatted, make_table, with_interval
 from cspn_tf.files import read_json
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS
 
@@ -68,14 +68,7 @@ def make_tables(reports) -> list[str]:
 
 
 def _cell(score):
-    return "-" if score["value"] is None else f"{with_interval(score)}; {score['count']}"
-
-
-def with_interval(score) -> str:
-    """Return a measure's value with its interval, such as "0.512 (0.400 to 0.600)"; "-" for no value."""
-    if score["interval"] is None:
-        return formatted(score["value"], 3)
-    return f"{formatted(score['value'], 3)} ({' to '.join(formatted(end, 3) for end in score['interval'])})"
+    return "-" if score["value"] is None else f"{with_interval(score, 3)}; {score['count']}"
 
 
 if __name__ == "__main__":

@@ -253,7 +253,7 @@ def _parquet(store, files, columns) -> Catalogue:
     if columns.bytes and columns.path:
         raise CallError("give --path-column or --bytes-column, not both")
     with _opened_parquet(store, files[0]) as parquet:
-        types = _leaf_types(parquet.schema_arrow)
+        types = {column.path: _kind(column) for column in parquet.schema}
     _check_columns(columns, types, where)
     texts, binary = ([name for name, kind in types.items() if kind == wanted] for wanted in ("text", "binary"))
     for name, kind, among in ((columns.path, "text", texts), (columns.bytes, "binary", binary)):
@@ -287,21 +287,12 @@ def _opened_parquet(store, file):
         raise UserError(f"{uri_of(store, file)} cannot be read as Parquet: {error}") from error
 
 
-def _leaf_types(fields, prefix="") -> dict:
-    """Return the kind of each column: `text`, `binary`, or the name of another type; struct fields are separate."""
-    import pyarrow as pa
-
-    kinds = {}
-    for field in fields:
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        if pa.types.is_struct(kind):
-            kinds |= _leaf_types([kind[index] for index in range(kind.num_fields)], f"{prefix}{field.name}.")
-        elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            kinds[prefix + field.name] = "text"
-        else:
-            is_binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-            kinds[prefix + field.name] = "binary" if is_binary else str(kind)
-    return kinds
+def _kind(column) -> str:
+    """Return what a leaf column of a Parquet file contains: `text`, `binary`, or the name of another type."""
+    kind = column.logical_type.type if column.logical_type.type != "NONE" else column.physical_type
+    if column.max_repetition_level:
+        kind = "list"
+    return {"STRING": "text", "BYTE_ARRAY": "binary"}.get(kind, kind.lower())
 
 
 def _parquet_rows(store, files, path_column, id_column):

@@ -117,7 +117,7 @@ def result_of(row) -> Result:
         for garment in row["garments"]
     ]
     size = (row["height"] or 0, row["width"] or 0)
-    return Result(row["status"], size, Garments.from_dicts(garments) if garments else Garments([], [], []), row["id"])
+    return Result(row["status"], size, Garments.from_dicts(garments), row["id"])
 
 
 def read_rows(folder):

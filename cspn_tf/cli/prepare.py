@@ -107,6 +107,11 @@ def _parse(argv):
 
 
 def _check_options(parser, args):
+    if args.max_garments:
+        from cspn_tf.data.synthetic.layout import MAX_GARMENTS
+
+        if args.max_garments > MAX_GARMENTS:
+            parser.error(f"--max-garments must be at most {MAX_GARMENTS}, received {args.max_garments}")
     for source, names in (
         ("coco", ("annotations", "category")),
         ("synthetic", (*SYNTHETIC_COUNTS, "max_garments", "variations")),

@@ -106,7 +106,7 @@ def make_report(scores) -> str:
     skipped = " and ".join(
         f"{scores[mode]['ne_garment']['overall']['skipped']} with {title.lower()}" for mode, title in _modes(scores)
     )
-    box_errors = [[name, *map(formatted, scores["box_errors"][name].values())] for name in BOX_ERRORS]
+    box_errors = [[_words(name), *map(formatted, scores["box_errors"][name].values())] for name in BOX_ERRORS]
     parts = [
         *_origin(scores),
         MISSED_GARMENTS,
@@ -120,7 +120,7 @@ def make_report(scores) -> str:
         "## Keypoints",
         make_table(*_headline(scores)),
         "## Detection",
-        make_table(["measure", "value [95 %]", "of"], _detection_rows(scores)),
+        make_table(["measure", "value (95 %)", "of"], _detection_rows(scores)),
         "A detection that matches no labelled garment counts as a false positive, even if it shows a garment that was "
         "not labelled. AP of keypoints uses object keypoint similarity with one sigma for all keypoints, "
         f"{scores['keypoint_detection']['oks_sigma']:g} of the square root of the ground-truth box's area.",
@@ -147,7 +147,7 @@ def _length_rows(lengths):
     header = ["garment", "length", "count", "bias", "limits", "median error", "within one sd", "not measurable"]
     return header, [
         [
-            *(type_name, name, str(measured["count"]), _percent(measured["bias"])),
+            *(type_name, _words(name), str(measured["count"]), _percent(measured["bias"])),
             " to ".join(_percent(limit) for limit in measured["limits"] or []) or "-",
             *(_percent(measured[key]) for key in ("median_error", "within_sd", "not_measurable")),
         ]
@@ -210,7 +210,7 @@ def _headline(scores):
     )
     miss_rate = ["miss rate", "lower"]
     for mode, title in _modes(scores):
-        header += [f"{title.lower()} [95 %]", "keypoints", "skipped"]
+        header += [f"{title.lower()} (95 %)", "keypoints", "skipped"]
         for row, (name, _) in zip(rows, MEASURES, strict=True):
             score = scores[mode][name]["overall"]
             row += [with_interval(score), str(score["count"]), str(score["skipped"])]
@@ -246,7 +246,7 @@ _PRECISIONS = (("ap", "AP"), ("ap_50", "AP50"), ("ap_75", "AP75"), ("ar", "AR"))
 def _detection_slices(scores):
     precisions = [scores[kind]["ap_by_garment_type"] for kind in ("detection", "keypoint_detection")]
     return [
-        [name, _with_count(score), *(_with_count(p[name]) if name in p else "-" for p in precisions)]
+        [_words(name), _with_count(score), *(_with_count(p[name]) if name in p else "-" for p in precisions)]
         for group in ("garment_type", "variation")
         for name, score in scores["detection"]["recall_50"][group].items()
         if score["count"]
@@ -264,32 +264,36 @@ def _slice_tables(measures):
     for group in ("garment_type", "variation", "visibility"):
         rows = [["all", *(_with_count(measures[name]["overall"]) for name, _ in MEASURES)]]
         rows += [
-            [slice_, *(_with_count(measures[name][group][slice_]) for name, _ in MEASURES)]
+            [_words(slice_), *(_with_count(measures[name][group][slice_]) for name, _ in MEASURES)]
             for slice_ in measures["pck_02"][group]
             if measures["pck_02"][group][slice_]["count"]
         ]
-        tables += [f"### By {group.replace('_', ' ')}", make_table([group.replace("_", " "), *titles], rows)]
+        tables += [f"### By {_words(group)}", make_table([_words(group), *titles], rows)]
     return tables
 
 
+def _words(key):
+    return key.replace("_", " ")
+
+
 def make_table(header, rows):
-    """Return a Markdown table of text cells, with underscores replaced by spaces."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("_", " ") for cell in line) + " |" for line in lines)
+    """Return a Markdown table of text cells."""
+    return "\n".join("| " + " | ".join(line) + " |" for line in (header, ["---"] * len(header), *rows))
 
 
 # Numbers -------------------------------------------------------------------------------------------------------------
 
 
-def with_interval(score) -> str:
-    """Return a measure's value with its interval, both to four decimals; "-" for no value.
+def with_interval(score, digits=4) -> str:
+    """Return a measure's value with its interval, such as "0.51 (0.40 to 0.60)"; "-" for no value.
 
     Args:
         score: an entry of `metrics.json` with value and interval.
+        digits: decimals.
     """
     if score["interval"] is None:
-        return formatted(score["value"])
-    return f"{formatted(score['value'])} [{', '.join(formatted(end) for end in score['interval'])}]"
+        return formatted(score["value"], digits)
+    return f"{formatted(score['value'], digits)} ({' to '.join(formatted(end, digits) for end in score['interval'])})"
 
 
 def _with_count(score):

@@ -254,12 +254,7 @@ def _masked_means(values, weights, groups, fallback):
 
 
 def _distances(values, weights, centres):
-    """Compute `masked_distances` of many rows, in NumPy and with little memory."""
-    weights = weights / weights.sum(axis=1, keepdims=True)
-    weighted = (values * weights[..., None]).reshape(len(values), -1)
-    squared = (values**2 * weights[..., None]).sum(axis=(1, 2))[:, None]
-    squared = squared - 2.0 * weighted @ centres.reshape(len(centres), -1).T + weights @ (centres**2).sum(axis=2).T
-    return np.sqrt(np.maximum(squared, 0.0))
+    return masked_distances(*(tf.constant(array, tf.float32) for array in (values, weights, centres))).numpy()
 
 
 # Pseudo-labels -------------------------------------------------------------------------------------------------------

@@ -151,11 +151,11 @@ class _Calls:
             raise UserError(f"{self.server} does not serve the cspn contract: {error}") from error
 
     @contextlib.contextmanager
-    def _errors_explained(self, timeout):
+    def _errors_explained(self):
         try:
             yield
         except grpc.RpcError as error:
-            raise self._explain(error, timeout) from error
+            raise self._explain(error, self.timeout) from error
 
     def _explain(self, error, timeout):
         code, details = error.code(), " ".join((error.details() or "").split())
@@ -187,11 +187,7 @@ class AsyncClient(_Calls):
         As `Client`.
     """
 
-    @property
-    def _transport(self):
-        import grpc.aio
-
-        return grpc.aio
+    _transport = grpc.aio
 
     async def __aenter__(self):
         return self
@@ -222,7 +218,7 @@ class AsyncClient(_Calls):
                 call.cancel()
 
     async def _received(self, photos, call):
-        with self._errors_explained(self.timeout):
+        with self._errors_explained():
             response = await call
         return self._results(response, photos)
 
@@ -292,7 +288,7 @@ class Client(_Calls):
                 call.cancel()
 
     def _received(self, photos, call):
-        with self._errors_explained(self.timeout):
+        with self._errors_explained():
             response = call.result()
         return self._results(response, photos)
 
@@ -308,9 +304,7 @@ class Client(_Calls):
         if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
             raise ValueError(f"images must be (B, H, W, 3) with at least one pixel, received {images.shape}")
         request = self._request(PIXELS_SIGNATURE, PIXELS_INPUT, wire.tensor_from_pixels(images))
-        with self._errors_explained(self.timeout):
-            response = self._predict(request, timeout=self.timeout, **self._options)
-        return self._results(response, images)
+        return self._received(images, self._predict.future(request, timeout=self.timeout, **self._options))
 
     def wait_until_connected(self, timeout=CONNECT_TIMEOUT_SECONDS) -> None:
         """Wait for a server to accept the connection.

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cspn_tf import config as configs
 from cspn_tf import console
 from cspn_tf.cli import evaluate
 from cspn_tf.data.coco import write_coco
@@ -92,6 +93,8 @@ def stacked(answers):
 
 class FakePipeline:
     """Answers like the pipeline, in the order of the photos."""
+
+    max_photos, config = 64, configs.preset("tiny")
 
     def __init__(self, answers=None):
         self.answers, self.next, self.batch_sizes = answers or ANSWERS, 0, []
@@ -229,7 +232,7 @@ def test_training_directories(data_dir, pipeline, tmp_path, capsys):
 
     printed = capsys.readouterr().out
     assert "5 of 5 photos evaluated" in printed
-    assert "PCK@0.2" in printed and "0.6842 [" in printed and str(out) in printed
+    assert "PCK@0.2" in printed and "0.6842 (" in printed and str(out) in printed
 
 
 def test_outputs_are_complete_and_readable(data_dir, pipeline, tmp_path):
@@ -252,7 +255,7 @@ def test_outputs_are_complete_and_readable(data_dir, pipeline, tmp_path):
 
     report = (tmp_path / "report.md").read_text()
     low, high = read(tmp_path)["pck_02"]["interval"]
-    assert f"| PCK@0.2 | higher | 0.6842 [{low:.4f}, {high:.4f}] | 38 | 0 | 0.8947 [" in report
+    assert f"| PCK@0.2 | higher | 0.6842 ({low:.4f}, {high:.4f}] | 38 | 0 | 0.8947 [" in report
 
 
 def test_saved_model_by_its_folder_of_versions_or_one_version(data_dir, saved_model, tmp_path):
@@ -374,7 +377,7 @@ def test_predictions_of_a_file(truth_file, tmp_path, capsys):
     report = (out / "report.md").read_text()
     assert f"# Evaluation of `{results}`" in report and str(truth_file) in report
     printed = capsys.readouterr().out
-    assert "5 images, 6 garments, 38 labelled keypoints" in printed and "0.6842 [" in printed
+    assert "5 images, 6 garments, 38 labelled keypoints" in printed and "0.6842 (" in printed
 
 
 def test_both_ways_give_the_same_numbers(data_dir, truth_file, pipeline, tmp_path):

@@ -415,6 +415,7 @@ def test_an_unknown_source_is_answered_with_those_there_are(root, capsys):
         (["--category", "top=upper-body"], "--category is for --source coco"),
         (["--annotations", "a.json"], "--annotations is for --source coco"),
         (["--max-garments", "2"], "--max-garments is for --source synthetic"),
+        (["--source", "synthetic", "--max-garments", "7"], "--max-garments must be at most 6, received 7"),
         (["--variations", "normal-pose=1"], "--variations is for --source synthetic"),
         (["--variations", "no-pose=1"], "NAME of normal-pose, medium-pose, large-pose, medium-zoom-in, large-zoom-in"),
         (["--variations", "normal-pose=0"], "must be NAME=SHARE"),

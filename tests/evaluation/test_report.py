@@ -46,18 +46,18 @@ def test_headline_numbers_have_interval_count_and_skipped():
     low, high = scores["miss_rate"]["interval"]
     report = make_report(scores)
     assert (
-        "| NE (garment pair, eq. 3) | lower | 0.0833 [0.0833, 0.0833] | 8 | 1 | 0.0000 [0.0000, 0.0000] | 16 | 1 |"
+        "| NE (garment pair, eq. 3) | lower | 0.0833 (0.0833 to 0.0833) | 8 | 1 | 0.0000 (0.0000 to 0.0000) | 16 | 1 |"
         in report
     )
-    assert "| EPE, pixels | lower | 5.0000 [5.0000, 5.0000] | 23 | 0 | 0.0000 [0.0000, 0.0000] | 31 | 0 |" in report
-    assert f"| miss rate | lower | 0.2500 [{low:.4f}, {high:.4f}] | 4 garments | - | - | - | - |" in report
+    assert "| EPE, pixels | lower | 5.0000 (5.0000 to 5.0000) | 23 | 0 | 0.0000 (0.0000 to 0.0000) | 31 | 0 |" in report
+    assert f"| miss rate | lower | 0.2500 ({low:.4f} to {high:.4f}) | 4 garments | - | - | - | - |" in report
     assert "is under 10 pixels: 1 with detected boxes and 1 with ground-truth boxes." in report
 
     table = main_table(scores)
     (row,) = rows_of(table, "NE (garment pair")
-    assert " ".join(row.split()).endswith("eq. 3) 0.0833 [0.0833, 0.0833] 8 1 0.0000 [0.0000, 0.0000] 16 1")
+    assert " ".join(row.split()).endswith("eq. 3) 0.0833 (0.0833 to 0.0833) 8 1 0.0000 (0.0000 to 0.0000) 16 1")
     (row,) = rows_of(table, "miss rate")
-    assert " ".join(row.split()).startswith(f"miss rate 0.2500 [{low:.4f}, {high:.4f}] 4 garments")
+    assert " ".join(row.split()).startswith(f"miss rate 0.2500 ({low:.4f} to {high:.4f}) 4 garments")
 
 
 @pytest.mark.parametrize("make", [make_report, main_table])
@@ -93,7 +93,7 @@ def test_without_labelled_boxes_there_is_no_column_for_them():
     scores = scores_of(PHOTOS, in_labelled_boxes=False)
     for text in (make_report(scores), main_table(scores)):
         assert "round-truth boxes [" not in text and "## Ground-truth boxes" not in text
-        assert "detected boxes [95 %]" in text
+        assert "detected boxes (95 %)" in text
 
 
 def test_the_report_says_what_was_measured_on_what():
@@ -127,6 +127,6 @@ def test_every_slice_is_there_with_its_count():
 
 
 def test_a_value_with_its_interval():
-    assert with_interval({"value": 0.5, "interval": [0.25, 2 / 3]}) == "0.5000 [0.2500, 0.6667]"
+    assert with_interval({"value": 0.5, "interval": [0.25, 2 / 3]}) == "0.5000 (0.2500 to 0.6667)"
     assert with_interval({"value": np.pi, "interval": None}) == "3.1416"
     assert with_interval({"value": None, "interval": None}) == "-"

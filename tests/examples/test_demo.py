@@ -137,9 +137,9 @@ def test_metrics_are_printed_with_their_counts():
     for part in (
         "synthetic",
         "200 photos",
-        "0.9512 [0.9100, 0.9800]   201 garments",
-        "0.9700 [0.9500, 0.9900]   1234 labelled",
-        "0.0211 [0.0200, 0.0300]   1100 visible",
+        "0.9512 (0.9100 to 0.9800)   201 garments",
+        "0.9700 (0.9500 to 0.9900)   1234 labelled",
+        "0.0211 (0.0200 to 0.0300)   1100 visible",
     ):
         assert part in table
 

@@ -8,7 +8,6 @@ from cspn_tf import geometry
 from cspn_tf.config import KeypointConfig
 from cspn_tf.losses.regression import CoordinateLoss
 from cspn_tf.losses.visibility import VisibilityLoss
-from cspn_tf.methods import dfa
 from cspn_tf.methods.dfa import (
     Method,
     PseudoLabelLoss,
@@ -131,16 +130,6 @@ def test_distance_by_hand():
     np.testing.assert_allclose(distances, [[0.13**0.5]], rtol=1e-5)
     none = masked_distances(tf.constant(values), tf.zeros((1, 8)), tf.constant(np.stack([at(0, 0)])))
     np.testing.assert_array_equal(none, [[0.0]])
-
-
-def test_both_ways_to_the_distance_agree():
-    random = np.random.default_rng(4)
-    values, centres = random.uniform(0, 1, (30, 8, 2)), random.uniform(0, 1, (5, 8, 2))
-    weights = random.integers(0, 2, (30, 8))
-    weights[:, 0] = 1
-    values = values * weights[..., None]
-    ours = masked_distances(*(tf.constant(array, tf.float32) for array in (values, weights, centres)))
-    np.testing.assert_allclose(dfa._distances(values, weights, centres), ours, atol=1e-5)
 
 
 def test_pseudo_label_by_hand():

@@ -23,16 +23,12 @@ def flip_crop(example):
     Needs:
         draws: of the garment.
     """
-    image, keypoints, visibility = example["image"], example["keypoints_xy_crop"], example["visibility"]
-
-    def mirrored():
-        points = geometry.mirror_points(keypoints, image.shape[1])
-        return tf.reverse(image, [1]), tf.gather(points, FLIP_SLOTS), tf.gather(visibility, FLIP_SLOTS)
-
-    image, keypoints, visibility = tf.cond(
-        example["draws"]["flipped"] < FLIP_CHANCE, mirrored, lambda: (image, keypoints, visibility)
+    width = example["image"].shape[1]
+    return _flipped(
+        example,
+        keypoints_xy_crop=lambda points: tf.gather(geometry.mirror_points(points, width), FLIP_SLOTS),
+        visibility=lambda visibility: tf.gather(visibility, FLIP_SLOTS),
     )
-    return {**example, "image": image, "keypoints_xy_crop": keypoints, "visibility": visibility}
 
 
 def flip_image(example):
@@ -45,13 +41,18 @@ def flip_image(example):
     Needs:
         draws: of the photo.
     """
-    image, boxes = example["image"], example["boxes_xyxy"]
-    image, boxes = tf.cond(
+    width = example["image"].shape[1]
+    return _flipped(example, boxes_xyxy=lambda boxes: geometry.mirror_boxes(boxes, width))
+
+
+def _flipped(example, **mirrors):
+    """Mirror the image with probability 0.5, and each label, by the function given under its key."""
+    mirrors = {"image": lambda image: tf.reverse(image, [1]), **mirrors}
+    return tf.cond(
         example["draws"]["flipped"] < FLIP_CHANCE,
-        lambda: (tf.reverse(image, [1]), geometry.mirror_boxes(boxes, image.shape[1])),
-        lambda: (image, boxes),
+        lambda: {**example, **{key: mirror(example[key]) for key, mirror in mirrors.items()}},
+        lambda: example,
     )
-    return {**example, "image": image, "boxes_xyxy": boxes}
 
 
 def turn_crop(example):
