@@ -255,7 +255,7 @@ def test_outputs_are_complete_and_readable(data_dir, pipeline, tmp_path):
 
     report = (tmp_path / "report.md").read_text()
     low, high = read(tmp_path)["pck_02"]["interval"]
-    assert f"| PCK@0.2 | higher | 0.6842 ({low:.4f}, {high:.4f}] | 38 | 0 | 0.8947 [" in report
+    assert f"| PCK@0.2 | higher | 0.6842 ({low:.4f} to {high:.4f}) | 38 | 0 | 0.8947 (" in report
 
 
 def test_saved_model_by_its_folder_of_versions_or_one_version(data_dir, saved_model, tmp_path):
