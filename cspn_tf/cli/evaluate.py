@@ -37,19 +37,10 @@ from cspn_tf.evaluation.pictures import draw_reliability, draw_sheets
 from cspn_tf.evaluation.report import main_table, write_scores
 from cspn_tf.models.checkpoints import SHIPPED
 
-# Options that belong to --data, with their defaults.
-_PHOTO_DEFAULTS = {
-    "data": None,
-    "split": "test",
-    "detector": None,
-    "keypoints": None,
-    "model": None,
-    "tflite": None,
-    "batch_size": 8,
-    "limit": None,
-    "quarter_turns": 0,
-    "num_pictures": 12,
-}
+_OPTIONS_OF_PHOTOS = (
+    *("data", "split", "detector", "keypoints", "model", "tflite"),
+    *("batch_size", "limit", "quarter_turns", "num_pictures"),
+)
 
 
 def main(argv=None) -> int:
@@ -77,17 +68,17 @@ def _parse(argv):
     )
     photos = parser.add_argument_group("a model on photos")
     photos.add_argument("--data", type=Path, metavar="DIR", help="folder written by prepare")
-    photos.add_argument("--split", choices=SPLITS, help="split to evaluate (default: test)")
+    photos.add_argument("--split", default="test", choices=SPLITS, help="split to evaluate")
     photos.add_argument("--detector", metavar="DIR", help="detector's training directory (default of both: shipped)")
     photos.add_argument("--keypoints", metavar="DIR", help="keypoint network's training directory")
     photos.add_argument("--model", type=Path, metavar="DIR", help="SavedModel: one version, or the folder of versions")
     photos.add_argument("--tflite", type=Path, metavar="FILE", help="TFLite file")
-    photos.add_argument("--batch-size", type=positive_int, metavar="N", help="photos per batch (default: 8)")
+    photos.add_argument("--batch-size", type=positive_int, default=8, metavar="N", help="photos per batch")
     photos.add_argument("--limit", type=positive_int, metavar="N", help="evaluate only the first N photos")
     text = "turn all photos by N times 90 degrees counter-clockwise"
-    photos.add_argument("--quarter-turns", type=int, choices=range(4), metavar="N", help=text)
-    text = "photos on each contact sheet (default: 12)"
-    photos.add_argument("--num-pictures", type=non_negative_int, metavar="N", help=text)
+    photos.add_argument("--quarter-turns", type=int, default=0, choices=range(4), metavar="N", help=text)
+    text = "photos on each contact sheet"
+    photos.add_argument("--num-pictures", type=non_negative_int, default=12, metavar="N", help=text)
     results = parser.add_argument_group("any system's predictions, without photos")
     text = "labels: one or more files of COCO keypoints"
     results.add_argument("--truth", type=Path, nargs="+", metavar="FILE", help=text)
@@ -98,14 +89,12 @@ def _parse(argv):
 
 
 def _check_options(parser, args):
-    """Reject incompatible options, and fill in defaults."""
+    """Reject incompatible options, and fill in the shipped networks."""
     if (args.truth is None) != (args.predictions is None):
         parser.error("--truth and --predictions belong together")
-    for name, default in _PHOTO_DEFAULTS.items():
-        if args.truth and getattr(args, name) is not None:
+    for name in _OPTIONS_OF_PHOTOS:
+        if args.truth and getattr(args, name) != parser.get_default(name):
             parser.error(f"--{name.replace('_', '-')} applies to a model on photos, not to --truth")
-        if getattr(args, name) is None:
-            setattr(args, name, default)
     if args.truth:
         return
     if args.data is None:

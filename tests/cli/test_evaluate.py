@@ -491,7 +491,7 @@ DATA, FILES = ("--data", "d"), ("--truth", "t.json", "--predictions", "p.json")
         (*FILES, "--data", "d"),
         (*FILES, "--model", "m"),
         (*FILES, "--detector", "d", "--keypoints", "k"),
-        (*FILES, "--split", "test"),
+        (*FILES, "--split", "val"),
         (*FILES, "--limit", "3"),
         (*FILES, "--num-pictures", "0"),
     ],
