@@ -189,7 +189,7 @@ def test_the_cap_is_that_of_the_graph(file, num):
 
 @pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"progressive": True}, {"mode": "L"}, {"mode": "CMYK"}])
 @pytest.mark.parametrize("height, width", [(128, 160), (131, 157), (3, 400), (400, 1)])
-@pytest.mark.parametrize("orientation", [1, 2, 6])
+@pytest.mark.parametrize("orientation", [1, 2, 6, 9])
 @pytest.mark.parametrize("least_side", [1, 16, 40, 80, 1000])
 def test_a_jpeg_is_shrunk_like_by_the_graph(height, width, orientation, least_side, options):
     file = photos.jpeg(photos.picture(height, width), orientation=orientation, **options)

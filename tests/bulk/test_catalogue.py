@@ -166,6 +166,24 @@ def test_what_is_no_catalogue_is_one_clear_error(tmp_path, name, content, column
         listed(path, **columns)
 
 
+def test_a_parquet_file_with_a_damaged_footer_or_page_is_named(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"path": [f"{number}.jpg" for number in range(1000)]}), path, compression="zstd")
+    whole = path.read_bytes()
+    footer, page = len(whole) - 60, 40
+    for at in (footer, page):
+        path.write_bytes(whole[:at] + b"\xff" * 20 + whole[at + 20 :])
+        with pytest.raises(UserError, match=r"a\.parquet cannot be read as Parquet"):
+            listed(path)
+
+
+def test_a_pattern_of_lists_is_refused(tmp_path):
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("path\na.jpg\n")
+    with pytest.raises(CallError, match=r"\*\.csv matches 2 lists: give one"):
+        listed(tmp_path / "*.csv")
+
+
 def test_a_column_that_is_not_there_is_named(tmp_path):
     pq.write_table(pa.table({"sku": [1], "path": ["a"]}), tmp_path / "a.parquet")
     for columns, words in (

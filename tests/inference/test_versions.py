@@ -40,6 +40,9 @@ def test_no_model_is_an_error_that_names_the_directory(model):
     (model / "1").mkdir()
     with pytest.raises(UserError, match=f"no model in {model}/1: it has no saved_model.pb"):
         latest_version(model)
+    (model / "cspn.tflite").touch()
+    with pytest.raises(UserError, match="cspn.tflite: it is a file"):
+        latest_version(model / "cspn.tflite")
 
 
 def test_a_version_given_for_a_model_is_told_so(model):
