@@ -124,7 +124,7 @@ def read_deepfashion(root, *, own_splits=True) -> ReadResult:
     landmarks = _Text(_find(root, ANNOTATION_FOLDERS, LANDMARK_FILES))
     variant = _find_variant(boxes, landmarks, partition)
     result = ReadResult(variant.name)
-    photos = {table: _rows_by_photo(table, variant, result) for table in (partition, landmarks, boxes) if table}
+    photos = {table: _rows_by_photo(table, result) for table in (partition, landmarks, boxes) if table}
     folder = _photo_folder(root)
     for name in dict.fromkeys(name for table in (landmarks, partition, boxes) if table for name in photos[table].first):
         where = [rows.first[name].where for rows in photos.values() if name in rows.first]
@@ -181,26 +181,23 @@ class _Text(Table):
         """Read the file.
 
         Raises:
-            UserError: the file cannot be read, or line 1 is not a number.
+            UserError: the file cannot be read, or line 1 is not the number of its rows.
         """
         super().__init__(path, num_header_lines=2)
         count, columns = (self.split(line) for line in (*self.header, b"")[:2])
         try:
-            self._num_stated = fields.whole_number(" ".join(count), "it")
+            num_stated = fields.whole_number(" ".join(count), "it")
         except RowFault:
             raise UserError(f"{path}:1: {shown(' '.join(count))} is not the number of rows")
+        if len(self.rows) != num_stated:
+            raise UserError(f"{path}:1: says {num_stated} rows, the file has {len(self.rows)}")
         self.columns = tuple(columns)
 
     def split(self, line):
         return _FIELD.findall(line.decode("utf-8", "surrogateescape"))
 
-    def check_count(self):
-        """Raise UserError if line 1 is not the actual number of rows."""
-        if len(self.rows) != self._num_stated:
-            raise UserError(f"{self.path}:1: says {self._num_stated} rows, the file has {len(self.rows)}")
 
-
-def _rows_by_photo(table, variant, result) -> PhotoRows:
+def _rows_by_photo(table, result) -> PhotoRows:
     of_pairs = table.columns == _PAIR_COLUMNS
     rows = PhotoRows(result, of_pairs)
     for row in table.rows:
@@ -213,16 +210,12 @@ def _find_variant(boxes, landmarks, partition) -> _Variant:
     """Recognise the variant by the column names of all files; `partition` may be None.
 
     Raises:
-        UserError: the column names of a file match no variant, or not that of the other files; or line 1 of a file is
-            not the number of its rows.
+        UserError: the column names of a file match no variant, or not that of the other files.
     """
     variants = _fitting(boxes, VARIANTS, "box_columns")
     variants = _fitting(landmarks, variants, "landmark_columns", _KEYPOINT_COLUMNS)
     if partition:
         _fitting(partition, variants, "partition_columns")
-    for table in (partition, boxes, landmarks):
-        if table:
-            table.check_count()
     (variant,) = variants
     return variant
 

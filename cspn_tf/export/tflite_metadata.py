@@ -10,6 +10,8 @@ import io
 import json
 import zipfile
 
+import numpy as np
+
 from cspn_tf.garments import GARMENT_TYPE_NAMES
 
 _LABELS = "garment_types.txt"
@@ -91,11 +93,8 @@ class _Writer:
             self.builder.PrependUOffsetTRelative(offset)
         return self.builder.EndVector()
 
-    def numbers(self, values, prepend):
-        self.builder.StartVector(4, len(values), 4)
-        for value in reversed(values):
-            prepend(value)
-        return self.builder.EndVector()
+    def numbers(self, values, dtype):
+        return self.builder.CreateNumpyVector(np.array(values, dtype))
 
     def table(self, offsets, small=(), wide=()):
         """Write a table: slot → offset, and slot → value for 8-bit integers (`small`) and 32-bit ones (`wide`)."""
@@ -115,16 +114,15 @@ class _Writer:
             height, width = tensor["shape"][1:3]
             image = self.table({1: self.table({}, wide={0: width, 1: height})}, small={0: _RGB})
             parts[3] = self.table({1: image}, small={0: _IMAGE})
-            floats = self.builder.PrependFloat32
-            options = self.table({0: self.numbers([0.0], floats), 1: self.numbers([1.0], floats)})
+            options = self.table({0: self.numbers([0.0], np.float32), 1: self.numbers([1.0], np.float32)})
             parts[4] = self.tables([self.table({1: options}, small={0: _NORMALIZATION})])
-            parts[5] = self.table({0: self.numbers([255.0], floats), 1: self.numbers([0.0], floats)})
+            parts[5] = self.table({0: self.numbers([255.0], np.float32), 1: self.numbers([0.0], np.float32)})
         return self.table(parts)
 
     def output_tensor(self, name, tensor, score_threshold):
         parts = {0: self.text(name), 1: self.text(tensor["meaning"])}
         if name == "boxes":
-            order = self.numbers([0, 1, 2, 3], self.builder.PrependUint32)
+            order = self.numbers([0, 1, 2, 3], np.uint32)
             parts[3] = self.table(
                 {1: self.table({0: order}, small={1: _BOUNDARIES, 2: _PIXEL})}, small={0: _BOUNDING_BOX}
             )

@@ -71,12 +71,10 @@ def build_backbone(config, input_size, levels, *, pretrained):
     _set_momentum(network)
     if config.frozen_level and config.weights != "none":
         _freeze(network, layer_names[max(config.frozen_level, 2)])
-    features = keras.Model(network.input, [network.get_layer(layer_names[level]).output for level in levels])
+    maps = {f"P{level}": network.get_layer(layer_names[level]).output for level in levels}
+    features = keras.Model(network.input, maps)
 
-    # ---- Named outputs ----
-    outputs = features(pixels)
-    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-    return keras.Model(images, {f"P{level}": map_ for level, map_ in zip(levels, outputs, strict=True)}, name=name)
+    return keras.Model(images, features(pixels), name=name)
 
 
 def _preprocess(name, images):

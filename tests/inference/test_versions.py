@@ -41,7 +41,7 @@ def test_no_model_is_an_error_that_names_the_directory(model):
     with pytest.raises(UserError, match=f"no model in {model}/1: it has no saved_model.pb"):
         latest_version(model)
     (model / "cspn.tflite").touch()
-    with pytest.raises(UserError, match="cspn.tflite: it is a file"):
+    with pytest.raises(UserError, match=r"cspn\.tflite: it is a file"):
         latest_version(model / "cspn.tflite")
 
 

@@ -49,8 +49,6 @@ def azimuths(columns):
 def ring(azimuth, power=2.0):
     """Return sideways and front coordinates of a unit ring, `(2, ...)`: a circle, or boxier with a power above 2."""
     sine, cosine = np.sin(azimuth), np.cos(azimuth)
-    if np.ndim(power) == 0 and power == 2.0:
-        return np.stack([sine, cosine])
     exponent = 2.0 / power
     return np.stack([np.sign(sine) * np.abs(sine) ** exponent, np.sign(cosine) * np.abs(cosine) ** exponent])
 
@@ -119,21 +117,11 @@ def ribbon(points, across, half_width, **kwargs):
 
 def normals(mesh):
     """Return the outward unit normals, `(R, C, 3)`."""
-    points = mesh.points
-    down = np.empty_like(points)
-    down[1:-1] = points[2:] - points[:-2]
-    down[0], down[-1] = points[1] - points[0], points[-1] - points[-2]
-    right = np.empty_like(points)
-    right[:, 1:-1] = points[:, 2:] - points[:, :-2]
+    down, right = np.gradient(mesh.points, axis=(0, 1))
     if mesh.round:
-        right[:, 0] = right[:, -1] = points[:, 1] - points[:, -2]
-    else:
-        right[:, 0], right[:, -1] = points[:, 1] - points[:, 0], points[:, -1] - points[:, -2]
-    x = down[..., 1] * right[..., 2] - down[..., 2] * right[..., 1]
-    y = down[..., 2] * right[..., 0] - down[..., 0] * right[..., 2]
-    z = down[..., 0] * right[..., 1] - down[..., 1] * right[..., 0]
-    length = np.maximum(np.sqrt(x * x + y * y + z * z), 1e-6)
-    return np.stack([x / length, y / length, z / length], axis=-1)
+        right[:, 0] = right[:, -1] = mesh.points[:, 1] - mesh.points[:, -2]
+    normal = np.cross(down, right)
+    return normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
 
 
 def quads(mesh):
