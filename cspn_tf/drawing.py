@@ -18,6 +18,7 @@ from cspn_tf.garments import (
     GarmentType,
     Visibility,
 )
+from cspn_tf.lengths import MIN_VISIBLE
 
 TYPE_COLOURS = {
     GarmentType.UPPER_BODY: (45, 125, 246),
@@ -39,7 +40,8 @@ _MAX_SUPERSAMPLING = 4
 def draw_garments(image, garments, min_keypoint_score=0.0, scale=1.0) -> Image.Image:
     """Draw predicted or labelled garments: box and type, keypoints with their names, and the lines between them.
 
-    Keypoints labelled as occluded are hollow dots. The tag includes the score if there is one.
+    Keypoints that are labelled as occluded, or predicted with a score below `MIN_VISIBLE`, are hollow dots. The tag
+    includes the score if there is one.
 
     Args:
         image: a `PIL.Image` as displayed; not modified.
@@ -54,13 +56,13 @@ def draw_garments(image, garments, min_keypoint_score=0.0, scale=1.0) -> Image.I
     layer = _Layer(image, scale)
     shown = _shown(garments, min_keypoint_score)
     _boxes(layer, garments)
+    _tags(layer, garments)  # below the keypoints, which they would hide
     for points, slots in zip(garments.keypoints_xy, shown, strict=True):
         layer.skeleton(points, slots)
     for row, (points, slots) in enumerate(zip(garments.keypoints_xy, shown, strict=True)):
         for slot in np.flatnonzero(slots):
             layer.dot(points[slot], PAIR_COLOURS[slot // 2], _is_hollow(garments, row, slot))
         layer.names(points, slots, garments.boxes_xyxy[row])
-    _tags(layer, garments)
     return layer.finish()
 
 
@@ -230,7 +232,9 @@ def _shown(garments, min_keypoint_score=0.0):
 
 
 def _is_hollow(garments, row, slot):
-    return garments.visibility is not None and garments.visibility[row, slot] == Visibility.OCCLUDED
+    if garments.visibility is not None:
+        return garments.visibility[row, slot] == Visibility.OCCLUDED
+    return garments.keypoint_scores is not None and garments.keypoint_scores[row, slot] < MIN_VISIBLE
 
 
 def _boxes(layer, garments, colour=None):

@@ -12,6 +12,7 @@ of a worn waistline is at most half its girth.
 
 import dataclasses
 import math
+import numbers
 
 import numpy as np
 
@@ -97,16 +98,19 @@ def lengths_of(garment, cm_per_pixel=None, known_cm=None, keypoint_sds=None) -> 
     Raises:
         ValueError: `garment` does not have exactly one row; both scales are given, or one is not a finite number above
             0; or the garment type does not have the known length.
+        TypeError: `known_cm` is not a dict.
     """
     if len(garment) != 1:
         raise ValueError(f"garment must be one garment, such as garments[0]; received {len(garment)}")
     garment_type = GarmentType(int(garment.types[0]))
+    if not isinstance(known_cm, dict | None):
+        raise TypeError(f"known_cm must be a dict, such as {{'body_length': 70.0}}; received {known_cm!r}")
     given = [cm_per_pixel] if cm_per_pixel is not None else []
     given += list(known_cm.values()) if known_cm is not None else []
     if len(given) > 1 or (known_cm is not None and len(known_cm) != 1):
         raise ValueError("give one scale: cm_per_pixel, or known_cm with one length")
-    if any(not value > 0 or math.isinf(value) for value in given):
-        raise ValueError(f"a scale must be a number above 0, received {given[0]}")
+    if any(not isinstance(value, numbers.Real) or not value > 0 or math.isinf(value) for value in given):
+        raise ValueError(f"a scale must be a number above 0, received {given[0]!r}")
     sds = KEYPOINT_SDS[garment_type] if keypoint_sds is None else keypoint_sds
     x_min, y_min, x_max, y_max = garment.boxes_xyxy[0].tolist()
     sds = np.asarray(sds) * max(x_max - x_min, y_max - y_min)

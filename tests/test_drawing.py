@@ -59,10 +59,24 @@ def test_no_garments_give_the_photo():
     assert not changed(drawing.draw_garments(photo(), Garments([], [], []))).any()
 
 
-@pytest.mark.parametrize(("minimum", "drawn"), [(0.0, True), (0.2, True), (0.3, True), (0.4, False)])
+@pytest.mark.parametrize(("minimum", "drawn"), [(0.0, True), (0.5, True), (0.6, True), (0.7, False)])
 def test_keypoints_under_the_least_score_are_not_drawn(minimum, drawn):
-    picture = draw(keypoint_scores=[0.9] * 7 + [0.3], min_keypoint_score=minimum)
+    picture = draw(keypoint_scores=[0.9] * 7 + [0.6], min_keypoint_score=minimum)
     assert (picture.getpixel((130, 240)) == drawing.PAIR_COLOURS[3]) is drawn
+
+
+def test_keypoints_that_are_probably_hidden_are_hollow():
+    picture = draw(keypoint_scores=[0.9] * 6 + [0.49, 0.5], scale=2)
+    assert picture.getpixel((141, 481)) == drawing.OUTLINE_COLOUR
+    assert picture.getpixel((261, 481)) == drawing.PAIR_COLOURS[3]
+
+
+def test_a_tag_hides_no_keypoint_of_another_garment():
+    below = Garments([2], [[60, 155, 140, 290]], [KEYPOINTS + (0, 90)], scores=[0.9], keypoint_scores=[[0.9] * 8])
+    x, y = 70, 150
+    assert drawing.draw_garments(photo(), below).getpixel((x, y)) != GREY, "its tag is there"
+    picture = drawing.draw_garments(photo(), Garments.concatenate([found(), below]))
+    assert picture.getpixel((x, y)) == drawing.PAIR_COLOURS[2]
 
 
 def test_keypoints_of_score_zero_are_never_drawn():

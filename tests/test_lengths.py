@@ -99,6 +99,7 @@ def test_labels_are_measured_by_what_is_labelled_as_visible():
     ("arguments", "message"),
     [
         ({"cm_per_pixel": 0.0}, "a scale must be a number above 0, received 0.0"),
+        ({"cm_per_pixel": "1"}, "a scale must be a number above 0, received '1'"),
         ({"known_cm": {"hem_width": float("nan")}}, "a scale must be a number above 0, received nan"),
         ({"known_cm": {}}, "give one scale: cm_per_pixel, or known_cm with one length"),
         ({"cm_per_pixel": 1.0, "known_cm": {"hem_width": 1.0}}, "give one scale: cm_per_pixel, or known_cm with one"),
@@ -108,6 +109,11 @@ def test_labels_are_measured_by_what_is_labelled_as_visible():
 def test_refuses_scales_that_are_none(arguments, message):
     with pytest.raises(ValueError, match=message):
         garment(GarmentType.UPPER_BODY).lengths(**arguments)
+
+
+def test_a_known_length_needs_its_name():
+    with pytest.raises(TypeError, match=r"known_cm must be a dict, such as .*; received 41\.0"):
+        garment(GarmentType.UPPER_BODY).lengths(known_cm=41.0)
 
 
 def test_refuses_several_garments():

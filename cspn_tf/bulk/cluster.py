@@ -40,6 +40,8 @@ def connected(address, num_workers):
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray's 30 seconds are too few where other processes use all cores.
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "120")
+    # By default workers run at the lowest priority, and get nothing done there.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 
     _check_reachable(address)

@@ -221,6 +221,6 @@ def _pair(text):
 
 def _address(text):
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) <= 65535:
+    if not host or host.startswith(("http:", "https:")) or not port.isdigit() or not 0 < int(port) <= 65535:
         raise argparse.ArgumentTypeError(f"must be HOST:PORT, received {text}")
     return text

@@ -5,6 +5,8 @@
 Content of the version directory: see `cspn_tf.export.saved_model`.
 """
 
+from pathlib import Path
+
 from cspn_tf.cli.training_arguments import add_pair
 from cspn_tf.console import Parser, positive_int
 from cspn_tf.contract import MAX_PHOTOS, STATUS_TOO_LARGE
@@ -33,6 +35,8 @@ def main(argv=None):
         "those of the config)",
     )
     arguments = parser.parse_args(argv)
+    if Path(arguments.out).is_file():
+        parser.error(f"--out {arguments.out} is a file, required a folder")
     from cspn_tf.export.saved_model import export
     from cspn_tf.inference.pipeline import load_pipeline
 

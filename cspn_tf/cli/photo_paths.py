@@ -1,13 +1,17 @@
 """The photos that the arguments of a command name."""
 
+import collections
 import os
+import sys
 
 from cspn_tf.cli.answers import PICTURE_SUFFIX, complain
 from cspn_tf.contract import PHOTO_SUFFIXES
 
+_OTHER_PICTURES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".tif", ".tiff", ".webp")
+
 
 def find_photos(paths) -> tuple[list[str], list[str]]:
-    """List the photos in files and folders; a folder that fails is reported in one line on stderr.
+    """List the photos in files and folders; a folder that fails, and other pictures, are reported on stderr.
 
     Args:
         paths: photos and folders, strings. Pictures that a command drew are skipped in folders.
@@ -16,7 +20,7 @@ def find_photos(paths) -> tuple[list[str], list[str]]:
         photos: the given photos and those found in folders, without duplicates.
         failed: folders that cannot be read or contain no photos.
     """
-    photos, failed = {}, []
+    photos, failed, others = {}, [], collections.Counter()
 
     def fail(folder, why):
         complain(f"{folder}: {why}")
@@ -25,22 +29,31 @@ def find_photos(paths) -> tuple[list[str], list[str]]:
     for path in paths:
         found, num_failed = [path], len(failed)
         if os.path.isdir(path):
-            found = list(_photos_below(path, lambda error: fail(error.filename, error.strerror)))
+            found = list(_photos_below(path, lambda error: fail(error.filename, error.strerror), others))
             if not found and len(failed) == num_failed:
                 fail(path, f"no photo in it: no {', '.join(PHOTO_SUFFIXES)}")
         for photo in found:
             photos.setdefault(os.path.abspath(photo), photo)
+    if others:
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+        print(f"skipped, neither JPEG nor PNG by name: {counts}", file=sys.stderr)
     return list(photos.values()), failed
 
 
-def _photos_below(folder, on_error):
-    """Yield the photos in a folder, then those in its subfolders, sorted.
+def _photos_below(folder, on_error, others):
+    """Yield the photos in a folder, then those in its subfolders, sorted; count other pictures by suffix in `others`.
 
-    Hidden files are skipped, because macOS creates them beside photos. Symlinks to folders are not followed, because
-    they may form cycles.
+    Hidden files are skipped, because macOS creates them beside photos, and pipes and devices, which may never end.
+    Symlinks to folders are not followed, because they may form cycles.
     """
     for parent, folders, files in os.walk(folder, onerror=on_error):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if name.lower().endswith(PHOTO_SUFFIXES) and not name.startswith(".") and not name.endswith(PICTURE_SUFFIX):
-                yield os.path.join(parent, name)
+            path, suffix = os.path.join(parent, name), os.path.splitext(name)[1].lower()
+            is_other = os.path.exists(path) and not os.path.isfile(path)  # a broken link is reported as a photo
+            if name.startswith(".") or name.endswith(PICTURE_SUFFIX) or is_other:
+                continue
+            if suffix in PHOTO_SUFFIXES:
+                yield path
+            elif suffix in _OTHER_PICTURES:
+                others[suffix] += 1

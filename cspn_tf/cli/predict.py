@@ -10,6 +10,8 @@ Writes into --out, by --format:
                                     the common folder of several arguments
 and with --draw a picture `<photo>.keypoints.jpg` for each photo. Files are written by atomic rename.
 
+An interrupted run leaves the pictures drawn so far, and no results; `cspn-tf annotate` resumes.
+
 The exit code is 0 if every photo was processed (and drawn, with --draw), else 1. A photo that fails, or a folder
 without photos, is reported in one line on stderr and does not affect the others.
 """
@@ -36,7 +38,7 @@ def main(argv=None) -> int:
 
 def _parse(argv):
     parts = __doc__.split("\n\n")
-    parser = Parser(any_names=("photos",), description=parts[0], epilog=parts[3])
+    parser = Parser(any_names=("photos",), description=parts[0], epilog="\n\n".join(parts[3:]))
     parser.add_argument(
         "photos",
         nargs="+",

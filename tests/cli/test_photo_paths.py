@@ -1,3 +1,5 @@
+import os
+
 from cspn_tf.cli.photo_paths import find_photos
 
 
@@ -11,3 +13,12 @@ def test_photos_are_found_in_order_once_and_hidden_files_are_not(tmp_path):
     given = [str(folder / "a.png"), str(folder), f"{folder}/../photos/./sub/b.PNG", "gone.jpg", "./gone.jpg"]
     names = ["a.png", "linked.jpg", "sub/b.PNG", "sub/c.jpeg"]
     assert find_photos(given) == ([*(str(folder / name) for name in names), "gone.jpg"], [])
+
+
+def test_other_pictures_are_counted_and_pipes_are_left_alone(tmp_path, capsys):
+    for name in ("a.jpg", "b.HEIC", "c.heic", "d.webp", "e.txt", ".f.heic"):
+        (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "g.jpg")
+    (tmp_path / "h.jpg").symlink_to(tmp_path / "gone.jpg")
+    assert find_photos([str(tmp_path)]) == ([str(tmp_path / "a.jpg"), str(tmp_path / "h.jpg")], [])
+    assert capsys.readouterr().err == "skipped, neither JPEG nor PNG by name: 2 .heic, 1 .webp\n"
