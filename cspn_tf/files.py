@@ -164,6 +164,17 @@ def locked(path, out):
         lock.release()
 
 
+def check_writable(out) -> None:
+    """Check that the folder `out` can be written, or created, before the work starts; raises `CallError`."""
+    parent = Path(out).absolute()
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir():
+        raise CallError(f"--out {out}: {parent} is a file, required a folder")
+    if not os.access(parent, os.W_OK):
+        raise CallError(f"--out {out}: {parent} is not writable")
+
+
 def check_replaceable(out, overwrite) -> None:
     """Check that an output folder can be created or replaced, before the work starts.
 

@@ -26,15 +26,15 @@ and with --data:
 """
 
 import io
-import os
 from pathlib import Path
 
-from cspn_tf.console import CallError, Parser, non_negative_int, positive_int, require_extra
+from cspn_tf.console import Parser, non_negative_int, positive_int, require_extra
 from cspn_tf.data.samples import SPLITS
 from cspn_tf.evaluation.inputs import Photos, predict_photos, read_coco_files
 from cspn_tf.evaluation.measures import measure
 from cspn_tf.evaluation.pictures import draw_reliability, draw_sheets
 from cspn_tf.evaluation.report import main_table, write_scores
+from cspn_tf.files import check_writable
 from cspn_tf.models.checkpoints import SHIPPED
 
 _OPTIONS_OF_PHOTOS = (
@@ -47,7 +47,7 @@ def main(argv=None) -> int:
     """Evaluate a model or predictions, see --help."""
     args = _parse(argv)
     require_extra("training", with_tensorflow=not args.truth)
-    _check_out(args.out)
+    check_writable(args.out)
     scores, files = _evaluate_files(args) if args.truth else _evaluate_photos(args)
     files = write_scores(args.out, scores, files)
     print(main_table(scores))
@@ -105,17 +105,6 @@ def _check_options(parser, args):
         parser.error("give --model or --tflite, not both")
     if not (args.detector or args.model or args.tflite):
         args.detector = args.keypoints = SHIPPED
-
-
-def _check_out(out):
-    """Check that --out can be written, before the work starts."""
-    parent = out.absolute()
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir():
-        raise CallError(f"--out {out}: {parent} is a file")
-    if not os.access(parent, os.W_OK):
-        raise CallError(f"--out {out}: {parent} is not writable")
 
 
 # Evaluation ----------------------------------------------------------------------------------------------------------

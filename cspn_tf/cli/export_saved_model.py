@@ -5,11 +5,10 @@
 Content of the version directory: see `cspn_tf.export.saved_model`.
 """
 
-from pathlib import Path
-
 from cspn_tf.cli.training_arguments import add_pair
 from cspn_tf.console import Parser, positive_int
 from cspn_tf.contract import MAX_PHOTOS, STATUS_TOO_LARGE
+from cspn_tf.files import check_writable
 
 
 def main(argv=None):
@@ -35,8 +34,7 @@ def main(argv=None):
         "those of the config)",
     )
     arguments = parser.parse_args(argv)
-    if Path(arguments.out).is_file():
-        parser.error(f"--out {arguments.out} is a file, required a folder")
+    check_writable(arguments.out)
     from cspn_tf.export.saved_model import export
     from cspn_tf.inference.pipeline import load_pipeline
 

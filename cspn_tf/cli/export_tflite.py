@@ -10,6 +10,7 @@ Files written: see `cspn_tf.export.tflite`.
 from cspn_tf.cli.training_arguments import add_pair
 from cspn_tf.console import Parser
 from cspn_tf.export.tflite import PRECISIONS, export
+from cspn_tf.files import check_writable
 
 MOST_PHOTOS = 128
 
@@ -43,6 +44,7 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     if (arguments.precision == "int8") != bool(arguments.photos):
         parser.error("--precision int8 and --photos go together")
+    check_writable(arguments.out)
     from cspn_tf.decoding import read_photo_files
     from cspn_tf.inference.pipeline import load_pipeline
 

@@ -22,17 +22,19 @@ from pathlib import Path
 
 from cspn_tf.cli.answers import WRITERS, name_pictures, reported
 from cspn_tf.cli.photo_paths import find_photos
-from cspn_tf.console import CallError, Parser, positive_float, positive_int, termination_as_interrupt
+from cspn_tf.console import Parser, UserError, positive_float, positive_int, termination_as_interrupt
+from cspn_tf.files import check_writable
 from cspn_tf.progress import Progress
 
 
 def main(argv=None) -> int:
     """Predict as the arguments say; return the exit code."""
     args = _parse(argv)
-    if args.out.exists() and not args.out.is_dir():
-        raise CallError(f"--out {args.out} is a file, required a folder")
+    check_writable(args.out)
     with termination_as_interrupt():
         photos, failed = find_photos(args.photos)
+        if photos and not any(map(os.path.exists, photos)):
+            raise UserError(f"{photos[0]}: no such file or folder")
         return max(_predict(args, photos) if photos else 1, int(bool(failed)))
 
 

@@ -218,7 +218,8 @@ def test_a_picture_that_cannot_be_drawn_counts_as_failed(model_dir, folder, tmp_
         (["{photos}", "--out", "{photos}/a.png", "--model", "{model}"], 2, "is a file, required a folder"),
         (["{photos}", "--out", "{out}", "--model", "{out}/nothing"], 1, "no model at {out}/nothing"),
         (["{photos}/none", "--out", "{out}", "--model", "{model}"], 1, "{photos}/none: no photo in it"),
-        (["{photos}", "--out", "{photos}/a.png/x", "--model", "{model}"], 1, "Not a directory"),
+        (["{photos}", "--out", "{photos}/a.png/x", "--model", "{model}"], 2, "a.png is a file, required a folder"),
+        (["{photos}/gone.jpg", "{photos}/*.gif", "--out", "{out}"], 1, "{photos}/gone.jpg: no such file or folder"),
         (["{photos}", "--out", "{out}", "--model", "{model}", "--format", "xml"], 2, "--format"),
     ],
 )

@@ -103,9 +103,8 @@ def test_failed_export_leaves_nothing(written_by, tmp_path):
 
 def test_command_names_what_is_wrong(tmp_path, capsys, tiny_detector, tiny_keypoints):
     (tmp_path / "file").touch()
-    with pytest.raises(SystemExit):
-        main(["--out", str(tmp_path / "file")])
-    assert f"--out {tmp_path / 'file'} is a file, required a folder" in capsys.readouterr().err
+    assert run(main, ["--out", str(tmp_path / "file" / "sub")]) == 2
+    assert f"--out {tmp_path}/file/sub: {tmp_path}/file is a file, required a folder" in capsys.readouterr().err
     out = str(tmp_path / "cspn")
     assert run(main, ["--detector", str(tmp_path), "--keypoints", str(tmp_path), "--out", out]) == 1
     assert "is not a detector checkpoint" in capsys.readouterr().err
