@@ -15,7 +15,7 @@ mkdir -p "$PHOTOS"
 ln -sfn ../ccp/photos "$PHOTOS/photos"
 ln -sfn ../clothing/images "$PHOTOS/images"
 
-# ---- Data: all labels, and 300 synthetic photos for training ----
+# ---- Data: all labels, and for training 300 synthetic photos and 120 pictures without content ----
 if [ ! -d "$PHOTOS/drawn" ]; then
   python -m training.prepare --source synthetic --root "$PHOTOS/drawn" --out "$OUT/drawn" \
     --num-train 1000 --num-val 1 --num-test 1 --max-garments 3 --seed 7
@@ -28,8 +28,9 @@ kept = {image["id"] for image in labels["images"]}
 labels["annotations"] = [annotation for annotation in labels["annotations"] if annotation["image_id"] in kept]
 pathlib.Path(sys.argv[2]).write_text(json.dumps(labels))
 PYTHON
+[ -d "$PHOTOS/blank" ] || python -m training.blank_pictures --out "$PHOTOS/blank" --num 120 --seed 1
 [ -d "$OUT/data" ] || python -m training.prepare --source coco --root "$PHOTOS" \
-  --annotations training/labels/*.json "$OUT/drawn.train.json" --out "$OUT/data"
+  --annotations training/labels/*.json "$OUT/drawn.train.json" "$PHOTOS/blank/labels.train.json" --out "$OUT/data"
 for source in street flatlay background; do
   [ -d "$OUT/test-$source" ] || python -m training.prepare --source coco --root "$PHOTOS" \
     --annotations "training/labels/$source.test.json" --out "$OUT/test-$source"
