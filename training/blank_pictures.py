@@ -1,7 +1,7 @@
 """Draw pictures without garments, as catalogues have them: one colour, gradients, noise, "no image available".
 
 Without such pictures among the training photos, a detector finds a garment that fills most of them. Writes the pictures
-as `0000.png` and so on, and `labels.train.json`, COCO keypoints without annotations, whose file names begin with the
+as `0000.png` and so on, and `labels.SPLIT.json`, COCO keypoints without annotations, whose file names begin with the
 name of the folder: `prepare --source coco --root PARENT --annotations PARENT/FOLDER/labels.train.json ...`.
 """
 
@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cspn_tf.console import Parser, non_negative_int, positive_int, run
 from cspn_tf.data.coco import write_coco
-from cspn_tf.data.samples import Sample
+from cspn_tf.data.samples import SPLITS, Sample
 from cspn_tf.files import staged_directory
 from cspn_tf.garment_set import Garments
 
@@ -25,6 +25,7 @@ def main(argv=None) -> int:
     parser = Parser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new folder")
     parser.add_argument("--num", type=positive_int, default=120, metavar="N", help="number of pictures")
+    parser.add_argument("--split", default="train", choices=SPLITS, help="split that the labels name")
     parser.add_argument("--seed", type=non_negative_int, default=0, help="seed of the pictures")
     args = parser.parse_args(argv)
     rng, photos = np.random.default_rng(args.seed), []
@@ -32,9 +33,11 @@ def main(argv=None) -> int:
         for index in range(args.num):
             picture, name = draw(rng, index), f"{index:04}.png"
             picture.save(folder / name)
-            sample = Sample(f"{args.out.name}/{name}", "train", Garments.concatenate([]), "drawn", str(folder / name))
+            sample = Sample(
+                f"{args.out.name}/{name}", args.split, Garments.concatenate([]), "drawn", str(folder / name)
+            )
             photos.append((sample, picture.height, picture.width))
-        write_coco(folder / "labels.train.json", photos)
+        write_coco(folder / f"labels.{args.split}.json", photos)
     print(f"{args.num} pictures written to {args.out}")
     return 0
 

@@ -35,6 +35,9 @@ for source in street flatlay background; do
   [ -d "$OUT/test-$source" ] || python -m training.prepare --source coco --root "$PHOTOS" \
     --annotations "training/labels/$source.test.json" --out "$OUT/test-$source"
 done
+[ -d "$PHOTOS/blank-test" ] || python -m training.blank_pictures --out "$PHOTOS/blank-test" --num 200 --split test --seed 2
+[ -d "$OUT/test-blank" ] || python -m training.prepare --source coco --root "$PHOTOS" \
+  --annotations "$PHOTOS/blank-test/labels.test.json" --out "$OUT/test-blank"
 
 # ---- Training ----
 python -m training.train_detector --data "$OUT/data" --out "$OUT/detector" --resume \
@@ -49,6 +52,9 @@ touch "$OUT/calibrated"
 python -m training.ship --detector "$OUT/detector" --keypoints "$OUT/keypoints"
 python -m serving.export_saved_model --out "$OUT/models/cspn"
 python -m serving.export_tflite --out "$OUT/phone"
-for source in street flatlay background; do
+for source in street flatlay background blank; do
   python -m training.evaluate --data "$OUT/test-$source" --model "$OUT/models/cspn" --out "$OUT/report-$source"
+done
+for turns in 1 2 3; do
+  python -m training.evaluate --data "$OUT/test-flatlay" --model "$OUT/models/cspn" --quarter-turns $turns --out "$OUT/report-turned-$turns"
 done
