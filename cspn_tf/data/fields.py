@@ -85,7 +85,7 @@ def read_json(path):
     except UnicodeDecodeError as error:
         raise RowFault(f"is not UTF-8: byte {error.start}")
     except json.JSONDecodeError as error:
-        raise RowFault(f"is not JSON: {error.msg} in line {error.lineno}")
+        raise RowFault(f"is not JSON: {error.msg} in line {error.lineno}, column {error.colno}")
     except ValueError:  # Python's limit on the digits of an integer
         raise RowFault("is not JSON that can be read: a number has too many digits")
     except RecursionError:
