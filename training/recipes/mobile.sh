@@ -41,7 +41,7 @@ done
 
 # ---- Training ----
 python -m training.train_detector --data "$OUT/data" --out "$OUT/detector" --resume \
-  --epochs 30 --learning-rate 1e-3 --ema-momentum 0.999 --seed 1
+  --epochs 30 --learning-rate 1e-3 --ema-momentum 0.9997 --seed 1
 python -m training.train_keypoints --data "$OUT/data" --out "$OUT/keypoints" --resume \
   --epochs 30 --learning-rate 2e-3 --ema-momentum 0.998 --seed 1
 
