@@ -55,6 +55,6 @@ python -m serving.export_tflite --out "$OUT/phone"
 for source in street flatlay background blank; do
   python -m training.evaluate --data "$OUT/test-$source" --model "$OUT/models/cspn" --out "$OUT/report-$source"
 done
-for turns in 1 2 3; do
-  python -m training.evaluate --data "$OUT/test-flatlay" --model "$OUT/models/cspn" --quarter-turns $turns --out "$OUT/report-turned-$turns"
-done
+python -m training.evaluate --data "$OUT/test-flatlay" --model "$OUT/models/cspn" --quarter-turns 1 --out "$OUT/report-turned-1"
+python -m training.evaluate --data "$OUT/test-flatlay" --model "$OUT/models/cspn" --quarter-turns 2 --out "$OUT/report-turned-2"
+python -m training.evaluate --data "$OUT/test-flatlay" --model "$OUT/models/cspn" --quarter-turns 3 --out "$OUT/report-turned-3"
