@@ -14,7 +14,7 @@ An interrupted run resumes when the same command is given again. In --out:
     plan.json       the arguments, and the epochs that fit the budget
     detector/       the training run of the shared detector, unless --detector is given
     runs/           a training run per experiment and seed
-    evaluations/    metrics.json and report.md on the test split, per experiment and seed
+    evaluations/    as `evaluate` writes it on the test split, without pictures, per experiment and seed
     costs.json      parameters, operations and milliseconds, timed in alternation
     logs/           output of the commands
     report.md, report.json, figure_6.png; with --beyond reliability.png

@@ -112,7 +112,7 @@ def from_saved_model(directory) -> Predictor:
         return lambda photos: _as_arrays(model.signatures[name](**{input_name: tf.constant(photos, dtype)}))
 
     about = Path(directory) / "assets.extra" / "cspn.json"
-    limits = read_json(about)["limits"] if about.is_file() else {}
+    limits = read_json(about).get("limits", {}) if about.is_file() else {}
     return Predictor(
         str(directory),
         answering(BYTES_SIGNATURE, BYTES_INPUT, tf.string),

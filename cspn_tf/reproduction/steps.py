@@ -51,16 +51,7 @@ def make_jobs(plan, data, out) -> tuple[list[Job], list[Job]]:
     def trained(network, directory, epochs, *arguments, title, work):
         return Job(
             title=f"trained {title}",
-            command=(
-                "cspn_tf.cli.main",
-                f"train-{network}",
-                *common,
-                *arguments,
-                "--epochs",
-                epochs,
-                "--out",
-                directory,
-            ),
+            command=(CSPN_TF, f"train-{network}", *common, *arguments, "--epochs", epochs, "--out", directory),
             log=out / "logs" / f"train-{directory.name}.log",
             is_done=lambda: len(read_history(directory)) >= epochs,
             work=work * epochs * num_photos + _START_WORK,
