@@ -20,17 +20,16 @@ from cspn_tf.train.fitting import best_epoch, read_history
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """The accuracy measure of a kind of network, its title, and what selects its weights; keys of `history.json`."""
+    """The accuracy measure of a kind of network: a key of `history.json`, and its title."""
 
     metric: str
     title: str
     lower_is_better: bool
-    monitor: str
 
 
 KINDS = {
-    "detector": Kind("val_ap", "AP of boxes", False, "val_ap_50"),
-    "keypoints": Kind("val_ne_bbox", "NE (box sides), ground-truth boxes", True, "val_ne_bbox"),
+    "detector": Kind("val_ap", "AP of boxes", False),
+    "keypoints": Kind("val_ne_bbox", "NE (box sides), ground-truth boxes", True),
 }
 NUM_WARMUP = 3
 
@@ -67,6 +66,10 @@ def read_runs(directories) -> tuple:
     Raises:
         UserError: if one is not a training directory, differs from the first in kind or data, or has no value yet.
     """
+    from cspn_tf.train.detector import DetectorTask
+    from cspn_tf.train.keypoints import KeypointTask
+
+    tasks = {task.network: task for task in (DetectorTask, KeypointTask)}
     runs, first = [], None
     for directory in map(Path, directories):
         kind, details = _describe(directory)
@@ -74,7 +77,8 @@ def read_runs(directories) -> tuple:
         if first[:2] != (kind, details["data"]):
             raise UserError(f"{directory} is {kind} of {details['data']}, {first[2]} is {first[0]} of {first[1]}")
         metric, history = KINDS[kind].metric, read_history(directory)
-        epoch = best_epoch(history, KINDS[kind].monitor, KINDS[kind].lower_is_better) if history else 0
+        monitor = f"val_{tasks[kind].monitor}"  # which selects the weights
+        epoch = best_epoch(history, monitor, KINDS[kind].lower_is_better) if history else 0
         value = next((entry.get(metric) for entry in history if entry["epoch"] == epoch), None)
         if value is None:
             raise UserError(f"{directory}: history.json has no {metric}")

@@ -115,7 +115,7 @@ def _tables_or_records(store, root, source) -> list[str]:
     has_photos = not is_one and any(path.lower().endswith(PHOTO_SUFFIXES) for path in found)
     if not is_one:
         found = sorted(path for path in found if not posixpath.basename(path).startswith((".", "_")))
-    lists = [path for path in found if path.lower().endswith((".csv", ".txt"))]
+    lists = [] if has_photos else [path for path in found if path.lower().endswith((".csv", ".txt"))]
     if len(lists) > 1 and _is_pattern(store, root):
         raise CallError(f"{source} matches {len(lists)} lists: give one, or Parquet files")
     # A prepared dataset has a contact sheet beside its records. A table or list beside photos is not a catalogue.

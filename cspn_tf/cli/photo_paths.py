@@ -50,10 +50,9 @@ def _photos_below(folder, on_error, others):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path, suffix = os.path.join(parent, name), os.path.splitext(name)[1].lower()
-            is_other = os.path.exists(path) and not os.path.isfile(path)  # a broken link is reported as a photo
-            if name.startswith(".") or name.endswith(PICTURE_SUFFIX) or is_other:
+            if name.startswith(".") or name.endswith(PICTURE_SUFFIX):
                 continue
-            if suffix in PHOTO_SUFFIXES:
-                yield path
-            elif suffix in _OTHER_PICTURES:
+            if suffix in _OTHER_PICTURES:
                 others[suffix] += 1
+            elif suffix in PHOTO_SUFFIXES and (os.path.isfile(path) or not os.path.exists(path)):
+                yield path  # also a broken link, which is then reported

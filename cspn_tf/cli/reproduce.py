@@ -30,7 +30,7 @@ from cspn_tf.console import (
     require_extra,
     termination_as_interrupt,
 )
-from cspn_tf.files import locked
+from cspn_tf.files import check_writable, locked
 from cspn_tf.machine import num_cores
 from cspn_tf.reproduction import plan as plans
 from cspn_tf.reproduction import steps
@@ -96,7 +96,6 @@ def _parse(argv):
     args = parser.parse_args(argv)
     if args.budget and args.epochs:
         parser.error("give --budget or --epochs, not both")
-    if args.out.exists() and not args.out.is_dir():
-        parser.error(f"--out {args.out} is a file")
+    check_writable(args.out)
     args.jobs = args.jobs or (min(num_cores(), _MOST_PARALLEL) if args.scale == "cpu" else 1)
     return args

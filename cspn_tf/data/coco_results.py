@@ -29,6 +29,9 @@ from cspn_tf.data.fields import RowFault, refusing, shown
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import KEYPOINT_NAMES, KEYPOINT_SLOTS, NUM_KEYPOINTS, GarmentType
 
+# What is read of an entry, as columns of `Garments`.
+_COLUMNS = ("types", "boxes_xyxy", "keypoints_xy", "scores", "keypoint_scores")
+
 
 def read_coco_results(path, photos) -> tuple[dict[int | str, Garments], int]:
     """Read a file of results.
@@ -56,14 +59,17 @@ def read_coco_results(path, photos) -> tuple[dict[int | str, Garments], int]:
         else:
             entries, names = fields.json_list(content, "it"), {}
             image_ids = {image_id: image_id for image_id in photos}
-    garments_of_image, num_boxes_from_keypoints = {}, 0
+    rows_of_image, num_boxes_from_keypoints = {}, 0
     for index, entry in enumerate(entries):
         with refusing(f"{path}: entry {index}"):
-            image_id, garment = _read_entry(entry, image_ids, names)
+            image_id, row = _read_entry(entry, image_ids, names)
         num_boxes_from_keypoints += entry.get("bbox") is None
-        garments_of_image.setdefault(image_id, []).append(garment)
-    joined = {image_id: Garments.concatenate(garments) for image_id, garments in garments_of_image.items()}
-    return joined, num_boxes_from_keypoints
+        rows_of_image.setdefault(image_id, []).append(row)
+    garments = {
+        image_id: Garments(**dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True)))
+        for image_id, rows in rows_of_image.items()
+    }
+    return garments, num_boxes_from_keypoints
 
 
 def _read_document(document):
@@ -79,7 +85,7 @@ def _read_document(document):
 
 
 def _read_entry(entry, image_ids, names):
-    """Return the id of an entry's image in the annotation file, and the entry as a `Garments` of one row."""
+    """Return the id of an entry's image in the annotation file, and the entry's values for `_COLUMNS`."""
     what = "the entry"
     fields.json_object(entry, what)
     image_id = fields.member(entry, "image_id", what, fields.identifier)
@@ -95,13 +101,12 @@ def _read_entry(entry, image_ids, names):
     keypoints = np.array(
         [_read_keypoint(values[3 * slot : 3 * slot + 3], slot, garment_type) for slot in range(NUM_KEYPOINTS)]
     )
-    points = keypoints[list(KEYPOINT_SLOTS[garment_type]), :2]
-    extent = (*points.min(axis=0), *points.max(axis=0))
-    box_xyxy = extent if entry.get("bbox") is None else _read_box(entry["bbox"])
-    garment = Garments(
-        [garment_type], [box_xyxy], [keypoints[:, :2]], scores=[score], keypoint_scores=[keypoints[:, 2]]
-    )
-    return image_ids[image_id], garment
+    if entry.get("bbox") is None:
+        points = keypoints[list(KEYPOINT_SLOTS[garment_type]), :2]
+        box_xyxy = (*points.min(axis=0), *points.max(axis=0))
+    else:
+        box_xyxy = _read_box(entry["bbox"])
+    return image_ids[image_id], (garment_type, box_xyxy, keypoints[:, :2], score, keypoints[:, 2])
 
 
 def _read_keypoint(values, slot, garment_type):

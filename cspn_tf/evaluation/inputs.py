@@ -30,13 +30,15 @@ class LabelledPhoto:
     def turned(self, num_turns) -> "LabelledPhoto":
         """Return the photo, as a PNG, and its labels turned by quarter turns counter-clockwise.
 
-        Raises:
-            ValueError: the photo cannot be decoded.
+        A photo that cannot be decoded stays as it is: a model finds nothing in it either way.
         """
         from cspn_tf import geometry
         from cspn_tf.decoding import pixels_as_displayed
 
-        pixels, garments = pixels_as_displayed(self.photo_bytes), self.garments
+        try:
+            pixels, garments = pixels_as_displayed(self.photo_bytes), self.garments
+        except ValueError:
+            return self
         for _ in range(num_turns):
             width = pixels.shape[1]
             pixels = np.rot90(pixels)

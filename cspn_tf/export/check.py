@@ -13,7 +13,7 @@ import tensorflow as tf
 from cspn_tf import contract
 from cspn_tf.console import UserError, one_line
 from cspn_tf.files import plain_path
-from cspn_tf.inference.versions import read_served_graph
+from cspn_tf.inference.versions import DESCRIPTION_FILE, read_served_graph
 from cspn_tf.result import results_of_outputs
 from cspn_tf.serve import wire
 from cspn_tf.serve.warmup import MAX_WARMUP_RECORDS, read_warmup_records, warmup_file
@@ -67,7 +67,7 @@ def check(version_dir) -> list:
         found.append(_check_answer_size(graph.signature_def))
     except (TypeError, ValueError) as error:  # a dtype or a shape that there is not
         return [*found, ("signatures", "", [f"cannot be read: {one_line(error)}"])]
-    found.append(_check_description(version_dir / "assets.extra" / "cspn.json"))
+    found.append(_check_description(version_dir / DESCRIPTION_FILE))
     found.append(_check_paths(version_dir))
     if not any(faults for *_, faults in found):
         found.append(_check_warmup(version_dir))

@@ -18,7 +18,7 @@ from cspn_tf import config as configs
 from cspn_tf.console import UserError
 from cspn_tf.files import locked, plain_path, write_json
 from cspn_tf.garments import KEYPOINT_NAMES
-from cspn_tf.inference.versions import MAX_VERSION, SAVED_MODEL_FILE, find_versions
+from cspn_tf.inference.versions import DESCRIPTION_FILE, MAX_VERSION, SAVED_MODEL_FILE, find_versions
 
 
 def export(pipeline, model_dir, version: int | None = None) -> Path:
@@ -84,7 +84,7 @@ def _write(pipeline, version_dir):
         _put_in_one_order(written)
     write_warmup_requests(version_dir, photo, pipeline.max_photos)
     about = description(pipeline.config, contract.OUTPUTS, pipeline.precision, limits=_limits(pipeline))
-    write_json(version_dir / "assets.extra" / "cspn.json", about)
+    write_json(version_dir / DESCRIPTION_FILE, about)
     faults = [f"{what}: {fault}" for what, _, faults in check(version_dir) for fault in faults]
     if faults:
         raise UserError(f"the exported model fails its check: {'; '.join(faults)}")

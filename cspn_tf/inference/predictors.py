@@ -27,7 +27,7 @@ from cspn_tf.contract import (
     PIXELS_SIGNATURE,
 )
 from cspn_tf.files import plain_path, read_json
-from cspn_tf.inference.versions import version_directory
+from cspn_tf.inference.versions import DESCRIPTION_FILE, version_directory
 from cspn_tf.quiet import quiet_native_output
 
 
@@ -111,7 +111,7 @@ def from_saved_model(directory) -> Predictor:
         # By way of the model: a signature does not reference its model's variables, so this keeps the model alive.
         return lambda photos: _as_arrays(model.signatures[name](**{input_name: tf.constant(photos, dtype)}))
 
-    about = Path(directory) / "assets.extra" / "cspn.json"
+    about = directory / DESCRIPTION_FILE
     limits = read_json(about).get("limits", {}) if about.is_file() else {}
     return Predictor(
         str(directory),

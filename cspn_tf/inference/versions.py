@@ -5,6 +5,8 @@ from pathlib import Path
 from cspn_tf.console import UserError, one_line
 
 SAVED_MODEL_FILE = "saved_model.pb"
+# In a version: the config, and a description of outputs and limits.
+DESCRIPTION_FILE = Path("assets.extra", "cspn.json")
 # TF Serving ignores folders with a higher number.
 MAX_VERSION = 2**63 - 1
 

@@ -182,6 +182,11 @@ def test_a_pattern_of_lists_is_refused(tmp_path):
         (tmp_path / name).write_text("path\na.jpg\n")
     with pytest.raises(CallError, match=r"\*\.csv matches 2 lists: give one"):
         listed(tmp_path / "*.csv")
+    # Beside photos they are files like any other.
+    (tmp_path / "a.jpg").touch()
+    assert [photo.id for photo in listed(tmp_path / "*")] == [
+        str(tmp_path / name) for name in ("a.csv", "a.jpg", "b.csv")
+    ]
 
 
 def test_a_column_that_is_not_there_is_named(tmp_path):

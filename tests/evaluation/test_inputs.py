@@ -67,3 +67,8 @@ def test_turned_labels_are_where_the_turned_photo_shows_them(num_turns):
     boxes = {1: [2, 0, 5, 2], 2: [0, 1, 2, 4], 3: [1, 1, 4, 3]}
     np.testing.assert_array_equal(turned.garments.boxes_xyxy, [boxes[num_turns]])
     assert turned.garments.visibility.tolist() == labels.visibility.tolist() and turned.name == "a"
+
+
+def test_a_photo_that_cannot_be_decoded_is_not_turned():
+    photo = LabelledPhoto("a", b"no photo", Garments.label(3, [1, 2, 3, 5], np.tile([[1, 2]], (8, 1)), np.full(8, 2)))
+    assert photo.turned(1) is photo
