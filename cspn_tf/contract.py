@@ -37,7 +37,7 @@ PNG_MAX_SIDE = 2**31 - 1  # sizes in a PNG header have 31 bits
 PAD_VALUE = 128.0
 
 # File names that are taken for photos when a folder is searched.
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 STATUS_OK = 0
 STATUS_NOT_A_PHOTO = 1  # neither JPEG nor PNG, by its first bytes
@@ -74,6 +74,11 @@ OUTPUTS = {
 # A TensorFlow Lite model takes a canvas instead of a photo file. It has these outputs, for one photo, in canvas pixels.
 CANVAS_INPUT = "image"  # uint8 (1, S, S, 3)
 CANVAS_OUTPUTS = {name: output for name, output in OUTPUTS.items() if name not in ("status", "image_size")}
+
+
+def is_webp(photo_bytes) -> bool:
+    """Check whether a file is a WebP, by its first bytes: a model does not decode it, `cspn_tf.pillow_photos` does."""
+    return photo_bytes[:4] == b"RIFF" and photo_bytes[8:12] == b"WEBP"
 
 
 def check_outputs(outputs) -> None:

@@ -2,10 +2,13 @@
 
 One exception: Pillow discards the transparent colour (`tRNS` chunk) of a 16-bit RGB PNG.
 
+WebP files are decoded here only, since TensorFlow has no decoder for them: models get their pixels, servers a PNG.
+
 Letters in shapes: H, W height and width of the photo as displayed.
 """
 
 import io
+import math
 import struct
 import zlib
 
@@ -24,6 +27,7 @@ from cspn_tf.contract import (
     STATUS_OK,
     STATUS_TOO_LARGE,
     STATUS_UNDECODABLE,
+    is_webp,
 )
 
 _ORIENTATION_TAG = 0x0112
@@ -69,9 +73,33 @@ def decode_photo(photo_bytes, max_pixels, least_side=None):
         return _refuse(STATUS_UNDECODABLE)
 
 
+def decode_webp(photo_bytes, max_pixels):
+    """Decode a WebP file, of an animation the first frame; the return value is that of `decode_photo`."""
+    try:
+        image = Image.open(io.BytesIO(photo_bytes), formats=("WEBP",))
+        if image.width * image.height > max_pixels:
+            return _refuse(STATUS_TOO_LARGE)
+        photo = pillow_as_displayed(image)
+    except Exception:  # as in `decode_photo`
+        return _refuse(STATUS_UNDECODABLE)
+    return photo, np.int32(photo.shape[:2]), STATUS_OK
+
+
+def as_served(photo_bytes) -> bytes:
+    """Return a WebP file as a PNG, which servers can decode; other files, and a damaged WebP, unchanged."""
+    if not is_webp(photo_bytes):
+        return photo_bytes
+    photo, _, status = decode_webp(photo_bytes, math.inf)
+    if status != STATUS_OK:
+        return photo_bytes
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
 def pixels_as_displayed(photo_bytes, max_pixels):
-    """Decode a photo like `cspn_tf.decoding.pixels_as_displayed`, with the same arguments, result and errors."""
-    photo, _, status = decode_photo(photo_bytes, max_pixels)
+    """Decode a photo or a WebP; arguments, result and errors are those of `cspn_tf.decoding.pixels_as_displayed`."""
+    photo, _, status = (decode_webp if is_webp(photo_bytes) else decode_photo)(photo_bytes, max_pixels)
     if status != STATUS_OK:
         raise ValueError(STATUS_MEANINGS[status])
     return photo

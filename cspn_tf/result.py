@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cspn_tf.console import has_tensorflow
-from cspn_tf.contract import STATUS_MEANINGS, STATUS_OK, check_outputs
+from cspn_tf.contract import STATUS_MEANINGS, STATUS_OK, check_outputs, is_webp
 from cspn_tf.garment_set import Garments
 
 # The file could not be read. Set by clients only: models get file contents.
@@ -96,7 +96,7 @@ class Result:
             photo_bytes = self.photo if isinstance(self.photo, bytes) else Path(self.photo).read_bytes()
         except OSError as error:
             raise ValueError(f"{self.name or self.photo} cannot be drawn: {error.strerror or error}") from error
-        if has_tensorflow():
+        if has_tensorflow() and not is_webp(photo_bytes):
             from cspn_tf.decoding import pixels_as_displayed
         else:
             from cspn_tf.pillow_photos import pixels_as_displayed

@@ -202,6 +202,16 @@ def jpeg_with_size(height, width):
     return data[:at] + struct.pack(">HH", height, width) + data[at + 4 :]
 
 
+def webp(pixels, frames=(), **options):
+    """Return a lossless WebP of a picture `(H, W, 3)`, or with alpha `(H, W, 4)`; an animation if there are frames."""
+    file = io.BytesIO()
+    first, *others = (Image.fromarray(picture) for picture in (pixels, *frames))
+    more = {"save_all": True, "append_images": others} if others else {}
+    # `exact` keeps the colours under transparent pixels.
+    first.save(file, "WEBP", lossless=True, exact=True, **more, **options)
+    return file.getvalue()
+
+
 def other_format(name):
     """Return a sound file of a format that is not served, by Pillow's name: `GIF`, `BMP`, `WEBP`, `TIFF`."""
     file = io.BytesIO()

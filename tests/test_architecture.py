@@ -66,6 +66,7 @@ CLIENT_MAY_IMPORT = CLIENT_SIDE | {
     "cspn_tf.files",
     "cspn_tf.garments",
     "cspn_tf.garment_set",
+    "cspn_tf.pillow_photos",  # a WebP is sent as a PNG
     "cspn_tf.progress",
     "cspn_tf.result",
 }

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from cspn_tf import decoding
-from cspn_tf.contract import STATUS_MEANINGS, STATUS_OK
+from cspn_tf.contract import STATUS_MEANINGS, STATUS_OK, STATUS_TOO_LARGE, STATUS_UNDECODABLE
 from cspn_tf.decoding import pixels_as_displayed
-from cspn_tf.pillow_photos import decode_photo, pillow_as_displayed
+from cspn_tf.pillow_photos import as_served, decode_photo, decode_webp, pillow_as_displayed
 from cspn_tf.pillow_photos import pixels_as_displayed as pixels_by_pillow
 from tests import photos
 from tests.test_decoding import GARBAGE_EXIF, NOT_PHOTOS, PNG_CHUNKS
@@ -202,3 +202,41 @@ def test_pixels_or_the_reason_in_words():
         assert status != STATUS_OK
         with pytest.raises(ValueError, match=STATUS_MEANINGS[status]):
             pixels_by_pillow(file, 100 if status == 2 else MAX_PIXELS)
+
+
+# WebP -----------------------------------------------------------------------------------------------------------------
+
+WEBP = photos.webp(PICTURE)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_webp_is_decoded_as_displayed_and_sent_as_a_png(orientation):
+    file = photos.webp(PICTURE, exif=b"Exif\0\0" + photos.exif_of(orientation))
+    expected = np.rot90(PICTURE, {1: 0, 3: 2, 6: 3}[orientation])
+    photo, image_size, status = decode_webp(file, PICTURE[..., 0].size)
+    assert status == STATUS_OK and image_size.tolist() == list(expected.shape[:2])
+    for pixels in (photo, pixels_by_pillow(file, MAX_PIXELS), pixels_as_displayed(as_served(file))):
+        np.testing.assert_array_equal(pixels, expected)
+
+
+def test_webp_with_alpha_is_composited_like_a_png():
+    rgba = np.dstack([PICTURE, PICTURE[..., 1]])
+    expected = pixels_as_displayed(photos.png(rgba))
+    np.testing.assert_array_equal(decode_webp(photos.webp(rgba), MAX_PIXELS)[0], expected)
+
+
+def test_the_first_frame_of_an_animated_webp_counts():
+    file = photos.webp(PICTURE, frames=[255 - PICTURE])
+    np.testing.assert_array_equal(decode_webp(file, MAX_PIXELS)[0], PICTURE)
+
+
+def test_webp_beyond_the_cap_or_damaged_is_refused():
+    assert decode_webp(WEBP, PICTURE[..., 0].size - 1)[2] == STATUS_TOO_LARGE
+    for length in (12, 40, len(WEBP) // 2):
+        assert decode_webp(WEBP[:length], MAX_PIXELS)[2] == STATUS_UNDECODABLE
+        assert as_served(WEBP[:length]) == WEBP[:length], "for the server to refuse"
+
+
+@pytest.mark.parametrize("file", [JPEG, PNG, b"", b"RIFF\0\0\0\0WAVEfmt "])
+def test_other_files_are_sent_as_they_are(file):
+    assert as_served(file) is file

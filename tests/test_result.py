@@ -83,11 +83,12 @@ PIXELS = photos.picture(48, 64)
 DRAWN = results_of_outputs(make_outputs())[0]
 
 
-@pytest.mark.parametrize("kind", ["path", "string", "bytes", "array"])
+@pytest.mark.parametrize("kind", ["path", "string", "bytes", "array", "WebP"])
 def test_pictures_are_drawn_on_whatever_the_photo_was_given_as(tmp_path, kind):
     path = tmp_path / "a.png"
     path.write_bytes(photos.png(PIXELS))
-    photo = {"path": path, "string": str(path), "bytes": path.read_bytes(), "array": PIXELS}[kind]
+    kinds = {"path": path, "string": str(path), "bytes": path.read_bytes(), "array": PIXELS}
+    photo = photos.webp(PIXELS) if kind == "WebP" else kinds[kind]
     picture = dataclasses.replace(DRAWN, photo=photo).draw()
     assert (picture.mode, picture.size) == ("RGB", (64, 48))
     assert (np.asarray(picture)[40:, 40:] == PIXELS[40:, 40:]).all(), "as it is where nothing is drawn"

@@ -121,7 +121,7 @@ def _earlier_results(out):
 def _parse(argv):
     description, *more = __doc__.split("\n\n")
     parser = Parser(any_names=("photos",), description=description, epilog="\n\n".join(more))
-    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="JPEG or PNG file, or a folder of such")
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="JPEG, PNG or WebP file, or a folder of such")
     parser.add_argument("--server", type=_address, default="localhost:8500", help="HOST:PORT of the gRPC server")
     parser.add_argument("--model-name", default=DEFAULT_MODEL_NAME, help="name under which the model is served")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for predictions.jsonl and pictures")
@@ -196,9 +196,10 @@ def _stream_pixels(client, files):
     """Decode files, send them one by one, and yield the results; a request can only hold photos of equal size."""
     from cspn_tf.config import Config
     from cspn_tf.decoding import decode_photo
+    from cspn_tf.pillow_photos import as_served
 
     for file in files:
-        pixels, _, status = decode_photo(file, Config.max_pixels)
+        pixels, _, status = decode_photo(as_served(file), Config.max_pixels)
         if status != STATUS_OK:
             yield Result(int(status))
             continue

@@ -7,7 +7,7 @@ import sys
 from cspn_tf.cli.answers import PICTURE_SUFFIX, complain
 from cspn_tf.contract import PHOTO_SUFFIXES
 
-_OTHER_PICTURES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".tif", ".tiff", ".webp")
+_OTHER_PICTURES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".tif", ".tiff")
 
 
 def find_photos(paths) -> tuple[list[str], list[str]]:
@@ -36,7 +36,7 @@ def find_photos(paths) -> tuple[list[str], list[str]]:
             photos.setdefault(os.path.abspath(photo), photo)
     if others:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
-        print(f"skipped, neither JPEG nor PNG by name: {counts}", file=sys.stderr)
+        print(f"skipped, not JPEG, PNG or WebP by name: {counts}", file=sys.stderr)
     return list(photos.values()), failed
 
 

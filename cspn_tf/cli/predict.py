@@ -45,7 +45,7 @@ def _parse(argv):
         "photos",
         nargs="+",
         metavar="PHOTO_OR_FOLDER",
-        help="JPEG or PNG file, or a folder to search recursively for .jpg, .jpeg and .png, without hidden files",
+        help="JPEG, PNG or WebP file, or a folder to search recursively for such, without hidden files",
     )
     parser.add_argument(
         "--model",

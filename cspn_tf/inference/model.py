@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cspn_tf.console import UserError, has_tensorflow
-from cspn_tf.contract import MAX_PIXELS_FACTOR, STATUS_TOO_LARGE, STATUS_UNDECODABLE
+from cspn_tf.contract import MAX_PIXELS_FACTOR, STATUS_OK, STATUS_TOO_LARGE, STATUS_UNDECODABLE, is_webp
 from cspn_tf.inference import predictors
 from cspn_tf.models import checkpoints
 from cspn_tf.quiet import quiet_tensorflow
@@ -88,9 +88,9 @@ class Model:
         white value (`I`, `F`), gets a result whose status says why; the other photos are not affected.
 
         Args:
-            photos: one photo or many: paths, JPEG or PNG files as bytes, Pillow images, or upright RGB arrays, uint8
-                `(H, W, 3)`, in any mix; an array `(B, H, W, 3)` is B photos. For one photo, a list, a tuple or such an
-                array, the return value is a list. For any other iterable, such as a generator, it is a generator that
+            photos: one photo or many: paths, JPEG, PNG or WebP files as bytes, Pillow images, or upright RGB arrays,
+                uint8 `(H, W, 3)`, in any mix; an array `(B, H, W, 3)` is B photos. For one photo, a list, a tuple or
+                such an array, the return value is a list. For any other iterable, such as a generator, it is one that
                 reads one batch at a time, so the photos need not fit in memory.
             batch_size: photos per pass through the networks, at most; a model may accept fewer. Only arrays of equal
                 size are batched together.
@@ -190,13 +190,17 @@ def _described(value):
 
 def _opened(photo, max_pixels):
     """Return a photo as file bytes or as upright pixels; or a `Result` that says why it cannot be given to a model."""
-    if isinstance(photo, str | os.PathLike):
+    if isinstance(photo, _FILES):
         try:
-            return Path(photo).read_bytes()
+            photo_bytes = Path(photo).read_bytes() if isinstance(photo, str | os.PathLike) else bytes(photo)
         except (OSError, ValueError):  # ValueError: an invalid path, such as one with a NUL byte
             return Result(STATUS_UNREADABLE, name=_name(photo), photo=photo)
-    if isinstance(photo, _FILES):
-        return bytes(photo)
+        if not is_webp(photo_bytes):
+            return photo_bytes
+        from cspn_tf.pillow_photos import decode_webp
+
+        pixels, _, status = decode_webp(photo_bytes, max_pixels)
+        return pixels if status == STATUS_OK else Result(status, name=_name(photo), photo=photo)
     pixels = photo
     if _is_picture(photo):
         from cspn_tf.pillow_photos import pillow_as_displayed

@@ -27,6 +27,7 @@ from cspn_tf.contract import (
     PIXELS_INPUT,
     PIXELS_SIGNATURE,
 )
+from cspn_tf.pillow_photos import as_served
 from cspn_tf.result import results_of_outputs
 from cspn_tf.serve import wire
 
@@ -253,7 +254,7 @@ class Client(_Calls):
         """Request the garments in photos.
 
         Args:
-            photos: list of at least one JPEG or PNG file as bytes; sizes may differ.
+            photos: list of at least one JPEG, PNG or WebP file as bytes; sizes may differ.
 
         Returns:
             list of `Result`, in the order of the photos; each result holds its photo.
@@ -269,7 +270,7 @@ class Client(_Calls):
         """Yield the results of photos as they arrive, in order.
 
         Args:
-            photos: iterable of JPEG or PNG files as bytes, read as far ahead as requests are in flight.
+            photos: iterable of JPEG, PNG or WebP files as bytes, read as far ahead as requests are in flight.
 
         Raises:
             UserError: as `predict`, after the results of all earlier requests.
@@ -408,7 +409,7 @@ def batches(photos, batch_size, max_bytes=MAX_REQUEST_BYTES):
     """Split photos into lists of at most `batch_size`, and at most `max_bytes` unless a single photo is larger.
 
     Args:
-        photos: iterable of files as bytes, read lazily, at most one photo ahead.
+        photos: iterable of files as bytes, read lazily, at most one photo ahead; a WebP is sent as a PNG.
         batch_size: maximum number of photos in a list.
         max_bytes: maximum total size of a list.
 
@@ -416,7 +417,7 @@ def batches(photos, batch_size, max_bytes=MAX_REQUEST_BYTES):
         non-empty lists of photos.
     """
     batch, num_bytes = [], 0
-    for photo in photos:
+    for photo in map(as_served, photos):
         if batch and (len(batch) == batch_size or num_bytes + len(photo) > max_bytes):
             yield batch
             batch, num_bytes = [], 0

@@ -71,6 +71,16 @@ def test_command_is_0_when_every_photo_is_ok(server, photos, capsys):
     assert captured.err == ""
 
 
+@pytest.mark.parametrize("signature", ["serving_default", "pixels"])
+def test_webp_in_a_folder_is_requested_and_drawn(server, tmp_path, signature, capsys):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.webp").write_bytes(photo_kinds.webp(make_pixels(41, 52)))
+    assert call(server, "--signature", signature, "--out", tmp_path / "out", "--draw", folder) == 0
+    assert json.loads(capsys.readouterr().out) == expected_line(make_pixels(41, 52), folder / "a.webp")
+    assert Image.open(tmp_path / "out" / "a.keypoints.jpg").size == (52, 41)
+
+
 def test_pixels_signature_turns_photos_and_names_what_is_wrong(server, tmp_path, monkeypatch, capsys):
     exif = Image.Exif()
     exif[0x0112] = 6

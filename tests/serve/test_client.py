@@ -21,6 +21,7 @@ from cspn_tf.console import UserError
 from cspn_tf.contract import OUTPUTS
 from cspn_tf.serve import client as client_module
 from cspn_tf.serve.client import AsyncClient, Client, Tls, batches, is_this_machine
+from tests import photos
 from tests.fake_model import encode, expected_outputs, expected_result, make_pixels
 
 
@@ -49,6 +50,13 @@ def test_predict_gives_each_photo_its_answer_over_several_requests(server):
         for name in ("boxes_xyxy", "keypoints_xy", "scores", "keypoint_scores"):
             found, wanted = getattr(result.garments, name), getattr(expected.garments, name)
             np.testing.assert_allclose(found, wanted, rtol=1e-5, err_msg=name)
+
+
+def test_webp_is_answered_as_its_png(client):
+    pixels = make_pixels(41, 52)
+    of_webp, of_png = client.predict([photos.webp(pixels), encode(pixels)])
+    assert of_webp.garments == of_png.garments and of_webp.ok
+    assert client.predict([photos.webp(pixels)[:50]])[0].status == 1
 
 
 def test_predict_pixels_answers_as_the_files(client):
