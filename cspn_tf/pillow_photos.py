@@ -86,7 +86,7 @@ def decode_webp(photo_bytes, max_pixels):
 
 
 def as_served(photo_bytes) -> bytes:
-    """Return a WebP file as a PNG, which servers can decode; other files, and a damaged WebP, unchanged."""
+    """Return a WebP file as a PNG, which servers and training decode; other files, and a damaged WebP, unchanged."""
     if not is_webp(photo_bytes):
         return photo_bytes
     photo, _, status = decode_webp(photo_bytes, math.inf)

@@ -14,6 +14,7 @@ from cspn_tf.config import Config
 from cspn_tf.contract import STATUS_NOT_A_PHOTO, STATUS_OK, STATUS_TOO_LARGE, STATUS_UNDECODABLE
 from cspn_tf.data.samples import Rejected, Sample
 from cspn_tf.garments import KEYPOINT_NAMES
+from cspn_tf.pillow_photos import as_served
 
 # How far outside its photo a labelled keypoint may lie, pixels: annotation tools round, and some count from 1.
 OUTSIDE_TOLERANCE = 1.0
@@ -116,11 +117,11 @@ def check_photo(sample: Sample) -> tuple[bytes, PhotoFacts] | Rejected:
     """Read a sample's photo, decode it, and check that its labels lie inside it.
 
     Returns:
-        The photo's bytes and its `PhotoFacts`; or a `Rejected` with the reason.
+        The photo's bytes, of a WebP those of a PNG, and its `PhotoFacts`; or a `Rejected` with the reason.
     """
     try:
         with open(sample.path, "rb") as photo_file:
-            photo_bytes = photo_file.read()
+            photo_bytes = as_served(photo_file.read())
         facts = photo_facts(photo_bytes)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):

@@ -10,7 +10,7 @@ from PIL import Image
 from cspn_tf.config import Config
 from cspn_tf.data.photo_checks import PhotoError, check_photo, label_fault, photo_facts
 from cspn_tf.data.samples import Sample
-from cspn_tf.decoding import decode_photo
+from cspn_tf.decoding import decode_photo, pixels_as_displayed
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GarmentType
 from tests import photos
@@ -221,3 +221,11 @@ def test_a_good_photo_comes_with_its_bytes(tmp_path):
     content, facts = check_photo(Sample("a.jpg", "train", UPPER, "list.txt:3", str(tmp_path / "a.jpg")))
     assert content == photo_bytes()
     assert facts == photo_facts(photo_bytes())
+
+
+def test_a_webp_is_kept_as_a_png(tmp_path):
+    pixels = photos.picture(90, 70)
+    (tmp_path / "a.webp").write_bytes(photos.webp(pixels))
+    content, facts = check_photo(Sample("a.webp", "train", UPPER, "list.txt:3", str(tmp_path / "a.webp")))
+    assert facts == photo_facts(content) and facts.size == (90, 70)
+    np.testing.assert_array_equal(pixels_as_displayed(content), pixels)
