@@ -231,11 +231,12 @@ class Unavailable(OddService):
 def test_an_unavailable_server_is_asked_again_within_the_deadline():
     service = Unavailable(num_refused=2)
     with serve("127.0.0.1:0", service) as address:
-        with Client(address, timeout=30, metadata=[("authorization", "Bearer x")]) as client:
+        # Bounds are wide: a busy machine may stop for seconds.
+        with Client(address, timeout=300, metadata=[("authorization", "Bearer x")]) as client:
             assert client.predict([b"x"])[0].ok
         assert len(service.seen) == 3
-        assert all(20 < seconds <= 30 for _, seconds, _ in service.seen)
-        assert 0.05 < service.seen[-1][2] - service.seen[0][2] < 10
+        assert all(200 < seconds <= 300 for _, seconds, _ in service.seen)
+        assert 0.05 < service.seen[-1][2] - service.seen[0][2] < 100
         assert all(metadata["authorization"] == "Bearer x" for metadata, *_ in service.seen)
         service.num_refused = 99
         with (
