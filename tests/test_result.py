@@ -87,8 +87,8 @@ DRAWN = results_of_outputs(make_outputs())[0]
 def test_pictures_are_drawn_on_whatever_the_photo_was_given_as(tmp_path, kind):
     path = tmp_path / "a.png"
     path.write_bytes(photos.png(PIXELS))
-    kinds = {"path": path, "string": str(path), "bytes": path.read_bytes(), "array": PIXELS}
-    photo = photos.webp(PIXELS) if kind == "WebP" else kinds[kind]
+    files = {"bytes": path.read_bytes(), "WebP": photos.webp(PIXELS)}
+    photo = {"path": path, "string": str(path), "array": PIXELS, **files}[kind]
     picture = dataclasses.replace(DRAWN, photo=photo).draw()
     assert (picture.mode, picture.size) == ("RGB", (64, 48))
     assert (np.asarray(picture)[40:, 40:] == PIXELS[40:, 40:]).all(), "as it is where nothing is drawn"

@@ -1,8 +1,8 @@
 """The format of a prepared dataset: TFRecords and their manifest.
 
 A prepared dataset is a folder with shards, `train-00000-of-00003.tfrecord` and so on, and a manifest, `dataset.json`,
-that lists their content. A record is one photo: the unchanged bytes of its file, of a WebP those
-of a PNG, and its labels.
+that lists their content. A record is one photo: the unchanged bytes of its file, of a WebP those of a PNG, and its
+labels.
 
 Letters in shapes: G garments of one photo.
 """

@@ -90,8 +90,8 @@ class Model:
         Args:
             photos: one photo or many: paths, JPEG, PNG or WebP files as bytes, Pillow images, or upright RGB arrays,
                 uint8 `(H, W, 3)`, in any mix; an array `(B, H, W, 3)` is B photos. For one photo, a list, a tuple or
-                such an array, the return value is a list. For any other iterable, such as a generator, it is one that
-                reads one batch at a time, so the photos need not fit in memory.
+                such an array, the return value is a list. For any other iterable, such as a generator, it is a
+                generator that reads one batch at a time, so the photos need not fit in memory.
             batch_size: photos per pass through the networks, at most; a model may accept fewer. Only arrays of equal
                 size are batched together.
 
