@@ -11,7 +11,8 @@ script. The network is built from its yaml with random weights, since the packag
 learning-rate schedule are Ultralytics' defaults. Run the same command to resume after an interruption.
 
 Writes into --out: `dataset/` (symlinks to the photos, and labels in YOLO format), `run/` (Ultralytics' output), for
-each test file `<name>.results.json` in COCO results format, and `training.json` (model, settings, duration).
+each test file `<name>.results.json` in COCO results format, and `training.json` (model, settings, duration). YOLO26
+also has a head without suppression of duplicates: its predictions are `<name>.nms-free.results.json`.
 """
 
 import argparse
@@ -48,10 +49,11 @@ def main():
     finished = args.out / "training.json"
     if not finished.exists():
         write(finished, train(args, description))
-    model = best_model(args.out)
-    for path in args.test:
-        results = predict(model, path, args)
-        write(args.out / f"{path.stem}.results.json", results)
+    has_nms_free_head = hasattr(best_model(args.out).model.model[-1], "one2one_cv2")
+    for suffix, nms in {"": None, ".nms-free": False}.items() if has_nms_free_head else [("", None)]:
+        model = best_model(args.out)  # anew: a model that has predicted keeps its head
+        for path in args.test:
+            write(args.out / f"{path.stem}{suffix}.results.json", predict(model, path, args, nms))
 
 
 def write_dataset(folder, photos, files) -> Path:
@@ -155,8 +157,11 @@ def _yaml_of(ultralytics, name):
     return "\n".join([*lines, f"scale: {scale}"]) + "\n"
 
 
-def predict(model, path, args):
-    """Predict the photos of a COCO file; return the predictions in COCO results format."""
+def predict(model, path, args, nms):
+    """Predict the photos of a COCO file; return the predictions in COCO results format.
+
+    `nms` is Ultralytics' argument: None is the default head, False the one without suppression of duplicates.
+    """
     results = []
     for image in json.loads(path.read_text())["images"]:
         (found,) = model.predict(
@@ -164,6 +169,7 @@ def predict(model, path, args):
             imgsz=args.size,
             conf=args.confidence,
             max_det=20,
+            nms=nms,
             device="cpu",
             verbose=False,
         )

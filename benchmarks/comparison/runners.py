@@ -85,6 +85,7 @@ def peer_runners(work_dir, threads, garments) -> list[Runner]:
             ("onnxruntime", "ONNX Runtime"),
             ("openvino_fp32", "OpenVINO fp32"),
             ("openvino", "OpenVINO, its own choice"),
+            ("litert_int8", "LiteRT int8"),
         ):
             script = PEERS / ("yolo_torch.py" if runtime == "torch" else "yolo_exported.py")
             runners.append(

@@ -1,7 +1,7 @@
-"""Worker script for YOLO-pose in ONNX Runtime or OpenVINO, without PyTorch.
+"""Worker script for YOLO-pose in ONNX Runtime, OpenVINO or LiteRT, without PyTorch.
 
 Options: work_dir and stem (of the files of `yolo_export`), size, runtime (`onnxruntime`, `openvino`,
-`openvino_fp32`), threads.
+`openvino_fp32`, `litert_int8`), threads.
 """
 
 import json
@@ -18,7 +18,7 @@ _PRECISIONS = {"float32": "fp32", "f32": "fp32", "bfloat16": "bf16", "bf16": "bf
 def load(options):
     """Return the runner; see `benchmarks/workers/worker.py`."""
     cv2.setNumThreads(options["threads"])
-    runtime = _OnnxRuntime(options) if options["runtime"] == "onnxruntime" else _OpenVino(options)
+    runtime = {"onnxruntime": _OnnxRuntime, "litert_int8": _LiteRt}.get(options["runtime"], _OpenVino)(options)
     size, threads = options["size"], options["threads"]
     infer = runtime.make_infer(threads)
     keypoints = _keypoints_by(infer, size)
@@ -39,7 +39,8 @@ def load(options):
     ways = {"one by one": lambda: lambda photos: [keypoints(photo) for photo in photos]}
     if threads > 1:
         ways[f"{threads} {runtime.parallel_name}"] = make_parallel
-    ways["one batch"] = lambda: _batch_by(runtime.make_batch(threads), size)
+    if hasattr(runtime, "make_batch"):
+        ways["one batch"] = lambda: _batch_by(runtime.make_batch(threads), size)
     facts = json.loads((Path(options["work_dir"]) / f"{options['stem']}.json").read_text())
     facts |= {"precision": runtime.precision, "threads": str(threads), "note": "padded to a square"}
     return {"one": keypoints, "batches": ways, "facts": facts}
@@ -124,3 +125,27 @@ class _OpenVino:
     def _request(self, compiled):
         request = compiled.create_infer_request()
         return lambda tensor: next(iter(request.infer([tensor]).values()))
+
+
+class _LiteRt:
+    """Int8, one photo per call: Ultralytics exports LiteRT files for a fixed number of photos."""
+
+    parallel_name = "interpreters of 1 thread"
+    precision = "int8"
+
+    def __init__(self, options):
+        self._path = Path(options["work_dir"]) / f"{options['stem']}.tflite"
+        # The file's boxes and keypoints are fractions of the input.
+        self._scale = np.ones((4 + pictures.NUM_TYPES + 3 * pictures.NUM_KEYPOINTS, 1), np.float32)
+        self._scale[:4] = options["size"]
+        for coordinate in (0, 1):
+            self._scale[4 + pictures.NUM_TYPES + coordinate :: 3] = options["size"]
+
+    def make_infer(self, threads):
+        from ai_edge_litert.interpreter import Interpreter
+
+        run = Interpreter(str(self._path), num_threads=threads).get_signature_runner()
+        return lambda tensor: run(args_0=tensor)["output_0"] * self._scale
+
+    def make_parallel(self, threads):
+        return [self.make_infer(1) for _ in range(threads)]

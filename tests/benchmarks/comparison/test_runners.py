@@ -42,7 +42,7 @@ def test_the_peers_scripts_are_found_and_import_what_is_pinned():
     assert {runner.script for runner in runners.peer_runners("work", 2, 1)} <= set(SCRIPTS)
     pinned = {line.partition("==")[0] for line in (runners.PEERS / "requirements.txt").read_text().split()}
     others = set().union(*map(imported_by, SCRIPTS)) - {path.stem for path in SCRIPTS} - set(sys.stdlib_module_names)
-    packages = {"cv2": "opencv-python", "yaml": "ultralytics"}
+    packages = {"cv2": "opencv-python", "yaml": "ultralytics", "ai_edge_litert": "ai-edge-litert"}
     assert {packages.get(name, name) for name in others} <= pinned
 
 
@@ -70,7 +70,7 @@ def test_ours_are_every_runtime_with_every_number_of_threads(tmp_path):
 
 def test_peers_are_as_many_as_their_runtimes():
     peers = runners.peer_runners("work", 2, 1)
-    assert len({runner.name for runner in peers}) == len(peers) == 4 * 4 + 1 + 2
+    assert len({runner.name for runner in peers}) == len(peers) == 4 * 5 + 1 + 2
     assert not any(runner.is_ours for runner in peers)
 
 
