@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import importlib.util
 import os
+import re
 import signal
 import sys
 
@@ -51,6 +52,9 @@ def run(main, argv=None, prog=None) -> int:
     """
     global _prog
     _prog = prog
+    for name in ("stdout", "stderr"):  # a service may have neither; the replacement stays open
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     quiet_tensorflow()
     try:
         with _interrupts_as_such():
@@ -146,8 +150,8 @@ def _interrupts_as_such():
 
 
 def _flush_stdout():
-    """Flush stdout, so that a closed pipe or full disk fails here and not at exit; a service may have no stdout."""
-    if sys.stdout is not None and not sys.stdout.closed:
+    """Flush stdout, so that a closed pipe or full disk fails here and not at exit."""
+    if not sys.stdout.closed:
         sys.stdout.flush()
 
 
@@ -192,9 +196,10 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": _HelpFormatter, "allow_abbrev": False, **kwargs})
 
     def parse_known_args(self, args=None, namespace=None):
-        if "" in (sys.argv[1:] if args is None else args):
+        for text in sys.argv[1:] if args is None else args:
             # An unset variable of the shell; an empty path would be the current folder.
-            self.error("an argument is empty")
+            if text == "" or re.fullmatch("--[a-z-]+=", text):
+                self.error(f"the argument {text} is empty" if text else "an argument is empty")
         namespace, others = super().parse_known_args(args, namespace)
         for name, value in vars(namespace).items():
             for text in map(str, value if isinstance(value, list) else [value]):

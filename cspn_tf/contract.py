@@ -37,7 +37,9 @@ PNG_MAX_SIDE = 2**31 - 1  # sizes in a PNG header have 31 bits
 PAD_VALUE = 128.0
 
 # File names that are taken for photos when a folder is searched.
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp")
+# How the names of pictures end that commands draw of photos; they are not taken for photos.
+PICTURE_SUFFIX = ".keypoints.jpg"
 
 STATUS_OK = 0
 STATUS_NOT_A_PHOTO = 1  # neither JPEG nor PNG, by its first bytes

@@ -104,9 +104,15 @@ def test_a_full_disk_behind_stdout_is_one_line():
     assert (done.stderr, done.returncode) == ("error: No space left on device\n", 1)
 
 
-def test_a_service_has_no_stdout(monkeypatch):
+def test_a_service_has_no_stdout_and_no_stderr(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
-    assert console.run(lambda argv: None) == 0
+    monkeypatch.setattr(sys, "stderr", None)
+
+    def main(argv):
+        print(sys.stdout.isatty(), file=sys.stderr)
+        raise UserError("nobody reads this")
+
+    assert console.run(main) == 1
 
 
 # Parser --------------------------------------------------------------------------------------------------------------
@@ -132,6 +138,7 @@ def parser():
         (["--out", "x", "--epochs", "0"], "must be at least 1, received 0"),
         (["--out", "x", "extra"], "extra"),
         (["--out", ""], "an argument is empty"),
+        (["--out="], "the argument --out= is empty"),
     ],
 )
 def test_wrong_call_exits_with_2_and_one_line_that_names_it(argv, named, capsys):

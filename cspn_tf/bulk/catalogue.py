@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from cspn_tf.bulk.stores import open_store, read_whole, store_errors, uri_of
 from cspn_tf.console import CallError, UserError, one_line
-from cspn_tf.contract import PHOTO_SUFFIXES
+from cspn_tf.contract import PHOTO_SUFFIXES, PICTURE_SUFFIX
 from cspn_tf.threads import map_in_order
 
 # Column names recognised as paths without --path-column, first match.
@@ -137,7 +137,8 @@ def _photos_below(store, root, source):
     """Yield the photos that match a pattern or lie below a folder, sorted per folder, without hidden files."""
     if _is_pattern(store, root):
         for path in sorted(store.glob(root)):
-            if not posixpath.basename(path).startswith(".") and store.isfile(path):
+            name = posixpath.basename(path)
+            if not name.startswith(".") and not name.endswith(PICTURE_SUFFIX) and store.isfile(path):
                 yield _file(uri_of(store, path))
     elif store.isdir(root):
         for path in _walk(store, root):
@@ -164,10 +165,15 @@ def _walk(store, folder):
             continue
         if entry["type"] == "directory":
             folders.append(path)
-        elif name.lower().endswith(PHOTO_SUFFIXES):
+        # Reading from a pipe would wait for ever.
+        elif _is_photo(name) and (entry["type"] == "file" or entry.get("islink")):
             yield path
     for path in folders:
         yield from _walk(store, path)
+
+
+def _is_photo(name):
+    return name.lower().endswith(PHOTO_SUFFIXES) and not name.endswith(PICTURE_SUFFIX)
 
 
 def _file(uri):

@@ -19,6 +19,9 @@ def open_store(uri) -> tuple:
     """
     import fsspec
 
+    if "://" not in str(uri):  # also a name with "::", which chains URIs
+        store = fsspec.filesystem("file")
+        return store, store._strip_protocol(str(uri))
     try:
         return fsspec.core.url_to_fs(str(uri))
     except (ValueError, ImportError) as error:

@@ -21,7 +21,7 @@ import io
 import posixpath
 
 from cspn_tf.bulk.blocks import PART
-from cspn_tf.bulk.stores import names_in, open_store, store_errors
+from cspn_tf.bulk.stores import names_in, open_store, store_errors, uri_of
 from cspn_tf.console import UserError
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES
@@ -152,5 +152,6 @@ def _parts(folder):
     if not names:
         raise UserError(f"{folder} has no part-*.parquet: it is not an output folder of annotate")
     for name in names:
-        with store_errors(folder), store.open(posixpath.join(root, name), "rb") as file:
+        path = posixpath.join(root, name)
+        with store_errors(uri_of(store, path)), store.open(path, "rb") as file:
             yield pq.ParquetFile(file)

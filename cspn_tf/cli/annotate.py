@@ -10,6 +10,7 @@ To resume a run after any interruption, run the same command again; each photo i
 """
 
 import math
+import os
 import sys
 
 from cspn_tf.console import (
@@ -105,9 +106,10 @@ def _annotate(args):
     from cspn_tf.bulk.worker import find_model
 
     args.out = uri_of(*open_store(args.out))
+    catalogue = uri_of(*open_store(args.input))
     files = find_model(args.model)
     about = {
-        "catalogue": args.input,
+        "catalogue": catalogue if "://" in catalogue else os.path.normpath(catalogue),
         "id column": args.id_column,
         "path column": args.path_column,
         "bytes column": args.bytes_column,
@@ -122,6 +124,13 @@ def _annotate(args):
     for name, value in about.items() if blocks else ():
         if (recorded := blocks.about.get(name)) != value:
             raise CallError(f"{args.out} was started with a different {name}: {recorded}, now {value}")
+    if blocks:
+        num_done = sum(map(blocks.size_of, blocks.finished()))
+        print(
+            f"{args.out} has a run of {blocks.num_photos} photos, {num_done} of them done: it is continued, and the "
+            "catalogue is not listed again",
+            flush=True,
+        )
     from cspn_tf.bulk.cluster import annotate, connected
 
     with connected(args.address, args.workers) as num_cores:

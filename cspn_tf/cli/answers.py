@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 from cspn_tf.console import one_line
+from cspn_tf.contract import PICTURE_SUFFIX
 from cspn_tf.files import replaced_file
 from cspn_tf.garments import KEYPOINT_NAMES, Visibility
 from cspn_tf.lengths import LENGTHS
-
-PICTURE_SUFFIX = ".keypoints.jpg"
 
 
 def complain(message) -> None:

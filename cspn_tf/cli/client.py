@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from cspn_tf.cli.answers import complain, name_pictures, reported, write_coco
-from cspn_tf.cli.photo_paths import find_photos
+from cspn_tf.cli.photo_paths import find_existing_photos
 from cspn_tf.console import CallError, Parser, UserError, positive_float, positive_int, termination_as_interrupt
 from cspn_tf.contract import (
     BYTES_SIGNATURE,
@@ -50,7 +50,9 @@ def main(argv=None):
 
 def _request_photos(args):
     out = args.out
-    photos, failed = find_photos(args.photos)
+    photos, failed = find_existing_photos(args.photos)
+    if not photos:
+        return 1
     options = {"model_name": args.model_name, "timeout": args.timeout, "batch_size": args.batch_size}
     options |= {"in_flight": args.in_flight, "tls": args.tls, "metadata": args.metadata}
     with Client(args.server, **options) as client:
@@ -68,11 +70,20 @@ def _request_into(out, client, args, photos, failed):
     out.mkdir(parents=True, exist_ok=True)
     partial, unanswered = out / _PARTIAL, out / _UNANSWERED
     picture_paths = name_pictures(photos, out) if args.draw else {}
+    if not args.resume and partial.exists() and partial.stat().st_size:
+        raise CallError(f"{partial} has the results of an unfinished run: continue it with --resume, or delete them")
     earlier = _earlier_results(out) if args.resume else {}
-    for name, picture in picture_paths.items():
-        if name in earlier and earlier[name].ok and not picture.exists():
-            del earlier[name]  # it is requested again, to be drawn
-    failed += [name for name in photos if name in earlier and not earlier[name].ok]
+    num_of_stem = collections.Counter(Path(name).stem for name in photos)
+    for name, result in list(earlier.items()):
+        picture = picture_paths.get(name)
+        # A photo that was added changes the numbers of pictures that share a stem.
+        is_drawn = picture is None or (picture.exists() and num_of_stem[Path(name).stem] == 1)
+        if result.status == STATUS_UNREADABLE or (result.ok and not is_drawn):
+            del earlier[name]  # it is requested again
+    for name in photos:
+        if name in earlier and not earlier[name].ok:
+            complain(f"{name}: {earlier[name].status_meaning}")
+            failed.append(name)
     left = [name for name in photos if name not in earlier]
     write_text(partial, "".join(result.to_json() + "\n" for result in earlier.values()))
     num_done = 0

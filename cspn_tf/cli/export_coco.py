@@ -2,13 +2,13 @@
 
     cspn-tf export-coco annotated --out annotated.coco.json
 
-Its images are the photos with status 0, by their ids. The file is written by atomic rename.
+Its images are the photos with status 0, by their ids. The run must be finished. The file is written by atomic rename.
 """
 
 from pathlib import Path
 
 from cspn_tf.cli.answers import write_coco
-from cspn_tf.console import Parser, require_extra
+from cspn_tf.console import Parser, UserError, require_extra
 
 
 def main(argv=None):
@@ -19,7 +19,12 @@ def main(argv=None):
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="COCO file to write")
     args = parser.parse_args(argv)
     require_extra("bulk", with_tensorflow=False)
-    from cspn_tf.bulk import table
+    from cspn_tf.bulk import blocks, table
 
+    run = blocks.read_blocks(args.annotated)
+    if run and (num_left := run.num_blocks - len(run.finished())):
+        raise UserError(
+            f"{args.annotated}: {num_left} of {run.num_blocks} blocks are not finished: run annotate again first"
+        )
     write_coco(args.out, map(table.result_of, table.read_rows(args.annotated)), folder=None)
     print(f"written: {args.out}")

@@ -21,8 +21,8 @@ import os
 from pathlib import Path
 
 from cspn_tf.cli.answers import WRITERS, name_pictures, reported
-from cspn_tf.cli.photo_paths import find_photos
-from cspn_tf.console import Parser, UserError, positive_float, positive_int, termination_as_interrupt
+from cspn_tf.cli.photo_paths import find_existing_photos
+from cspn_tf.console import Parser, positive_float, positive_int, termination_as_interrupt
 from cspn_tf.files import check_writable
 from cspn_tf.progress import Progress
 
@@ -32,9 +32,7 @@ def main(argv=None) -> int:
     args = _parse(argv)
     check_writable(args.out)
     with termination_as_interrupt():
-        photos, failed = find_photos(args.photos)
-        if photos and not any(map(os.path.exists, photos)):
-            raise UserError(f"{photos[0]}: no such file or folder")
+        photos, failed = find_existing_photos(args.photos)
         return max(_predict(args, photos) if photos else 1, int(bool(failed)))
 
 

@@ -7,8 +7,9 @@ Files that are read
     - MMPose's form of DeepFashion's FLD: `annotations/fld_upper_train.json`, `fld_lower_train.json` and
       `fld_full_train.json`, likewise for `val` and `test`, each with one category of 6, 4 or 8 keypoints, and photos
       in `img/`;
-    - files written by `write_coco`, CVAT's export "COCO Keypoints 1.0" (photos in `images/SUBSET/`), and Roboflow's
-      (`train/_annotations.coco.json` beside its photos, likewise for `valid` and `test`);
+    - files written by `write_coco`, CVAT's export "COCO Keypoints 1.0" (`annotations/person_keypoints_SUBSET.json`,
+      photos in `images/SUBSET/`), and Roboflow's (`train/_annotations.coco.json` beside its photos, likewise for
+      `valid` and `test`);
     - Label Studio's COCO export. There each rectangle of a photo is an annotation, and all its keypoints together are
       another one, so a photo can have only one garment.
 
@@ -18,10 +19,10 @@ Files that are read
 Garment types
     The category determines the garment type; it is never guessed from coordinates.
 
-    - A category with 6 keypoints and no waistline is upper-body, one with 4 and no collars or sleeves is lower-body.
-    - A category with all eight keypoints, or with boxes only, is recognised by its name ("upper", "upper-body" and so
-      on). If its name is not recognised, but it is the only category of the file with keypoints, an eight-keypoint
-      category is full-body, the type that has all eight.
+    - A name like "upper", "upper-body" or "Upper_Body" determines it. Such a category has all eight keypoints, or
+      only keypoints that the type has, or boxes only.
+    - Under another name, a category with 6 keypoints and no waistline is upper-body, one with 4 and no collars or
+      sleeves is lower-body, and one with all eight, if it is the file's only category with keypoints, is full-body.
 
 Faults
     A fault in the file, or in a category that annotations use, is an error that ends the reading. A fault in an image
@@ -46,7 +47,9 @@ Sources: https://cocodataset.org/#format-data, and for MMPose's files
 https://mmpose.readthedocs.io/en/latest/dataset_zoo/2d_fashion_landmark.html
 """
 
+import collections
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -63,6 +66,8 @@ from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, SKELETON
 # Notes of a `ReadResult`.
 REPEATED_ANNOTATION = "duplicate annotation of a photo, left out"
 
+# What comes before the subset in the names of CVAT's annotation files.
+CVAT_PREFIX = "person_keypoints_"
 # What each split's annotations are called in Roboflow's exports, in a folder named like the split.
 ROBOFLOW_FILE = "_annotations.coco.json"
 # Last part of an annotation file's name → split.
@@ -75,8 +80,9 @@ def read_coco(root, annotation_files=None, categories=None) -> ReadResult:
     """Read a dataset in COCO's keypoint format.
 
     Args:
-        root: the dataset's folder. Photos are searched in it, in its `PHOTO_FOLDERS`, in a folder named like the split,
-            in it or in `images/`, and in `images/default/`.
+        root: the dataset's folder. Photos are searched in the subset's folder for CVAT's files, in the root, in its
+            `PHOTO_FOLDERS`, in a folder named like the split, in it or in `images/`, and in `images/default/`. If
+            photos of several folders have the same name, `Sample.photo` is the path relative to the root.
         annotation_files: paths of the JSON files; by default all in the root and in `annotations/`, and Roboflow's. The
             last part of a file's name is its split, as in `labels.train.json` or `fld_upper_val.json`; a file may have
             none. If a photo is in several files of one split, its annotations are merged.
@@ -97,7 +103,7 @@ def read_coco(root, annotation_files=None, categories=None) -> ReadResult:
     for path in _distinct(map(Path, annotation_files) if annotation_files else _found_files(root)):
         file = CocoFile(path, given_types)
         names |= file.category_names
-        file.read_into(photos, split_of_file(path))
+        file.read_into(photos, split_of_file(path), _subset_of_file(path))
         for words, count in file.notes.items():
             result.note(words, count)
     for name in given_types:
@@ -126,7 +132,7 @@ def read_labelled_images(annotation_files) -> dict[int | str, CocoPhoto]:
     """
     photos, photo_of_id, id_of_name = {}, {}, {}
     for path in _distinct(map(Path, annotation_files)):
-        found = CocoFile(path, {}).read_into(photos, split=None)
+        found = CocoFile(path, {}).read_into(photos)
         for fault in (photo.fault for photo in photos.values() if photo.fault):
             raise UserError(f"{fault.where}: {fault}")
         for image_id, photo in found.items():
@@ -160,6 +166,11 @@ def split_of_file(path) -> str | None:
     return SPLIT_TOKENS.get(re.split("[._-]", path.name.lower().removesuffix(".json"))[-1])
 
 
+def _subset_of_file(path) -> str | None:
+    """Return the subset of one of CVAT's annotation files, which is also the folder of its photos; None for others."""
+    return path.stem.removeprefix(CVAT_PREFIX) if path.name.startswith(CVAT_PREFIX) else None
+
+
 def split_path(path, split) -> Path:
     """Return the path of one split of an export: `labels.train.json` for `labels.json` and "train"."""
     path = Path(path)
@@ -170,8 +181,10 @@ def split_path(path, split) -> Path:
 
 
 def _add_samples(result, photos, root):
-    folders = {split: _photo_folders(root, split) for split in {photo.split for photo in photos}}
-    paths = [fields.photo_paths(folders[photo.split], photo.name) for photo in photos]
+    parts = [(photo.split, photo.subset) for photo in photos]
+    folders = {part: _photo_folders(root, *part) for part in set(parts)}
+    paths = [fields.photo_paths(folders[part], photo.name) for photo, part in zip(photos, parts, strict=True)]
+    num_of_name = collections.Counter(photo.name for photo in photos)
     first_of_path = {}
     for photo, (path, *_) in zip(photos, paths, strict=True):
         # Garments labelled in one entry only would be background in the other.
@@ -188,14 +201,18 @@ def _add_samples(result, photos, root):
             garments = photo.garments
             result.note(PHOTO_WITHOUT_GARMENT, not photo.annotations)
             result.note(REPEATED_ANNOTATION, len(photo.annotations) - len(garments))
+            # Photos of different folders may have the same name.
+            name = photo.name if num_of_name[photo.name] == 1 else Path(os.path.relpath(path, root)).as_posix()
             said = photo.where, path, photo.group, photo.labelled_size
-            result.samples.append(Sample(photo.name, photo.split, garments, *said, tuple(others)))
+            result.samples.append(Sample(name, photo.split, garments, *said, tuple(others)))
 
 
-def _photo_folders(root, split):
+def _photo_folders(root, split, subset):
     tokens = [token for token, token_split in SPLIT_TOKENS.items() if token_split == split]
     names = [*PHOTO_FOLDERS, *tokens, *(f"images/{token}" for token in [*tokens, "default"])]
-    return [root, *(root / name for name in names if (root / name).is_dir())]
+    # A subset's own folder comes first: others may have photos of the same name.
+    own = [f"images/{subset}"] if subset else []
+    return [*(root / name for name in [*own, ".", *names] if (root / name).is_dir())]
 
 
 # Writing -------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,15 @@ from cspn_tf.data import fields
 from cspn_tf.data.fields import RowFault, refusing, shown
 from cspn_tf.data.samples import labelled_garment
 from cspn_tf.garment_set import Garments
-from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, KEYPOINT_SLOTS, GarmentType, Variation, Visibility
+from cspn_tf.garments import (
+    GARMENT_TYPE_NAMES,
+    KEYPOINT_NAMES,
+    KEYPOINT_SLOTS,
+    NUM_KEYPOINTS,
+    GarmentType,
+    Variation,
+    Visibility,
+)
 
 # Notes of a `ReadResult`.
 UNUSED_CATEGORY = "category that is not recognised and that no annotation uses, left out"
@@ -49,6 +57,7 @@ class CocoPhoto:
     Attributes:
         name: its `file_name`; empty if it has no usable one.
         split: the split of its files, or None.
+        subset: the subset of its files, or None; see `CocoFile.read_into`.
         where: `file: image` of its first occurrence.
         group: see `Sample`.
         labelled_size: see `Sample`.
@@ -58,6 +67,7 @@ class CocoPhoto:
 
     name: str
     split: str | None
+    subset: str | None
     where: str
     group: str | None = None
     labelled_size: tuple[int, int] | None = None
@@ -117,18 +127,21 @@ class CocoFile:
         self.category_names = {category.name for category in read} - {None}
         self.notes[UNUSED_CATEGORY] = len(read) - len(self._categories)
 
-    def read_into(self, photos, split) -> dict[int | str, CocoPhoto]:
+    def read_into(self, photos, split=None, subset=None) -> dict[int | str, CocoPhoto]:
         """Add the content of the file to the photos.
 
         Args:
-            photos: dict of (name, split) → `CocoPhoto`, to which photos are added. An image without a usable name, and
-                an annotation without an image, becomes a `CocoPhoto` with a fault and no name, under another key.
+            photos: dict of (name, split, subset) → `CocoPhoto`, to which photos are added. An image without a usable
+                name, and an annotation without an image, becomes a `CocoPhoto` with a fault and no name, under another
+                key.
             split: the file's split, or None.
+            subset: name of the part of the dataset that has its own folder of photos, and may have photos of the same
+                name as other parts; or None.
 
         Returns:
             image id → `CocoPhoto`, the same objects as in `photos`.
         """
-        photo_of_id = self._read_images(photos, split)
+        photo_of_id = self._read_images(photos, split, subset)
         num_of_id = collections.Counter(_reference(annotation, "id") for annotation in self._annotations)
         for index, annotation in enumerate(self._annotations):
             label_id = _reference(annotation, "id")
@@ -136,7 +149,7 @@ class CocoFile:
             photo = photo_of_id.get(_reference(annotation, "image_id"))
             has_photo = photo is not None
             if not has_photo:
-                photo = photos[where, index] = CocoPhoto("", split, where)
+                photo = photos[where, index] = CocoPhoto("", split, subset, where)
             with photo.keeping_fault(where):
                 fields.json_object(annotation, "the annotation")
                 if not has_photo:
@@ -153,7 +166,7 @@ class CocoFile:
                 photo.annotations = joined
         return photo_of_id
 
-    def _read_images(self, photos, split):
+    def _read_images(self, photos, split, subset):
         photo_of_id = {}
         names = [_name(image) for image in self._images]
         num_of_id = collections.Counter(_reference(image, "id") for image in self._images)
@@ -161,8 +174,8 @@ class CocoFile:
         for index, (image, name) in enumerate(zip(self._images, names, strict=True)):
             image_id = _reference(image, "id")
             where = self._where("image", index, image_id)
-            new = CocoPhoto(name or "", split, where)
-            photo = photos.setdefault((where, index) if name is None else (name, split), new)
+            new = CocoPhoto(name or "", split, subset, where)
+            photo = photos.setdefault((where, index) if name is None else (name, split, subset), new)
             with photo.keeping_fault(where):
                 group, size = _read_image(image, self.notes)
                 if num_of_id[image_id] > 1:
@@ -321,10 +334,17 @@ def _usable_categories(categories, used_ids, keypoint_ids, given_types) -> dict:
 
 
 def _type_of_category(name, slots, is_only_one):
+    garment_type = _TYPE_OF_NAME.get(_normalised(name))
+    if garment_type:
+        strange = set(slots) - set(KEYPOINT_SLOTS[garment_type])
+        if strange and len(slots) < NUM_KEYPOINTS:
+            raise RowFault(
+                f"category {shown(name)} has the keypoint {KEYPOINT_NAMES[min(strange)]}, which "
+                f"{GARMENT_TYPE_NAMES[garment_type]} does not have: prepare takes --category NAME=TYPE"
+            )
+        return garment_type
     garment_type = _TYPE_OF_SLOTS.get(frozenset(slots))
-    if garment_type == GarmentType.FULL_BODY or not slots:
-        garment_type = _TYPE_OF_NAME.get(_normalised(name), garment_type if is_only_one else None)
-    if garment_type is None:
+    if garment_type is None or (garment_type == GarmentType.FULL_BODY and not is_only_one):
         raise RowFault(
             f"category {shown(name)} has no recognisable garment type, neither by its name nor by its "
             f"{len(slots)} keypoints: prepare takes --category NAME=TYPE"

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 from PIL import Image
 
+from cspn_tf.config import Config
 from cspn_tf.console import UserError
 from cspn_tf.contract import STATUS_OK
 from cspn_tf.data.coco import read_labelled_images
@@ -28,9 +29,10 @@ class LabelledPhoto:
     garments: Garments
 
     def turned(self, num_turns) -> "LabelledPhoto":
-        """Return the photo, as a PNG, and its labels turned by quarter turns counter-clockwise.
+        """Return the photo and its labels turned by quarter turns counter-clockwise.
 
-        A photo that cannot be decoded stays as it is: a model finds nothing in it either way.
+        The photo becomes a PNG, or a JPEG if it has more pixels than models accept of a PNG. A photo that cannot be
+        decoded stays as it is: a model finds nothing in it either way.
         """
         from cspn_tf import geometry
         from cspn_tf.decoding import pixels_as_displayed
@@ -47,7 +49,10 @@ class LabelledPhoto:
                 keypoints_xy=np.asarray(geometry.quarter_turn_points(garments.keypoints_xy, width, 1)),
             )
         content = io.BytesIO()
-        Image.fromarray(pixels).save(content, "PNG", compress_level=1)
+        if pixels.shape[0] * pixels.shape[1] <= Config.max_pixels // 2:
+            Image.fromarray(pixels).save(content, "PNG", compress_level=1)
+        else:
+            Image.fromarray(pixels).save(content, "JPEG", quality=95, subsampling=0)
         return LabelledPhoto(self.name, content.getvalue(), garments)
 
 

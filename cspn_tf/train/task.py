@@ -3,6 +3,7 @@
 import abc
 
 from cspn_tf.config import Config
+from cspn_tf.console import UserError
 from cspn_tf.data import pipeline
 from cspn_tf.models import checkpoints
 from cspn_tf.train import fitting
@@ -84,7 +85,13 @@ class Task(abc.ABC):
         return self.dataset(run.data_dir, "train", run.config, run.training.batch_size, training=True, **of_run)
 
     def validation(self, run):
-        """Return the batches of a run's validation split."""
+        """Return the batches of a run's validation split.
+
+        Raises:
+            UserError: the split is empty.
+        """
+        if not pipeline.num_examples(run.data_dir, "val", what=self.unit):
+            raise UserError(f"{run.data_dir} has no {self.unit} in its split 'val', which selects the best epoch")
         return self.dataset(run.data_dir, "val", run.config, self.validation_batch, training=False, seed=run.seed)
 
 

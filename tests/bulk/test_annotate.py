@@ -102,6 +102,27 @@ def test_wrong_calls_end_in_one_line(tmp_path, model_dir, fake_photos, capsys):
     assert code == 2 and f"{out} was started with a different catalogue: other, now {photo}" in error
 
 
+def test_a_catalogue_is_known_by_its_place_and_not_by_how_it_is_called(
+    tmp_path, model_dir, fake_photos, monkeypatch, capsys
+):
+    for folder in ("a", "b"):
+        (tmp_path / folder / "photos").mkdir(parents=True)
+        (tmp_path / folder / "photos" / "1.jpg").write_bytes(fake_photos[0])
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cspn_tf.bulk.cluster.connected", lambda *_: contextlib.nullcontext(1))
+    monkeypatch.setattr("cspn_tf.bulk.cluster.annotate", interrupted)
+    call = ["--out", str(tmp_path / "out"), "--model", str(model_dir)]
+    monkeypatch.chdir(tmp_path / "a")
+    assert run(annotate.main, ["photos", *call]) == run(annotate.main, ["../a/./photos/", *call]) == 130
+    assert f"{tmp_path}/out has a run of 1 photos, 0 of them done: it is continued" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path / "b")
+    assert run(annotate.main, ["photos", *call]) == 2
+    assert f"a different catalogue: {tmp_path}/a/photos, now {tmp_path}/b/photos" in capsys.readouterr().err
+
+
 def test_another_version_of_ray_is_named(tmp_path, model_dir, monkeypatch, capsys):
     import ray
 

@@ -1,6 +1,7 @@
 """Catalogues of every kind: what is listed, and what is read."""
 
 import csv
+import os
 
 import fsspec
 import pyarrow as pa
@@ -16,8 +17,9 @@ def photos(tmp_path):
     """A folder of files with known content, and what is no photo."""
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
-    for name in ("b.jpg", "a.PNG", "sub/c.jpeg", ".hidden.jpg", "notes.txt"):
+    for name in ("b.jpg", "a.PNG", "sub/c.jpeg", ".hidden.jpg", "notes.txt", "b.keypoints.jpg"):
         (folder / name).write_bytes(f"bytes of {name}".encode())
+    os.mkfifo(folder / "pipe.jpg")
     return folder
 
 
@@ -48,6 +50,12 @@ def test_a_pattern_matches_any_file_and_its_paths_are_the_ids(photos):
 
 def test_a_single_photo_is_a_catalogue(photos):
     assert read(photos / "b.jpg") == {f"{photos}/b.jpg": b"bytes of b.jpg"}
+
+
+def test_a_name_like_a_chain_of_uris_is_a_file(tmp_path):
+    (tmp_path / "10::30.jpg").write_bytes(b"half past ten")
+    (tmp_path / "linked.jpg").symlink_to(tmp_path / "10::30.jpg")
+    assert read(tmp_path) == dict.fromkeys(("10::30.jpg", "linked.jpg"), b"half past ten")
 
 
 def test_another_store_is_listed_and_read():

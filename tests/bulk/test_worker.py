@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,19 @@ def test_it_becomes_coco(annotated, tmp_path):
         np.testing.assert_allclose(found.keypoints_xy, wanted.keypoints_xy * wanted.of_type[..., None], atol=0.01)
     with pytest.raises(UserError, match="no part-"):
         export_coco.main([str(tmp_path), "--out", str(tmp_path / "none.json")])
+
+
+def test_what_is_unfinished_or_damaged_does_not_become_coco(annotated, tmp_path):
+    folder, call = tmp_path / "annotated", [str(tmp_path / "annotated"), "--out", str(tmp_path / "shop.json")]
+    shutil.copytree(annotated, folder)
+    (part,) = folder.glob("part-*")
+    part.write_bytes(part.read_bytes()[:200])
+    with pytest.raises(UserError, match=re.escape(f"{part}: ArrowInvalid")):
+        export_coco.main(call)
+    part.unlink()
+    with pytest.raises(UserError, match="1 of 1 blocks are not finished: run annotate again first"):
+        export_coco.main(call)
+    assert not (tmp_path / "shop.json").exists()
 
 
 def test_two_runs_write_the_same_but_for_the_time(annotated, photos, tmp_path, model_dir):

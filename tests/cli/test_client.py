@@ -186,7 +186,7 @@ def test_what_arrived_before_a_failure_is_kept_and_resume_requests_the_rest(serv
     assert [image["file_name"] for image in coco["images"]] == [str(photos[0]), str(photos[2])]
 
     assert call(server, *arguments, "--resume") == 1
-    assert capsys.readouterr().out == ""
+    assert [json.loads(line)["photo"] for line in capsys.readouterr().out.splitlines()] == [str(missing)]
 
 
 def test_results_of_an_earlier_run_are_not_those_of_one_that_was_interrupted(server, photos, tmp_path):
@@ -210,6 +210,55 @@ def test_resume_draws_what_has_no_picture(server, photos, tmp_path, capsys):
     assert call(server, *arguments, "--draw", "--resume") == 0
     assert [json.loads(line)["photo"] for line in capsys.readouterr().out.splitlines()] == [str(photos[0])]
     assert {path.name for path in out.iterdir()} == {"a.keypoints.jpg", "c.keypoints.jpg", "predictions.jsonl"}
+
+
+def test_a_picture_is_of_its_photo_after_a_photo_of_the_same_stem_was_added(server, tmp_path):
+    def add(folder, value):
+        (tmp_path / "sku" / folder).mkdir(parents=True)
+        (tmp_path / "sku" / folder / "front.png").write_bytes(encode(np.full((30, 40, 3), value, np.uint8)))
+
+    def levels():
+        pictures = [Image.open(out / f"front{number}.keypoints.jpg") for number in ("", "-2", "-3")]
+        return [int(np.median(picture)) for picture in pictures]
+
+    out = tmp_path / "out"
+    add("b", 80)
+    add("c", 160)
+    assert call(server, "--out", out, "--draw", tmp_path / "sku") == 0
+    add("a", 40)
+    assert call(server, "--out", out, "--draw", "--resume", tmp_path / "sku") == 0
+    np.testing.assert_allclose(levels(), [40, 80, 160], atol=20)
+
+
+def test_what_is_kept_is_not_lost_by_a_call_without_photos_or_without_resume(server, photos, tmp_path, capsys):
+    out, empty = tmp_path / "out", tmp_path / "empty"
+    empty.mkdir()
+    arguments = ["--out", out, "--batch-size", 1, photos[0], photos[2]]
+    assert call(server, *arguments) == 0
+    kept = (out / "predictions.jsonl").read_bytes()
+    assert call(server, "--out", out, empty) == call(server, "--out", out, tmp_path / "typo.jpg") == 1
+    assert (out / "predictions.jsonl").read_bytes() == kept
+    with gone_after(1):
+        assert call(server, *arguments) == 1
+    partial = (out / "predictions.partial.jsonl").read_bytes()
+    capsys.readouterr()
+    assert call(server, *arguments) == 2
+    assert "has the results of an unfinished run: continue it with --resume" in capsys.readouterr().err
+    assert (out / "predictions.partial.jsonl").read_bytes() == partial != b""
+    assert call(server, *arguments, "--resume") == 0
+    assert (out / "predictions.jsonl").read_bytes() == kept
+
+
+def test_resume_requests_a_photo_that_could_not_be_read_and_names_one_that_failed(server, photos, tmp_path, capsys):
+    out, late = tmp_path / "out", tmp_path / "late.png"
+    arguments = ["--out", out, photos[0], photos[1], late]
+    assert call(server, *arguments) == 1
+    late.write_bytes(photos[2].read_bytes())
+    capsys.readouterr()
+    assert call(server, *arguments, "--resume") == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out) == expected_line(make_pixels(63, 35), late)
+    assert said.err == f"error: {photos[1]}: not a JPEG or PNG\n"
 
 
 def test_a_pipe_among_the_photos_is_not_waited_for(server, photos, tmp_path, capsys):

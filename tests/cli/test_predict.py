@@ -280,7 +280,7 @@ def test_a_folder_that_fails_is_one_line_and_costs_nothing_else(model_dir, folde
     monkeypatch.setattr(os, "scandir", refuse)
     assert call(model_dir, tmp_path / "out", tmp_path / "none", folder) == 1
     assert capsys.readouterr().err == (
-        f"error: {tmp_path}/none: no photo in it: no .jpg, .jpeg, .png, .webp\n"
+        f"error: {tmp_path}/none: no photo in it: no .jpg, .jpeg, .jpe, .jfif, .png, .webp\n"
         f"error: {folder}/closed: Permission denied\n"
     )
     assert (tmp_path / "out" / "predictions.jsonl").read_text().count("\n") == 3

@@ -187,12 +187,29 @@ def test_roboflow_s_folders_are_splits(tmp_path):
     assert result.rejected == []
 
 
-@pytest.mark.parametrize(("subset", "split"), [("train", "train"), ("default", None)])
+@pytest.mark.parametrize(
+    ("subset", "split"), [("train", "train"), ("default", None), ("Validation", "val"), ("batch 1", None)]
+)
 def test_cvat_s_photos_are_in_a_folder_of_the_subset(tmp_path, subset, split):
     _touch(tmp_path, f"images/{subset}/1.jpg")
     write_labels(tmp_path / "annotations" / f"person_keypoints_{subset}.json", make_labels())
     (sample,) = read_coco(tmp_path).samples
     assert (sample.split, sample.path) == (split, str(tmp_path / "images" / subset / "1.jpg"))
+
+
+def test_photos_of_several_folders_may_have_the_same_name(tmp_path):
+    names = [f"images/{subset}/1.jpg" for subset in ("Train", "one", "two")]
+    _touch(tmp_path, "1.jpg", *names)
+    for number, subset in enumerate(("Train", "one", "two")):
+        labels = make_labels(keypoints=[number + 1, *FULL[1:]])
+        write_labels(tmp_path / "annotations" / f"person_keypoints_{subset}.json", labels)
+    result = read_coco(tmp_path)
+    assert result.rejected == []
+    read = {sample.photo: (sample.split, sample.path, sample.garments) for sample in result.samples}
+    assert {photo: (split, path) for photo, (split, path, _) in read.items()} == {
+        name: (split, str(tmp_path / name)) for name, split in zip(names, ("train", None, None), strict=True)
+    }
+    assert [garments.keypoints_xy[0, 0, 0] for _, _, garments in read.values()] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("folder", ["", "img", "image", "images", "photos", "val", "validation"])

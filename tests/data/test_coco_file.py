@@ -126,6 +126,26 @@ def test_names_of_categories_with_all_keypoints(tmp_path, name, garment_type):
     assert _read_one(tmp_path, labels).types.tolist() == [garment_type]
 
 
+def test_a_name_that_is_recognised_goes_before_the_set_of_keypoints(tmp_path):
+    dress = make_labels(UPPER_NAMES, UPPER)
+    dress["categories"] = [make_category(UPPER_NAMES, 1, "full-body")]
+    garment = _read_one(tmp_path, dress)
+    assert garment.types.tolist() == [GarmentType.FULL_BODY]
+    assert garment.visibility[0].tolist() == [2, 2, 1, 2, 0, 0, 2, 0]
+    short = make_labels(["left collar", "right collar"], [1, 2, 2, 3, 4, 1])
+    short["categories"][0]["name"] = "upper body"
+    assert _read_one(tmp_path, short).types.tolist() == [GarmentType.UPPER_BODY]
+
+
+def test_keypoints_that_the_named_type_does_not_have_are_refused(tmp_path):
+    labels = make_labels(UPPER_NAMES, UPPER)
+    labels["categories"] = [make_category(UPPER_NAMES, 1, "lower-body")]
+    wanted = "category 'lower-body' has the keypoint left_collar, which lower-body does not have"
+    assert wanted in _refuse(tmp_path, labels)
+    garment = _read_one(tmp_path, labels, categories={"lower-body": GarmentType.UPPER_BODY})
+    assert garment.types.tolist() == [GarmentType.UPPER_BODY]
+
+
 def test_a_name_that_says_nothing_is_refused_beside_other_garments(tmp_path):
     labels = make_labels()
     labels["categories"].append(make_category(LOWER_NAMES, 2, "other"))

@@ -22,7 +22,8 @@ def entry(**changes):
 def read(folder, entries):
     path = folder / "results.json"
     path.write_text(entries if isinstance(entries, str) else json.dumps(entries))
-    return read_coco_results(path, {image_id: CocoPhoto(f"img/{image_id}.jpg", None, "") for image_id in (7, 8, "a7")})
+    images = {image_id: CocoPhoto(f"img/{image_id}.jpg", None, None, "") for image_id in (7, 8, "a7")}
+    return read_coco_results(path, images)
 
 
 def refuse(folder, entries):

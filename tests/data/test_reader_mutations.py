@@ -513,13 +513,14 @@ def _coco_slots(category):
 
 
 def _coco_type(category, slots, is_only_one):
+    need(slots)
+    first = re.split(r"[\s._-]+", category["name"].strip().lower())
+    named = {"upper": 1, "lower": 2, "full": 3}.get(first[0]) if first[1:] in ([], ["body"]) else None
+    if named:
+        need(len(slots) == 8 or set(slots) <= set(_SLOTS_OF_TYPE[named]))
+        return named
     types = [garment_type for garment_type, of_type in _SLOTS_OF_TYPE.items() if of_type == set(slots)]
-    need(types)
-    if types == [3]:
-        first = re.split(r"[\s._-]+", category["name"].strip().lower())
-        named = {"upper": 1, "lower": 2, "full": 3}.get(first[0]) if first[1:] in ([], ["body"]) else None
-        need(named or is_only_one)
-        types = [named or 3]
+    need(types and (types != [3] or is_only_one))
     return types[0]
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cspn_tf.contract import STATUS_OK
+from cspn_tf.decoding import decode_photo
 from cspn_tf.evaluation.inputs import LabelledPhoto, read_coco_files
 from cspn_tf.garment_set import Garments
 
@@ -67,6 +69,16 @@ def test_turned_labels_are_where_the_turned_photo_shows_them(num_turns):
     boxes = {1: [2, 0, 5, 2], 2: [0, 1, 2, 4], 3: [1, 1, 4, 3]}
     np.testing.assert_array_equal(turned.garments.boxes_xyxy, [boxes[num_turns]])
     assert turned.garments.visibility.tolist() == labels.visibility.tolist() and turned.name == "a"
+
+
+def test_a_turned_photo_is_accepted_like_the_photo_itself(monkeypatch):
+    monkeypatch.setattr("cspn_tf.config.Config.max_pixels", 100)
+    content = io.BytesIO()
+    Image.new("RGB", (12, 8), (10, 200, 90)).save(content, "JPEG", quality=100)
+    photo = LabelledPhoto("a", content.getvalue(), Garments.label(3, [1, 2, 3, 5], np.zeros((8, 2)), np.zeros(8)))
+    turned, size, status = decode_photo(photo.turned(1).photo_bytes, 100)
+    assert (status, size.numpy().tolist()) == (STATUS_OK, [12, 8])
+    assert np.abs(turned.numpy().astype(int) - (10, 200, 90)).max() < 6
 
 
 def test_a_photo_that_cannot_be_decoded_is_not_turned():

@@ -11,6 +11,7 @@ import pytest
 from cspn_tf.cli import train_keypoints, training_arguments
 from cspn_tf.config import TrainingConfig, preset
 from cspn_tf.console import CallError, UserError, run
+from cspn_tf.data import pipeline
 from cspn_tf.models import checkpoints
 from cspn_tf.train import fitting
 from cspn_tf.train.task import Task
@@ -215,12 +216,15 @@ def test_directory_of_something_else_is_left_alone(tiny_data, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_data_that_are_not_prepared_or_too_few_are_named(tiny_data, tmp_path, capsys):
+def test_data_that_are_not_prepared_or_too_few_are_named(tiny_data, tmp_path, monkeypatch, capsys):
     call = ["--out", str(tmp_path / "run"), "--preset", "tiny"]
     assert run(train_keypoints.main, ["--data", str(tmp_path / "nothing"), *call]) == 1
     assert str(tmp_path / "nothing") in capsys.readouterr().err
     assert run(train_keypoints.main, ["--data", str(tiny_data), *call, "--batch-size", "1000"]) == 1
     assert "fewer than one batch of 1000" in capsys.readouterr().err
+    monkeypatch.setattr(pipeline, "num_examples", lambda data_dir, split, what: 0)
+    assert run(train_keypoints.main, ["--data", str(tiny_data), *call]) == 1
+    assert f"{tiny_data} has no garments in its split 'val'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -288,6 +292,21 @@ def test_interrupted_run_goes_on_with_the_same_optimizer(line_run, monkeypatch):
     assert [entry["epoch"] for entry in cut] == [1, 2]
     # The same data in the same order from the same state.
     assert cut[1]["loss"] == pytest.approx(whole[1]["loss"], rel=1e-5) and cut[1]["loss"] != cut[0]["loss"]
+
+
+def test_better_weights_of_a_resumed_run_are_not_calibrated(line_run):
+    first, task = line_run(), LineTask()
+    interrupted = dataclasses.replace(first.training, epochs=1)
+    fitting.fit(dataclasses.replace(first, training=interrupted), task)
+    config, details = checkpoints.read_description(first.directory, task.network)
+    details["training"]["epochs"] = 2
+    checkpoints.write_description(first.directory, task.network, config, {**details, "calibration": {"scale": 2.0}})
+    for measured, is_calibrated in ((0.6, True), (0.4, False)):
+        task.measured = {"ne_bbox": measured}
+        cut = first.directory.with_name(f"cut {measured}")
+        shutil.copytree(first.directory, cut)
+        fitting.fit(dataclasses.replace(first, directory=cut, resume=True), task)
+        assert ("calibration" in checkpoints.read_description(cut, task.network)[1]) == is_calibrated
 
 
 def test_history_that_is_not_json_is_named(tmp_path):
