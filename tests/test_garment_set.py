@@ -257,7 +257,7 @@ def test_a_coco_result_has_these_values():
 def test_coco_results_give_predictions_back(tmp_path_factory, garments):
     path = tmp_path_factory.getbasetemp() / "results.json"
     path.write_text(json.dumps(garments.to_coco_results("a photo"), allow_nan=False))
-    found, num_boxes_from_keypoints = read_coco_results(path, {"a photo": CocoPhoto("1.jpg", None, None, "")})
+    found, num_boxes_from_keypoints = read_coco_results(path, {"a photo": CocoPhoto("1.jpg", None, "")})
     assert found == ({"a photo": garments} if len(garments) else {}) and num_boxes_from_keypoints == 0
 
 

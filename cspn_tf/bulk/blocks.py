@@ -79,6 +79,10 @@ class Blocks:
         """Return the numbers of the finished blocks."""
         return {int(match[1]) for match in map(PART.fullmatch, names_in(self.out)) if match}
 
+    def num_done(self) -> int:
+        """Return the number of photos in the finished blocks."""
+        return sum(map(self.size_of, self.finished()))
+
     def write(self, block, content) -> None:
         """Write a finished block's Parquet file atomically; `content` is its bytes."""
         try:

@@ -125,10 +125,9 @@ def _annotate(args):
         if (recorded := blocks.about.get(name)) != value:
             raise CallError(f"{args.out} was started with a different {name}: {recorded}, now {value}")
     if blocks:
-        num_done = sum(map(blocks.size_of, blocks.finished()))
         print(
-            f"{args.out} has a run of {blocks.num_photos} photos, {num_done} of them done: it is continued, and the "
-            "catalogue is not listed again",
+            f"{args.out} has a run of {blocks.num_photos} photos, {blocks.num_done()} of them done: it is continued, "
+            "and the catalogue is not listed again",
             flush=True,
         )
     from cspn_tf.bulk.cluster import annotate, connected
@@ -141,9 +140,9 @@ def _annotate(args):
             try:
                 done = annotate(blocks, files, num_workers=args.workers, batch_size=args.batch_size, progress=progress)
             except KeyboardInterrupt:
-                num_done = sum(map(blocks.size_of, blocks.finished()))
                 print(
-                    f"stopped: {num_done} of {blocks.num_photos} photos are done; run the same command to resume",
+                    f"stopped: {blocks.num_done()} of {blocks.num_photos} photos are done; "
+                    "run the same command to resume",
                     file=sys.stderr,
                 )
                 raise

@@ -80,10 +80,8 @@ def _request_into(out, client, args, photos, failed):
         is_drawn = picture is None or (picture.exists() and num_of_stem[Path(name).stem] == 1)
         if result.status == STATUS_UNREADABLE or (result.ok and not is_drawn):
             del earlier[name]  # it is requested again
-    for name in photos:
-        if name in earlier and not earlier[name].ok:
-            complain(f"{name}: {earlier[name].status_meaning}")
-            failed.append(name)
+    failed_earlier = [earlier[name] for name in photos if name in earlier and not earlier[name].ok]
+    list(reported(failed_earlier, {}, failed))
     left = [name for name in photos if name not in earlier]
     write_text(partial, "".join(result.to_json() + "\n" for result in earlier.values()))
     num_done = 0

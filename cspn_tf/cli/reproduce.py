@@ -24,7 +24,6 @@ from pathlib import Path
 
 from cspn_tf.console import (
     Parser,
-    UserError,
     positive_float,
     positive_int,
     require_extra,
@@ -49,8 +48,7 @@ def main(argv=None) -> int:
 
     tfrecords.verify(args.data)
     for split in samples.SPLITS:
-        if not pipeline.num_examples(args.data, split, what="garments"):
-            raise UserError(f"{args.data} has no garments in its split {split!r}")
+        pipeline.require_examples(args.data, split, what="garments")
     plan = plans.make_plan_of(args)
     steps.check_detector(plan)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -67,7 +67,7 @@ from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, SKELETON
 REPEATED_ANNOTATION = "duplicate annotation of a photo, left out"
 
 # What comes before the subset in the names of CVAT's annotation files.
-CVAT_PREFIX = "person_keypoints_"
+_CVAT_PREFIX = "person_keypoints_"
 # What each split's annotations are called in Roboflow's exports, in a folder named like the split.
 ROBOFLOW_FILE = "_annotations.coco.json"
 # Last part of an annotation file's name → split.
@@ -168,7 +168,7 @@ def split_of_file(path) -> str | None:
 
 def _subset_of_file(path) -> str | None:
     """Return the subset of one of CVAT's annotation files, which is also the folder of its photos; None for others."""
-    return path.stem.removeprefix(CVAT_PREFIX) if path.name.startswith(CVAT_PREFIX) else None
+    return path.stem.removeprefix(_CVAT_PREFIX) if path.name.startswith(_CVAT_PREFIX) else None
 
 
 def split_path(path, split) -> Path:

@@ -57,8 +57,8 @@ class CocoPhoto:
     Attributes:
         name: its `file_name`; empty if it has no usable one.
         split: the split of its files, or None.
-        subset: the subset of its files, or None; see `CocoFile.read_into`.
         where: `file: image` of its first occurrence.
+        subset: the subset of its files, or None; see `CocoFile.read_into`.
         group: see `Sample`.
         labelled_size: see `Sample`.
         annotations: the `Annotation`s of its garments.
@@ -67,8 +67,8 @@ class CocoPhoto:
 
     name: str
     split: str | None
-    subset: str | None
     where: str
+    subset: str | None = None
     group: str | None = None
     labelled_size: tuple[int, int] | None = None
     annotations: list[Annotation] = dataclasses.field(default_factory=list)
@@ -149,7 +149,7 @@ class CocoFile:
             photo = photo_of_id.get(_reference(annotation, "image_id"))
             has_photo = photo is not None
             if not has_photo:
-                photo = photos[where, index] = CocoPhoto("", split, subset, where)
+                photo = photos[where, index] = CocoPhoto("", split, where, subset)
             with photo.keeping_fault(where):
                 fields.json_object(annotation, "the annotation")
                 if not has_photo:
@@ -174,7 +174,7 @@ class CocoFile:
         for index, (image, name) in enumerate(zip(self._images, names, strict=True)):
             image_id = _reference(image, "id")
             where = self._where("image", index, image_id)
-            new = CocoPhoto(name or "", split, subset, where)
+            new = CocoPhoto(name or "", split, where, subset)
             photo = photos.setdefault((where, index) if name is None else (name, split, subset), new)
             with photo.keeping_fault(where):
                 group, size = _read_image(image, self.notes)

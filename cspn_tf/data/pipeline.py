@@ -218,6 +218,16 @@ def num_examples(data_dir, split, *, what="photos"):
     return _split_entry(data_dir, split)[f"num_{what}"]
 
 
+def require_examples(data_dir, split, *, what="photos"):
+    """Check that a split has photos or garments (`what`).
+
+    Raises:
+        UserError: it has none, or the manifest is missing, or lacks the split.
+    """
+    if not num_examples(data_dir, split, what=what):
+        raise UserError(f"{data_dir} has no {what} in its split {split!r}")
+
+
 def _split_entry(data_dir, split):
     splits = read_manifest(data_dir)["splits"]
     if split not in splits:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
-from cspn_tf.contract import STATUS_OK
+from cspn_tf.contract import PNG_PIXEL_COST, STATUS_OK
 from cspn_tf.data.coco import read_labelled_images
 from cspn_tf.data.coco_results import read_coco_results
 from cspn_tf.evaluation.matching import match_given_boxes, match_photos
@@ -49,7 +49,7 @@ class LabelledPhoto:
                 keypoints_xy=np.asarray(geometry.quarter_turn_points(garments.keypoints_xy, width, 1)),
             )
         content = io.BytesIO()
-        if pixels.shape[0] * pixels.shape[1] <= Config.max_pixels // 2:
+        if pixels.shape[0] * pixels.shape[1] <= Config.max_pixels // PNG_PIXEL_COST:
             Image.fromarray(pixels).save(content, "PNG", compress_level=1)
         else:
             Image.fromarray(pixels).save(content, "JPEG", quality=95, subsampling=0)

@@ -3,7 +3,6 @@
 import abc
 
 from cspn_tf.config import Config
-from cspn_tf.console import UserError
 from cspn_tf.data import pipeline
 from cspn_tf.models import checkpoints
 from cspn_tf.train import fitting
@@ -90,8 +89,7 @@ class Task(abc.ABC):
         Raises:
             UserError: the split is empty.
         """
-        if not pipeline.num_examples(run.data_dir, "val", what=self.unit):
-            raise UserError(f"{run.data_dir} has no {self.unit} in its split 'val', which selects the best epoch")
+        pipeline.require_examples(run.data_dir, "val", what=self.unit)
         return self.dataset(run.data_dir, "val", run.config, self.validation_batch, training=False, seed=run.seed)
 
 

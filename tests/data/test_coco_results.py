@@ -22,8 +22,7 @@ def entry(**changes):
 def read(folder, entries):
     path = folder / "results.json"
     path.write_text(entries if isinstance(entries, str) else json.dumps(entries))
-    images = {image_id: CocoPhoto(f"img/{image_id}.jpg", None, None, "") for image_id in (7, 8, "a7")}
-    return read_coco_results(path, images)
+    return read_coco_results(path, {image_id: CocoPhoto(f"img/{image_id}.jpg", None, "") for image_id in (7, 8, "a7")})
 
 
 def refuse(folder, entries):
