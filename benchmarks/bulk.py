@@ -141,6 +141,7 @@ def _annotate(photos, files, num_workers):
         # Warm-up: some blocks for each worker, in which it loads the model.
         for name, some in (("warm", photos[: 4 * SMALLEST_BLOCK * num_workers]), ("timed", photos)):
             blocks = divide(f"{folder}/{name}", Catalogue("file", iter(some), is_distinct=True), {}, num_workers)
+            memory.clear()
             done = annotate(
                 blocks,
                 files,

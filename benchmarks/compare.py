@@ -19,7 +19,8 @@ from benchmarks.workers.process import WorkerProcess
 from cspn_tf.console import CallError, Parser, UserError, positive_float, positive_int, run, termination_as_interrupt
 from cspn_tf.contract import DEFAULT_MODEL_NAME
 from cspn_tf.files import replaced_file, write_json, write_text
-from cspn_tf.serve.model_versions import latest_version
+from cspn_tf.inference.versions import latest_version
+from cspn_tf.machine import describe_machine, num_cores
 
 PEERS_PYTHON = ".venv-peers/bin/python"
 # Load average from which the machine counts as busy. It lags: on a machine that has just become idle it still falls.
@@ -44,7 +45,6 @@ def main(argv=None):
 
 
 def _parse(argv):
-    from cspn_tf.machine import num_cores
 
     parser = Parser(any_names=("photos",), description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
     parser.add_argument("--model", metavar="DIR", help="model directory with numbered version subdirectories")
@@ -200,7 +200,7 @@ def _measure(args, runners, photos, work_dir):
 
 def _load_alone(runner, peers_python, photos) -> dict:
     """Run a script that does all its work in `load`, and return its facts."""
-    _say(f"{runner.name}")
+    _say(runner.name)
     with WorkerProcess(runner.name, **known.command_of(runner, peers_python)) as worker:
         return worker.ask("load", photos=photos, **runner.options)["facts"]
 
@@ -252,7 +252,6 @@ def _read_accuracy(path) -> float:
 
 def _write(args, runners, turns, facts, accuracies, setting):
     from benchmarks.comparison import report
-    from cspn_tf.machine import describe_machine
 
     figures = report.figures_of(runners, turns, facts, accuracies)
     setting = {

@@ -60,7 +60,10 @@ def _parse(argv):
     parser.add_argument("--threads", type=positive_int, default=num_cores(), help="TensorFlow's threads")
     parser.add_argument("--photo", nargs="+", default=[], metavar="FILE", help="good photos (default: synthesised)")
     add_json(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.batch_size < 2:
+        parser.error("--batch-size must be at least 2: one photo of each batch is good")
+    return args
 
 
 def fuzz(answer, good, *, seconds, seed, batch_size) -> dict:

@@ -14,7 +14,6 @@ import numpy as np
 from benchmarks.commands import add_json
 from benchmarks.photos import read_photos
 from cspn_tf.console import Parser, UserError, positive_float, positive_int, run
-from cspn_tf.contract import DEFAULT_MODEL_NAME
 from cspn_tf.files import write_json
 from cspn_tf.machine import describe_machine
 from cspn_tf.serve.client import Client
@@ -27,7 +26,7 @@ _NUM_NEXT = 30
 def main(argv=None):
     args = _parse(argv)
     photos = read_photos(args.photo)
-    server = contextlib.nullcontext(args.server) if args.server else running_server(args.model, DEFAULT_MODEL_NAME)
+    server = contextlib.nullcontext(args.server) if args.server else running_server(args.model)
     with server as address:
         with Client(address) as client:
             client.wait_until_ready()

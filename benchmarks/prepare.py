@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from cspn_tf.console import Parser, UserError, positive_int, run
-from cspn_tf.data.sources import SOURCES
+from cspn_tf.data.sources import SOURCES, read_source
 from cspn_tf.machine import describe_machine, num_cores
 from cspn_tf.timing import measure_in_turns
 
@@ -29,8 +29,6 @@ def main(argv=None) -> int:
     parser.add_argument("--repeats", type=positive_int, default=5, help="timed turns of each")
     parser.add_argument("--scratch", type=Path, metavar="DIR", help="folder for output (default: system temp folder)")
     args = parser.parse_args(argv)
-
-    from cspn_tf.data.sources import read_source
 
     samples = [sample for sample in read_source(args.source, args.root).samples if Path(sample.path).is_file()]
     samples = samples[: args.photos]

@@ -14,7 +14,6 @@ from benchmarks.commands import add_json
 from benchmarks.photos import photo_sizes, read_photos
 from benchmarks.workers.worker import peak_rss_mb
 from cspn_tf.console import Parser, positive_int, run
-from cspn_tf.contract import DEFAULT_MODEL_NAME
 from cspn_tf.files import write_json
 from cspn_tf.inference.versions import latest_version
 from cspn_tf.machine import describe_machine, num_cores, set_threads
@@ -32,10 +31,7 @@ def main(argv=None):
     set_threads(args.threads, args.threads)  # must come before any TensorFlow op, such as decoding
     photos = read_photos(args.photo)
     tflite = tflite_runners(args.tflite, photos[0], args.threads) if args.tflite else {}
-    with (
-        running_server(args.model, DEFAULT_MODEL_NAME, args.threads, args.threads) as address,
-        Client(address) as client,
-    ):
+    with running_server(args.model, args.threads, args.threads) as address, Client(address) as client:
         from cspn_tf.inference.predictors import from_saved_model
 
         ways = {"SavedModel, in process": from_saved_model(version_dir).predict, "gRPC, local server": client.predict}

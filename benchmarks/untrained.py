@@ -57,7 +57,7 @@ def write(config, out_dir) -> None:
         directory = directories[name]
         directory.mkdir(parents=True)
         _set_statistics(network, side)
-        checkpoints.write_description(directory, name, config, {"trained": False})
+        checkpoints.write_description(directory, name, config, {})
         checkpoints.save_weights(network, directory)
         print(directory)
 

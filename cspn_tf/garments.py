@@ -62,6 +62,7 @@ GARMENT_TYPE_NAMES = {
     GarmentType.LOWER_BODY: "lower-body",
     GarmentType.FULL_BODY: "full-body",
 }
+TYPE_OF_NAME = {name: garment_type for garment_type, name in GARMENT_TYPE_NAMES.items()}
 NUM_GARMENT_TYPES = len(GARMENT_TYPE_NAMES)
 
 # The keypoint slots of each garment type, in the order of DeepFashion's text files.

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from cspn_tf import decoding, geometry
-from cspn_tf.contract import PAD_VALUE
+from cspn_tf.contract import PAD_VALUE, STATUS_OK
 from cspn_tf.geometry import swap_axes
 
 _PADDING = np.uint8(PAD_VALUE)
@@ -40,17 +40,17 @@ def read_photo(photo_bytes, canvas_size, max_pixels):
         canvas: uint8 `(S, S, 3)`; grey if the status is not ok.
         transform: float32 `(3,)`, photo to canvas, see `geometry.letterbox_transform`.
         image_size: int32 `(2,)`, height and width of the photo as displayed; zeros if the status is not ok.
-        status: int32 scalar, a status of `cspn_tf.decoding`.
+        status: int32 scalar, a status of `cspn_tf.contract`.
     """
     photo, image_size, status = decoding.decode_photo(photo_bytes, max_pixels, canvas_size)
     canvas, transform = letterbox(photo, canvas_size, tf.maximum(image_size, 1))
-    return canvas, transform, image_size, tf.cast(status, tf.int32)
+    return canvas, transform, image_size, status
 
 
 def take_photo(photo, canvas_size):
     """Return what `read_photo` returns, for a photo that is decoded and oriented already: uint8 `(H, W, 3)`."""
     canvas, transform = letterbox(photo, canvas_size)
-    return canvas, transform, tf.shape(photo)[:2], tf.constant(decoding.STATUS_OK)
+    return canvas, transform, tf.shape(photo)[:2], tf.constant(STATUS_OK)
 
 
 def letterbox(photo, canvas_size, image_size=None):

@@ -119,11 +119,15 @@ def show(out: Path, photos: list[Path]) -> None:
     from cspn_tf.serve.local_server import running_server
 
     pictures, predictions = out / "pictures", out / "predictions.jsonl"
+    # What an interrupted demo left: it may have been about other photos.
+    (pictures / "predictions.partial.jsonl").unlink(missing_ok=True)
     print("\n== Serve it over gRPC and send photos with the client", flush=True)
     with running_server(out / "models" / "cspn") as address:
         command = ["serving.client", "--server", address, "--out", str(pictures), "--draw", *map(str, photos)]
         print(f"   python -m {shlex.join(command[:6])} {len(photos)} photos", flush=True)
         answered = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.DEVNULL, check=False)
+    if not (pictures / predictions.name).exists():
+        raise UserError("the client did not finish, see above")
     (pictures / predictions.name).replace(predictions)
     answers = [json.loads(line) for line in predictions.read_text().splitlines()]
     print(garment_table(answers))
@@ -203,13 +207,14 @@ def write_contact_sheet(pictures: Path, answers: list[dict]) -> None:
     """Combine the overlays of all photos in one contact sheet."""
     from PIL import Image
 
+    from cspn_tf.cli.answers import name_pictures
     from cspn_tf.drawing import contact_sheet
 
-    drawn = [(pictures / f"{Path(answer['photo']).stem}.keypoints.jpg", answer) for answer in answers]
-    drawn = [(path, answer) for path, answer in drawn if path.exists()]
+    paths = name_pictures([answer["photo"] for answer in answers], pictures)
+    drawn = {photo: path for photo, path in paths.items() if path.exists()}
     if drawn:
-        captions = [Path(answer["photo"]).name for _, answer in drawn]
-        sheet = contact_sheet([Image.open(path) for path, _ in drawn], 6, 320, captions)
+        captions = [Path(photo).name for photo in drawn]
+        sheet = contact_sheet([Image.open(path) for path in drawn.values()], 6, 320, captions)
         sheet.save(pictures / CONTACT_SHEET, quality=90)
 
 

@@ -72,7 +72,7 @@ def read_photo(path):
     photo = ImageOps.exif_transpose(Image.open(path))
     if photo.mode.startswith("I"):
         photo = Image.fromarray(np.uint8(np.asarray(photo) >> 8))
-    if photo.mode not in ("RGB", "L", "CMYK"):
+    if photo.has_transparency_data:
         photo = photo.convert("RGBA")
         photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
     return np.asarray(photo.convert("RGB"))

@@ -23,7 +23,7 @@ from cspn_tf.evaluation.report import with_interval
 from cspn_tf.files import read_json, replaced_file, write_json, write_text
 from cspn_tf.models.checkpoints import SHIPPED
 from cspn_tf.plots import saved_plot
-from cspn_tf.reproduction.jobs import CSPN_TF, Job, Progress, run_jobs
+from cspn_tf.reproduction.jobs import CSPN_TF, Job, JobProgress, run_jobs
 from cspn_tf.train.fitting import read_history
 from training.numbers import TITLES
 
@@ -60,7 +60,7 @@ def main(argv=None):
     (args.out / "test").mkdir(exist_ok=True)
     write_json(args.out / "test" / "labels.test.json", read_json(args.test))
     jobs = make_jobs(args)
-    run_jobs(jobs, 1, Progress(jobs))
+    run_jobs(jobs, 1, JobProgress(jobs))
     rows = read_rows(args)
     write_text(args.out / "curve.md", make_table(rows) + "\n")
     with replaced_file(args.out / "curve.png") as path:

@@ -4,6 +4,7 @@ import numpy as np
 
 from benchmarks.comparison.runners import KEYPOINT_RCNN, YOLO_640
 from benchmarks.comparison.turns import BATCH_SIZE
+from cspn_tf.evaluation.report import make_table
 from cspn_tf.plots import saved_plot
 
 # Baselines of the ratios: the fastest runtime of a model in the same round, of any precision or of the given one.
@@ -106,7 +107,7 @@ def to_markdown(figures, setting) -> str:
     """
     has_peers = not all(figure["is_ours"] for figure in figures)
     lines = ["# From JPEG bytes to keypoints in photo pixels", "", *_how_it_was_measured(setting, has_peers), ""]
-    lines += [*_latency_table(figures), "", *_throughput_table(figures), "", *_facts_table(figures), ""]
+    lines += [_latency_table(figures), "", _throughput_table(figures), "", *_facts_table(figures), ""]
     return "\n".join(lines)
 
 
@@ -151,14 +152,14 @@ def _latency_table(figures):
         if with_accuracy:
             row.append("" if figure["ne_bbox"] is None else f"{figure['ne_bbox']:.4f}")
         rows.append(row)
-    return _table(header, rows)
+    return make_table(header, rows)
 
 
 def _throughput_table(figures):
     header = [f"{BATCH_SIZE} photos", "photos/s", "the fastest way of those tried", "batches"]
     ordered = sorted(figures, key=lambda figure: -figure["photos_per_second"])
     rows = [[_title(f), f"{f['photos_per_second']:.1f}", f["batch_way"], str(f["num_batches"])] for f in ordered]
-    return _table(header, rows)
+    return make_table(header, rows)
 
 
 def _facts_table(figures):
@@ -174,7 +175,7 @@ def _facts_table(figures):
         "Peak memory is measured after the single-photo calls of the first round; for gRPC it includes the server. "
         "GFLOP counts a multiply-add as two; for our models it is for one garment per photo.",
     ]
-    return _table(header, rows) + notes
+    return [make_table(header, rows), *notes]
 
 
 def _title(figure):
@@ -184,10 +185,6 @@ def _title(figure):
 def _spread(ratio):
     digits = 2 if ratio["median"] >= 0.1 else 3
     return f"{ratio['median']:.{digits}f} ({ratio['min']:.{digits}f} to {ratio['max']:.{digits}f})"
-
-
-def _table(header, rows):
-    return [f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows]]
 
 
 # Picture -------------------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def _take_turn(worker, turns, number, repeats, seconds):
         turns.batch_ms.append([])
     else:
         # No warm-up for a slow worker: the single photos have warmed it up, and a batch may take minutes.
-        num_waking = 0 if 1.0 * BATCH_SIZE * max(milliseconds) > 1000.0 * seconds else 1
+        num_waking = 0 if BATCH_SIZE * max(milliseconds) > 1000.0 * seconds else 1
         num_batches = max(1, round(repeats * _BATCH_SHARE))
         turns.batch_ms.append(_call(worker, BATCH_SIZE, num_waking, num_batches, seconds)[0])
 

@@ -26,13 +26,13 @@ def load(options):
         # With random weights no detection is confident and none is discarded, so fix their number.
         box_detections_per_img=pictures.NUM_KEPT,
     ).eval()
-    first = to_tensor(Path(options["photos"][0]).read_bytes())
+    first = networks.to_tensor(pictures.decode(Path(options["photos"][0]).read_bytes()))
     seen = model.transform([first])[0].tensors
     networks.settle(model.backbone, lambda: model.backbone(seen))
 
     @torch.inference_mode()
     def one(photo):
-        return model([to_tensor(photo)])[0]["keypoints"].numpy().tolist()
+        return model([networks.to_tensor(pictures.decode(photo))])[0]["keypoints"].numpy().tolist()
 
     return {
         "one": one,
@@ -46,9 +46,3 @@ def load(options):
             "note": f"{pictures.NUM_KEPT} detections per photo",
         },
     }
-
-
-def to_tensor(photo):
-    """Return a photo file as float32 `(3, H, W)`, RGB, 0 to 1."""
-    pixels = cv2.cvtColor(pictures.decode(photo), cv2.COLOR_BGR2RGB)
-    return torch.from_numpy(pixels).permute(2, 0, 1).float().div_(255.0)

@@ -2,11 +2,18 @@
 
 import time
 
+import cv2
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 _NUM_SETTLING = 3
 _NUM_TRIALS = 2
+
+
+def to_tensor(pixels):
+    """Return a photo, uint8 `(H, W, 3)`, BGR, as float32 `(3, H, W)`, RGB, 0 to 1."""
+    pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return torch.from_numpy(pixels).permute(2, 0, 1).float().div_(255.0)
 
 
 def settle(network, run) -> None:

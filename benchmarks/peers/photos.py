@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 NUM_TYPES, NUM_KEYPOINTS = 3, 8
+BATCH_SIZE = 8
 # Number of candidates kept, in place of a confidence threshold, which is meaningless with random weights.
 NUM_KEPT = 4
 _NMS_IOU = 0.7
@@ -42,6 +43,22 @@ def letterbox(pixels, size, stride=None):
     padding = (top, rows - top, left, columns - left)
     pixels = cv2.copyMakeBorder(pixels, *padding, cv2.BORDER_CONSTANT, value=(114, 114, 114))
     return cv2.dnn.blobFromImage(pixels, 1 / 255.0, swapRB=True), (scale, left, top)
+
+
+def yolo_batch(infer, size):
+    """Return a function that finds the keypoints of several photos in one call of YOLO-pose.
+
+    Args:
+        infer: the network, float32 `(B, 3, S, S)` to one output row per photo, see `yolo_keypoints`.
+        size: S; photos of different shapes fit in one batch only as squares.
+    """
+
+    def batch(photos):
+        read = [letterbox(decode(photo), size) for photo in photos]
+        outputs = infer(np.concatenate([tensor for tensor, _ in read]))
+        return [yolo_keypoints(row, place) for row, (_, place) in zip(outputs, read, strict=True)]
+
+    return batch
 
 
 def yolo_keypoints(output, transform):

@@ -55,7 +55,7 @@ class _TwoStages:
             box_detections_per_img=garments,
         ).eval()
         pixels = [pictures.decode(photo) for photo in photos]
-        seen = self.detector.transform([_to_tensor(picture) for picture in pixels])[0].tensors
+        seen = self.detector.transform([networks.to_tensor(picture) for picture in pixels])[0].tensors
         networks.settle(self.detector.backbone, lambda: self.detector.backbone(seen))
         self.network = _HRNet() if network == "hrnet_w48" else _SimpleBaseline()
         whole = [pictures.crop(picture, (0, 0, *picture.shape[1::-1]), _CROP_WH)[0] for picture in pixels]
@@ -69,7 +69,7 @@ class _TwoStages:
         """Return for each photo a list of keypoints `(K, 2)`, one per garment, in photo pixels."""
         with torch.inference_mode():
             pixels = [pictures.decode(photo) for photo in photos]
-            found = self.detector([_to_tensor(picture) for picture in pixels])
+            found = self.detector([networks.to_tensor(picture) for picture in pixels])
         cut = []
         for picture, answer in zip(pixels, found, strict=True):
             boxes = answer["boxes"].numpy()
@@ -118,11 +118,6 @@ class _SimpleBaseline(torch.nn.Module):
 
     def forward(self, crops):
         return self.layers(crops)
-
-
-def _to_tensor(pixels):
-    pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    return torch.from_numpy(pixels).permute(2, 0, 1).float().div_(255.0)
 
 
 def _normalise(crops):

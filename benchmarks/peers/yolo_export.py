@@ -15,7 +15,6 @@ import torch
 import ultralytics
 import yaml
 
-BATCH_SIZE = 8
 _CONFIGS = {"yolo11n-pose": "11/yolo11-pose.yaml", "yolo26n-pose": "26/yolo26-pose.yaml"}
 
 
@@ -53,7 +52,7 @@ def _export(work_dir, network, size, photos, calibration):
     }
     target.with_suffix(".json").write_text(json.dumps(facts))
     exports = {
-        f"{target.name}-batch.onnx": {"format": "onnx", "batch": BATCH_SIZE},
+        f"{target.name}-batch.onnx": {"format": "onnx", "batch": pictures.BATCH_SIZE},
         f"{target.name}.onnx": {"format": "onnx"},
         f"{target.name}_openvino": {"format": "openvino"},
         f"{target.name}.tflite": {"format": "litert", "quantize": 8, "data": str(calibration)},

@@ -40,7 +40,7 @@ def load(options):
     if threads > 1:
         ways[f"{threads} {runtime.parallel_name}"] = make_parallel
     if hasattr(runtime, "make_batch"):
-        ways["one batch"] = lambda: _batch_by(runtime.make_batch(threads), size)
+        ways["one batch"] = lambda: pictures.yolo_batch(runtime.make_batch(threads), size)
     facts = json.loads((Path(options["work_dir"]) / f"{options['stem']}.json").read_text())
     facts |= {"precision": runtime.precision, "threads": str(threads), "note": "padded to a square"}
     return {"one": keypoints, "batches": ways, "facts": facts}
@@ -52,15 +52,6 @@ def _keypoints_by(infer, size):
         return pictures.yolo_keypoints(infer(tensor)[0], transform)
 
     return keypoints
-
-
-def _batch_by(infer, size):
-    def batch(photos):
-        read = [pictures.letterbox(pictures.decode(photo), size) for photo in photos]
-        outputs = infer(np.concatenate([tensor for tensor, _ in read]))
-        return [pictures.yolo_keypoints(row, place) for row, (_, place) in zip(outputs, read, strict=True)]
-
-    return batch
 
 
 class _OnnxRuntime:
@@ -99,7 +90,6 @@ class _OpenVino:
         folder = Path(options["work_dir"]) / f"{options['stem']}_openvino"
         self._path = next(folder.glob("*.xml"))
         self._settings = {"INFERENCE_PRECISION_HINT": "f32"} if options["runtime"] == "openvino_fp32" else {}
-        self._batch_size = 8
         compiled = self._compile(options["threads"], "LATENCY")
         kind = compiled.get_property("INFERENCE_PRECISION_HINT")
         name = kind.get_type_name() if hasattr(kind, "get_type_name") else str(kind)
@@ -109,7 +99,7 @@ class _OpenVino:
         return self._request(self._compile(threads, "LATENCY"))
 
     def make_batch(self, threads):
-        return self._request(self._compile(threads, "LATENCY", batch_size=self._batch_size))
+        return self._request(self._compile(threads, "LATENCY", batch_size=pictures.BATCH_SIZE))
 
     def make_parallel(self, threads):
         compiled = self._compile(threads, "THROUGHPUT", NUM_STREAMS=threads)

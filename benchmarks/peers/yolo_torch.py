@@ -8,7 +8,6 @@ from pathlib import Path
 
 import cv2
 import networks
-import numpy as np
 import photos as pictures
 import torch
 
@@ -34,12 +33,7 @@ def load(options):
         tensor, transform = pictures.letterbox(pictures.decode(photo), size, _STRIDE)
         return pictures.yolo_keypoints(predict(tensor, layout)[0], transform)
 
-    def batch(photos):
-        # Photos of different shapes fit in one batch only as squares.
-        read = [pictures.letterbox(pictures.decode(photo), size) for photo in photos]
-        outputs = predict(np.concatenate([tensor for tensor, _ in read]), layout)
-        return [pictures.yolo_keypoints(row, place) for row, (_, place) in zip(outputs, read, strict=True)]
-
+    batch = pictures.yolo_batch(lambda tensors: predict(tensors, layout), size)
     return {
         "one": one,
         "batches": {"one batch": lambda: batch, "one by one": lambda: lambda photos: [one(photo) for photo in photos]},

@@ -1,1 +1,1 @@
-"""Worker processes: `process` starts and controls one, `worker` runs in it with a script: `ours`, `training_steps`."""
+"""Worker processes: `process` controls one; `worker` runs in it with a script, `ours`, `litert` or `training_steps`."""

@@ -21,8 +21,6 @@ def load(options):
 
 
 def _load_saved_model(options):
-    import tensorflow as tf
-
     from cspn_tf.inference.predictors import from_saved_model
 
     set_threads(options["intra_threads"], options["threads"])
@@ -31,7 +29,6 @@ def _load_saved_model(options):
     runner["facts"] = {
         "precision": _precision_of(Path(options["model"])),
         "threads": f"{options['threads']} inter-op, {options['intra_threads']} intra-op",
-        "version": tf.__version__,
     }
     return runner
 
@@ -39,16 +36,13 @@ def _load_saved_model(options):
 def _load_grpc(options):
     import contextlib
 
-    from cspn_tf.contract import DEFAULT_MODEL_NAME
     from cspn_tf.inference.versions import version_directory
     from cspn_tf.serve.client import Client
     from cspn_tf.serve.local_server import running_server
 
     stack = contextlib.ExitStack()
     num_threads = options["threads"]
-    address = stack.enter_context(
-        running_server(options["model"], DEFAULT_MODEL_NAME, options["intra_threads"], num_threads)
-    )
+    address = stack.enter_context(running_server(options["model"], options["intra_threads"], num_threads))
     client = stack.enter_context(Client(address))
     runner = _runner_of(
         lambda photos: [found.garments.keypoints_xy.tolist() for found in client.predict(photos)], num_threads
@@ -86,11 +80,10 @@ def _keypoints(outputs):
 def _precision_of(version_dir):
     """Return the precision of a SavedModel's convolutions."""
     from tensorflow.core.framework import types_pb2
-    from tensorflow.core.protobuf import saved_model_pb2
 
-    model = saved_model_pb2.SavedModel()
-    model.ParseFromString((Path(version_dir) / "saved_model.pb").read_bytes())
-    graph = model.meta_graphs[0].graph_def
+    from cspn_tf.inference.versions import read_served_graph
+
+    graph = read_served_graph(version_dir).graph_def
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     types = {node.attr["T"].type for node in nodes if "Conv2d" in node.op or "Conv2D" in node.op}
     return "bf16" if types_pb2.DT_BFLOAT16 in types else "fp32"

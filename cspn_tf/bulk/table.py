@@ -24,7 +24,7 @@ from cspn_tf.bulk.blocks import PART
 from cspn_tf.bulk.stores import names_in, open_store, store_errors, uri_of
 from cspn_tf.console import UserError
 from cspn_tf.garment_set import Garments
-from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES
+from cspn_tf.garments import KEYPOINT_NAMES, TYPE_OF_NAME
 from cspn_tf.lengths import LENGTHS
 from cspn_tf.result import Result
 
@@ -106,10 +106,9 @@ def _garment(garment):
 
 def result_of(row) -> Result:
     """Return the `Result` of a row, with the photo's id as its name; the inverse of `row_of` except for rounding."""
-    class_ids = {name: int(garment_type) for garment_type, name in GARMENT_TYPE_NAMES.items()}
     garments = [
         {
-            "class_id": class_ids[garment["type"]],
+            "class_id": int(TYPE_OF_NAME[garment["type"]]),
             "score": garment["score"],
             "box_xyxy": [garment["box"][name] for name in _BOX],
             "keypoints": {name: point for name, point in garment["keypoints"].items() if point is not None},

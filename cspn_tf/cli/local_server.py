@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cspn_tf.console import Parser, non_negative_int, positive_float, positive_int, require_extra
 from cspn_tf.inference.versions import latest_version
-from cspn_tf.machine import set_threads
+from cspn_tf.machine import num_cores, set_threads
 from cspn_tf.serve.local_server import READY_PREFIX, check_address_is_free
 
 
@@ -46,7 +46,7 @@ def _parse(argv):
     parser.add_argument("--host", default="localhost", help="address to listen on")
     parser.add_argument("--model-name", help="model name in requests (default: the model directory's name)")
     parser.add_argument(
-        "--workers", type=positive_int, default=os.cpu_count() or 1, help="requests processed concurrently; others wait"
+        "--workers", type=positive_int, default=num_cores(), help="requests processed concurrently; others wait"
     )
     parser.add_argument(
         "--poll-seconds", type=positive_float, default=2.0, help="interval between checks for a new version"

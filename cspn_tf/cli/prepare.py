@@ -12,7 +12,6 @@ An interrupted run resumes after the last finished shard when the same command i
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int, termination_as_interrupt
@@ -23,7 +22,8 @@ from cspn_tf.data.samples import SPLITS
 from cspn_tf.data.sources import SOURCES, read_source
 from cspn_tf.data.splits import DEFAULT_FRACTIONS, make_splits, own_splits, shuffle_train
 from cspn_tf.files import check_replaceable, staged_directory, write_json
-from cspn_tf.garments import GARMENT_TYPE_NAMES, Variation
+from cspn_tf.garments import TYPE_OF_NAME, Variation
+from cspn_tf.machine import num_cores
 from cspn_tf.progress import Progress
 
 SYNTHETIC_COUNTS = {"num_train": 2000, "num_val": 250, "num_test": 250}
@@ -57,9 +57,7 @@ def _parse(argv):
     )
     text = "seed for random splits, for the order of the train split, and for synthetic photos"
     parser.add_argument("--seed", type=non_negative_int, default=0, help=text)
-    parser.add_argument(
-        "--workers", type=positive_int, default=os.cpu_count() or 1, help="photos processed in parallel"
-    )
+    parser.add_argument("--workers", type=positive_int, default=num_cores(), help="photos processed in parallel")
     parser.add_argument(
         "--max-rejected",
         type=_fraction,
@@ -83,7 +81,7 @@ def _parse(argv):
         type=_category,
         action="append",
         metavar="NAME=TYPE",
-        help=f"garment type of a category that is not known by name: {', '.join(GARMENT_TYPE_NAMES.values())}",
+        help=f"garment type of a category that is not known by name: {', '.join(TYPE_OF_NAME)}",
     )
     of_synthetic = parser.add_argument_group("for --source synthetic, which is rendered into --root unless it exists")
     for name, count in SYNTHETIC_COUNTS.items():
@@ -278,10 +276,11 @@ def _fractions(text) -> tuple[float, float, float]:
 
 def _category(text):
     name, _, type_name = text.rpartition("=")
-    types = {type_name: garment_type for garment_type, type_name in GARMENT_TYPE_NAMES.items()}
-    if not name or type_name not in types:
-        raise argparse.ArgumentTypeError(f"must be NAME=TYPE with TYPE one of {', '.join(types)}, received {text!r}")
-    return name, types[type_name]
+    if not name or type_name not in TYPE_OF_NAME:
+        raise argparse.ArgumentTypeError(
+            f"must be NAME=TYPE with TYPE one of {', '.join(TYPE_OF_NAME)}, received {text!r}"
+        )
+    return name, TYPE_OF_NAME[type_name]
 
 
 def _shares(text) -> dict[str, float]:

@@ -34,7 +34,7 @@ from cspn_tf.machine import num_cores
 from cspn_tf.reproduction import plan as plans
 from cspn_tf.reproduction import steps
 from cspn_tf.reproduction.experiments import SCALES
-from cspn_tf.reproduction.jobs import Progress, run_jobs
+from cspn_tf.reproduction.jobs import JobProgress, run_jobs
 
 # More parallel runs need more memory than most machines have.
 _MOST_PARALLEL = 8
@@ -55,7 +55,7 @@ def main(argv=None) -> int:
     with termination_as_interrupt(), locked(args.out / "lock", args.out):
         plan = plans.settle_plan(plan, args)
         trainings, evaluations = steps.make_jobs(plan, args.data, args.out)
-        progress = Progress([*trainings, *evaluations])
+        progress = JobProgress([*trainings, *evaluations])
         # The detector takes longest: train everything else in parallel, then evaluate.
         run_jobs(trainings, args.jobs, progress)
         steps.derive(plan, args.out)

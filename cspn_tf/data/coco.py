@@ -212,7 +212,7 @@ def _photo_folders(root, split, subset):
     names = [*PHOTO_FOLDERS, *tokens, *(f"images/{token}" for token in [*tokens, "default"])]
     # A subset's own folder comes first: others may have photos of the same name.
     own = [f"images/{subset}"] if subset else []
-    return [*(root / name for name in [*own, ".", *names] if (root / name).is_dir())]
+    return [root / name for name in [*own, ".", *names] if (root / name).is_dir()]
 
 
 # Writing -------------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import tensorflow as tf
 from cspn_tf import geometry, resampling
 from cspn_tf.console import UserError
 from cspn_tf.data.augmentation import boxes, camera, colour, deformation, draws, flip, occlusion
-from cspn_tf.data.tfrecords import parse_example, read_manifest, shard_paths
+from cspn_tf.data.tfrecords import GARMENT_KEYS, parse_example, read_manifest, shard_paths
 from cspn_tf.garments import NUM_KEYPOINTS
 from cspn_tf.resampling import CanvasPyramid
 
@@ -292,9 +292,6 @@ def examples(data_dir, split, batch_size, what, training, seed, first_epoch):
     return tf.data.Dataset.counter(start=first_epoch).flat_map(examples_of_epoch)
 
 
-_GARMENT_KEYS = ("garment_types", "variations", "boxes_xyxy_photo", "keypoints_xy_photo", "visibility")
-
-
 def _drop_unlabelled(example):
     """Remove the garments without a labelled keypoint."""
     return _keep_garments(example, tf.reduce_any(example["visibility"] > 0, axis=-1))
@@ -302,7 +299,7 @@ def _drop_unlabelled(example):
 
 def _keep_garments(example, kept):
     """Remove the garments for which `kept`, bool `(G,)`, is false."""
-    garments = {key: example[key] for key in (*_GARMENT_KEYS, "draws") if key in example}
+    garments = {key: example[key] for key in (*GARMENT_KEYS, "draws") if key in example}
     return {**example, **tf.nest.map_structure(lambda values: tf.boolean_mask(values, kept), garments)}
 
 
@@ -385,7 +382,7 @@ def to_canvas(example, *, canvas_size, max_pixels):
         keypoints_xy_canvas: float32 `(G, 8, 2)`.
     """
     canvas, transform, _, status = resampling.read_photo(example["photo_bytes"], canvas_size, max_pixels)
-    message = ["photo", example["photo_name"], "does not decode: status", status, "(see cspn_tf.decoding)"]
+    message = ["photo", example["photo_name"], "does not decode: status", status, "(see cspn_tf.contract)"]
     with tf.control_dependencies([tf.debugging.Assert(tf.equal(status, 0), message)]):
         canvas = tf.identity(canvas)
     return {**example, "pyramid": CanvasPyramid.of(canvas[tf.newaxis]), **labels_on_canvas(example, transform)}

@@ -29,6 +29,7 @@ _GARMENT_FEATURES = {
     "keypoints_xy_photo": ("garments/keypoints_xy", tf.float32, [NUM_KEYPOINTS, 2]),
     "visibility": ("garments/visibility", tf.int64, [NUM_KEYPOINTS]),
 }
+GARMENT_KEYS = tuple(_GARMENT_FEATURES)
 _FEATURES = {
     "photo/bytes": tf.io.FixedLenFeature([], tf.string),
     "photo/name": tf.io.FixedLenFeature([], tf.string),

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from cspn_tf import decoding, geometry
+from cspn_tf import geometry
+from cspn_tf.contract import STATUS_OK
 from cspn_tf.garments import KEYPOINTS_OF_TYPE
 
 
@@ -13,12 +14,12 @@ def outputs_on_photos(found, transforms, image_sizes, statuses):
         found: output of `GarmentPipeline.garments_on_canvas`, or the same from a TensorFlow Lite model.
         transforms: float32 `(B, 3)`, from `geometry.letterbox_transform`.
         image_sizes: int32 `(B, 2)`, height and width of the photos as displayed.
-        statuses: int32 `(B,)`, from `cspn_tf.decoding`; detections on photos whose status is not 0 are dropped.
+        statuses: int32 `(B,)`, of `cspn_tf.contract`; detections on photos whose status is not 0 are dropped.
 
     Returns:
         A dict of tensors, names and shapes as in `contract.OUTPUTS`; zeros in padding and where the status is not 0.
     """
-    readable = tf.equal(statuses, decoding.STATUS_OK)
+    readable = tf.equal(statuses, STATUS_OK)
     classes = tf.where(readable[:, tf.newaxis], found["classes"], 0)
     real = classes > 0
     height, width = image_sizes[:, 0, tf.newaxis], image_sizes[:, 1, tf.newaxis]

@@ -281,7 +281,7 @@ class GarmentPipeline(tf.Module):
             canvases: uint8 `(B, S, S, 3)`.
             transforms: float32 `(B, 3)`, photo to canvas.
             image_sizes: int32 `(B, 2)`, height and width.
-            statuses: int32 `(B,)`, see `cspn_tf.decoding`.
+            statuses: int32 `(B,)`, see `cspn_tf.contract`.
         """
         return _map_photos(self._read_photo, image_bytes, self.config.canvas_size)
 

@@ -7,7 +7,6 @@ Letters in shapes: B photos, G garments in a photo, S canvas side.
 """
 
 import dataclasses
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +27,7 @@ from cspn_tf.contract import (
 )
 from cspn_tf.files import plain_path, read_json
 from cspn_tf.inference.versions import DESCRIPTION_FILE, version_directory
+from cspn_tf.machine import num_cores
 from cspn_tf.quiet import quiet_native_output
 
 
@@ -192,7 +192,7 @@ def tflite_function(path, num_threads=None, make_interpreter=None):
     make_interpreter = make_interpreter or _interpreter_class()
     try:
         with quiet_native_output():
-            interpreter = make_interpreter(str(path), num_threads=num_threads or os.cpu_count())
+            interpreter = make_interpreter(str(path), num_threads=num_threads or num_cores())
             runner = interpreter.get_signature_runner()
             canvas_size = int(runner.get_input_details()[CANVAS_INPUT]["shape"][1])
             # The first run prints a note about the CPU. Not `allocate_tensors`: when allocated again, TensorFlow Lite

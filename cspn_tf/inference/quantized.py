@@ -21,12 +21,9 @@ def quantize_activations(graph_def, input_name, examples):
     """Quantize every input and output of a convolution to 256 levels over its range on the examples.
 
     Args:
-        graph_def: a `GraphDef` with constant weights, from `cspn_tf.inference.frozen`.
+        graph_def: a `GraphDef` with constant weights, from `cspn_tf.inference.frozen`; changed in place.
         input_name: tensor name of its only input.
         examples: float32 `(M, ...)`, calibration inputs; a few dozen are enough.
-
-    Returns:
-        The same `GraphDef`, modified in place.
     """
     nodes = {node.name: node for node in graph_def.node}
     readers = collections.defaultdict(list)  # node → consumers of its first output, each with the input index
@@ -40,7 +37,6 @@ def quantize_activations(graph_def, input_name, examples):
         rounded.attr["min"].f, rounded.attr["max"].f = low, high
         for reader, place in readers[name]:
             reader.input[place] = rounded.name
-    return graph_def
 
 
 def _names_to_round(nodes, readers):

@@ -23,11 +23,13 @@ class KeypointMethod(abc.ABC):
         name: the method's name in `KeypointConfig.method`.
         levels: levels of the backbone that the network reads.
         prediction_outputs: names of the outputs that `decode` reads; the others are used in training only.
+        visibility_layers: linear layers whose mean is the output `"visibility"`, logits, of methods that have it.
     """
 
     name: str
     levels: tuple[int, ...]
     prediction_outputs: tuple[str, ...]
+    visibility_layers = ("visibility",)
 
     def __init__(self, config: KeypointConfig):
         self.config = config

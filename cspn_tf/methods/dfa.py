@@ -83,6 +83,7 @@ class Method(KeypointMethod):
     name = "dfa"
     levels = (5,)
     prediction_outputs = (*(f"stage_3_{name}" for name in BRANCHES), "visibility")
+    visibility_layers = tuple(f"visibility_{name}" for name in BRANCHES)
 
     def outputs(self, features: dict) -> dict:
         """Compute the network's outputs, see `KeypointMethod.outputs`.

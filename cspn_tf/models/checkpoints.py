@@ -12,7 +12,6 @@ Beside them is the pair as one TensorFlow Lite file, for Pythons without TensorF
 """
 
 import dataclasses
-import json
 from pathlib import Path
 
 from cspn_tf import config as configs
@@ -46,10 +45,10 @@ def read_description(directory, network: str) -> tuple[Config, dict]:
     directory = located(directory, network)
     if not (directory / _NETWORK).is_file():
         raise UserError(f"{directory} is not a {network} checkpoint: it has no {_NETWORK}")
+    details = read_json(directory / _NETWORK, "checkpoint description")
     try:
-        details = json.loads((directory / _NETWORK).read_text())
         found = details.pop("network")
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (KeyError, AttributeError, TypeError) as error:
         raise UserError(f"{directory / _NETWORK}: not a checkpoint description: {error}") from error
     if found != network:
         raise UserError(f"{directory} holds a {found} checkpoint, not a {network} one")

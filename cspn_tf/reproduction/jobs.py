@@ -37,7 +37,7 @@ class Job:
     work: float
 
 
-class Progress:
+class JobProgress:
     """Counts finished jobs and estimates the time left from the work done so far."""
 
     def __init__(self, jobs):
@@ -69,7 +69,7 @@ def run_jobs(jobs, num_parallel, progress) -> None:
     Args:
         jobs: list of `Job`, started in this order.
         num_parallel: number of jobs that run at the same time.
-        progress: a `Progress`.
+        progress: a `JobProgress`.
 
     Raises:
         UserError: a job failed; the message has the last line of its output and the path of its log.

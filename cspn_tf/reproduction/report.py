@@ -5,6 +5,7 @@ import numpy as np
 from cspn_tf.evaluation.report import DETECTED, LABELLED, formatted, make_table
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS
 from cspn_tf.plots import saved_plot
+from cspn_tf.reproduction.experiments import CSPN
 
 # Source, variant and splits of the paper's data, as in a prepared dataset's manifest.
 _PAPERS_DATA = ("fld", "DeepFashion FLD", "source")
@@ -131,7 +132,7 @@ def _table_2(rows):
             "NE (garment pair)": _spread(row[DETECTED]["ne_garment"]),
             "ne_bbox": _spread(row[DETECTED]["ne_bbox"]),
             "ne_bbox, all garments": _spread(row[LABELLED]["ne_bbox"]),
-            "PCK@0.2": _spread(row[DETECTED if row["name"] == "cspn" else LABELLED]["pck_02"]),
+            "PCK@0.2": _spread(row[DETECTED if row["name"] == CSPN else LABELLED]["pck_02"]),
         }
         for row in rows
     ]
@@ -163,7 +164,7 @@ def _stages(rows):
 
 
 def _beyond(rows, stages):
-    cspn = next(row for row in stages if row["name"] == "cspn")
+    cspn = next(row for row in stages if row["name"] == CSPN)
 
     def cells(row, title, gain="", interval="", verdict=""):
         return {

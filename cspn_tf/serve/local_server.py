@@ -5,10 +5,12 @@ import errno
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 from cspn_tf.console import UserError
+from cspn_tf.contract import DEFAULT_MODEL_NAME
 
 READY_PREFIX = "ready on "
 START_TIMEOUT_SECONDS = 300.0
@@ -45,12 +47,13 @@ def check_address_is_free(host, port) -> None:
 
 
 @contextlib.contextmanager
-def running_server(model_dir, model_name="cspn", intra_op_threads=0, inter_op_threads=0):
+def running_server(model_dir, intra_op_threads=0, inter_op_threads=0):
     """Run the local server in a separate process, on a free port of localhost, during a `with` block.
+
+    The model's name in requests is `DEFAULT_MODEL_NAME`.
 
     Args:
         model_dir: directory with one subdirectory per version.
-        model_name: the name clients request.
         intra_op_threads, inter_op_threads: as for `cspn-tf serve`.
 
     Yields:
@@ -60,27 +63,32 @@ def running_server(model_dir, model_name="cspn", intra_op_threads=0, inter_op_th
         UserError: the server did not start; the message has its last line of stderr.
     """
     command = [sys.executable, "-m", "cspn_tf.cli.main", "serve", "--model", str(Path(model_dir).resolve())]
-    command += ["--port", "0", "--model-name", model_name]
+    command += ["--port", "0", "--model-name", DEFAULT_MODEL_NAME]
     command += ["--intra-op-threads", str(intra_op_threads), "--inter-op-threads", str(inter_op_threads)]
     # Run in the parent folder of the package, because a checkout may not be installed.
-    process = subprocess.Popen(
-        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    watchdog = threading.Timer(START_TIMEOUT_SECONDS, process.kill)
-    watchdog.start()
-    try:
-        ready = process.stdout.readline()
-        watchdog.cancel()
-        if not ready.startswith(READY_PREFIX):
-            process.kill()
-            said = process.stderr.read().strip().rpartition("\n")[2].removeprefix("error: ")
-            raise UserError(f"the local server did not start: {said or f'not ready in {START_TIMEOUT_SECONDS:.0f} s'}")
-        yield ready.removeprefix(READY_PREFIX).split()[0]
-    finally:
-        watchdog.cancel()
-        process.terminate()
+    # The server's messages go to a file: a pipe that nobody reads would stop it once it is full.
+    with tempfile.TemporaryFile("w+", errors="replace") as messages:
+        process = subprocess.Popen(
+            command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=messages, text=True
+        )
+        watchdog = threading.Timer(START_TIMEOUT_SECONDS, process.kill)
+        watchdog.start()
         try:
-            process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            ready = process.stdout.readline()
+            watchdog.cancel()
+            if not ready.startswith(READY_PREFIX):
+                process.kill()
+                process.wait()
+                messages.seek(0)
+                said = messages.read().strip().rpartition("\n")[2].removeprefix("error: ")
+                said = said or f"not ready in {START_TIMEOUT_SECONDS:.0f} s"
+                raise UserError(f"the local server did not start: {said}")
+            yield ready.removeprefix(READY_PREFIX).split()[0]
+        finally:
+            watchdog.cancel()
+            process.terminate()
+            try:
+                process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()

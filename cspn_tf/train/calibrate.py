@@ -15,6 +15,7 @@ from cspn_tf.data import pipeline
 from cspn_tf.evaluation.calibration import measure_calibration
 from cspn_tf.evaluation.matching import match_detections
 from cspn_tf.garments import Visibility
+from cspn_tf.methods import method_of
 from cspn_tf.models import checkpoints
 
 # Detections below this score are ignored: they are never served, and would be the majority.
@@ -62,8 +63,7 @@ def calibrate_detector(directory, data_dir, split="val") -> dict:
     def scores_of(scale, shift):
         """Return the scores after scaling and shifting; Soft-NMS lowers each by the same factor as before."""
         shifted = scale * logits + np.append(np.zeros(logits.shape[1] - 1), shift)
-        exponents = np.exp(shifted - shifted.max(axis=1, keepdims=True))
-        return (exponents / exponents.sum(axis=1, keepdims=True))[:, :-1].max(axis=1) * lowered
+        return scipy.special.softmax(shifted, axis=1)[:, :-1].max(axis=1) * lowered
 
     fitted = _fit(scores_of, correct, directory)
     layer = model.rcnn_head.get_layer("class_scores")
@@ -82,7 +82,8 @@ def calibrate_keypoints(directory, data_dir, split="val") -> dict:
         LeftAsItIs, UserError: as in `calibrate_detector`; or the network predicts no visibility.
     """
     config = _check_uncalibrated(directory, checkpoints.KEYPOINTS)
-    if not config.keypoints.visibility_head:
+    method = method_of(config.keypoints)
+    if "visibility" not in method.prediction_outputs:
         raise UserError(f"{directory} predicts no visibility: there is nothing to calibrate")
     _, model = checkpoints.load_keypoints(directory)
     predict = tf.function(lambda crops: model(crops, training=False)["visibility"], autograph=False)
@@ -99,9 +100,9 @@ def calibrate_keypoints(directory, data_dir, split="val") -> dict:
         directory,
         what=("visible keypoints", "hidden ones"),
     )
-    layer = model.get_layer("visibility")
-    kernel, bias = layer.get_weights()
-    layer.set_weights([fitted["scale"] * kernel, fitted["scale"] * bias + fitted["shift"]])
+    for layer in map(model.get_layer, method.visibility_layers):
+        kernel, bias = layer.get_weights()
+        layer.set_weights([fitted["scale"] * kernel, fitted["scale"] * bias + fitted["shift"]])
     _save(model, directory, checkpoints.KEYPOINTS, fitted)
     return fitted
 

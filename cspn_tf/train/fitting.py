@@ -118,10 +118,10 @@ def fit(run: Run, task) -> None:
         validator = task.validator(validated, validation, run.config)
         if distribution.is_chief:
             # Not earlier, so that a model that cannot be built leaves no directory behind.
-            if not (run.directory / "network.json").exists():
-                run.directory.mkdir(parents=True, exist_ok=True)
-                checkpoints.write_description(run.directory, task.network, run.config, _description(run))
+            run.directory.mkdir(parents=True, exist_ok=True)
             lock.enter_context(locked(run.directory / "lock", run.directory))
+            if not (run.directory / "network.json").exists():
+                checkpoints.write_description(run.directory, task.network, run.config, _description(run))
         state = TrainingState(run.directory / "state", model, distribution.is_chief)
         if done:
             state.restore(done)
@@ -185,7 +185,7 @@ def _description(run: Run) -> dict:
 
 def _is_interrupted_start(directory) -> bool:
     """Check whether a directory holds only what a run interrupted before writing network.json leaves behind."""
-    return all(path.name == "config.json" or path.name.startswith(".") for path in directory.iterdir())
+    return all(path.name in ("config.json", "lock") or path.name.startswith(".") for path in directory.iterdir())
 
 
 def read_history(directory) -> list[dict]:
@@ -314,17 +314,18 @@ def _progress_in_a_log():
 
 
 @contextlib.contextmanager
-def averaged_weights(model, copy=None):
+def averaged_weights(model, copy):
     """Replace a model's weights by their moving averages within the block, if its optimizer keeps them.
 
     Args:
         model: the model in training.
-        copy: another instance of the network, to which these and all other weights are copied instead; or None.
+        copy: the model itself, or another instance of the network, to which these and all other weights are copied
+            instead.
     """
     # Keras' own method replaces the weights permanently.
     averages = model.optimizer._model_variables_moving_average if model.optimizer.use_ema else []
     pairs = list(zip(model.trainable_variables, averages, strict=True)) if averages else []
-    if copy is not None and copy is not model:
+    if copy is not model:
         values = {id(variable): variable.numpy() for variable in model.variables}
         values |= {id(variable): average.numpy() for variable, average in pairs}
         for variable, twin in zip(model.variables, copy.variables, strict=True):

@@ -25,7 +25,7 @@ _NUM_OVERLAYS = 8
 
 def train(run) -> None:
     """Train the keypoint network of a `cspn_tf.train.fitting.Run`."""
-    if run.config.keypoints.visibility_head and nothing_is_visible(run.data_dir):
+    if "visibility" in method_of(run.config.keypoints).prediction_outputs and nothing_is_visible(run.data_dir):
         print("no training keypoint is labelled as visible: the network will predict none as visible", flush=True)
     fitting.fit(run, KeypointTask())
 
@@ -34,9 +34,9 @@ def nothing_is_visible(data_dir) -> bool:
     """Check whether the training split has labelled keypoints but no visible ones, by the report of `prepare`."""
     try:
         report = json.loads(Path(data_dir, "report.json").read_text(encoding="utf-8"))
-    except OSError:  # no report, or no dataset; the training reports the latter
+        counts = report["splits"]["train"]["visibility"]
+    except (OSError, ValueError, KeyError, TypeError):  # no or a damaged report, or no dataset, which training reports
         return False
-    counts = report["splits"]["train"]["visibility"]
     return counts["occluded"] > 0 and not counts["visible"]
 
 

@@ -126,6 +126,16 @@ def test_contact_sheet_holds_the_pictures_there_are(tmp_path):
     assert max(count for count, (red, green, _) in colours if red > 150 and green < 80) > 100
 
 
+def test_contact_sheet_has_the_pictures_of_photos_of_one_name(tmp_path):
+    answers = [{**ANSWERS[0], "photo": f"{folder}/one.jpg"} for folder in "ab"]
+    Image.new("RGB", (30, 40), (200, 30, 30)).save(tmp_path / "one.keypoints.jpg")
+    Image.new("RGB", (30, 40), (30, 30, 200)).save(tmp_path / "one-2.keypoints.jpg")
+    demo.write_contact_sheet(tmp_path, answers)
+    colours = Image.open(tmp_path / demo.CONTACT_SHEET).convert("RGB").getcolors(2**20)
+    for first, second in ((0, 2), (2, 0)):
+        assert sum(count for count, colour in colours if colour[first] > 150 and colour[second] < 80) > 100
+
+
 def test_metrics_are_printed_with_their_counts():
     metrics = {
         "num_photos": 200,

@@ -1,3 +1,4 @@
+import io
 import re
 from pathlib import Path
 
@@ -85,11 +86,13 @@ def test_names_are_those_of_the_package():
 def test_photos_are_read_as_in_the_package(tmp_path):
     opaque = picture(20, 30)
     alpha = np.dstack([opaque, np.arange(600, dtype=np.uint8).reshape(20, 30)])
+    Image.fromarray(opaque).save(one_colour := io.BytesIO(), "PNG", transparency=tuple(map(int, opaque[3, 4])))
     kinds = {
         "grey of 16 bits": photos.png_of_samples(photos.samples_of(16, 1), 0, 16),
         "grey and alpha": photos.png_of_samples(photos.samples_of(8, 2), 4, 8),
         "colours of 16 bits": photos.png_of_samples(photos.samples_of(16, 3), 2, 16),
         "transparent": photos.png(alpha),
+        "one colour transparent": one_colour.getvalue(),
         "turned": photos.jpeg(opaque, orientation=6),
         "CMYK": photos.jpeg(opaque, mode="CMYK"),
     }

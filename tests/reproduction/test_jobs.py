@@ -11,7 +11,7 @@ import pytest
 
 from cspn_tf.console import UserError
 from cspn_tf.reproduction import jobs
-from cspn_tf.reproduction.jobs import Job, Progress, run_jobs
+from cspn_tf.reproduction.jobs import Job, JobProgress, run_jobs
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def job(tmp_path, name, module="touch", work=1.0):
 
 
 def run(wanted, num_parallel=2):
-    run_jobs(wanted, num_parallel, Progress(wanted))
+    run_jobs(wanted, num_parallel, JobProgress(wanted))
 
 
 def test_all_jobs_are_run_and_counted(tmp_path, capsys):
@@ -72,11 +72,11 @@ def test_a_request_to_terminate_ends_what_was_started(tmp_path):
     (tmp_path / "parent.py").write_text(
         "import pathlib, sys\n"
         "from cspn_tf.console import termination_as_interrupt\n"
-        "from cspn_tf.reproduction.jobs import Job, Progress, run_jobs\n"
+        "from cspn_tf.reproduction.jobs import Job, JobProgress, run_jobs\n"
         "path = pathlib.Path(sys.argv[1])\n"
         "wanted = [Job('a', ('child', path), path.with_suffix('.log'), path.exists, 1.0)]\n"
         "with termination_as_interrupt():\n"
-        "    run_jobs(wanted, 1, Progress(wanted))\n"
+        "    run_jobs(wanted, 1, JobProgress(wanted))\n"
     )
     root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"}
@@ -124,7 +124,7 @@ def test_time_left_follows_the_work_done(tmp_path, monkeypatch, capsys):
     wanted = [job(tmp_path, "a", work=1.0), job(tmp_path, "b", work=3.0)]
     clock = iter([0.0, 10.0])
     monkeypatch.setattr(jobs, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
-    Progress(wanted).finished(wanted[0], 10.0)
+    JobProgress(wanted).finished(wanted[0], 10.0)
     assert capsys.readouterr().out.splitlines()[1] == "[1/2] a, 0:10; 0:30 left"
 
 

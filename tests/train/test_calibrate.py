@@ -1,5 +1,6 @@
 """Scores that are fitted to what is right of them."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from cspn_tf.cli import calibrate as command
 from cspn_tf.console import UserError, run
+from cspn_tf.methods import method_of
 from cspn_tf.models import checkpoints
 from cspn_tf.train import calibrate
 
@@ -70,6 +72,25 @@ def test_a_network_without_visibilities_is_refused_in_one_line(pair, tiny_data, 
     assert capsys.readouterr().err == (
         f"error: {pair / 'keypoints'} predicts no visibility: there is nothing to calibrate\n"
     )
+
+
+@pytest.mark.parametrize("method", ["dlan", "dfa", "fashionnet"])
+def test_every_method_that_predicts_visibility_is_calibrated(tiny_keypoints, tiny_data, tmp_path, monkeypatch, method):
+    config, details = checkpoints.read_description(tiny_keypoints, checkpoints.KEYPOINTS)
+    config = dataclasses.replace(config, keypoints=dataclasses.replace(config.keypoints, method=method))
+    network = method_of(config.keypoints).build()
+    checkpoints.write_description(tmp_path, checkpoints.KEYPOINTS, config, details)
+    checkpoints.save_weights(network, tmp_path)
+    if method == "dlan":
+        with pytest.raises(UserError, match=r"predicts no visibility: there is nothing to calibrate$"):
+            calibrate.calibrate_keypoints(tmp_path, tiny_data)
+        return
+    monkeypatch.setattr(calibrate, "_fit", lambda *_, **__: {"scale": 0.7, "shift": 0.3})
+    crops = tf.random.stateless_uniform([2, 96, 96, 3], [1, 2], 0, 255)
+    before = network(crops)["visibility"]
+    calibrate.calibrate_keypoints(tmp_path, tiny_data)
+    checkpoints.load_weights(network, tmp_path, checkpoints.KEYPOINTS)
+    np.testing.assert_allclose(network(crops)["visibility"], 0.7 * before + 0.3, atol=1e-5)
 
 
 def test_what_cannot_be_calibrated_is_left_as_it_is_and_the_other_network_is_tried(monkeypatch, capsys):

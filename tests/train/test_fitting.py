@@ -337,10 +337,10 @@ def test_averages_are_what_their_momentum_says_and_go_away_again():
         trained.append(float(model.get_weights()[0]))
         average = 0.5 * average + 0.5 * trained[-1]
     assert trained[-1] < trained[0] < 1.0
-    with fitting.averaged_weights(model):
+    with fitting.averaged_weights(model, model):
         assert float(model.get_weights()[0]) == pytest.approx(average, rel=1e-5)
     assert float(model.get_weights()[0]) == trained[-1]
-    with pytest.raises(KeyError), fitting.averaged_weights(model):
+    with pytest.raises(KeyError), fitting.averaged_weights(model, model):
         raise KeyError
     assert float(model.get_weights()[0]) == trained[-1]
 
@@ -348,7 +348,7 @@ def test_averages_are_what_their_momentum_says_and_go_away_again():
 def test_without_averages_nothing_changes():
     model = model_with_averages(0.0)
     assert not model.optimizer.use_ema
-    with fitting.averaged_weights(model):
+    with fitting.averaged_weights(model, model):
         assert float(model.get_weights()[0]) == 1.0
 
 

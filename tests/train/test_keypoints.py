@@ -73,6 +73,9 @@ def test_labels_without_a_visible_keypoint_are_known_before_training(tiny_data, 
         report["splits"]["train"]["visibility"].update(visible=visible, occluded=occluded)
         (tmp_path / "report.json").write_text(json.dumps(report))
         assert keypoints_module.nothing_is_visible(tmp_path) == expected
+    for damaged in ("{", "{}", "[]"):
+        (tmp_path / "report.json").write_text(damaged)
+        assert not keypoints_module.nothing_is_visible(tmp_path)
 
 
 def test_validation_of_heatmaps_that_are_flat_finds_the_corner(val):

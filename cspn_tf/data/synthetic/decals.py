@@ -67,7 +67,7 @@ def draw_face(rng, skin, hair) -> Decal:
     mouth = [(-2.5, 26.3 - smile), (-0.8, 26.0), (0.8, 26.0), (2.5, 26.3 - smile), (1.2, 27.5), (-1.2, 27.5)]
     sheet.polygon(mouth, lips)
     sheet.line([mouth[0], (0.0, 26.8), mouth[3]], lips * 0.6, 0.22)
-    if skin.mean() > 0 and rng.random() < 0.12:
+    if rng.random() < 0.12:
         for side in (-1, 1):
             sheet.ellipse(side * 3.5, 18.1, 2.7, 2.0, (18, 18, 22), rng.choice((0.35, 0.95)))
         sheet.line([(-1.0, 17.8), (1.0, 17.8)], (18, 18, 22), 0.4)

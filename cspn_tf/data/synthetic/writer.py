@@ -8,7 +8,6 @@ several garments, all of them labelled.
 import dataclasses
 import functools
 import multiprocessing
-import os
 import signal
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from PIL import Image
 from ...console import UserError
 from ...files import staged_directory
 from ...garments import KEYPOINT_SLOTS, GarmentType, Visibility
+from ...machine import num_cores
 from ..samples import SPLITS, Sample
 from .labels import inside
 from .layout import MAX_GARMENTS, check_variation_shares
@@ -121,7 +121,7 @@ def _run_all(function, tasks, workers, progress):
                 progress(done, len(tasks))
             yield result
 
-    workers = min(workers or os.cpu_count() or 1, max(1, len(tasks)))
+    workers = min(workers or num_cores(), max(1, len(tasks)))
     if workers == 1:
         return list(reported(map(function, tasks)))
     # Spawned, not forked: the caller may have TensorFlow's threads running.

@@ -57,7 +57,7 @@ def test_the_server_is_asked_with_the_threads_and_stopped_in_the_end(
     runner = ours.load({"runtime": "grpc", "model": str(model_dir), "threads": 1, "intra_threads": 2})
     assert list(runner["batches"]) == ["one batch"]
     check_ways(runner, fake_photos, [0, 1, 2])
-    assert log == [(str(model_dir), "cspn", 2, 1)]
+    assert log == [(str(model_dir), 2, 1)]
     runner["close"]()
     assert log[1:] == ["stopped"]
 
