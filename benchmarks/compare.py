@@ -18,7 +18,7 @@ from benchmarks.comparison.turns import take_turns
 from benchmarks.workers.process import WorkerProcess
 from cspn_tf.console import CallError, Parser, UserError, positive_float, positive_int, run, termination_as_interrupt
 from cspn_tf.contract import DEFAULT_MODEL_NAME
-from cspn_tf.files import replaced_file, write_json, write_text
+from cspn_tf.files import write_json, write_text
 from cspn_tf.inference.versions import latest_version
 from cspn_tf.machine import describe_machine, num_cores
 
@@ -264,8 +264,7 @@ def _write(args, runners, turns, facts, accuracies, setting):
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "figures.json", {**setting, "runners": figures})
     write_text(out / "report.md", text)
-    with replaced_file(out / "latency.png") as temporary:
-        report.draw(figures, temporary)
+    report.draw(figures, out / "latency.png")
     print(text)
     print(f"written to {out}: figures.json, report.md, latency.png")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.networks import load_network
 from cspn_tf.console import Parser, UserError, positive_int, run
-from cspn_tf.files import replaced_file, write_json
+from cspn_tf.files import write_json
 from cspn_tf.machine import describe_machine, set_threads
 from cspn_tf.plots import saved_plot
 from cspn_tf.timing import measure_in_turns
@@ -152,7 +152,7 @@ def format_rows(kind, rows, setting) -> str:
 def draw(kind, rows, path) -> None:
     """Plot accuracy against time, with the frontier as a line."""
     frontier = [row for row in rows if row["is_on_frontier"]]
-    with replaced_file(path) as temporary, saved_plot(temporary, size=(7, 4.5)) as axes:
+    with saved_plot(path, size=(7, 4.5)) as axes:
         axes.plot([row["milliseconds"] for row in frontier], [row["value"] for row in frontier], "-", color="0.7")
         for row in rows:
             colour = "tab:blue" if row["is_on_frontier"] else "0.5"

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.commands import pair_parser
 from benchmarks.photos import read_photos, resized
 from cspn_tf.console import run
-from cspn_tf.files import replaced_file, write_json
+from cspn_tf.files import write_json
 from cspn_tf.machine import describe_machine, set_threads
 from cspn_tf.plots import saved_plot
 from cspn_tf.timing import measure_in_turns
@@ -117,7 +117,7 @@ def format_curves(curves, setting, repeats) -> str:
 def draw(curves, path) -> None:
     """Plot the curves side by side, each with its fitted line."""
     size = (4.2 * len(curves), 3.6)
-    with replaced_file(path) as temporary, saved_plot(temporary, 1, len(curves), size=size) as panels:
+    with saved_plot(path, 1, len(curves), size=size) as panels:
         for panel, (name, curve) in zip(panels, curves.items(), strict=True):
             xs, ms = ([point[key] for point in curve["points"]] for key in ("x", "ms"))
             panel.plot(xs, [curve["fixed_ms"] + curve["ms_each"] * x for x in xs], color="0.75", label="straight line")

@@ -76,7 +76,7 @@ def run(main, argv=None, prog=None) -> int:
         _drop_what_stdout_refuses()
         if not isinstance(error, BrokenPipeError):  # the reader closed the pipe: nothing to report
             named = "" if error.filename is None else f"{error.filename}: "
-            print(f"error: {named}{error.strerror}", file=sys.stderr)
+            print(f"error: {named}{one_line(error.strerror)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -51,6 +52,16 @@ def write_bytes(path, content) -> None:
 def write_text(path, text) -> None:
     """Write a text file in UTF-8 by atomic rename."""
     write_bytes(path, text.encode())
+
+
+def write_picture(path, picture, **options) -> None:
+    """Write a Pillow image by atomic rename: as a PNG if the path says so, else as a JPEG.
+
+    Pillow itself leaves a part of the file without an error where the disk is full.
+    """
+    content = io.BytesIO()
+    picture.save(content, "PNG" if Path(path).suffix == ".png" else "JPEG", **options)
+    write_bytes(path, content.getvalue())
 
 
 def write_json(path, content) -> None:
@@ -164,8 +175,14 @@ def locked(path, out):
         lock.release()
 
 
-def check_writable(out) -> None:
-    """Check that the folder `out` can be written, or created, before the work starts; raises `CallError`."""
+def check_writable(out, name=None) -> None:
+    """Check that the folder `out`, and a file of that name in it, can be written, or created, before the work starts.
+
+    Raises:
+        CallError: they cannot.
+    """
+    if name and Path(out, name).is_dir():
+        raise CallError(f"--out {out}: {Path(out, name)} is a folder, required a file")
     parent = Path(out).absolute()
     while not parent.exists():
         parent = parent.parent

@@ -1,6 +1,9 @@
 """Plots as PNG files."""
 
 import contextlib
+import io
+
+from cspn_tf.files import write_bytes
 
 
 @contextlib.contextmanager
@@ -8,7 +11,7 @@ def saved_plot(file, *grid, size, **options):
     """Create a matplotlib figure, and save it when the `with` block succeeds; needs no display.
 
     Args:
-        file: path or binary file to write.
+        file: path to write, by atomic rename, or binary file.
         grid, options: arguments of `Figure.subplots`.
         size: of the whole figure, inches.
 
@@ -19,4 +22,9 @@ def saved_plot(file, *grid, size, **options):
 
     figure = Figure(figsize=size, layout="constrained")
     yield figure.subplots(*grid, **options)
-    figure.savefig(file, dpi=110, format="png")
+    content = io.BytesIO()
+    figure.savefig(content, dpi=110, format="png")
+    if hasattr(file, "write"):
+        file.write(content.getvalue())
+    else:
+        write_bytes(file, content.getvalue())

@@ -35,7 +35,7 @@ from pathlib import Path
 
 from cspn_tf.cli.photo_paths import find_photos
 from cspn_tf.console import Parser, UserError, run
-from cspn_tf.files import replaced_file
+from cspn_tf.files import replaced_file, write_picture
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS, KEYPOINT_NAMES
 from cspn_tf.models import checkpoints
 
@@ -215,7 +215,7 @@ def write_contact_sheet(pictures: Path, answers: list[dict]) -> None:
     if drawn:
         captions = [Path(photo).name for photo in drawn]
         sheet = contact_sheet([Image.open(path) for path in drawn.values()], 6, 320, captions)
-        sheet.save(pictures / CONTACT_SHEET, quality=90)
+        write_picture(pictures / CONTACT_SHEET, sheet, quality=90)
 
 
 def time_on_phone_runtime(out: Path, photos: list[Path]) -> None:

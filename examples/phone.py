@@ -9,6 +9,7 @@ Letters in shapes: H, W size of a photo, S side of the canvas, N most garments i
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -198,6 +199,8 @@ def followed(box, before, after):
 
 def main(argv=None):
     """Print the garments in photos, or in the frames of a video; return 1 if one could not be read, else 0."""
+    from PIL import Image
+
     parser = argparse.ArgumentParser(prog="python -m examples.phone", description="Run the files for phones.")
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photos; with the pair, frames of a video in order")
     parser.add_argument("--model", default=SHIPPED, metavar="FILE", help="cspn.tflite (default: the package's)")
@@ -233,8 +236,8 @@ def main(argv=None):
     for path in arguments.photos:
         try:
             photo = read_photo(path)
-        except OSError as error:
-            print(f"{path}: {error}")
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            print(f"{path}: {error}", file=sys.stderr)
             code = 1
             continue
         canvas, transform = letterbox(photo, first.size)

@@ -1,14 +1,26 @@
 import errno
 import hashlib
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cspn_tf.console import CallError, UserError
-from cspn_tf.files import file_sha256, locked, plain_path, read_json, replaced_file, staged_directory, write_text
+from cspn_tf.files import (
+    file_sha256,
+    locked,
+    plain_path,
+    read_json,
+    replaced_file,
+    staged_directory,
+    write_picture,
+    write_text,
+)
 
 # Files ---------------------------------------------------------------------------------------------------------------
 
@@ -221,6 +233,24 @@ def test_a_file_stays_as_it_is_when_the_block_fails(tmp_path, error):
         raise error
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_picture_for_which_there_is_no_room_is_an_error_and_leaves_nothing(tmp_path, monkeypatch):
+    picture = Image.new("RGB", (64, 64), "red")
+    write_picture(tmp_path / "a.png", picture)
+    with Image.open(tmp_path / "a.png") as read:
+        assert read.format == "PNG" and read.getpixel((9, 9)) == (255, 0, 0)
+    # A process that writes more than this into a file gets a short write first, then an error, as on a full disk.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            write_picture(tmp_path / "b.jpg", picture)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_a_file_may_have_as_long_a_name_as_the_system_takes(tmp_path):

@@ -18,7 +18,7 @@ from cspn_tf import drawing
 from cspn_tf.config import PRESETS, preset
 from cspn_tf.console import CallError, Parser, UserError, positive_int, run
 from cspn_tf.data.samples import SPLITS
-from cspn_tf.files import replaced_file
+from cspn_tf.files import write_picture
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import NUM_KEYPOINTS
 
@@ -42,8 +42,7 @@ def main(argv=None) -> int:
         ),
     }
     for path, sheet in sheets.items():
-        with replaced_file(path) as temporary:
-            sheet.save(temporary, "PNG")
+        write_picture(path, sheet)
         print(f"written: {path}, {sheet.width} x {sheet.height} pixels")
     return 0
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cspn_tf.console import Parser, non_negative_int, positive_int, run
 from cspn_tf.data.coco import write_coco
 from cspn_tf.data.samples import SPLITS, Sample
-from cspn_tf.files import staged_directory
+from cspn_tf.files import staged_directory, write_picture
 from cspn_tf.garment_set import Garments
 
 _SIDES = (300, 900)  # pixels
@@ -32,7 +32,7 @@ def main(argv=None) -> int:
     with staged_directory(args.out) as folder:
         for index in range(args.num):
             picture, name = draw(rng, index), f"{index:04}.png"
-            picture.save(folder / name)
+            write_picture(folder / name, picture)
             sample = Sample(
                 f"{args.out.name}/{name}", args.split, Garments.concatenate([]), "drawn", str(folder / name)
             )

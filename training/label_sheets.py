@@ -12,7 +12,7 @@ from cspn_tf import drawing
 from cspn_tf.console import Parser, positive_int, run
 from cspn_tf.data.samples import SPLITS
 from cspn_tf.evaluation.inputs import Photos
-from cspn_tf.files import replaced_file
+from cspn_tf.files import write_picture
 from cspn_tf.garments import GARMENT_TYPE_NAMES, GarmentType, Variation
 
 _TILE_SIZE = 200
@@ -33,8 +33,7 @@ def main(argv=None) -> int:
         of_type = {variation: photos.get((garment_type, variation), []) for variation in Variation}
         if any(of_type.values()):
             path = args.out / f"labels-{name}.jpg"
-            with replaced_file(path) as temporary:
-                draw(of_type).save(temporary, quality=80)
+            write_picture(path, draw(of_type), quality=80)
             print(path)
     return 0
 

@@ -20,7 +20,7 @@ from cspn_tf.config import DETECTOR_TRAINING, KEYPOINT_TRAINING
 from cspn_tf.console import CallError, Parser, UserError, positive_int, run
 from cspn_tf.evaluation.report import make_table as make_markdown_table
 from cspn_tf.evaluation.report import with_interval
-from cspn_tf.files import read_json, replaced_file, write_json, write_text
+from cspn_tf.files import read_json, write_json, write_text
 from cspn_tf.models.checkpoints import SHIPPED
 from cspn_tf.plots import saved_plot
 from cspn_tf.reproduction.jobs import CSPN_TF, Job, JobProgress, run_jobs
@@ -63,8 +63,7 @@ def main(argv=None):
     run_jobs(jobs, 1, JobProgress(jobs))
     rows = read_rows(args)
     write_text(args.out / "curve.md", make_table(rows) + "\n")
-    with replaced_file(args.out / "curve.png") as path:
-        draw_curve(rows, path)
+    draw_curve(rows, args.out / "curve.png")
     print(make_table(rows))
 
 

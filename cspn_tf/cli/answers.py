@@ -5,11 +5,12 @@ import dataclasses
 import itertools
 import os
 import sys
+import types
 from pathlib import Path
 
 from cspn_tf.console import one_line
 from cspn_tf.contract import PICTURE_SUFFIX
-from cspn_tf.files import replaced_file
+from cspn_tf.files import replaced_file, write_picture
 from cspn_tf.garments import KEYPOINT_NAMES, Visibility
 from cspn_tf.lengths import LENGTHS
 
@@ -66,11 +67,9 @@ def reported(results, picture_paths, failed):
 
 def _draw(result, path) -> bool:
     try:
-        picture = result.draw()
-        with replaced_file(path) as temporary:
-            picture.save(temporary, "JPEG", quality=90)
+        write_picture(path, result.draw(), quality=90)
     except (OSError, ValueError) as error:
-        complain(f"{result.name}: cannot draw {path}: {error}")
+        complain(f"{result.name}: cannot draw {path}: {getattr(error, 'strerror', None) or error}")
         return False
     return True
 
@@ -109,7 +108,9 @@ def write_csv(path, results, cm_per_pixel=None) -> None:
         replaced_file(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        # Only characters of the line's end are quoted, so that it must have a carriage return, which is not written.
+        lines = types.SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n"))
+        writer = csv.DictWriter(lines, columns, restval="", lineterminator="\r\n")
         writer.writeheader()
         for result in results:
             height, width = result.image_size

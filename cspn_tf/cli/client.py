@@ -226,7 +226,11 @@ def _pair(text):
     key = key.lower()
     if not separator or not re.fullmatch(r"[0-9a-z_.-]+", key):
         raise argparse.ArgumentTypeError(f"must be KEY=VALUE, received {text}")
-    return key, value.encode() if key.endswith("-bin") else value  # gRPC's own rule for bytes
+    if key.endswith("-bin"):  # gRPC's own rule for bytes
+        return key, value.encode()
+    if not (value.isascii() and value.isprintable()):
+        raise argparse.ArgumentTypeError(f"{key} must have printable ASCII characters only, received {value!r}")
+    return key, value
 
 
 def _address(text):

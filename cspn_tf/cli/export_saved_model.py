@@ -34,6 +34,8 @@ def main(argv=None):
         "those of the config)",
     )
     arguments = parser.parse_args(argv)
+    if arguments.max_photos >= 2**31:  # TensorFlow counts them in 32 bits
+        parser.error(f"--max-photos must be below {2**31}, received {arguments.max_photos}")
     check_writable(arguments.out)
     from cspn_tf.export.saved_model import export
     from cspn_tf.inference.pipeline import load_pipeline

@@ -30,7 +30,7 @@ from cspn_tf.progress import Progress
 def main(argv=None) -> int:
     """Predict as the arguments say; return the exit code."""
     args = _parse(argv)
-    check_writable(args.out)
+    check_writable(args.out, WRITERS[args.format][0])
     with termination_as_interrupt():
         photos, failed = find_existing_photos(args.photos)
         return max(_predict(args, photos) if photos else 1, int(bool(failed)))

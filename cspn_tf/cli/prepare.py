@@ -12,6 +12,7 @@ An interrupted run resumes after the last finished shard when the same command i
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int, termination_as_interrupt
@@ -190,11 +191,11 @@ def _write_coco(path, photos):
 
 
 def _in_order(rejected):
-    """Sort rejected rows by file and line; rows without a line number keep their order."""
+    """Sort rejected rows by file and line, image or annotation; rows without a number keep their order."""
 
     def key(fault):
-        path, _, place = fault.where.rpartition(":")
-        return (path, int(place)) if place.isdecimal() else (path or fault.where, 0)
+        number = re.search(r"\d+$", fault.where)
+        return fault.where.rpartition(":")[0] or fault.where, int(number[0]) if number else 0
 
     return sorted(rejected, key=key)
 

@@ -66,26 +66,28 @@ from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_NAMES, SKELETON
 # Notes of a `ReadResult`.
 REPEATED_ANNOTATION = "duplicate annotation of a photo, left out"
 
-# What comes before the subset in the names of CVAT's annotation files.
-_CVAT_PREFIX = "person_keypoints_"
+# What comes before the subset in the names of annotation files of COCO itself and of CVAT.
+_SUBSET_PREFIXES = ("person_keypoints_", "instances_")
 # What each split's annotations are called in Roboflow's exports, in a folder named like the split.
 ROBOFLOW_FILE = "_annotations.coco.json"
-# Last part of an annotation file's name → split.
+# Last part of an annotation file's name, without a year → split.
 SPLIT_TOKENS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 # Subfolders searched for photos after the root itself and before folders named like the split.
-PHOTO_FOLDERS = ("img", "image", "images", "photos")
+PHOTO_FOLDERS = ("img", "image", "images", "photos", "data")
 
 
 def read_coco(root, annotation_files=None, categories=None) -> ReadResult:
     """Read a dataset in COCO's keypoint format.
 
     Args:
-        root: the dataset's folder. Photos are searched in the subset's folder for CVAT's files, in the root, in its
-            `PHOTO_FOLDERS`, in a folder named like the split, in it or in `images/`, and in `images/default/`. If
-            photos of several folders have the same name, `Sample.photo` is the path relative to the root.
+        root: the dataset's folder. Photos are searched in the subset's folder, in `images/` or the root, for files of
+            COCO and CVAT, in the root, in its `PHOTO_FOLDERS`, in a folder named like the split, in it or in `images/`,
+            and in `images/default/`. If photos of several folders have the same name, `Sample.photo` is the path
+            relative to the root.
         annotation_files: paths of the JSON files; by default all in the root and in `annotations/`, and Roboflow's. The
-            last part of a file's name is its split, as in `labels.train.json` or `fld_upper_val.json`; a file may have
-            none. If a photo is in several files of one split, its annotations are merged.
+            last part of a file's name is its split, as in `labels.train.json`, `fld_upper_val.json` or
+            `instances_val2017.json`; a file may have none. If a photo is in several files of one split, its annotations
+            are merged.
         categories: dict of category name → `GarmentType`, which overrides the type that the category itself implies.
 
     Returns:
@@ -113,7 +115,7 @@ def read_coco(root, annotation_files=None, categories=None) -> ReadResult:
     return result
 
 
-def read_labelled_images(annotation_files) -> dict[int | str, CocoPhoto]:
+def read_labelled_images(annotation_files) -> tuple[dict[int | str, CocoPhoto], set]:
     """Read all images of annotation files with their garments, including images without any, to score predictions.
 
     A fault for which `read_coco` rejects one photo is an error here, because a measure must not depend on photos that
@@ -124,15 +126,18 @@ def read_labelled_images(annotation_files) -> dict[int | str, CocoPhoto]:
             annotations are merged.
 
     Returns:
-        image id → `CocoPhoto`, in the order of the files and their images.
+        photos: image id → `CocoPhoto`, in the order of the files and their images.
+        categories: the files' pairs of category id and `GarmentType`.
 
     Raises:
         UserError: as `read_coco`; or an image or annotation has a fault (the first one is reported); or ids do not
             identify images uniquely.
     """
-    photos, photo_of_id, id_of_name = {}, {}, {}
+    photos, photo_of_id, id_of_name, categories = {}, {}, {}, set()
     for path in _distinct(map(Path, annotation_files)):
-        found = CocoFile(path, {}).read_into(photos)
+        file = CocoFile(path, {})
+        categories |= file.garment_types
+        found = file.read_into(photos)
         for fault in (photo.fault for photo in photos.values() if photo.fault):
             raise UserError(f"{fault.where}: {fault}")
         for image_id, photo in found.items():
@@ -142,7 +147,7 @@ def read_labelled_images(annotation_files) -> dict[int | str, CocoPhoto]:
                 raise UserError(f"{image} is {fields.shown(photo.name)}, a different photo from {first.where}")
             if id_of_name.setdefault(photo.name, image_id) != image_id:
                 raise UserError(f"{image} has a different id in {photo.where}")
-    return photo_of_id
+    return photo_of_id, categories
 
 
 def _found_files(root):
@@ -163,12 +168,12 @@ def split_of_file(path) -> str | None:
     path = Path(path)
     if path.name == ROBOFLOW_FILE:
         return SPLIT_TOKENS.get(path.absolute().parent.name.lower())
-    return SPLIT_TOKENS.get(re.split("[._-]", path.name.lower().removesuffix(".json"))[-1])
+    return SPLIT_TOKENS.get(re.split("[._-]", path.name.lower().removesuffix(".json"))[-1].rstrip("0123456789"))
 
 
 def _subset_of_file(path) -> str | None:
-    """Return the subset of one of CVAT's annotation files, which is also the folder of its photos; None for others."""
-    return path.stem.removeprefix(_CVAT_PREFIX) if path.name.startswith(_CVAT_PREFIX) else None
+    """Return the subset of a file that is named as COCO and CVAT do, also the folder of its photos; None for others."""
+    return next((path.stem.removeprefix(start) for start in _SUBSET_PREFIXES if path.name.startswith(start)), None)
 
 
 def split_path(path, split) -> Path:
@@ -211,7 +216,7 @@ def _photo_folders(root, split, subset):
     tokens = [token for token, token_split in SPLIT_TOKENS.items() if token_split == split]
     names = [*PHOTO_FOLDERS, *tokens, *(f"images/{token}" for token in [*tokens, "default"])]
     # A subset's own folder comes first: others may have photos of the same name.
-    own = [f"images/{subset}"] if subset else []
+    own = [f"images/{subset}", subset] if subset else []
     return [root / name for name in [*own, ".", *names] if (root / name).is_dir()]
 
 

@@ -7,6 +7,7 @@ import collections
 import contextlib
 import dataclasses
 import re
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from cspn_tf.data import fields
@@ -29,6 +30,7 @@ OTHER_NUM_KEYPOINTS = "annotation whose num_keypoints differs from the number of
 NO_KEYPOINTS = "annotation without keypoints, used for its box"
 FOREIGN_VARIATION = "annotation whose variation is not recognised, treated as unknown"
 FOREIGN_GROUP = "image whose split_group is not text, ignored"
+FOREIGN_PATH = "image whose file_name is a path outside of the dataset, of which the last part is used"
 
 _VISIBILITY_OF_CODE = {2: Visibility.VISIBLE, 1: Visibility.OCCLUDED, 0: Visibility.ABSENT}
 _NOTHING = (0, None, "")  # what tools write (or NaN) for each number of an absent keypoint
@@ -93,6 +95,7 @@ class CocoFile:
 
     Attributes:
         category_names: set of the names of all its categories.
+        garment_types: set of pairs of category id and `GarmentType`, of the categories that imply one.
         notes: see `ReadResult`; `read_into` adds the notes about images and annotations.
     """
 
@@ -125,6 +128,7 @@ class CocoFile:
             read = [_read_category(category, f"categories[{n}]") for n, category in enumerate(categories)]
             self._categories = _usable_categories(read, used_ids, keypoint_ids, given_types)
         self.category_names = {category.name for category in read} - {None}
+        self.garment_types = {(n, c.garment_type) for n, c in self._categories.items() if c.garment_type}
         self.notes[UNUSED_CATEGORY] = len(read) - len(self._categories)
 
     def read_into(self, photos, split=None, subset=None) -> dict[int | str, CocoPhoto]:
@@ -216,9 +220,25 @@ def _is_usable(reference):
 # Images --------------------------------------------------------------------------------------------------------------
 
 
+def photo_name(value, what) -> str:
+    """As `fields.photo_name`, but of a path outside of the dataset, as in a labelling tool's folders, the last part."""
+    path = PurePosixPath(fields.text(value, what))
+    return fields.photo_name(path.name if _is_elsewhere(path) else value, what)
+
+
+def _is_elsewhere(path):
+    return path.is_absolute() or ".." in path.parts
+
+
+def category_types(categories) -> dict:
+    """Return category id → `GarmentType` of the categories of a document whose names say it."""
+    read = {c.category_id: _normalised(c.name or "") for c in (_read_category(c, "category") for c in categories)}
+    return {category_id: _TYPE_OF_NAME[name] for category_id, name in read.items() if name in _TYPE_OF_NAME}
+
+
 def _name(image):
     try:
-        return fields.photo_name(image.get("file_name"), "file_name") if isinstance(image, dict) else None
+        return photo_name(image.get("file_name"), "file_name") if isinstance(image, dict) else None
     except RowFault:
         return None
 
@@ -230,7 +250,8 @@ def _read_image(image, notes):
     """
     fields.json_object(image, "the image")
     fields.member(image, "id", "the image", fields.identifier)
-    fields.member(image, "file_name", "the image", fields.photo_name)
+    name = fields.member(image, "file_name", "the image", photo_name)
+    notes[FOREIGN_PATH] += _is_elsewhere(PurePosixPath(image["file_name"])) and bool(name)
     group = image.get("split_group")
     is_text = isinstance(group, str)
     notes[FOREIGN_GROUP] += not (is_text or group is None)

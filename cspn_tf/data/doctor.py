@@ -18,10 +18,12 @@ from cspn_tf.garments import KEYPOINT_NAMES, MIN_NORMALISER_DISTANCE, NORMALISER
 # How far outside its garment's box a keypoint may lie, as a fraction of the box's long side.
 BOX_SLACK = 0.1
 
+NO_GARMENTS = "no photo has a garment"
 NOTHING_VISIBLE = "no keypoint is visible"
 
 # Kinds of findings about a dataset as a whole, with their meaning.
 KINDS_OF_DATASETS = {
+    NO_GARMENTS: "nothing can be learnt from them but what has no garments; is the label file the right one?",
     LABELS_IN_A_PART: "the garments are all small, or the photos are larger than those that were labelled",
     NOTHING_VISIBLE: "NE, which counts visible keypoints only, will be empty, and a network that predicts visibility "
     "learns that nothing is visible; if a tool wrote 1 for every labelled keypoint, replace it by the format's code "
@@ -92,6 +94,8 @@ def examine_dataset(photos) -> list[Finding]:
         list of `Finding` in the order of `KINDS_OF_DATASETS`.
     """
     found = []
+    if not any(len(photo.sample.garments) for photo in photos):
+        found.append((NO_GARMENTS, "all", photos[0].sample, f"none of {len(photos)} photos has a garment"))
     if part := labelled_sizes.unreached_part((photo.sample, photo.facts.size) for photo in photos):
         found.append((LABELS_IN_A_PART, "all", photos[0].sample, part))
     found += _splits_without_visible([photo.sample for photo in photos])

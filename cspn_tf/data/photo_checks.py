@@ -61,7 +61,7 @@ def photo_facts(photo_bytes) -> PhotoFacts:
     photo, image_size, status = decode_photo(photo_bytes, Config.max_pixels, _LEAST_SIDE)
     if int(status) != STATUS_OK:
         faults = {
-            STATUS_NOT_A_PHOTO: "is not a JPEG or PNG",
+            STATUS_NOT_A_PHOTO: "is not a JPEG, PNG or WebP",
             STATUS_TOO_LARGE: f"has more pixels than allowed: {Config.max_pixels}, of a PNG half as many",
             STATUS_UNDECODABLE: "cannot be decoded: its picture data are broken or cut short",
         }
@@ -125,7 +125,8 @@ def check_photo(sample: Sample) -> tuple[bytes, PhotoFacts] | Rejected:
         facts = photo_facts(photo_bytes)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            return _rejected(sample, "missing photo", f"is missing: no file {sample.path}")
+            others = "".join(f", {path}" for path in sample.other_paths)
+            return _rejected(sample, "missing photo", f"is missing: no file {sample.path}{others}")
         return _rejected(sample, "unreadable photo", f"cannot be read: {error.strerror or error}")
     except PhotoError as error:
         return _rejected(sample, "unreadable photo", error)

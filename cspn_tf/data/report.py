@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cspn_tf.data.doctor import KINDS, KINDS_OF_DATASETS, examine, examine_dataset, find_duplicates
 from cspn_tf.data.samples import REJECTION_KINDS, SPLITS
-from cspn_tf.files import replaced_file, write_json, write_text
+from cspn_tf.files import write_json, write_picture, write_text
 from cspn_tf.garment_set import Garments
 from cspn_tf.garments import GARMENT_TYPE_NAMES, GarmentType, Variation, Visibility
 
@@ -246,5 +246,4 @@ def _save_sheet(path, drawn):
         return
     pictures, captions = zip(*shown, strict=True)
     sheet = contact_sheet(list(pictures), 6, _TILE_SIZE, list(captions))
-    with replaced_file(path) as temporary:
-        sheet.save(temporary, quality=90)
+    write_picture(path, sheet, quality=90)

@@ -147,10 +147,10 @@ def read_coco_files(truth_files, results_file):
     Raises:
         UserError: if a file is invalid; see `coco.read_labelled_images` and `coco_results`.
     """
-    photos = read_labelled_images(truth_files)
+    photos, categories = read_labelled_images(truth_files)
     if not photos:
         raise UserError(f"{truth_files[0]}: no images to score")
-    found, num_boxes_from_keypoints = read_coco_results(results_file, photos)
+    found, num_boxes_from_keypoints = read_coco_results(results_file, photos, categories)
     truths = [photo.garments for photo in photos.values()]
     results = [
         Result(STATUS_OK, garments=found.get(image_id, Garments([], [], [])), name=photo.name)

@@ -10,6 +10,7 @@
 
 import dataclasses
 import io
+import math
 import shutil
 from pathlib import Path
 
@@ -43,7 +44,10 @@ def export(pipeline, model_dir, version: int | None = None) -> Path:
     model_dir.mkdir(parents=True, exist_ok=True)
     # TF Serving ignores directories whose names are not numbers, so it never loads the staging directory.
     with locked(model_dir / "lock", model_dir):
-        target = model_dir / str(version or max(find_versions(model_dir), default=0) + 1)
+        version = version or max(find_versions(model_dir), default=0) + 1
+        if version > MAX_VERSION:
+            raise UserError(f"{model_dir} has the highest possible version, {MAX_VERSION}: give an unused --version")
+        target = model_dir / str(version)
         if target.exists():
             raise UserError(f"{target} exists; choose another --version")
         temporary = model_dir / f"writing-{target.name}"
@@ -76,7 +80,7 @@ def _write(pipeline, version_dir):
     from cspn_tf.export.check import check
     from cspn_tf.serve.warmup import write_warmup_requests
 
-    photo = _warmup_photo(pipeline.config.canvas_size)
+    photo = _warmup_photo(min(pipeline.config.canvas_size, math.isqrt(pipeline.config.max_pixels)))
     with plain_path(version_dir.parent) as folder:
         written = f"{folder}/{version_dir.name}"
         signatures = {contract.BYTES_SIGNATURE: pipeline.serve, contract.PIXELS_SIGNATURE: pipeline.pixels}

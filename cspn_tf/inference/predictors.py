@@ -7,6 +7,7 @@ Letters in shapes: B photos, G garments in a photo, S canvas side.
 """
 
 import dataclasses
+import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -192,6 +193,7 @@ def tflite_function(path, num_threads=None, make_interpreter=None):
     make_interpreter = make_interpreter or _interpreter_class()
     try:
         with quiet_native_output():
+            _check_whole(path)
             interpreter = make_interpreter(str(path), num_threads=num_threads or num_cores())
             runner = interpreter.get_signature_runner()
             canvas_size = int(runner.get_input_details()[CANVAS_INPUT]["shape"][1])
@@ -199,7 +201,7 @@ def tflite_function(path, num_threads=None, make_interpreter=None):
             # 2.15 loses the float16 weights of networks in loops, and gives wrong keypoints without an error.
             first = runner(**{CANVAS_INPUT: np.zeros((1, canvas_size, canvas_size, 3), np.uint8)})
             is_known = set(first) >= set(CANVAS_OUTPUTS)
-    except (ValueError, RuntimeError, KeyError):
+    except (ValueError, RuntimeError, KeyError, TypeError, struct.error):
         is_known = False
     if not is_known:
         raise UserError(f"{path} must be a TFLite file from {CANVAS_INPUT} to {', '.join(CANVAS_OUTPUTS)}")
@@ -210,6 +212,14 @@ def tflite_function(path, num_threads=None, make_interpreter=None):
             return runner(**{CANVAS_INPUT: canvas})
 
     return find, canvas_size
+
+
+def _check_whole(path) -> None:
+    """Read all tables of a TFLite file that is cut off, which fails; TensorFlow Lite 2.15 would end the process."""
+    if has_tensorflow():  # LiteRT checks the file itself
+        from tensorflow.lite.tools import flatbuffer_utils
+
+        flatbuffer_utils.convert_bytearray_to_object(bytearray(path.read_bytes()))
 
 
 def _interpreter_class():

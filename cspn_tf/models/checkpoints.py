@@ -12,6 +12,9 @@ Beside them is the pair as one TensorFlow Lite file, for Pythons without TensorF
 """
 
 import dataclasses
+import errno
+import os
+import shutil
 from pathlib import Path
 
 from cspn_tf import config as configs
@@ -62,6 +65,9 @@ def is_pair(folder) -> bool:
 
 def save_weights(model, directory) -> None:
     """Write a model's weights as the directory's best weights, by atomic rename."""
+    # Before they are written: HDF5 ends the process where the disk becomes full.
+    if shutil.disk_usage(directory).free < 4 * model.count_params():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(Path(directory) / WEIGHTS))
     with replaced_file(Path(directory) / WEIGHTS) as temporary:
         model.save_weights(temporary)
 

@@ -144,8 +144,7 @@ def write_report(plan, data, out, costs) -> None:
     ):
         (out / name).unlink(missing_ok=True)
         if wanted:
-            with replaced_file(out / name) as temporary:
-                draw(temporary)
+            draw(out / name)
             written.append(name)
     for claim in found["claims"]:
         print(f"{claim['claim']}: {claim['answer']}")

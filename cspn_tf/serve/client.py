@@ -54,6 +54,8 @@ _SERVICE_CONFIG = {
 }
 # Parts of gRPC's error messages: when there is no connection, and when the server speaks HTTP/1.
 _NO_CONNECTION = re.compile("failed to connect to|Socket closed|Connection reset|errors? resolving|DNS", re.IGNORECASE)
+# Seconds: a year. gRPC's clock overflows at some 300 years, and no answer would be waited for at all.
+_LONGEST_TIMEOUT = 3.2e7
 _HTTP_1_WORDS = ("http1", "Failed parsing HTTP/2")
 
 
@@ -117,7 +119,7 @@ class _Calls:
             raise ValueError(f"batch_size and in_flight must be at least 1, received {batch_size} and {in_flight}")
         self.server = server
         self.model_name = model_name
-        self.timeout = timeout
+        self.timeout = min(timeout, _LONGEST_TIMEOUT)
         self.batch_size = batch_size
         self.in_flight = in_flight
         self._options = {"metadata": tuple(metadata)}

@@ -14,7 +14,7 @@ from tensorflow_serving.apis import (
 )
 
 from cspn_tf.console import UserError, one_line
-from cspn_tf.serve.model_versions import ModelVersions
+from cspn_tf.serve.model_versions import ModelVersions, say
 from cspn_tf.serve.servable import RequestError, Servable
 
 # Requests at a time, waiting ones included; more are refused with RESOURCE_EXHAUSTED, so that none waits without end.
@@ -97,7 +97,7 @@ def _rpc(method):
             code, message = error.code, str(error)
         except Exception as error:
             code, message = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {one_line(error)}"
-            print(f"error: a request failed: {message}", file=sys.stderr, flush=True)
+            say(f"error: a request failed: {message}", sys.stderr)
         return context.abort(code, message)
 
     return answer

@@ -1,5 +1,6 @@
 """Serve the highest version in a model directory, and switch to new versions as they appear."""
 
+import contextlib
 import dataclasses
 import sys
 import threading
@@ -87,9 +88,9 @@ class ModelVersions:
             reason = one_line(error)
             with self._lock:
                 self._states[version] = VersionState("END", reason)
-            print(f"version {version} is not served: {reason}", file=sys.stderr, flush=True)
+            say(f"version {version} is not served: {reason}", sys.stderr)
         else:
-            print(f"version {version} is served", flush=True)
+            say(f"version {version} is served", sys.stdout)
 
     def _load_and_switch(self, version, version_dir):
         with self._lock:
@@ -106,7 +107,13 @@ class ModelVersions:
             try:
                 self.poll()
             except OSError as error:  # the directory changed during the scan; the next scan sees the new state
-                print(f"cannot read {self._model_dir}: {error}", file=sys.stderr, flush=True)
+                say(f"cannot read {self._model_dir}: {error}", sys.stderr)
+
+
+def say(text, stream) -> None:
+    """Print a line where somebody may read it: a closed pipe must not end a thread of the server."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=stream, flush=True)
 
 
 def _list_files(version_dir):

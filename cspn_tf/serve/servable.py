@@ -132,6 +132,10 @@ def _to_tensor(name, proto, info):
     limit = _MAX_STRINGS if wanted_dtype == tf.string else _MAX_NUMBERS
     if math.prod(shape) > limit:
         raise RequestError(f"input {name} must have at most {limit} values, received {shape}")
+    # The last string stands for all that are missing.
+    num_missing = math.prod(shape) - len(proto.string_val)
+    if proto.string_val and num_missing * len(proto.string_val[-1]) > _MAX_NUMBERS:
+        raise RequestError(f"input {name} has {len(proto.string_val)} values for the shape {shape}")
     try:
         return tf.constant(tf.make_ndarray(proto), wanted_dtype)
     except (ValueError, TypeError, MemoryError, OverflowError) as error:

@@ -23,7 +23,7 @@ from cspn_tf import config as configs
 from cspn_tf.console import CallError, UserError, require_extra
 from cspn_tf.evaluation.keypoint_metrics import LOWER_IS_BETTER
 from cspn_tf.evaluation.report import formatted
-from cspn_tf.files import locked, plain_path, read_json, replaced_file, write_json
+from cspn_tf.files import locked, plain_path, read_json, write_json
 from cspn_tf.models import checkpoints
 from cspn_tf.plots import saved_plot
 from cspn_tf.progress import Progress
@@ -359,7 +359,7 @@ def draw_curves(history: list[dict], path) -> None:
     losses = [name for name in names if name.endswith("loss")]
     panels = [losses] + [[name] for name in names if name not in losses]
     size = (4 * len(panels), 3.2)
-    with replaced_file(path) as temporary, saved_plot(temporary, 1, len(panels), size=size, squeeze=False) as axes:
+    with saved_plot(path, 1, len(panels), size=size, squeeze=False) as axes:
         for axis, panel in zip(axes[0], panels, strict=True):
             for name in panel:
                 points = [(entry["epoch"], entry[name]) for entry in history if entry.get(name) is not None]

@@ -49,8 +49,9 @@ class Task(abc.ABC):
         """Return the number of batches in an epoch of a run.
 
         Raises:
-            UserError: the data are missing or do not fill one batch.
+            UserError: the data are missing, have no garments, or do not fill one batch.
         """
+        pipeline.require_examples(run.data_dir, "train", what="garments")
         batch_size = run.training.batch_size * distribution_of(run.strategy).num_workers
         return pipeline.steps_per_epoch(run.data_dir, "train", batch_size, what=self.unit)
 

@@ -95,7 +95,7 @@ def test_pandas_and_duckdb_read_it(annotated):
 
 def test_it_becomes_coco(annotated, tmp_path):
     export_coco.main([str(annotated), "--out", str(tmp_path / "shop.json")])
-    photos = read_labelled_images([tmp_path / "shop.json"]).values()
+    photos = read_labelled_images([tmp_path / "shop.json"])[0].values()
     assert [photo.name for photo in photos] == ["0.jpg", "1.jpg", "2.jpg"]
     rows = list(table.read_rows(annotated))
     for photo, row in zip(photos, rows[:3], strict=True):

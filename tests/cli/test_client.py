@@ -292,7 +292,7 @@ def test_metadata_are_pairs_and_binary_ones_are_bytes(text, pair):
     assert client_command._pair(text) == pair
 
 
-@pytest.mark.parametrize("text", ["a b=c", "=c", "a"])
+@pytest.mark.parametrize("text", ["a b=c", "=c", "a", "a=ü", "a=b\n"])
 def test_metadata_that_grpc_refuses_are_a_wrong_call(server, photos, text):
     with pytest.raises(SystemExit, match="2"):
         call(server, "--metadata", text, photos[0])

@@ -74,7 +74,7 @@ def test_folders_are_searched_and_one_line_a_photo_is_written(model_dir, folder,
 
 
 def test_csv_has_a_row_a_garment_and_one_for_photos_without(model_dir, folder, tmp_path):
-    bad = tmp_path / "bad,\n.jpg"
+    bad = tmp_path / "bad,\r.jpg"
     bad.write_bytes(b"no photo")
     assert call(model_dir, tmp_path / "out", "--format", "csv", folder, bad) == 1
     with open(tmp_path / "out" / "predictions.csv", newline="") as file:
@@ -100,7 +100,7 @@ def test_coco_is_a_document_that_coco_readers_read(model_dir, folder, tmp_path, 
     assert call(model_dir, "out", "--format", "coco", folder, "photos/missing.jpg") == 1
     capsys.readouterr()
     path = tmp_path / "out" / "predictions.coco.json"
-    images = read_labelled_images([path])
+    images = read_labelled_images([path])[0]
     assert [image.name for image in images.values()] == list(SIZES)
     coco = COCO(str(path))
     assert [coco.imgs[i]["height"] for i in (1, 2, 3)] == [41, 63, 30]
@@ -234,6 +234,13 @@ def test_a_wrong_call_is_one_line_and_leaves_nothing(args, code, message, model_
     assert found == code
     assert err.startswith("error: ") and err.count("\n") == 1 and message.format(**places) in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_the_place_of_the_results_is_named_before_the_work(model_dir, folder, tmp_path, capsys):
+    (tmp_path / "predictions.csv").mkdir()
+    assert call(model_dir, tmp_path, folder, "--format", "csv") == 2
+    said = capsys.readouterr()
+    assert f"{tmp_path}/predictions.csv is a folder, required a file" in said.err and said.out == ""
 
 
 def test_a_folder_that_may_not_be_written_is_one_line(model_dir, folder, tmp_path, monkeypatch, capsys):

@@ -341,7 +341,7 @@ def test_a_dataset_without_one_good_photo_fails_whatever_is_allowed(root, tmp_pa
     assert _prepare(root, "--max-rejected", 1) == 1
     error = capsys.readouterr().err
     assert error.startswith(f"error: {root}: none of the photos can be used: {root}") and error.count("\n") == 1
-    assert error.endswith("is not a JPEG or PNG\n")
+    assert error.endswith("is not a JPEG, PNG or WebP\n")
     assert [path.name for path in tmp_path.iterdir()] == ["fld"]
 
 

@@ -5,7 +5,14 @@ import pytest
 
 from cspn_tf.console import UserError
 from cspn_tf.data.coco import read_coco, read_labelled_images
-from cspn_tf.data.coco_file import FOREIGN_GROUP, FOREIGN_VARIATION, NO_KEYPOINTS, OTHER_NUM_KEYPOINTS, UNUSED_CATEGORY
+from cspn_tf.data.coco_file import (
+    FOREIGN_GROUP,
+    FOREIGN_PATH,
+    FOREIGN_VARIATION,
+    NO_KEYPOINTS,
+    OTHER_NUM_KEYPOINTS,
+    UNUSED_CATEGORY,
+)
 from cspn_tf.data.coco_results import read_coco_results
 from cspn_tf.garments import GarmentType, Variation
 from tests.data.coco_labels import (
@@ -193,7 +200,7 @@ def test_a_category_that_no_annotation_uses_may_be_anything(tmp_path, category):
     result = _read(tmp_path, labels)
     assert result.samples[0].garments.types.tolist() == [GarmentType.FULL_BODY]
     assert result.rejected == [] and result.notes == {UNUSED_CATEGORY: 1}
-    assert list(read_labelled_images([tmp_path / "labels.json"])) == [1]
+    assert list(read_labelled_images([tmp_path / "labels.json"])[0]) == [1]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +290,7 @@ def test_values_that_cannot_mislead_are_read(tmp_path, changes, notes):
     result = _read(tmp_path, labels)
     assert result.rejected == [] and result.notes == notes
     assert result.samples[0].garments == _read_one(tmp_path / "plain", make_labels())
-    assert read_labelled_images([tmp_path / "labels.json"])[1].garments == result.samples[0].garments
+    assert read_labelled_images([tmp_path / "labels.json"])[0][1].garments == result.samples[0].garments
 
 
 @pytest.mark.parametrize("x, y", [(NAN, NAN), (None, None), (-1, -1), (-100.5, 3), (1e9, 1), ("", ""), ([1], True)])
@@ -396,7 +403,7 @@ def test_an_id_is_the_same_in_all_its_spellings(tmp_path, of_image, of_annotatio
     labels = make_labels()
     labels["images"][0]["id"], labels["annotations"][0]["image_id"] = of_image, of_annotation
     assert _read_one(tmp_path, labels).types.tolist() == [GarmentType.FULL_BODY]
-    images = read_labelled_images([tmp_path / "labels.json"])
+    images = read_labelled_images([tmp_path / "labels.json"])[0]
     assert [(image_id, len(image.garments)) for image_id, image in images.items()] == [(7, 1)]
     entry = {"image_id": of_annotation, "category_id": 3, "score": 1, "bbox": [1, 2, 3, 4], "keypoints": FULL}
     write_labels(tmp_path / "found.json", json.dumps([entry]))
@@ -409,7 +416,7 @@ def test_texts_are_ids_too(tmp_path):
         image["id"] = annotation["image_id"] = f"photo {image['id']}\n"
     result = _read(tmp_path, labels)
     assert result.samples[1].where == f"{tmp_path / 'labels.json'}: image 'photo 2\\n'"
-    assert list(read_labelled_images([tmp_path / "labels.json"])) == ["photo 1\n", "photo 2\n"]
+    assert list(read_labelled_images([tmp_path / "labels.json"])[0]) == ["photo 1\n", "photo 2\n"]
 
 
 @pytest.mark.parametrize(
@@ -436,13 +443,19 @@ def test_the_size_that_was_labelled(tmp_path, size, labelled_size):
         ({"id": 1.5}, "id is 1.5, required a whole number or text"),
         ({"id": None}, "id is null, required a whole number or text"),
         ({"file_name": None}, "file_name is null, required text"),
-        ({"file_name": "../2.jpg"}, "file_name '../2.jpg' is not a path inside the dataset"),
+        ({"file_name": ".."}, "file_name '..' is not a path inside the dataset"),
     ],
 )
 def test_a_fault_of_an_image_costs_the_photo_and_comes_first(tmp_path, changes, words):
     labels = make_labels(num_photos=3)
     labels["images"][1].update(changes)
     assert _reject(tmp_path, labels)[0].reason == words
+
+
+@pytest.mark.parametrize("name", ["../upload/1/2.jpg", "/data/upload/1/2.jpg", "a/../2.jpg"])
+def test_a_photo_of_a_labelling_tool_s_folder_is_found_by_its_name(tmp_path, name):
+    result = _read(tmp_path, make_labels(images=[{"id": 1, "file_name": name}]))
+    assert [sample.photo for sample in result.samples] == ["2.jpg"] and result.notes == {FOREIGN_PATH: 1}
 
 
 @pytest.mark.parametrize("group", [7, True, ["a"], NAN])
@@ -568,7 +581,7 @@ def test_files_as_tools_write_them_are_read(tmp_path, kind):
     assert garments.boxes_xyxy.tolist() == [[5, 6, 105, 206]]
     np.testing.assert_array_equal(garments.keypoints_xy[0], wanted[:, :2])
     np.testing.assert_array_equal(garments.visibility[0], wanted[:, 2])
-    (image,) = read_labelled_images([tmp_path / "labels.json"]).values()
+    (image,) = read_labelled_images([tmp_path / "labels.json"])[0].values()
     assert image.garments == garments
 
 

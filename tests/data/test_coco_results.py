@@ -19,15 +19,16 @@ def entry(**changes):
     return {key: value for key, value in whole.items() if value is not None}
 
 
-def read(folder, entries):
+def read(folder, entries, categories=()):
     path = folder / "results.json"
     path.write_text(entries if isinstance(entries, str) else json.dumps(entries))
-    return read_coco_results(path, {image_id: CocoPhoto(f"img/{image_id}.jpg", None, "") for image_id in (7, 8, "a7")})
+    photos = {image_id: CocoPhoto(f"img/{image_id}.jpg", None, "") for image_id in (7, 8, "a7")}
+    return read_coco_results(path, photos, categories)
 
 
-def refuse(folder, entries):
+def refuse(folder, entries, categories=()):
     with pytest.raises(UserError) as error:
-        read(folder, entries)
+        read(folder, entries, categories)
     message = str(error.value)
     assert message.startswith(f"{folder / 'results.json'}: ") and message.isprintable()
     return message.removeprefix(f"{folder / 'results.json'}: ")
@@ -73,6 +74,31 @@ def test_images_of_a_document_are_those_with_their_names(tmp_path):
     assert {image_id: rows.scores.tolist() for image_id, rows in garments.items()} == {7: [0.9], 8: [0.1]}
     assert garments[7].keypoint_scores.tolist() == [scores]
     assert garments[7].keypoints_xy.tolist() == garments[8].keypoints_xy.tolist()
+
+
+def test_categories_of_a_document_are_types_by_their_names(tmp_path):
+    names = {0: "Full body", 2: "lower-body", "5": "upper", 9: "shoe", 10: "lower body"}
+    document = {
+        "images": [{"id": 7, "file_name": "img/7.jpg"}],
+        "categories": [{"id": number, "name": name} for number, name in names.items()],
+        "annotations": [entry(category_id=number) for number in (5, 0, "2", 10, 3)],
+    }
+    labelled = {(0, GarmentType.FULL_BODY), (2, GarmentType.UPPER_BODY)}
+    garments, _ = read(tmp_path, document, labelled)
+    assert garments[7].types.tolist() == [1, 3, 2, 2, 3]
+    document["categories"] = []
+    assert refuse(tmp_path, document, labelled) == "entry 0: category_id is 5, required 1, 2, 3"
+
+
+def test_a_list_whose_labels_number_the_types_otherwise_is_refused(tmp_path):
+    labelled = {(1, GarmentType.FULL_BODY), (2, GarmentType.LOWER_BODY), (3, GarmentType.UPPER_BODY)}
+    assert read(tmp_path, [entry(category_id=2)], labelled)[0][7].types.tolist() == [2]
+    assert refuse(tmp_path, [entry(category_id=2), entry(category_id=1)], labelled) == (
+        "entry 1: category_id 1 is upper-body in results, but full-body in the labels; a document with 'categories' "
+        "says which is meant"
+    )
+    # As in MMPose's files, of which each has one category of its own, 1.
+    read(tmp_path, [entry(category_id=1)], labelled | {(1, GarmentType.UPPER_BODY)})
 
 
 @pytest.mark.parametrize("missing", [{}, {"bbox": None}])

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from cspn_tf.data.doctor import KINDS, KINDS_OF_DATASETS, NOTHING_VISIBLE, examine, examine_dataset, find_duplicates
+from cspn_tf.data.doctor import (
+    KINDS,
+    KINDS_OF_DATASETS,
+    NO_GARMENTS,
+    NOTHING_VISIBLE,
+    examine,
+    examine_dataset,
+    find_duplicates,
+)
 from cspn_tf.data.photo_checks import PhotoFacts
 from cspn_tf.data.samples import Sample
 from cspn_tf.data.shards import WrittenPhoto
@@ -151,6 +159,14 @@ def test_labels_that_know_no_visible_keypoint_are_found(visibility, found):
     findings = examine_dataset(_photos(*visibility.items()))
     assert [(finding.split, finding.detail) for finding in findings] == found
     assert {finding.kind for finding in findings} <= {NOTHING_VISIBLE} < set(KINDS_OF_DATASETS)
+
+
+def test_photos_of_which_none_has_a_garment_are_found():
+    sample = Sample("a.jpg", "train", Garments.concatenate([]), "list.txt:3", "a.jpg")
+    photos = [WrittenPhoto(sample, PhotoFacts((120, 120), "", None))] * 3
+    (finding,) = examine_dataset(photos)
+    assert (finding.kind, finding.detail) == (NO_GARMENTS, "none of 3 photos has a garment")
+    assert examine_dataset([*photos, *_photos(("train", SOME_VISIBLE))]) == []
 
 
 def test_labels_that_stay_in_a_part_of_every_photo_are_found():

@@ -61,8 +61,8 @@ def test_a_picture_of_nothing_has_no_look(kind):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is not a JPEG or PNG"),
-        (photo_bytes(kind="GIF"), "is not a JPEG or PNG"),
+        (b"", "is not a JPEG, PNG or WebP"),
+        (photo_bytes(kind="GIF"), "is not a JPEG, PNG or WebP"),
         (photo_bytes()[:-500], "cannot be decoded: its picture data are broken or cut short"),
         (photo_bytes(kind="PNG")[:-500], "cannot be decoded: "),
     ],
@@ -179,7 +179,7 @@ def test_the_first_garment_at_fault_is_told():
     [
         ("gone.jpg", "missing photo", "photo 'img/a.jpg' is missing: no file "),
         (".", "unreadable photo", "photo 'img/a.jpg' cannot be read: Is a directory"),
-        ("text.jpg", "unreadable photo", "photo 'img/a.jpg' is not a JPEG or PNG"),
+        ("text.jpg", "unreadable photo", "photo 'img/a.jpg' is not a JPEG, PNG or WebP"),
         ("small.jpg", "label outside the photo", "right_waistline 51 42 lies outside the photo of 20 x 80 pixels"),
     ],
 )

@@ -612,7 +612,12 @@ def _coco_oracle(content):
             continue
         image_id, group = _reference(image, "id"), image.get("split_group")
         try:
-            name = photo_name(image.get("file_name"))
+            name = image.get("file_name")
+            parts = name.split("/") if type(name) is str else []
+            parts_of_path = [part for part in parts if part not in ("", ".")]
+            if parts_of_path and (name.startswith("/") or ".." in parts_of_path):
+                name = parts_of_path[-1]
+            name = photo_name(name)
         except Wrong:
             name = None
         if image_id is not None:

@@ -109,8 +109,9 @@ def test_command_prints_the_garments_in_photo_pixels(fake_tflite, tmp_path, caps
     (tmp_path / "text.jpg").write_text("no photo")
     call = [str(tmp_path / name) for name in ("text.jpg", "photo.png")]
     assert phone.main([*call, "--model", str(fake_tflite)]) == 1
-    bad, *lines = capsys.readouterr().out.splitlines()
-    assert bad.startswith(f"{tmp_path / 'text.jpg'}: cannot identify image file")
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert said.err.startswith(f"{tmp_path / 'text.jpg'}: cannot identify image file")
     assert lines[0] == f"{tmp_path / 'photo.png'}: 1 garments"
     # Canvas = 0.5 * photo + (-0.25, 4.75); the box's upper edge is above the photo.
     assert lines[1] == "  upper-body 1.00  box 0.5 0.0 60.5 50.5"

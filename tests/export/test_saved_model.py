@@ -75,6 +75,15 @@ def test_a_version_that_tf_serving_ignores_is_refused_before_anything_is_made(tm
     assert list(tmp_path.iterdir()) == []
 
 
+def test_there_is_no_version_after_the_highest_possible(written_by, tmp_path):
+    (tmp_path / str(2**63 - 1)).mkdir()
+    with pytest.raises(UserError, match=f"has the highest possible version, {2**63 - 1}: give an unused --version"):
+        export_saved_model.export(None, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [str(2**63 - 1)]
+    written_by(Path.mkdir)
+    assert export_saved_model.export(None, tmp_path, version=7).name == "7"
+
+
 def test_exports_take_turns(written_by, tmp_path):
     asked = []
 
@@ -103,6 +112,9 @@ def test_failed_export_leaves_nothing(written_by, tmp_path):
 
 def test_command_names_what_is_wrong(tmp_path, capsys, tiny_detector, tiny_keypoints):
     (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path), "--max-photos", str(2**31)])
+    assert "--max-photos must be below 2147483648" in capsys.readouterr().err
     assert run(main, ["--out", str(tmp_path / "file" / "sub")]) == 2
     assert f"--out {tmp_path}/file/sub: {tmp_path}/file is a file, required a folder" in capsys.readouterr().err
     out = str(tmp_path / "cspn")

@@ -307,13 +307,23 @@ def test_a_folder_of_trainings_is_its_two_trainings(tiny_detector, tiny_keypoint
 
 def test_the_limits_of_an_export_are_kept(tiny_pipeline, tmp_path, photo_files):
     pipeline = GarmentPipeline(
-        dataclasses.replace(tiny_pipeline.config, max_pixels=256 * 256),
+        dataclasses.replace(tiny_pipeline.config, max_pixels=250 * 250),
         tiny_pipeline._detector,
         tiny_pipeline._trained_keypoint_network,
         max_photos=2,
     )
     model = cspn_tf.load(saved_model.export(pipeline, tmp_path / "cspn"))
-    assert [result.status for result in model([*photo_files, make_pixels(257, 256)])] == [0, 0, 0, STATUS_TOO_LARGE]
+    # A canvas is larger than that, and so is the second photo, 256 x 256.
+    results = model([*photo_files, make_pixels(251, 250)])
+    assert [result.status for result in results] == [0, STATUS_TOO_LARGE, 0, STATUS_TOO_LARGE]
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_a_tflite_file_that_is_cut_off_is_named(tiny_tflite, tmp_path, share):
+    content = tiny_tflite.read_bytes()
+    (tmp_path / "cut.tflite").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=r"cut\.tflite must be a TFLite file from image to "):
+        cspn_tf.load(tmp_path / "cut.tflite")
 
 
 def test_a_version_is_loaded_as_its_parent_s_latest(tiny_model):

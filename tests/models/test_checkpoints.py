@@ -1,6 +1,7 @@
 """Checkpoint directories: written, read back, and refused with one line where something is wrong."""
 
 import dataclasses
+import errno
 import json
 import shutil
 
@@ -114,12 +115,17 @@ def test_a_failed_write_leaves_what_was_there(keypoints_dir):
     files = {path.name: path.read_bytes() for path in keypoints_dir.iterdir()}
 
     class Full:
+        def __init__(self, num_weights):
+            self.count_params = lambda: num_weights
+
         def save_weights(self, path):
             path.write_bytes(b"half")
-            raise OSError("no space left")
+            raise OSError(errno.EIO, "written anyway")
 
-    with pytest.raises(OSError):
-        checkpoints.save_weights(Full(), keypoints_dir)
+    with pytest.raises(OSError, match="written anyway"):
+        checkpoints.save_weights(Full(9), keypoints_dir)
+    with pytest.raises(OSError, match=r"No space left on device: '\S+/best\.weights\.h5'$"):
+        checkpoints.save_weights(Full(10**15), keypoints_dir)
     with pytest.raises(TypeError):
         write_json(keypoints_dir / "network.json", {"a": object()})
     assert {name: (keypoints_dir / name).read_bytes() for name in files} == files

@@ -1,8 +1,9 @@
+import contextlib
 import shutil
 
 import pytest
 
-from cspn_tf.serve.model_versions import ModelVersions, VersionState
+from cspn_tf.serve.model_versions import ModelVersions, VersionState, say
 from tests.inference.test_versions import make_version
 
 
@@ -42,6 +43,19 @@ def test_a_new_version_replaces_the_old_one(model, versions, capsys):
     assert (versions.get(), versions.get(1)) == ("servable 2", None)
     assert versions.states() == {1: VersionState("END"), 2: VersionState("AVAILABLE")}
     assert capsys.readouterr().out == "version 2 is served\n"
+
+
+def test_versions_are_switched_also_where_nobody_reads_what_is_printed(model, versions, monkeypatch):
+    with open("/dev/full", "w") as refuses:  # as a closed pipe does
+        monkeypatch.setattr("sys.stdout", refuses)
+        make_version(model, 2)
+        versions.poll()
+        monkeypatch.undo()
+        assert versions.get() == "servable 2"
+        say("text", refuses)
+        with contextlib.suppress(OSError):
+            refuses.close()
+    say("text", refuses)
 
 
 def test_the_old_version_is_served_while_the_new_one_loads(model):

@@ -81,7 +81,8 @@ def wrong_requests():
     short.inputs["images"].CopyFrom(tf.make_tensor_proto(make_pixels(4, 5)[None]))
     short.inputs["images"].tensor_shape.dim[1].size = 3
     raw.inputs["image_bytes"].dtype = 0
-    unknown, negative, huge, repeated = (make_request([b"x"]) for _ in range(4))
+    unknown, negative, huge, repeated, expanded = (make_request([b"x" * 2000]) for _ in range(5))
+    expanded.inputs["image_bytes"].tensor_shape.dim[0].size = 2**20
     repeated.inputs["image_bytes"].tensor_shape.dim[0].size = 2**20 + 1
     unknown.inputs["image_bytes"].dtype = 9999
     negative.inputs["image_bytes"].tensor_shape.dim[0].size = -1
@@ -117,6 +118,11 @@ def wrong_requests():
             repeated,
             invalid,
             "input image_bytes must have at most 1048576 values, received [1048577]",
+        ),
+        "one photo for gigabytes": (
+            expanded,
+            invalid,
+            "input image_bytes has 1 values for the shape [1048576]",
         ),
         "negative size": (negative, invalid, "input image_bytes must have the shape (None,), received [-1]"),
         "impossible size": (

@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 
-from cspn_tf.cli import train_keypoints, training_arguments
+from cspn_tf.cli import train_detector, train_keypoints, training_arguments
 from cspn_tf.config import TrainingConfig, preset
 from cspn_tf.console import CallError, UserError, run
 from cspn_tf.data import pipeline
@@ -222,9 +222,10 @@ def test_data_that_are_not_prepared_or_too_few_are_named(tiny_data, tmp_path, mo
     assert str(tmp_path / "nothing") in capsys.readouterr().err
     assert run(train_keypoints.main, ["--data", str(tiny_data), *call, "--batch-size", "1000"]) == 1
     assert "fewer than one batch of 1000" in capsys.readouterr().err
-    monkeypatch.setattr(pipeline, "num_examples", lambda data_dir, split, what: 0)
-    assert run(train_keypoints.main, ["--data", str(tiny_data), *call]) == 1
-    assert f"{tiny_data} has no garments in its split 'val'" in capsys.readouterr().err
+    for command, empty in ((train_keypoints, "val"), (train_keypoints, "train"), (train_detector, "train")):
+        monkeypatch.setattr(pipeline, "num_examples", lambda data_dir, split, what, empty=empty: 9 * (split != empty))
+        assert run(command.main, ["--data", str(tiny_data), *call, "--batch-size", "4"]) == 1
+        assert f"{tiny_data} has no garments in its split '{empty}'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

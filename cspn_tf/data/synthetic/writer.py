@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ...console import UserError
-from ...files import staged_directory
+from ...files import staged_directory, write_picture
 from ...garments import KEYPOINT_SLOTS, GarmentType, Visibility
 from ...machine import num_cores
 from ..samples import SPLITS, Sample
@@ -48,7 +48,7 @@ class _Task:
     def render(self):
         """Render and save the photo."""
         rendering = render(split=self.split, index=self.index, num_garments=self.num_garments, **self.options)
-        Image.fromarray(rendering.image).save(self.path, quality=rendering.jpeg_quality)
+        write_picture(self.path, Image.fromarray(rendering.image), quality=rendering.jpeg_quality)
         return rendering
 
 
