@@ -71,9 +71,10 @@ def profile(pipeline, photo: bytes, batch_size: int, repeats: int, flops: dict) 
         flops: FLOP for one image, by network: `DETECTOR` and `KEYPOINTS`.
 
     Returns:
-        A JSON-ready dict, times in milliseconds per photo: batch_size; crops_per_photo, the garments found; parts, a
-        list of part and ms; networks, by name ms, flops, gflops_per_second and share_of_large_convolution; whole_ms,
-        networks_ms; overhead, whole over networks, minus 1; large_convolution_gflops_per_second.
+        A JSON-ready dict, times in milliseconds per photo: batch_size; crops_per_photo, the garments found, or one crop
+        of padding in all if there are none; parts, a list of part and ms; networks, by name ms, flops,
+        gflops_per_second and share_of_large_convolution; whole_ms, networks_ms; overhead, whole over networks, minus 1;
+        large_convolution_gflops_per_second.
     """
     functions, num_crops = make_functions(pipeline, photo, batch_size)
     timings = measure_in_turns(functions, repeats, num_warmup=_WARMUP_RUNS)
@@ -167,7 +168,7 @@ def format_profile(found: dict) -> str:
     """Return one profile as text."""
     total = sum(part["ms"] for part in found["parts"])
     rows = [
-        f"batch of {found['batch_size']}, {found['crops_per_photo']:.1f} garments per photo",
+        f"batch of {found['batch_size']}, {found['crops_per_photo']:.1f} crops per photo",
         f"{'part':24} {'ms':>7} {'share':>7}",
     ]
     rows += [f"{part['part']:24} {part['ms']:7.2f} {part['ms'] / total:7.1%}" for part in found["parts"]]

@@ -35,6 +35,7 @@ from pathlib import Path
 
 from cspn_tf.cli.photo_paths import find_photos
 from cspn_tf.console import Parser, UserError, run
+from cspn_tf.contract import PICTURE_SUFFIX
 from cspn_tf.files import replaced_file, write_picture
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS, KEYPOINT_NAMES
 from cspn_tf.models import checkpoints
@@ -119,8 +120,9 @@ def show(out: Path, photos: list[Path]) -> None:
     from cspn_tf.serve.local_server import running_server
 
     pictures, predictions = out / "pictures", out / "predictions.jsonl"
-    # What an interrupted demo left: it may have been about other photos.
-    (pictures / "predictions.partial.jsonl").unlink(missing_ok=True)
+    # What an earlier demo left, which may have been about other photos.
+    for path in (pictures / "predictions.partial.jsonl", *pictures.glob(f"*{PICTURE_SUFFIX}")):
+        path.unlink(missing_ok=True)
     print("\n== Serve it over gRPC and send photos with the client", flush=True)
     with running_server(out / "models" / "cspn") as address:
         command = ["serving.client", "--server", address, "--out", str(pictures), "--draw", *map(str, photos)]

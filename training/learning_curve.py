@@ -45,7 +45,14 @@ def main(argv=None):
     parser.add_argument("--test", type=Path, required=True, metavar="FILE", help="COCO keypoints to test on")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument("--start", nargs="+", default=[SHIPPED, IMAGENET], metavar="DIR", help="weights to start from")
-    parser.add_argument("--num-photos", nargs="+", type=positive_int, default=[20, 50, 100, 200], metavar="N")
+    parser.add_argument(
+        "--num-photos",
+        nargs="+",
+        type=positive_int,
+        default=[20, 50, 100, 200],
+        metavar="N",
+        help="sizes of the subsets",
+    )
     parser.add_argument("--seed", type=int, default=1, help="seed of the subsets and of the training")
     args = parser.parse_args(argv)
     for start in args.start:

@@ -43,7 +43,7 @@ class Blocks:
         about: settings of the run: catalogue, columns, batch size, and model with its fingerprint; a JSON-ready dict.
         kind, bytes_column: as in `cspn_tf.bulk.catalogue.Catalogue`.
         num_photos: number of photos.
-        num_repeated: number of duplicate paths in the catalogue; each distinct path is annotated once.
+        num_repeated: number of duplicate paths in a catalogue without ids; each distinct path is annotated once.
         block_size: photos per block, a power of two; the last one may be smaller.
         token: part of the names of the files that list the photos.
     """

@@ -2,11 +2,12 @@
 
     cspn-tf export-tflite --detector DIR --keypoints DIR --out DIR
     cspn-tf export-tflite ... --precision float16 --parts
-    cspn-tf export-tflite ... --precision int8 --photos some/of/yours/*.jpg
+    cspn-tf export-tflite ... --precision int8 --photos some/of/yours
 
 Files written: see `cspn_tf.export.tflite`.
 """
 
+from cspn_tf.cli.photo_paths import find_existing_photos
 from cspn_tf.cli.training_arguments import add_pair
 from cspn_tf.console import Parser
 from cspn_tf.export.tflite import PRECISIONS, export
@@ -15,7 +16,7 @@ from cspn_tf.files import check_writable
 MOST_PHOTOS = 128
 
 
-def main(argv=None):
+def main(argv=None) -> int:
     """Export as the arguments say, and print the path."""
     parser = Parser(
         any_names=("photos",), description="Export a detector and a keypoint network as one TensorFlow Lite file."
@@ -38,7 +39,7 @@ def main(argv=None):
         "--photos",
         nargs="+",
         default=[],
-        metavar="FILE",
+        metavar="PHOTO_OR_FOLDER",
         help=f"for int8: calibration photos, with garments like those of later use; the first {MOST_PHOTOS} are read",
     )
     arguments = parser.parse_args(argv)
@@ -48,8 +49,12 @@ def main(argv=None):
     from cspn_tf.decoding import read_photo_files
     from cspn_tf.inference.pipeline import load_pipeline
 
-    photos = read_photo_files(arguments.photos[:MOST_PHOTOS])
+    photos, failed = find_existing_photos(arguments.photos)
+    if failed:
+        return 1
+    photos = read_photo_files(photos[:MOST_PHOTOS])
     pipeline = load_pipeline(arguments.detector, arguments.keypoints)
     pipeline = pipeline.quantized(photos) if photos else pipeline
     for path in export(pipeline, arguments.out, arguments.precision, arguments.parts):
         print(path)
+    return 0

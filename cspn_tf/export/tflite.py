@@ -71,7 +71,7 @@ def _sized(tensors, config):
 
 
 def export(pipeline, out_dir, precision=None, with_parts=False) -> list:
-    """Convert a pipeline and write it, each file by atomic rename.
+    """Convert a pipeline and write it, each file by atomic rename; parts of an earlier export are removed or replaced.
 
     Args:
         pipeline: a `GarmentPipeline`.
@@ -89,22 +89,26 @@ def export(pipeline, out_dir, precision=None, with_parts=False) -> list:
     precision = precision or pipeline.precision
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, (_, inputs, outputs) in _parts(pipeline).items():
+    parts, files = _parts(pipeline), {}
+    for name, (_, inputs, outputs) in parts.items():
         if name != PIPELINE and not with_parts:
             continue
         about = description(pipeline.config, outputs, precision, inputs=inputs)
-        content = with_metadata(convert(pipeline, name, precision), name, about)
-        paths.append(out_dir / f"{name}.tflite")
+        files[name] = with_metadata(convert(pipeline, name, precision), name, about), about
+    for name in parts:
+        for suffix in (".tflite", ".json"):
+            if name not in files:
+                (out_dir / f"{name}{suffix}").unlink(missing_ok=True)
+    for name, (content, about) in files.items():
         if len(content) > LARGE_BYTES:
             print(
-                f"warning: {paths[-1].name} has {len(content) / 1e6:.0f} MB, more than most apps carry; float16 halves"
+                f"warning: {name}.tflite has {len(content) / 1e6:.0f} MB, more than most apps carry; float16 halves"
                 " it, dynamic takes a third, and the preset mobile has 28 MB in float32",
                 file=sys.stderr,
             )
-        write_bytes(paths[-1], content)
+        write_bytes(out_dir / f"{name}.tflite", content)
         write_json(out_dir / f"{name}.json", about)
-    return paths
+    return [out_dir / f"{name}.tflite" for name in files]
 
 
 def convert(pipeline, name, precision) -> bytes:

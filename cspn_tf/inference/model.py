@@ -77,6 +77,7 @@ class Model:
         self.source = predictor.source
         self.keypoints_in_boxes = predictor.keypoints_in_boxes
         self._predictor = predictor
+        self._process = os.getpid()
 
     def __repr__(self):
         return f"<cspn_tf.Model of {self.source}>"
@@ -102,7 +103,12 @@ class Model:
             TypeError: a photo is of another type.
             ValueError: an array is not uint8 or has another shape; or the batch size is not an integer of at least 1.
             UserError: the model's outputs violate the served contract.
+            RuntimeError: the process was forked after the model was loaded.
         """
+        if os.getpid() != self._process:  # the threads that would answer are those of the other process
+            raise RuntimeError(
+                "the model was loaded before a fork: call cspn_tf.load in each process, or start them with 'spawn'"
+            )
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ValueError(f"batch_size must be an integer of at least 1, received {batch_size!r}")
         if _is_photo(photos) or (isinstance(photos, np.ndarray) and photos.ndim != 4):

@@ -117,6 +117,17 @@ def shapes_of(interpreter):
     return {side: {name: one["shape"].tolist() for name, one in found.items()} for side, found in details.items()}
 
 
+def test_parts_of_an_earlier_export_do_not_stay(tiny_pipeline, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_tflite, "convert", lambda pipeline, name, precision: name.encode())
+    monkeypatch.setattr(export_tflite, "with_metadata", lambda content, name, about: content)
+    names = ["cspn", "detector", "keypoints"]
+    paths = export_tflite.export(tiny_pipeline, tmp_path, with_parts=True)
+    assert [(path.name, path.read_text()) for path in paths] == [(f"{name}.tflite", name) for name in names]
+    (tmp_path / "labels.txt").touch()
+    export_tflite.export(tiny_pipeline, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cspn.json", "cspn.tflite", "labels.txt"]
+
+
 def test_description_stands_beside_the_file_and_in_it(tflite_file, tiny_pipeline):
     description = json.loads((tflite_file.parent / "cspn.json").read_text())
     size = tiny_pipeline.config.canvas_size
@@ -301,11 +312,14 @@ def test_int8_and_photos_go_together(tiny_detector, tiny_keypoints, tmp_path, ph
             main([*common, *options])
         assert stop.value.code == 2
         assert capsys.readouterr().err == "error: --precision int8 and --photos go together (see --help)\n"
-    with pytest.raises(UserError, match=r"missing\.jpg: No such file"):
+    with pytest.raises(UserError, match=r"missing\.jpg: no such file or folder"):
         main([*common, "--precision", "int8", "--photos", str(tmp_path / "missing.jpg")])
     (tmp_path / "cut.jpg").write_bytes(photo_bytes[0][: len(photo_bytes[0]) // 2])
     with pytest.raises(UserError, match=r"cut\.jpg: could not be decoded$"):
         main([*common, "--precision", "int8", "--photos", str(tmp_path / "photo.jpg"), str(tmp_path / "cut.jpg")])
+    (tmp_path / "empty").mkdir()
+    assert main([*common, "--precision", "int8", "--photos", str(tmp_path / "empty")]) == 1
+    assert f"{tmp_path / 'empty'}: no photo in it" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -326,6 +326,14 @@ def test_a_tflite_file_that_is_cut_off_is_named(tiny_tflite, tmp_path, share):
         cspn_tf.load(tmp_path / "cut.tflite")
 
 
+def test_a_model_says_that_it_does_not_survive_a_fork(model, monkeypatch):
+    picture = make_pixels(30, 48)
+    assert len(model(picture)) == 1
+    monkeypatch.setattr("os.getpid", lambda: -1)  # as in a process that was forked
+    with pytest.raises(RuntimeError, match="the model was loaded before a fork: "):
+        model(picture)
+
+
 def test_a_version_is_loaded_as_its_parent_s_latest(tiny_model):
     # What it answers is tested by the other names of the same folder.
     assert predictors.version_directory(str(tiny_model / "1")) == predictors.version_directory(tiny_model)
