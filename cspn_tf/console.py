@@ -229,6 +229,14 @@ def positive_float(text: str) -> float:
     return value
 
 
+def seed_number(text: str) -> int:
+    """Parse a seed that NumPy, Keras and TensorFlow take."""
+    value = non_negative_int(text)
+    if value >= 2**32:
+        raise argparse.ArgumentTypeError(f"must be below {2**32}, received {value}")
+    return value
+
+
 def non_negative_int(text: str) -> int:
     """Parse an integer argument of at least 0."""
     value = int(text)

@@ -192,8 +192,13 @@ def check_writable(out, name=None) -> None:
         raise CallError(f"--out {out}: {parent} is not writable")
 
 
-def check_replaceable(out, overwrite) -> None:
+def check_replaceable(out, overwrite, advice="choose another folder") -> None:
     """Check that an output folder can be created or replaced, before the work starts.
+
+    Args:
+        out: the folder.
+        overwrite: whether it may be replaced if it is not empty.
+        advice: what to do if it is not empty, for the message.
 
     Raises:
         CallError: `out` is not empty and `overwrite` is false, is not a folder, or cannot be replaced.
@@ -206,7 +211,7 @@ def check_replaceable(out, overwrite) -> None:
     if os.path.ismount(out):
         raise CallError(f"{out} is a mount point and cannot be replaced: name a folder inside it")
     if any(out.iterdir()) and not overwrite:
-        raise CallError(f"{out} is not empty: give --overwrite to replace it")
+        raise CallError(f"{out} is not empty: {advice}")
     if Path.cwd().is_relative_to(out):
         raise CallError(f"{out} contains the working directory and cannot be replaced")
 

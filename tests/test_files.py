@@ -54,7 +54,7 @@ def test_an_empty_folder_is_replaced_and_a_full_one_only_when_told(tmp_path):
     out.mkdir()
     with staged_directory(out) as staging:
         (staging / "a").touch()
-    with pytest.raises(CallError, match=r"out is not empty: give --overwrite"), staged_directory(out):
+    with pytest.raises(CallError, match=r"out is not empty: choose another folder"), staged_directory(out):
         pass
     assert [path.name for path in out.iterdir()] == ["a"]
     with staged_directory(out, overwrite=True) as staging:

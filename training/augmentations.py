@@ -16,7 +16,7 @@ from PIL import Image
 
 from cspn_tf import drawing
 from cspn_tf.config import PRESETS, preset
-from cspn_tf.console import CallError, Parser, UserError, positive_int, run
+from cspn_tf.console import CallError, Parser, UserError, positive_int, run, seed_number
 from cspn_tf.data.samples import SPLITS
 from cspn_tf.files import write_picture
 from cspn_tf.garment_set import Garments
@@ -54,7 +54,9 @@ def _parse(argv):
     parser.add_argument("--preset", default="mobile", choices=list(PRESETS), help="sizes of canvas, crop and input")
     parser.add_argument("--split", default="train", choices=SPLITS, help="which of its photos")
     parser.add_argument("--num-photos", type=positive_int, default=6, metavar="N", help="rows")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the choice of photos and of the augmentations")
+    parser.add_argument(
+        "--seed", type=seed_number, default=1, help="seed of the choice of photos and of the augmentations"
+    )
     args = parser.parse_args(argv)
     if args.out.suffix.lower() != ".png":
         raise CallError(f"--out must be a file named *.png, received {args.out}")

@@ -29,7 +29,7 @@ def main(argv=None) -> int:
     parser.add_argument("--seed", type=non_negative_int, default=0, help="seed of the pictures")
     args = parser.parse_args(argv)
     rng, photos = np.random.default_rng(args.seed), []
-    with staged_directory(args.out) as folder:
+    with staged_directory(args.out, resumable=False) as folder:
         for index in range(args.num):
             picture, name = draw(rng, index), f"{index:04}.png"
             write_picture(folder / name, picture)

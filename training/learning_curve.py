@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from cspn_tf.config import DETECTOR_TRAINING, KEYPOINT_TRAINING
-from cspn_tf.console import CallError, Parser, UserError, positive_int, run
+from cspn_tf.console import CallError, Parser, UserError, positive_int, run, seed_number
+from cspn_tf.data.coco_file import CocoFile
 from cspn_tf.evaluation.report import make_table as make_markdown_table
 from cspn_tf.evaluation.report import with_interval
-from cspn_tf.files import read_json, write_json, write_text
+from cspn_tf.files import file_sha256, read_json, write_json, write_text
 from cspn_tf.models.checkpoints import SHIPPED
 from cspn_tf.plots import saved_plot
 from cspn_tf.reproduction.jobs import CSPN_TF, Job, JobProgress, run_jobs
@@ -53,15 +54,22 @@ def main(argv=None):
         metavar="N",
         help="sizes of the subsets",
     )
-    parser.add_argument("--seed", type=int, default=1, help="seed of the subsets and of the training")
+    parser.add_argument("--seed", type=seed_number, default=1, help="seed of the subsets and of the training")
     args = parser.parse_args(argv)
     for start in args.start:
         others = [other for other in args.start if other != start and Path(other).name == Path(start).name]
         if others:
             raise CallError(f"--start: {start} and {others[0]} have the same folder name: rename one")
+    for path in (args.labels, args.test):
+        CocoFile(path, {})  # which names what is wrong
     labels = read_json(args.labels)
     if max(args.num_photos) > len(labels["images"]):
         raise UserError(f"--num-photos: {args.labels} has {len(labels['images'])} photos")
+    made_of = {"labels": file_sha256(args.labels), "test": file_sha256(args.test), "seed": args.seed}
+    if (record := args.out / "made-of.json").exists() and read_json(record) != made_of:
+        raise UserError(f"{args.out} has curves of other labels or of another seed: choose another --out")
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_json(record, made_of)
     for num in args.num_photos:
         write_splits(labels, num, args.seed, args.out / f"{num}")
     (args.out / "test").mkdir(exist_ok=True)
@@ -143,7 +151,7 @@ def write_splits(labels, num, seed, folder) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for split, chosen in (("val", images[:num_val]), ("train", images[num_val:])):
         ids = {image["id"] for image in chosen}
-        annotations = [annotation for annotation in labels["annotations"] if annotation["image_id"] in ids]
+        annotations = [annotation for annotation in labels["annotations"] if annotation.get("image_id") in ids]
         write_json(folder / f"labels.{split}.json", {**labels, "images": chosen, "annotations": annotations})
 
 

@@ -9,7 +9,7 @@ followed by its 95 % interval in brackets and, after the semicolon, its count.
 import sys
 from pathlib import Path
 
-from cspn_tf.console import Parser, run
+from cspn_tf.console import Parser, UserError, run
 from cspn_tf.evaluation.report import formatted, make_table, with_interval
 from cspn_tf.files import read_json
 from cspn_tf.garments import GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS
@@ -31,10 +31,16 @@ def main(argv=None):
     parser = Parser(any_names=("reports",), description="Print the results of several evaluate runs side by side.")
     parser.add_argument("reports", nargs="+", type=Path, metavar="DIR", help="output folder of evaluate")
     reports = [
-        (path.name.removeprefix("report-"), read_json(path / "metrics.json", "report of evaluate"))
-        for path in parser.parse_args(argv).reports
+        (path.name.removeprefix("report-"), _read(path / "metrics.json")) for path in parser.parse_args(argv).reports
     ]
     print("\n\n".join(make_tables(reports)))
+
+
+def _read(path):
+    scores = read_json(path, "report of evaluate")
+    if not isinstance(scores, dict) or not {"num_photos", "detected_boxes"} <= set(scores):
+        raise UserError(f"{path}: not a report of evaluate")
+    return scores
 
 
 def make_tables(reports) -> list[str]:

@@ -132,7 +132,7 @@ def _check_options(parser, args):
 def _prepare(args):
     from cspn_tf.data.shards import write_dataset
 
-    check_replaceable(args.out, args.overwrite)
+    check_replaceable(args.out, args.overwrite, "give --overwrite to replace it")
     if args.source == "synthetic":
         _ensure_synthetic(args)
     result, splits_from = _read(args)

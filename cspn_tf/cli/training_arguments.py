@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from cspn_tf import config as configs
-from cspn_tf.console import CallError, Parser, UserError, non_negative_int, positive_int
+from cspn_tf.console import CallError, Parser, UserError, positive_int, seed_number
 from cspn_tf.models.checkpoints import SHIPPED
 from cspn_tf.train.distribution import STRATEGIES
 from cspn_tf.train.fitting import Run
@@ -51,7 +51,7 @@ def build_parser(description: str, network: str) -> Parser:
         help="initial weights: training directory of the same kind of network, or `shipped` for the package's weights",
     )
     parser.add_argument("--no-augment", action="store_true", help="train without augmentation")
-    parser.add_argument("--seed", type=non_negative_int, default=1, help="seed for weights, shuffling and augmentation")
+    parser.add_argument("--seed", type=seed_number, default=1, help="seed for weights, shuffling and augmentation")
     parser.add_argument("--resume", action="store_true", help="resume after the last finished epoch in --out, if any")
     parser.add_argument(
         "--precision",

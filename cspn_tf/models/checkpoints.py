@@ -65,6 +65,10 @@ def is_pair(folder) -> bool:
 
 def save_weights(model, directory) -> None:
     """Write a model's weights as the directory's best weights, by atomic rename."""
+    description = Path(directory) / _NETWORK
+    details = read_json(description) if description.is_file() else {}
+    if details.pop(_SHA256, None):  # that of the weights which are replaced
+        write_json(description, details)
     # Before they are written: HDF5 ends the process where the disk becomes full.
     if shutil.disk_usage(directory).free < 4 * model.count_params():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(Path(directory) / WEIGHTS))

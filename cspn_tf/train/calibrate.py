@@ -150,6 +150,6 @@ def _fit(scores_of, positive, directory, what=("garments", "background")) -> dic
 
 
 def _save(model, directory, network, fitted):
-    config, details = checkpoints.read_description(directory, network)
     checkpoints.save_weights(model, directory)
+    config, details = checkpoints.read_description(directory, network)
     checkpoints.write_description(directory, network, config, {**details, "calibration": fitted})

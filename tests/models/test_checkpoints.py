@@ -131,6 +131,15 @@ def test_a_failed_write_leaves_what_was_there(keypoints_dir):
     assert {name: (keypoints_dir / name).read_bytes() for name in files} == files
 
 
+def test_weights_that_replace_shipped_ones_load(tmp_path, keypoints_dir):
+    config, _ = checkpoints.read_description(keypoints_dir, KEYPOINTS)
+    checkpoints.write_shippable(keypoints_dir, KEYPOINTS, tmp_path / "shipped", config)
+    _, model = checkpoints.load_keypoints(tmp_path / "shipped")
+    checkpoints.save_weights(model, tmp_path / "shipped")
+    assert "weights_sha256" not in checkpoints.read_description(tmp_path / "shipped", KEYPOINTS)[1]
+    checkpoints.load_keypoints(tmp_path / "shipped")
+
+
 # Refusals ------------------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,13 @@ def test_pictures_are_background_photos_to_prepare(tmp_path):
     assert (splits["train"]["num_photos"], splits["train"]["num_garments"]) == (10, 0)
 
 
+def test_pictures_of_a_killed_run_do_not_stay(tmp_path):
+    (tmp_path / ".blank.partial").mkdir()
+    (tmp_path / ".blank.partial" / "0099.png").touch()
+    assert run(blank_pictures.main, ["--out", str(tmp_path / "blank"), "--num", "2"]) == 0
+    assert sorted(path.name for path in (tmp_path / "blank").iterdir()) == ["0000.png", "0001.png", "labels.train.json"]
+
+
 @pytest.mark.parametrize("kind", range(len(blank_pictures.KINDS)))
 def test_each_kind_follows_its_seed(kind):
     first, same, other = (blank_pictures.draw(np.random.default_rng(seed), kind) for seed in (1, 1, 2))

@@ -98,12 +98,35 @@ def test_the_table_and_the_picture_show_every_point(tmp_path):
     "wrong, message",
     [
         (["--num-photos", "21"], r"--num-photos: .*labels\.json has 20 photos"),
+        (["--test", "none.json"], "none.json: cannot be read: No such file or directory"),
         (["--start", "a/pair", "imagenet", "b/pair"], "--start: a/pair and b/pair have the same folder name"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_writes_nothing(tmp_path, wrong, message):
     (tmp_path / "labels.json").write_text(json.dumps(LABELS))
-    call = ["--photos", "p", "--labels", str(tmp_path / "labels.json"), "--test", "t", "--out", str(tmp_path / "out")]
+    call = ["--photos", "p", "--out", str(tmp_path / "out")]
+    for option in ("--labels", "--test"):
+        call += [option, str(tmp_path / "labels.json")]
     with pytest.raises(UserError, match=message):
         learning_curve.main([*call, *wrong])
     assert not (tmp_path / "out").exists()
+
+
+def test_curves_of_other_labels_or_another_seed_are_not_continued(tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(learning_curve, "run_jobs", stop)
+    (tmp_path / "labels.json").write_text(json.dumps(LABELS))
+    (tmp_path / "test.json").write_text(json.dumps({**LABELS, "images": LABELS["images"][:5]}))
+    call = ["--photos", "p", "--out", str(tmp_path / "out"), "--num-photos", "10", "--labels"]
+    labels, test = (str(tmp_path / name) for name in ("labels.json", "test.json"))
+    with pytest.raises(KeyboardInterrupt):
+        learning_curve.main([*call, labels, "--test", test])
+    with pytest.raises(KeyboardInterrupt):
+        learning_curve.main([*call, labels, "--test", test])
+    for other in ([labels, "--test", labels], [test, "--test", test], [labels, "--test", test, "--seed", "2"]):
+        with pytest.raises(
+            UserError, match=r"out has curves of other labels or of another seed: choose another --out$"
+        ):
+            learning_curve.main([*call, *other, "--num-photos", "5"])

@@ -39,3 +39,7 @@ def test_what_is_no_report_is_named(tmp_path):
     (tmp_path / "metrics.json").write_text(json.dumps([])[:1])
     with pytest.raises(UserError, match=r"metrics\.json: not a report of evaluate: "):
         numbers.main([str(tmp_path)])
+    for content in ([], {}, {"num_photos": 1}):
+        (tmp_path / "metrics.json").write_text(json.dumps(content))
+        with pytest.raises(UserError, match=r"metrics\.json: not a report of evaluate$"):
+            numbers.main([str(tmp_path)])
