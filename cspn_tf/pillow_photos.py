@@ -2,7 +2,8 @@
 
 One exception: Pillow discards the transparent colour (`tRNS` chunk) of a 16-bit RGB PNG.
 
-WebP files are decoded here only, since TensorFlow has no decoder for them: models get their pixels, servers a PNG.
+WebP files are decoded here only, since TensorFlow has no decoder for them: models get their pixels, servers a PNG,
+or a JPEG if there are too many for a PNG.
 
 Letters in shapes: H, W height and width of the photo as displayed.
 """
@@ -15,6 +16,7 @@ import zlib
 import numpy as np
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
+from cspn_tf.config import Config
 from cspn_tf.contract import (
     JPEG_MAGIC,
     JPEG_MAX_SCANS,
@@ -86,14 +88,22 @@ def decode_webp(photo_bytes, max_pixels):
 
 
 def as_served(photo_bytes) -> bytes:
-    """Return a WebP file as a PNG, which servers and training decode; other files, and a damaged WebP, unchanged."""
+    """Return a WebP file as PNG or JPEG, for servers and training; other files, and a damaged WebP, unchanged."""
     if not is_webp(photo_bytes):
         return photo_bytes
     photo, _, status = decode_webp(photo_bytes, math.inf)
     if status != STATUS_OK:
         return photo_bytes
+    return encode_photo(photo)
+
+
+def encode_photo(pixels) -> bytes:
+    """Encode pixels, uint8 `(H, W, 3)`, as a PNG, or as a JPEG if they are more than models accept of a PNG."""
     file = io.BytesIO()
-    Image.fromarray(photo).save(file, "PNG", compress_level=1)
+    if pixels.shape[0] * pixels.shape[1] * PNG_PIXEL_COST <= Config.max_pixels:
+        Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+    else:
+        Image.fromarray(pixels).save(file, "JPEG", quality=95, subsampling=0)
     return file.getvalue()
 
 

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from cspn_tf import decoding
+from cspn_tf.config import Config
 from cspn_tf.contract import STATUS_MEANINGS, STATUS_OK, STATUS_TOO_LARGE, STATUS_UNDECODABLE
 from cspn_tf.decoding import pixels_as_displayed
 from cspn_tf.pillow_photos import as_served, decode_photo, decode_webp, pillow_as_displayed
@@ -217,6 +218,16 @@ def test_webp_is_decoded_as_displayed_and_sent_as_a_png(orientation):
     assert status == STATUS_OK and image_size.tolist() == list(expected.shape[:2])
     for pixels in (photo, pixels_by_pillow(file, MAX_PIXELS), pixels_as_displayed(as_served(file))):
         np.testing.assert_array_equal(pixels, expected)
+
+
+def test_webp_with_too_many_pixels_for_a_png_is_sent_as_a_jpeg(monkeypatch):
+    monkeypatch.setattr(Config, "max_pixels", 2 * PICTURE[..., 0].size - 1)
+    sent = as_served(WEBP)
+    with Image.open(io.BytesIO(sent)) as photo:
+        assert photo.format == "JPEG" and photo.size == PICTURE.shape[1::-1]
+    assert np.abs(pixels_as_displayed(sent).astype(int) - PICTURE).mean() < 2
+    monkeypatch.setattr(Config, "max_pixels", 2 * PICTURE[..., 0].size)
+    np.testing.assert_array_equal(pixels_as_displayed(as_served(WEBP)), PICTURE)
 
 
 def test_webp_with_alpha_is_composited_like_a_png():

@@ -1,19 +1,17 @@
 """Inputs of `evaluate`: labelled photos with a model's predictions, or COCO annotation and results files."""
 
 import dataclasses
-import io
 import itertools
 
 import numpy as np
-from PIL import Image
 
-from cspn_tf.config import Config
 from cspn_tf.console import UserError
-from cspn_tf.contract import PNG_PIXEL_COST, STATUS_OK
+from cspn_tf.contract import STATUS_OK
 from cspn_tf.data.coco import read_labelled_images
 from cspn_tf.data.coco_results import read_coco_results
 from cspn_tf.evaluation.matching import match_given_boxes, match_photos
 from cspn_tf.garment_set import Garments
+from cspn_tf.pillow_photos import encode_photo
 from cspn_tf.progress import Progress
 from cspn_tf.result import Result
 
@@ -48,12 +46,7 @@ class LabelledPhoto:
                 boxes_xyxy=np.asarray(geometry.quarter_turn_boxes(garments.boxes_xyxy, width, 1)),
                 keypoints_xy=np.asarray(geometry.quarter_turn_points(garments.keypoints_xy, width, 1)),
             )
-        content = io.BytesIO()
-        if pixels.shape[0] * pixels.shape[1] <= Config.max_pixels // PNG_PIXEL_COST:
-            Image.fromarray(pixels).save(content, "PNG", compress_level=1)
-        else:
-            Image.fromarray(pixels).save(content, "JPEG", quality=95, subsampling=0)
-        return LabelledPhoto(self.name, content.getvalue(), garments)
+        return LabelledPhoto(self.name, encode_photo(pixels), garments)
 
 
 class Photos:

@@ -411,7 +411,7 @@ def batches(photos, batch_size, max_bytes=MAX_REQUEST_BYTES):
     """Split photos into lists of at most `batch_size`, and at most `max_bytes` unless a single photo is larger.
 
     Args:
-        photos: iterable of files as bytes, read lazily, at most one photo ahead; a WebP is sent as a PNG.
+        photos: iterable of files as bytes, read lazily, at most one photo ahead; a WebP is sent as a PNG or JPEG.
         batch_size: maximum number of photos in a list.
         max_bytes: maximum total size of a list.
 
