@@ -45,7 +45,6 @@ def main(argv=None):
 
 
 def _parse(argv):
-
     parser = Parser(any_names=("photos",), description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n")[1])
     parser.add_argument("--model", metavar="DIR", help="model directory with numbered version subdirectories")
     parser.add_argument("--tflite", metavar="FILE", help="the same model as a TFLite file (default: none)")

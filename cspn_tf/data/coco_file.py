@@ -250,8 +250,8 @@ def _read_image(image, notes):
     """
     fields.json_object(image, "the image")
     fields.member(image, "id", "the image", fields.identifier)
-    name = fields.member(image, "file_name", "the image", photo_name)
-    notes[FOREIGN_PATH] += _is_elsewhere(PurePosixPath(image["file_name"])) and bool(name)
+    fields.member(image, "file_name", "the image", photo_name)
+    notes[FOREIGN_PATH] += _is_elsewhere(PurePosixPath(image["file_name"]))
     group = image.get("split_group")
     is_text = isinstance(group, str)
     notes[FOREIGN_GROUP] += not (is_text or group is None)

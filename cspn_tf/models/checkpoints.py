@@ -64,11 +64,13 @@ def is_pair(folder) -> bool:
 
 
 def save_weights(model, directory) -> None:
-    """Write a model's weights as the directory's best weights, by atomic rename."""
+    """Write a model's weights as the directory's best weights, by atomic rename; they are not calibrated yet."""
     description = Path(directory) / _NETWORK
     details = read_json(description) if description.is_file() else {}
-    if details.pop(_SHA256, None):  # that of the weights which are replaced
-        write_json(description, details)
+    # These are said of the weights which are replaced.
+    kept = {name: value for name, value in details.items() if name not in (_SHA256, "calibration")}
+    if kept != details:
+        write_json(description, kept)
     # Before they are written: HDF5 ends the process where the disk becomes full.
     if shutil.disk_usage(directory).free < 4 * model.count_params():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(Path(directory) / WEIGHTS))

@@ -52,10 +52,10 @@ _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [{"name": [{"service": "tensorflow.serving.PredictionService"}], "retryPolicy": _RETRIES}],
 }
-# Parts of gRPC's error messages: when there is no connection, and when the server speaks HTTP/1.
-_NO_CONNECTION = re.compile("failed to connect to|Socket closed|Connection reset|errors? resolving|DNS", re.IGNORECASE)
 # Seconds: a year. gRPC's clock overflows at some 300 years, and no answer would be waited for at all.
 _LONGEST_TIMEOUT = 3.2e7
+# Parts of gRPC's error messages: when there is no connection, and when the server speaks HTTP/1.
+_NO_CONNECTION = re.compile("failed to connect to|Socket closed|Connection reset|errors? resolving|DNS", re.IGNORECASE)
 _HTTP_1_WORDS = ("http1", "Failed parsing HTTP/2")
 
 

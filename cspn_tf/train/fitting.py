@@ -290,10 +290,6 @@ def _recorder(run, task, state, validated, validator, history):
                         tf.summary.scalar(name, value, step=epoch)
                 tf.summary.image("validation photos", validator.overlays(), step=epoch, max_outputs=8)
             if best_epoch(history, f"val_{task.monitor}", lower_is_better) == epoch + 1:
-                # If the run was calibrated before it was resumed, these weights are not.
-                config, details = checkpoints.read_description(run.directory, task.network)
-                if details.pop("calibration", None):
-                    checkpoints.write_description(run.directory, task.network, config, details)
                 checkpoints.save_weights(validated, run.directory)
 
     return Recorder()
