@@ -204,18 +204,18 @@ def _csv_rows(store, file, columns):
     where = uri_of(store, file)
     with _opened_text(store, file) as lines:
         rows = csv.DictReader(lines, strict=True)
-        names = rows.fieldnames or []
         if columns.bytes:
             raise CallError(f"{where}: a bytes column works with Parquet only")
-        _check_columns(columns, names, where)
-        path, id_ = _path_column(columns, names, where), columns.id
         try:
+            names = rows.fieldnames or []
+            _check_columns(columns, names, where)
+            path, id_ = _path_column(columns, names, where), columns.id
             for row in rows:
                 if not row[path] or (id_ and not row[id_]):
                     raise UserError(f"{where}, line {rows.line_num}: no {path if not row[path] else id_}")
                 yield Photo(row[id_ or path], _beside(store, file, row[path]))
         except csv.Error as error:
-            raise UserError(f"{where}, line {rows.line_num}: {error}") from error
+            raise UserError(f"{where}, line {max(rows.line_num, 1)}: {error}") from error
 
 
 @contextlib.contextmanager
@@ -318,7 +318,7 @@ def _parquet_rows(store, files, path_column, id_column):
                     for name in wanted:
                         if values[name][index] in (None, ""):
                             raise UserError(f"{where}, row {number}: no {name}")
-                    given = str(values[id_column][index]) if id_column else None
+                    given = _id(values[id_column][index], f"{where}, row {number}") if id_column else None
                     if path_column:
                         path = values[path_column][index]
                         uri = _beside(store, file, path)
@@ -326,6 +326,14 @@ def _parquet_rows(store, files, path_column, id_column):
                     else:
                         yield Photo(given, where, number, number + 1)
                     number += 1
+
+
+def _id(value, where) -> str:
+    """Return a photo's id as text; some writers do not mark columns of text as such, whose values are then bytes."""
+    try:
+        return value.decode() if isinstance(value, bytes) else str(value)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where}: the id is not UTF-8") from error
 
 
 def _leaf(batch, name):
@@ -413,10 +421,12 @@ def _read_rows(photos, column):
             groups = [i for i, end in enumerate(ends) if end > start and end - sizes[i] < stop]
             batches = parquet.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=[column])
             values = itertools.chain.from_iterable(_leaf(batch, column) for batch in batches)
-            num_before = start - (ends[groups[0]] - sizes[groups[0]])
+            num_before = start - (ends[groups[0]] - sizes[groups[0]]) if groups else 0
             for value in itertools.islice(values, num_before, num_before + len(photos)):
                 yield value.as_py() or "the row has no photo"
                 num_read += 1
+        if num_read < len(photos):
+            raise UserError("the file has fewer rows than when it was listed")
     except (OSError, UserError) as error:
         yield from [_why(error)] * (len(photos) - num_read)
 

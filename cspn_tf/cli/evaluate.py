@@ -33,7 +33,7 @@ from cspn_tf.data.samples import SPLITS
 from cspn_tf.evaluation.inputs import Photos, predict_photos, read_coco_files
 from cspn_tf.evaluation.measures import measure
 from cspn_tf.evaluation.pictures import draw_reliability, draw_sheets
-from cspn_tf.evaluation.report import main_table, write_scores
+from cspn_tf.evaluation.report import PREDICTIONS, main_table, write_scores
 from cspn_tf.files import check_writable
 from cspn_tf.models.checkpoints import SHIPPED
 
@@ -133,7 +133,7 @@ def _evaluate_photos(args):
         content = io.BytesIO()
         draw_reliability({"keypoint scores": scores["visibility"]}, content)
         files["pictures/reliability.png"] = content.getvalue()
-    files["predictions.jsonl"] = "".join(result.to_json() + "\n" for result in matched.results).encode()
+    files[PREDICTIONS] = "".join(result.to_json() + "\n" for result in matched.results).encode()
     return scores, files
 
 

@@ -75,7 +75,7 @@ def read_fashionai(root) -> ReadResult:
     for photo, row in rows.first.items():
         with result.rejecting(photo, row.where):
             garment = _read_garment(dict(zip(_LABELLED_COLUMNS, rows.row(photo).fields(), strict=True)))
-            path, *others = fields.photo_paths((root, row.table.path.parent), photo)
+            path, *others = fields.photo_paths(dict.fromkeys((root, row.table.path.parent)), photo)
             result.samples.append(Sample(photo, None, garment, row.where, path, other_paths=tuple(others)))
     result.note(DERIVED_BOX, len(result.samples))
     result.note(PHOTO_WITHOUT_LABELS, sum(len(table.rows) for table in tables if not table.is_labelled))

@@ -307,23 +307,24 @@ def formatted(value, digits=4) -> str:
 
 # Files ---------------------------------------------------------------------------------------------------------------
 
+PREDICTIONS = "predictions.jsonl"
 PICTURES = ("pictures/worst.jpg", "pictures/random.jpg", "pictures/reliability.png")
 
 
 def write_scores(out, scores, files=None) -> dict:
-    """Write the files of an evaluation, `metrics.json` last, and remove pictures that an earlier one left there.
+    """Write the files of an evaluation, `metrics.json` last, and remove further files that an earlier one left there.
 
     Args:
         out: folder to write into.
         scores: the result of `cspn_tf.evaluation.measures.measure`.
-        files: further files, such as `PICTURES`, name to content.
+        files: further files, of `PICTURES` and `PREDICTIONS`, name to content.
 
     Returns:
         All files written, name to content.
     """
     metrics = json.dumps(scores, indent=2, allow_nan=False) + "\n"
     files = {**(files or {}), "report.md": make_report(scores).encode(), "metrics.json": metrics.encode()}
-    for path in (out / name for name in PICTURES if name not in files):
+    for path in (out / name for name in (*PICTURES, PREDICTIONS) if name not in files):
         if path.is_file():
             path.unlink()
     for name, content in files.items():

@@ -15,6 +15,7 @@ A run's directory:
 import contextlib
 import dataclasses
 import math
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -221,7 +222,9 @@ class TrainingState:
         with plain_path(self._directory) as folder:
             self._checkpoint.write(f"{folder}/epoch-{epoch:04d}")
         for path in self._directory.glob("epoch-*"):
-            if int(path.name.split("-")[1].split(".")[0]) < epoch - 1:
+            if path.is_dir():  # left by a process that was killed while it wrote
+                shutil.rmtree(path)
+            elif int(path.name.split("-")[1].split(".")[0]) < epoch - 1:
                 path.unlink()
 
     def restore(self, epoch: int) -> None:

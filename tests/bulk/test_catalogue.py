@@ -157,6 +157,7 @@ def test_prepared_tfrecords_give_their_photos(tiny_data, tiny_fld):
         ("a.csv", b"sku,path\n1,2\n2,\n", {}, UserError, "a.csv, line 3: no path"),
         ("a.csv", b"sku,path\n1,\xff\n", {}, UserError, "not UTF-8"),
         ("a.csv", b'path,title\na.jpg,"12 inch\nb.jpg,x\n', {}, UserError, "a.csv, line .: unexpected end of data"),
+        ("a.csv", b'"path"x,title\na.jpg,1\n', {}, UserError, "a.csv, line 1: "),
         ("a.txt", b"x.jpg\n", {"id": "sku"}, CallError, "has no columns"),
         ("a.parquet", b"no parquet", {}, UserError, "cannot be read as Parquet"),
         ("a.tfrecord", b"\x10\0\0\0\0\0\0\0", {}, UserError, "ends within a record"),
@@ -210,6 +211,25 @@ def test_a_column_that_is_not_there_is_named(tmp_path):
     pq.write_table(pa.table({"sku": [1]}), tmp_path / "b.parquet")
     with pytest.raises(UserError, match=r"b.parquet cannot be read as Parquet"):
         listed(tmp_path)
+
+
+def test_ids_that_are_not_marked_as_text_are_text_all_the_same(tmp_path):
+    schema = pa.schema([("sku", pa.binary()), ("path", pa.string())])
+    pq.write_table(pa.table({"sku": [b"A1", "ä".encode()], "path": ["a.jpg", "b.jpg"]}, schema), tmp_path / "a.parquet")
+    assert [photo.id for photo in listed(tmp_path, id="sku", path="path")] == ["A1", "ä"]
+    pq.write_table(pa.table({"sku": [b"A1", b"\xff"], "path": ["a.jpg", "b.jpg"]}, schema), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet, row 1: the id is not UTF-8"):
+        listed(tmp_path, id="sku", path="path")
+
+
+def test_rows_that_went_since_the_listing_have_a_reason(tmp_path):
+    for num_left in (1, 0):
+        pq.write_table(pa.table({"photo": [b"one", b"two", b"three"]}), tmp_path / "a.parquet")
+        catalogue = open_catalogue(tmp_path, Columns())
+        photos = list(catalogue.photos)
+        pq.write_table(pa.table({"photo": pa.array([b"new"] * num_left, pa.binary())}), tmp_path / "a.parquet")
+        found = list(read_photos(catalogue.kind, photos, catalogue.bytes_column))
+        assert found == [b"new"] * num_left + ["the file has fewer rows than when it was listed"] * (3 - num_left)
 
 
 def test_a_name_that_is_not_utf8_is_named(tmp_path):

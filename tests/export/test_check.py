@@ -154,6 +154,12 @@ def test_a_graph_without_nodes_and_an_unknown_dtype_are_faults(edited):
     assert "999" in found["signatures"][0]
 
 
+def test_a_path_so_short_that_weights_have_it_by_chance_is_none(version, tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "cwd", lambda: Path("/w"))
+    (version / "assets.extra/notes.txt").write_text("made in /w/runs")
+    assert not faults_of(version)
+
+
 def test_a_path_of_this_machine_is_a_fault(version):
     (version / "assets.extra/notes.txt").write_text(f"made in {Path.cwd()}/runs")
     assert f"assets.extra/notes.txt holds the path {Path.cwd()}" in faults_of(version)["paths"]
