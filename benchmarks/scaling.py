@@ -54,10 +54,9 @@ def make_functions(pipeline, photo: bytes) -> dict:
         """Run `serve` with given boxes in place of the detected ones; the detector still runs, to be timed."""
         canvases, *frames = pipeline.read_photos(photos)
         pyramid = CanvasPyramid.of(canvases)
-        found, _, _ = pipeline.detect_on_canvas(pyramid)
+        found, _ = pipeline.detect_on_canvas(pyramid)
         boxes = boxes + 0.0 * found[:, :1]
-        ones = tf.ones_like(boxes[..., 0])
-        garments = pipeline.keypoints_on_canvas(pyramid, boxes, tf.cast(ones, tf.int32), ones)
+        garments = pipeline.keypoints_on_canvas(pyramid, boxes, tf.ones_like(boxes[..., :3]))
         return outputs_on_photos(garments, *frames)
 
     def wait(function, *arguments):

@@ -21,6 +21,9 @@ REGIONS = ("garment", "photo")
 SUBPIXELS = ("none", "parabola", "dark")
 UPSAMPLINGS = ("bilinear", "nearest")
 
+# Of a field that configs saved by version 0.2.0 do not have: what it meant then.
+_IF_MISSING_FALSE = {"if_missing": False}
+
 _KIND_NAMES = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a string"}
 
 
@@ -70,7 +73,7 @@ class DetectorConfig:
     head_width: int = 256  # units of the head's two dense layers
     nms_sigma: float = 0.2  # of Soft-NMS: larger values lower overlapping detections less; 0 is hard suppression
     nms_iou: float = 0.9  # detections of any type with a larger IoU are one garment; the lower score is dropped
-    score_threshold: float = 0.3  # detections with a lower score are dropped
+    score_threshold: float = 0.25  # detections with a lower score are dropped
     max_garments: int = 4  # rows of the served outputs, N
 
     def __post_init__(self):
@@ -96,9 +99,9 @@ class DetectorConfig:
 class KeypointConfig:
     """The keypoint network: its method, crop, architecture and heatmaps.
 
-    `num_stages`, `num_hard_keypoints`, `stage_weight_growth`, `offset_head` and `visibility_head` apply to the CSPN
-    only; the other fields to every method that uses them. Additions to the paper's method are off in the preset
-    `paper`.
+    `num_stages`, `num_hard_keypoints`, `stage_weight_growth`, `offset_head`, `visibility_head` and `type_head` apply to
+    the CSPN only; the other fields to every method that uses them. Additions to the paper's method are off in the
+    preset `paper`.
     """
 
     method: str = "cspn"  # one of METHODS: the CSPN, or a method the paper compares it with
@@ -119,6 +122,8 @@ class KeypointConfig:
     stage_weight_growth: float = 1.0  # weight of each stage's loss divided by that of the previous stage
     offset_head: bool = False  # predict at each heatmap pixel the offset from it to the keypoint
     visibility_head: bool = True  # predict each keypoint's visibility; keypoint_scores are then its probabilities
+    # predict the garment type from the crop, which corrects the detector's
+    type_head: bool = dataclasses.field(default=True, metadata=_IF_MISSING_FALSE)
 
     def __post_init__(self):
         _check_choice("keypoints.method", self.method, METHODS)
@@ -137,6 +142,11 @@ class KeypointConfig:
         _check_range("keypoints.stage_weight_growth", self.stage_weight_growth, 0.1, 10.0)
         if len(self.sigma_factors) != 8:
             raise ValueError(f"keypoints.sigma_factors must have 8 numbers, received {len(self.sigma_factors)}")
+
+    @property
+    def predicts_type(self) -> bool:
+        """Whether the network predicts garment types; of a photo with several garments, the whole photo has none."""
+        return self.type_head and self.region == "garment"
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -224,6 +234,7 @@ PRESETS = {
             heatmap_sigma=4.0,
             subpixel="none",
             visibility_head=False,
+            type_head=False,
         ),
     ),
     "base": Config(
@@ -370,9 +381,10 @@ def _from_dict(cls, content, source, prefix=""):
             raise UserError(f"{source}: unknown key {prefix + key}")
     values = {}
     for name, field in fields.items():
-        if name not in content:
+        if name not in content and "if_missing" not in field.metadata:
             raise UserError(f"{source}: missing key {prefix + name}")
-        values[name] = _checked(field.type, content[name], source, prefix + name)
+        value = content[name] if name in content else field.metadata["if_missing"]
+        values[name] = _checked(field.type, value, source, prefix + name)
     try:
         return cls(**values)
     except ValueError as error:

@@ -72,7 +72,13 @@ def test_configs_cannot_be_changed():
 # What does not fit ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ALL_KEYS)
+def test_configs_of_version_0_2_0_have_no_type_head():
+    content = configs.to_dict(configs.preset("mobile"))
+    del content["keypoints"]["type_head"]
+    assert not configs.from_dict(content).keypoints.type_head
+
+
+@pytest.mark.parametrize("name", sorted({*ALL_KEYS} - {"keypoints.type_head"}))
 def test_a_missing_key_is_named(name):
     content = configs.to_dict(Config())
     holder, last = parent_of(content, name)

@@ -324,7 +324,7 @@ def _select_garments(photos, is_selected):
 
 
 def label_configurations(data_dir, split, config):
-    """Return the keypoints of all N garments of a split in crop coordinates, from labels alone: no photo is decoded.
+    """Return the labels of all N garments of a split, keypoints in crop coordinates; no photo is decoded.
 
     Args:
         data_dir, split, config: as in `keypoint_dataset`.
@@ -332,6 +332,7 @@ def label_configurations(data_dir, split, config):
     Returns:
         points_xy_unit: float32 `(N, 8, 2)`, fractions of the crop's side, see `geometry.crop_to_unit`.
         weights: float32 `(N, 8)`, 1 where the keypoint is labelled and inside the crop, else 0.
+        garment_types: int32 `(N,)`, `GarmentType` ids.
     """
     size = config.keypoints.crop_size
 
@@ -341,12 +342,11 @@ def label_configurations(data_dir, split, config):
         windows = geometry.keypoint_windows(labels["boxes_xyxy_canvas"], config)
         points = geometry.canvas_to_crop(labels["keypoints_xy_canvas"], windows, size)
         targets = to_targets({"keypoints_xy_crop": points, "visibility": example["visibility"]}, crop_size=size)
-        return geometry.crop_to_unit(points, size), targets["targets"][..., 2]
+        return geometry.crop_to_unit(points, size), targets["targets"][..., 2], example["garment_types"]
 
     records = tf.data.TFRecordDataset(shard_paths(data_dir, split))
     labels = records.map(lambda record: run(parse_example(record)), num_parallel_calls=tf.data.AUTOTUNE)
-    points_xy_unit, weights = zip(*labels.as_numpy_iterator(), strict=True)
-    return np.concatenate(points_xy_unit), np.concatenate(weights)
+    return tuple(map(np.concatenate, zip(*labels.as_numpy_iterator(), strict=True)))
 
 
 def chain(*steps, keep=None):

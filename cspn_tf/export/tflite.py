@@ -4,7 +4,7 @@
 
     DIR/cspn.tflite        `image`, uint8 (1, S, S, 3), the photo letterboxed with grey to the canvas, to the outputs of
                            the served contract without status and image_size, in canvas pixels
-    DIR/detector.tflite    the same input, to num_garments, boxes, classes and scores
+    DIR/detector.tflite    the same input, to num_garments, boxes, classes and scores, as the detector alone sees them
     DIR/keypoints.tflite   `image`, `box` float32 (1, 4) in canvas pixels and `garment_type` int32 (1,), to keypoints
                            float32 (1, 8, 2) in canvas pixels and keypoint_scores float32 (1, 8)
     DIR/*.json             for each, the config and a description of inputs and outputs; the same is in the file

@@ -12,7 +12,7 @@
     4  crop windows of the boxes   geometry.py
     5  crop                        resampling.py (`CanvasPyramid`)
     6  keypoint network            methods/, such as methods/cspn.py
-    7  decode heatmaps             heatmaps.py, called by the method
+    7  decode heatmaps             heatmaps.py, called by the method; the type of the garment by models/type_scores.py
     8  crop to canvas to photo     inference/photo_outputs.py; the maps are from geometry.py
 
 Of the served signatures, `serve` runs steps 1 to 8, and `pixels`, which takes decoded photos, steps 2 to 8.
@@ -35,7 +35,7 @@ from cspn_tf import geometry, resampling
 from cspn_tf.config import Config
 from cspn_tf.console import UserError
 from cspn_tf.contract import BYTES_INPUT, MAX_PHOTOS, MAX_PIXELS_FACTOR, PIXELS_INPUT, TOO_MANY_PIXELS
-from cspn_tf.garments import NUM_KEYPOINTS
+from cspn_tf.garments import NUM_GARMENT_TYPES, NUM_KEYPOINTS
 from cspn_tf.inference.frozen import freeze
 from cspn_tf.inference.photo_outputs import (
     keypoints_on_canvases,
@@ -44,7 +44,8 @@ from cspn_tf.inference.photo_outputs import (
     outputs_on_photos,
 )
 from cspn_tf.methods import method_of
-from cspn_tf.models import checkpoints
+from cspn_tf.methods.base import GARMENT_TYPE
+from cspn_tf.models import checkpoints, type_scores
 from cspn_tf.resampling import CanvasPyramid
 
 # Larger networks keep their weights as variables: every graph holds its own copy of a constant, and the time saved is
@@ -150,8 +151,8 @@ class GarmentPipeline(tf.Module):
             canvases = self.read_photos(tf.constant(image_bytes[first : first + _EXAMPLES_AT_ONCE]))[0]
             pyramid = CanvasPyramid.of(canvases)
             images.append(pyramid.detector_input(self.config.detector.input_size))
-            boxes, classes, _ = self.detect_on_canvas(pyramid)
-            rows = tf.cast(tf.where(classes > 0), tf.int32)
+            boxes, scores = self.detect_on_canvas(pyramid)
+            rows = tf.cast(tf.where(_is_found(scores)), tf.int32)
             windows = geometry.keypoint_windows(tf.gather_nd(boxes, rows), self.config)
             crops.append(pyramid.crops(windows, self.config.keypoints.crop_size, rows[:, 0]))
         examples = {"detector": np.concatenate(images), "keypoints": np.concatenate(crops)}
@@ -178,9 +179,9 @@ class GarmentPipeline(tf.Module):
             images: float32 `(B, D, D, 3)`, 0 to 255.
 
         Returns:
-            boxes, types and scores, see `GarmentDetector.detect`.
+            boxes and the scores of each type, see `GarmentDetector.detect_types`.
         """
-        return self._run("detector", self._detector, self._detector.detect, images)
+        return self._run("detector", self._detector, self._detector.detect_types, images)
 
     def predict(self, crops):
         """Run the keypoint network alone.
@@ -267,7 +268,7 @@ class GarmentPipeline(tf.Module):
         corners = geometry.photo_to_canvas(geometry.boxes_to_corners(boxes_xyxy_photo), transform)
         boxes_xyxy_canvas = geometry.corners_to_boxes(corners)
         photo_of_box = tf.zeros([tf.shape(boxes_xyxy_photo)[0]], tf.int32)
-        keypoints_xy, scores = self._keypoints_of_rows(
+        keypoints_xy, scores, _ = self._keypoints_of_rows(
             CanvasPyramid.of(canvas[tf.newaxis]), photo_of_box, boxes_xyxy_canvas
         )
         return keypoints_on_photos(keypoints_xy, scores, transform, image_size, garment_types)
@@ -316,41 +317,45 @@ class GarmentPipeline(tf.Module):
 
         Returns:
             boxes: float32 `(B, N, 4)`, canvas pixels; undefined in padding rows.
-            classes: int32 `(B, N)`, 0 in padding rows.
-            scores: float32 `(B, N)`.
+            scores: float32 `(B, N, 3)`, the detector's score of each type; zeros in padding rows.
         """
         size, input_size = self.config.canvas_size, self.config.detector.input_size
-        boxes, classes, scores = self.detect(pyramid.detector_input(input_size))
+        boxes, scores = self.detect(pyramid.detector_input(input_size))
         corners = geometry.crop_to_canvas(geometry.boxes_to_corners(boxes), geometry.whole_window(size), input_size)
         boxes = geometry.clip_boxes(geometry.corners_to_boxes(corners), size, size)
         rows = [pyramid.canvases.shape[0], self.config.detector.max_garments]
-        return tf.ensure_shape(boxes, [*rows, 4]), tf.ensure_shape(classes, rows), tf.ensure_shape(scores, rows)
+        return tf.ensure_shape(boxes, [*rows, 4]), tf.ensure_shape(scores, [*rows, NUM_GARMENT_TYPES])
 
-    def keypoints_on_canvas(self, pyramid, boxes, classes, scores):
+    def keypoints_on_canvas(self, pyramid, boxes, scores):
         """Predict the keypoints of garments found by `detect_on_canvas`; returns the same as `garments_on_canvas`."""
         num_photos = pyramid.canvases.shape[0]
         if num_photos not in (None, 1):
             raise ValueError(f"a static batch must be 1 canvas, received {num_photos}; leave the batch dimension None")
         num_rows = boxes.shape[1]
-        real = classes > 0
+        real = _is_found(scores)
         flat_boxes = tf.reshape(boxes, [-1, 4])
         num_flat = tf.shape(flat_boxes)[0]
         if num_photos is None:
             rows = tf.cast(tf.where(tf.reshape(real, [-1]))[:, 0], tf.int32)
             # The network cannot run on an empty batch: if no garment was found, it gets one padding row.
             rows = tf.cond(tf.size(rows) > 0, lambda: rows, lambda: tf.zeros([1], tf.int32))
-            keypoints, keypoint_scores = self._keypoints_of_rows(pyramid, rows // num_rows, tf.gather(flat_boxes, rows))
-            keypoints = tf.scatter_nd(rows[:, tf.newaxis], keypoints, [num_flat, NUM_KEYPOINTS, 2])
-            keypoint_scores = tf.scatter_nd(rows[:, tf.newaxis], keypoint_scores, [num_flat, NUM_KEYPOINTS])
+            found = self._keypoints_of_rows(pyramid, rows // num_rows, tf.gather(flat_boxes, rows))
+            found = [tf.scatter_nd(rows[:, tf.newaxis], of_row, [num_flat, *of_row.shape[1:]]) for of_row in found]
         else:
             num_found = tf.reduce_sum(tf.cast(real, tf.int32))
-            keypoints, keypoint_scores = self._keypoints_one_by_one(pyramid, flat_boxes, num_found)
-        keypoints, keypoint_scores = mask_absent(
-            tf.reshape(keypoints, [-1, num_rows, NUM_KEYPOINTS, 2]),
-            tf.reshape(keypoint_scores, [-1, num_rows, NUM_KEYPOINTS]),
-            classes,
-        )
-        return {**_detections(boxes, classes, scores), "keypoints": keypoints, "keypoint_scores": keypoint_scores}
+            found = self._keypoints_one_by_one(pyramid, flat_boxes, num_found)
+        keypoints, keypoint_scores, type_logits = (tf.reshape(rows, [-1, num_rows, *rows.shape[1:]]) for rows in found)
+        if GARMENT_TYPE in self._method.prediction_outputs:
+            scores = type_scores.corrected(scores, type_logits)
+            best = tf.reduce_max(scores, axis=-1)
+            best = tf.where(best > self.config.detector.score_threshold, best, 0.0)
+            scores = tf.where(best[..., tf.newaxis] > 0.0, scores, 0.0)
+            boxes, scores, keypoints, keypoint_scores = type_scores.in_order(
+                best, boxes, scores, keypoints, keypoint_scores
+            )
+        detections = _detections(boxes, scores)
+        keypoints, keypoint_scores = mask_absent(keypoints, keypoint_scores, detections["classes"])
+        return {**detections, "keypoints": keypoints, "keypoint_scores": keypoint_scores}
 
     # Parts of `garments_on_canvas`, for apps that run them apart ---------------------------------------------------
 
@@ -371,7 +376,7 @@ class GarmentPipeline(tf.Module):
             keypoints the type does not have.
         """
         pyramid = CanvasPyramid.of(canvas)
-        found = self._keypoints_in_window(pyramid, geometry.keypoint_windows(box, self.config)[0])
+        *found, _ = self._keypoints_in_window(pyramid, geometry.keypoint_windows(box, self.config)[0])
         return dict(zip(("keypoints", "keypoint_scores"), mask_absent(*found, garment_type), strict=True))
 
     def _keypoints_of_rows(self, pyramid, photo_of_row, boxes_xyxy_canvas):
@@ -385,6 +390,7 @@ class GarmentPipeline(tf.Module):
         Returns:
             keypoints_xy_canvas: float32 `(M, 8, 2)`.
             keypoint_scores: float32 `(M, 8)`.
+            type_logits: float32 `(M, 3)`; zeros if the network does not predict the type.
         """
         windows = geometry.keypoint_windows(boxes_xyxy_canvas, self.config)
         crops = pyramid.crops(windows, self.config.keypoints.crop_size, photo_of_row)
@@ -401,38 +407,49 @@ class GarmentPipeline(tf.Module):
         Returns:
             keypoints_xy_canvas: float32 `(N, 8, 2)`, zeros for the other boxes.
             keypoint_scores: float32 `(N, 8)`, likewise.
+            type_logits: float32 `(N, 3)`, likewise.
         """
         num_rows = boxes_xyxy_canvas.shape[0]
         windows = geometry.keypoint_windows(boxes_xyxy_canvas, self.config)
         # Outside the loop, so that it is done once per photo.
         pyramid = pyramid._replace(canvases=tf.cast(pyramid.canvases, tf.float32))
 
-        def find_next(row, keypoints, scores):
-            found, found_scores = self._keypoints_in_window(pyramid, tf.gather(windows, row))
+        def find_next(row, keypoints, scores, logits):
+            found, found_scores, found_logits = self._keypoints_in_window(pyramid, tf.gather(windows, row))
             here = tf.one_hot(row, num_rows)[:, tf.newaxis]
-            return row + 1, keypoints + here[..., tf.newaxis] * found, scores + here * found_scores
+            keypoints += here[..., tf.newaxis] * found
+            return row + 1, keypoints, scores + here * found_scores, logits + here * found_logits
 
-        first = (0, tf.zeros([num_rows, NUM_KEYPOINTS, 2]), tf.zeros([num_rows, NUM_KEYPOINTS]))
+        sizes = [NUM_KEYPOINTS, 2], [NUM_KEYPOINTS], [NUM_GARMENT_TYPES]
+        first = (0, *(tf.zeros([num_rows, *size]) for size in sizes))
         return tf.while_loop(lambda row, *_: row < num_found, find_next, first)[1:]
 
     def _keypoints_in_window(self, pyramid, window):
-        """Predict the keypoints in one window of one canvas, in TensorFlow Lite's builtins: `(1, 8, 2)`, `(1, 8)`."""
+        """Predict what `_keypoints_of_rows` does in one window of one canvas, in TensorFlow Lite's builtins; M is 1."""
         crop = pyramid.crop_with_builtins(window, self.config.keypoints.crop_size)
         return self._keypoints_of_crops(crop[tf.newaxis], window[tf.newaxis])
 
     def _keypoints_of_crops(self, crops, windows):
-        keypoints_xy_crop, scores = self._method.decode(self.predict(crops))
-        return keypoints_on_canvases(keypoints_xy_crop, windows, self.config), scores
+        outputs = self.predict(crops)
+        keypoints_xy_crop, scores = self._method.decode(outputs)
+        logits = outputs[GARMENT_TYPE] if GARMENT_TYPE in outputs else tf.zeros_like(scores[:, :NUM_GARMENT_TYPES])
+        return keypoints_on_canvases(keypoints_xy_crop, windows, self.config), scores, logits
 
 
-def _detections(boxes, classes, scores):
+def _is_found(scores):
+    """Return which rows of the scores of `detect_on_canvas` are garments, bool `(B, N)`."""
+    return tf.reduce_max(scores, axis=-1) > 0.0
+
+
+def _detections(boxes, scores):
     """Return the outputs of `detect_on_canvas` as those of the served contract, with zeros in padding rows."""
+    classes, best_scores = type_scores.best(scores)
     real = classes > 0
     return {
         "num_garments": tf.reduce_sum(tf.cast(real, tf.int32), axis=-1),
         "boxes": tf.where(real[..., tf.newaxis], boxes, 0.0),
         "classes": classes,
-        "scores": scores,
+        "scores": best_scores,
     }
 
 

@@ -12,6 +12,9 @@ from cspn_tf.config import KeypointConfig
 from cspn_tf.losses.heatmap import HeatmapLoss
 from cspn_tf.models.backbones import build_backbone
 
+# Name of the output, of networks that have it, with logits of the garment types, float32 `(B, 3)`.
+GARMENT_TYPE = "garment_type"
+
 
 class KeypointMethod(abc.ABC):
     """A method: its network, its losses, and the decoding of the network's outputs to keypoints.
@@ -64,8 +67,8 @@ class KeypointMethod(abc.ABC):
         """Compute statistics of the training split's labels that the losses need, once before training.
 
         Args:
-            read_labels: function that returns keypoints, `(N, 8, 2)`, fractions of the crop's side, and weights,
-                `(N, 8)`, 1 labelled, 0 not. It is slow, and most methods do not call it.
+            read_labels: function that returns keypoints, `(N, 8, 2)`, fractions of the crop's side, weights, `(N, 8)`,
+                1 labelled, 0 not, and garment types, `(N,)`. It is slow, and most methods do not call it.
             seed: seed of any random choice.
 
         Returns:

@@ -13,22 +13,25 @@ Every stage has a supervised head on its P2; the last one is the prediction. The
 laterals, 3x3 smoothing, batch normalisation, upsampling and heads; they are defined here and in the config.
 
 Beyond the paper, the config can add two heads to the last stage: offsets from each heatmap pixel to the keypoint, and
-the visibility of each keypoint.
+the visibility of each keypoint. A third one, on C5, predicts the garment type.
 """
 
 import keras
 
 from cspn_tf import heatmaps
-from cspn_tf.garments import NUM_KEYPOINTS
+from cspn_tf.garments import NUM_GARMENT_TYPES, NUM_KEYPOINTS
+from cspn_tf.losses.garment_type import GarmentTypeLoss, type_shares
 from cspn_tf.losses.heatmap import HeatmapLoss
 from cspn_tf.losses.offsets import OffsetLoss
 from cspn_tf.losses.visibility import VisibilityLoss
-from cspn_tf.methods.base import KeypointMethod
+from cspn_tf.methods.base import GARMENT_TYPE, KeypointMethod
 from cspn_tf.models.blocks import merge_down, named_output, normalised_conv, small_conv
 
 # Heatmap losses are some thousandths; weights of this size keep these heads from dominating the shared features.
 OFFSET_WEIGHT = 0.002
 VISIBILITY_WEIGHT = 0.002
+TYPE_WEIGHT = 0.002
+_TYPE_WIDTH, _TYPE_DROPOUT = 512, 0.3
 
 
 class Method(KeypointMethod):
@@ -43,7 +46,7 @@ class Method(KeypointMethod):
         Returns:
             A dict of `"stage_1"` ... `"stage_<num_stages>"`, each `(B, C / 4, C / 4, 8)`; with `offset_head` also
             `"offsets"`, `(B, C / 4, C / 4, 16)`, see `cspn_tf.heatmaps.decode`; with `visibility_head` also
-            `"visibility"`, logits `(B, 8)`.
+            `"visibility"`, logits `(B, 8)`; with `predicts_type` also `GARMENT_TYPE`, logits `(B, 3)`.
         """
         config = self.config
         maps = {level: features[f"P{level}"] for level in (2, 3, 4)}
@@ -56,14 +59,28 @@ class Method(KeypointMethod):
             outputs["offsets"] = _head(maps[2], 2 * NUM_KEYPOINTS, "offsets")
         if config.visibility_head:
             outputs["visibility"] = _visibility_head(maps, outputs[config.stage_names[-1]])
+        if config.predicts_type:
+            outputs[GARMENT_TYPE] = _type_head(features["P5"])
         return outputs
+
+    def label_statistics(self, read_labels, seed: int):
+        """Return each garment type's share of the garments with keypoints; None if the network predicts no type."""
+        if not self.config.predicts_type:
+            return None
+        _, weights, garment_types = read_labels()
+        return type_shares(garment_types[weights.any(axis=1)])
 
     def losses(self, label_statistics=None) -> dict:
         """Return the losses: equation 1 for the first stage, equation 2 for the others.
 
         Each stage's loss weighs `stage_weight_growth` times the previous stage's; 1 gives equal weights, as in the
         paper. The weights always sum to the number of stages.
+
+        Raises:
+            ValueError: the network predicts the garment type, and `label_statistics` is None.
         """
+        if self.config.predicts_type and label_statistics is None:
+            raise ValueError("label_statistics must be the shares of type_shares; received None")
         config = self.config
         growth = [config.stage_weight_growth**index for index in range(config.num_stages)]
         losses = {}
@@ -75,13 +92,20 @@ class Method(KeypointMethod):
             losses["offsets"] = (OffsetLoss(config.crop_size, config.heatmap_stride), OFFSET_WEIGHT)
         if config.visibility_head:
             losses["visibility"] = (VisibilityLoss(), VISIBILITY_WEIGHT)
+        if config.predicts_type:
+            losses[GARMENT_TYPE] = (GarmentTypeLoss(label_statistics), TYPE_WEIGHT)
         return losses
 
     @property
     def prediction_outputs(self):
         """The last stage's heatmaps, and the heads beyond the paper that the config has."""
-        extras = (("offsets", self.config.offset_head), ("visibility", self.config.visibility_head))
-        return (self.config.stage_names[-1], *(name for name, there in extras if there))
+        config = self.config
+        extras = {
+            "offsets": config.offset_head,
+            "visibility": config.visibility_head,
+            GARMENT_TYPE: config.predicts_type,
+        }
+        return (config.stage_names[-1], *(name for name, there in extras.items() if there))
 
     def decode(self, outputs: dict):
         """Return keypoints at the last stage's peaks; scores: the visibility head's, if any, else peak heights."""
@@ -123,3 +147,11 @@ def _visibility_head(maps, heatmaps_of_stage):
     seen = keras.layers.Concatenate(name="visibility_input")([context, peaks])
     hidden = keras.layers.Dense(4 * NUM_KEYPOINTS, activation="relu", name="visibility_hidden")(seen)
     return keras.layers.Dense(NUM_KEYPOINTS, dtype="float32", name="visibility")(hidden)
+
+
+def _type_head(conv5):
+    """Return logits of the garment types."""
+    x = normalised_conv(conv5, _TYPE_WIDTH, 1, "type_hidden")
+    x = keras.layers.GlobalAveragePooling2D(name="type_context")(x)
+    x = keras.layers.Dropout(_TYPE_DROPOUT, name="type_dropout")(x)
+    return keras.layers.Dense(NUM_GARMENT_TYPES, dtype="float32", name=GARMENT_TYPE)(x)

@@ -129,7 +129,8 @@ class Method(KeypointMethod):
 
     def label_statistics(self, read_labels, seed: int):
         """Compute the cluster centres of the pseudo-labels, `(2, K, 8, 2)`, see `pseudo_label_centres`."""
-        return pseudo_label_centres(*read_labels(), NUM_PSEUDO_LABELS, seed=seed)
+        points, weights, _ = read_labels()
+        return pseudo_label_centres(points, weights, NUM_PSEUDO_LABELS, seed=seed)
 
     def losses(self, label_statistics=None) -> dict:
         """Return the losses of each stage's positions and pseudo-labels, and of visibility.

@@ -29,6 +29,7 @@ import tensorflow as tf
 from cspn_tf import geometry
 from cspn_tf.config import DetectorConfig
 from cspn_tf.garments import NUM_GARMENT_TYPES
+from cspn_tf.models import type_scores
 from cspn_tf.models.backbones import build_backbone
 from cspn_tf.models.blocks import BATCH_NORM_MOMENTUM, merge_down, normalised_conv
 from cspn_tf.models.nms import non_max_suppression, soft_non_max_suppression
@@ -147,14 +148,22 @@ class GarmentDetector(FasterRCNN):
             types: int32 `(B, N)`, `GarmentType` ids; 0 in padding rows.
             scores: float32 `(B, N)`, in [0, 1]; 0 in padding rows.
         """
+        boxes_xyxy, scores = self.detect_types(images)
+        return boxes_xyxy, *type_scores.best(scores)
+
+    def detect_types(self, images):
+        """Find garments as `detect` does, and return the scores of all types.
+
+        Returns:
+            boxes_xyxy: as in `detect`.
+            scores: float32 `(B, N, 3)`, of each type; zeros in padding rows.
+        """
         boxes_xyxy, scores, class_scores, valid = self.search(images, self.config.score_threshold)
-        # The last column is background.
-        types = tf.argmax(class_scores[..., :-1], axis=-1, output_type=tf.int32) + 1
-        return (
-            tf.where(valid[..., tf.newaxis], boxes_xyxy, 0.0),
-            tf.where(valid, types, 0),
-            scores,
-        )
+        # The last column is background. Soft-NMS has lowered the score of the most likely type.
+        of_types = class_scores[..., :-1]
+        lowered = of_types * (scores / tf.reduce_max(of_types, axis=-1))[..., tf.newaxis]
+        valid = valid[..., tf.newaxis]
+        return tf.where(valid, boxes_xyxy, 0.0), tf.where(valid, lowered, 0.0)
 
     def search(self, images, score_threshold):
         """Find garments as `detect` does, and return the scores of all classes.

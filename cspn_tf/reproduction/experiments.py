@@ -71,6 +71,7 @@ SCALES = {
             "keypoints.heatmap_sigma=1.0",
             "keypoints.frozen_level=2",
             "keypoints.visibility_head=false",
+            "keypoints.type_head=false",
         ),
         baseline_overrides=(),
         detector_epochs=3,
@@ -84,6 +85,7 @@ BEYOND = (
     Experiment("subpixel-parabola", "sub-pixel decoding: parabola", ("keypoints.subpixel=parabola",), derived=True),
     Experiment("subpixel-dark", "sub-pixel decoding: peak's shape", ("keypoints.subpixel=dark",), derived=True),
     Experiment("visibility", "visibility output", ("keypoints.visibility_head=true",)),
+    Experiment("types", "garment type output", ("keypoints.type_head=true",)),
     Experiment("ema", "moving average of the weights", flags=("--ema-momentum", "0.99")),
     Experiment(
         "sigmas",

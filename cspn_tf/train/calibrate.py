@@ -1,7 +1,8 @@
 """Calibrate scores: on photos like those of the validation split, 8 of 10 predictions with a score of 0.8 are correct.
 
 For each network, a scale and a shift of the logits behind its scores are fitted on the validation split and folded into
-the last layer's weights, so that a calibrated network is built, exported and served like any other.
+the last layer's weights, so that a calibrated network is built, exported and served like any other. The detector's
+scores are fitted before the keypoint network corrects garment types; `evaluate` measures those that are served.
 
 Source: Platt 1999, and Guo et al. 2017, On Calibration of Modern Neural Networks, with a shift besides the temperature.
 """

@@ -16,6 +16,7 @@ from cspn_tf.garment_set import Garments
 from cspn_tf.garments import Visibility
 from cspn_tf.inference.photo_outputs import keypoints_on_canvases, keypoints_on_photos
 from cspn_tf.methods import method_of
+from cspn_tf.methods.base import GARMENT_TYPE
 from cspn_tf.train import fitting
 from cspn_tf.train.task import Task
 
@@ -71,24 +72,28 @@ class KeypointTask(Task):
 
 
 def to_fit(batch, names):
-    """Convert a batch of `pipeline.keypoint_dataset` to inputs and targets for `model.fit`, the same for all outputs.
+    """Convert a batch of `pipeline.keypoint_dataset` to inputs and targets for `model.fit`.
 
     Args:
-        batch: dict with ``crops``, ``targets`` and ``visibility``.
+        batch: dict with ``crops``, ``targets``, ``visibility`` and ``garment_types``.
         names: names of the network's outputs.
 
     Returns:
-        crops, and name to targets `(B, 8, 4)`, see `cspn_tf.losses`.
+        crops, and name to targets: `(B, 8, 4)`, see `cspn_tf.losses`; for the output `GARMENT_TYPE` int32 `(B,)`, the
+        type counted from 0.
     """
     visibility = tf.cast(batch["visibility"], tf.float32)[..., tf.newaxis]
-    return batch["crops"], dict.fromkeys(names, tf.concat([batch["targets"], visibility], axis=-1))
+    targets = dict.fromkeys(names, tf.concat([batch["targets"], visibility], axis=-1))
+    if GARMENT_TYPE in targets:
+        targets[GARMENT_TYPE] = batch["garment_types"] - 1
+    return batch["crops"], targets
 
 
 class KeypointValidator:
     """Evaluates a network on a dataset of `pipeline.keypoint_dataset`, with ground-truth boxes, in photo pixels.
 
-    `predict` returns for a batch the keypoints in the crops, their scores, and the keypoints on the photos as an
-    exported model would serve them for the same boxes.
+    `predict` returns for a batch the keypoints in the crops, their scores, the keypoints on the photos as an exported
+    model would serve them for the same boxes, and the garment types, or None if the network does not predict them.
 
     Args:
         network: as returned by `KeypointMethod.prediction_network`.
@@ -100,10 +105,12 @@ class KeypointValidator:
         method = method_of(config.keypoints)
 
         def predict(batch):
-            keypoints_xy_crop, scores = method.decode(network(batch["crops"], training=False))
+            outputs = network(batch["crops"], training=False)
+            keypoints_xy_crop, scores = method.decode(outputs)
+            types = tf.argmax(outputs[GARMENT_TYPE], axis=-1) + 1 if GARMENT_TYPE in outputs else None
             on_canvas = keypoints_on_canvases(keypoints_xy_crop, batch["windows"], config)
             of_photo = (batch[name] for name in ("transforms", "image_sizes", "garment_types"))
-            return keypoints_xy_crop, scores, keypoints_on_photos(on_canvas, scores, *of_photo)[0]
+            return keypoints_xy_crop, scores, keypoints_on_photos(on_canvas, scores, *of_photo)[0], types
 
         self._dataset = dataset
         # The function reads the model's variables, so it is traced once and always uses the current weights.
@@ -111,17 +118,18 @@ class KeypointValidator:
         self._shown, self._has_said = [], False
 
     def measure(self) -> dict:
-        """Return `ne_bbox`, `pck_02` and `epe`: name to value, None if it is undefined.
+        """Return `ne_bbox`, `pck_02`, `epe` and, if the network predicts it, `type_accuracy`: None if it is undefined.
 
         If no keypoint is labelled as visible, `ne_bbox` is computed over occluded ones, so that a best epoch can be
         chosen.
         """
-        truths, predicted = [], []
+        truths, predicted, right_types = [], [], []
         self._shown = []
         for batch in self._dataset:
-            keypoints_xy_crop, scores, keypoints_xy_photo = self.predict(batch)
+            keypoints_xy_crop, scores, keypoints_xy_photo, types = self.predict(batch)
             truths.append(Garments.from_example(batch))
             predicted.append(keypoints_xy_photo.numpy())
+            right_types += [] if types is None else list(types.numpy() == batch["garment_types"].numpy())
             missing = _NUM_OVERLAYS - len(self._shown)
             rows = (batch["crops"], batch["garment_types"], keypoints_xy_crop, scores)
             self._shown += list(zip(*(row[:missing].numpy() for row in rows), strict=True))
@@ -136,7 +144,8 @@ class KeypointValidator:
             ]
         # Treat each batch as one photo: only confidence intervals depend on which photo a garment is in.
         matched = match_given_boxes(truths, predicted)
-        return {name: score(name, matched)["value"] for name in ("ne_bbox", "pck_02", "epe")}
+        measured = {name: score(name, matched)["value"] for name in ("ne_bbox", "pck_02", "epe")}
+        return measured | ({"type_accuracy": float(np.mean(right_types))} if right_types else {})
 
     def overlays(self):
         """Return the first validation crops, drawn with the keypoints of the last `measure`."""

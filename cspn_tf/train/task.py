@@ -2,7 +2,8 @@
 
 import abc
 
-from cspn_tf.config import Config
+from cspn_tf.config import Config, differences
+from cspn_tf.console import UserError
 from cspn_tf.data import pipeline
 from cspn_tf.models import checkpoints
 from cspn_tf.train import fitting
@@ -65,11 +66,21 @@ class Task(abc.ABC):
         with fitting.scope(run):
             model = self.build(run.config, pretrained=not run.init)
             if run.init:
-                checkpoints.load_weights(model, run.init, self.network)
+                self._load_initial_weights(model, run)
             distribution_of(run.strategy).prepare(model)
             model.compile(fitting.build_optimizer(run.training, num_steps), **self.losses(run))
             create_training_variables(model)
         return model
+
+    def _load_initial_weights(self, model, run):
+        try:
+            checkpoints.load_weights(model, run.init, self.network)
+        except UserError as error:
+            config, _ = checkpoints.read_description(run.init, self.network)
+            different = differences(config, run.config)
+            if not different:
+                raise
+            raise UserError(f"{error}; its config differs (its != this run's): {'; '.join(different)}") from error
 
     def batches(self, run, model, first_epoch: int = 0):
         """Return the infinite dataset for `model.fit`: this process's share of the batches of a run's training split.

@@ -481,7 +481,8 @@ def test_an_unknown_split_is_an_error(data):
 @pytest.mark.parametrize("region", ["garment", "photo"])
 def test_label_configurations_are_the_targets_of_unaugmented_crops(data, evaluated_garments, whole_photos, region):
     config = override(CONFIG, [f"keypoints.region={region}"])
-    points, weights = pipeline.label_configurations(data, "val", config)
+    points, weights, types = pipeline.label_configurations(data, "val", config)
+    assert types.tolist() == joined(evaluated_garments, "garment_types").tolist()
     targets = joined(evaluated_garments if region == "garment" else whole_photos, "targets")
     np.testing.assert_array_equal(weights, targets[..., 2])
     labelled = weights > 0

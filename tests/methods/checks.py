@@ -12,7 +12,7 @@ from cspn_tf.losses.heatmap import HeatmapLoss
 from cspn_tf.methods import method_of
 from cspn_tf.train.task import create_training_variables
 
-TINY = dataclasses.replace(preset("tiny").keypoints, crop_size=64, width=8)
+TINY = dataclasses.replace(preset("tiny").keypoints, crop_size=64, width=8, type_head=False)
 
 
 def tiny_config(method, **changes):

@@ -67,6 +67,7 @@ def test_presets_have_four_stages_of_heatmaps(name, crop, heatmap):
     outputs = Method(config).outputs(features)
     shapes = {key: tuple(map_.shape) for key, map_ in outputs.items()}
     assert shapes.pop("visibility", None) == ((None, 8) if name in ("mobile", "base") else None)
+    assert shapes.pop("garment_type", None) == (None if name == "paper" else (None, 3))
     assert shapes == {f"stage_{stage}": (None, heatmap, heatmap, 8) for stage in (1, 2, 3, 4)}
     assert list(shapes) == list(config.stage_names)
 
@@ -156,7 +157,7 @@ def test_is_what_training_and_inference_expect_of_a_method(four_stages):
 
 
 def test_offset_and_visibility_heads_are_there_only_when_asked_for(crops):
-    config = dataclasses.replace(TINY, num_stages=2, offset_head=True, visibility_head=True)
+    config = dataclasses.replace(TINY, num_stages=2, offset_head=True, visibility_head=True, type_head=True)
     model = Method(config).build()
     shapes = {name: tuple(output.shape) for name, output in model.output.items()}
     maps = (None, 16, 16)
@@ -165,8 +166,10 @@ def test_offset_and_visibility_heads_are_there_only_when_asked_for(crops):
         "stage_2": (*maps, 8),
         "offsets": (*maps, 16),
         "visibility": (None, 8),
+        "garment_type": (None, 3),
     }
-    assert list(Method(config).prediction_network(model).output) == ["stage_2", "offsets", "visibility"]
+    predicted = Method(config).prediction_network(model).output
+    assert list(predicted) == ["stage_2", "offsets", "visibility", "garment_type"]
     outputs = model(crops)
     keypoints, scores = Method(config).decode(outputs)
     assert keypoints.shape == (2, 8, 2)
@@ -218,3 +221,27 @@ def test_more_heads_have_losses_of_their_own():
     (offsets, _), (visibility, _) = losses["offsets"], losses["visibility"]
     assert isinstance(offsets, OffsetLoss) and isinstance(visibility, VisibilityLoss)
     assert offsets.crop_size == TINY.crop_size
+
+
+# Garment types -------------------------------------------------------------------------------------------------------
+
+TYPED = dataclasses.replace(TINY, type_head=True)
+
+
+def test_types_are_learnt_with_their_shares_among_garments_with_keypoints():
+    weights = np.ones((6, 8))
+    weights[:2] = 0.0
+    shares = Method(TYPED).label_statistics(lambda: (None, weights, np.int32([1, 1, 2, 3, 3, 3])), seed=1)
+    # One more of each type than there are with keypoints.
+    np.testing.assert_allclose(shares, [1 / 7, 2 / 7, 4 / 7])
+    loss, _ = Method(TYPED).losses(shares)["garment_type"]
+    np.testing.assert_allclose(loss.log_shares, np.log(shares), rtol=1e-6)
+    with pytest.raises(ValueError, match="label_statistics must be the shares"):
+        Method(TYPED).losses()
+    assert Method(TINY).label_statistics(None, seed=1) is None
+
+
+def test_a_network_of_whole_photos_predicts_no_type():
+    config = dataclasses.replace(TYPED, region="photo", num_stages=1)
+    assert "garment_type" not in Method(config).build().output
+    assert list(Method(config).losses()) == ["stage_1"] and Method(config).prediction_outputs == ("stage_1",)

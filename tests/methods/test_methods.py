@@ -24,7 +24,7 @@ def test_only_pseudo_labels_look_at_the_labels_before_training(method):
 
     def read_labels():
         read.append(method)
-        return np.random.default_rng(1).uniform(0, 1, (30, 8, 2)), np.ones((30, 8))
+        return np.random.default_rng(1).uniform(0, 1, (30, 8, 2)), np.ones((30, 8)), np.ones(30, int)
 
     statistics = method_of(tiny_config(method)).label_statistics(read_labels, seed=1)
     assert len(read) == (method == "dfa")

@@ -22,7 +22,7 @@ from cspn_tf.models.faster_rcnn import build_detector
 TINY = dataclasses.replace(
     preset("tiny"),
     detector=dataclasses.replace(preset("tiny").detector, input_size=64, score_threshold=0.0),
-    keypoints=dataclasses.replace(preset("tiny").keypoints, crop_size=32, num_stages=1, width=8),
+    keypoints=dataclasses.replace(preset("tiny").keypoints, crop_size=32, num_stages=1, width=8, type_head=False),
 )
 DETAILS = {"seed": 3, "training": {"epochs": 2}}
 WEIGHTS = "best.weights.h5"

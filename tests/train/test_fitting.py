@@ -204,7 +204,9 @@ def test_a_training_starts_from_another_one_s_weights(line_run, tmp_path, capsys
 def test_weights_to_start_from_must_fit(tiny_data, tiny_keypoints, tmp_path, capsys):
     call = ["--data", str(tiny_data), "--preset", "tiny", "--init", str(tiny_keypoints), "--out", str(tmp_path / "run")]
     assert run(train_keypoints.main, [*call, "--set", "keypoints.width=24"]) == 1
-    assert f"{tiny_keypoints / 'best.weights.h5'} does not fit the network" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"{tiny_keypoints / 'best.weights.h5'} does not fit the network" in error
+    assert error.endswith("its config differs (its != this run's): keypoints.width: 16 != 24\n")
     assert not (tmp_path / "run").exists()
 
 
@@ -293,6 +295,20 @@ def test_interrupted_run_goes_on_with_the_same_optimizer(line_run, monkeypatch):
     assert [entry["epoch"] for entry in cut] == [1, 2]
     # The same data in the same order from the same state.
     assert cut[1]["loss"] == pytest.approx(whole[1]["loss"], rel=1e-5) and cut[1]["loss"] != cut[0]["loss"]
+
+
+def test_what_a_kill_within_the_writing_of_a_state_leaves_does_not_stop_the_next_run(line_run):
+    run = line_run()
+    left = run.directory / "state" / "epoch-0002_temp"
+
+    class Killed(LineTask):
+        def validator(self, *args):
+            (left / "part-00000-of-00001").mkdir(parents=True, exist_ok=True)
+            return super().validator(*args)
+
+    fitting.fit(run, Killed())
+    assert len(fitting.read_history(run.directory)) == 2
+    assert {path.name.split(".")[0] for path in left.parent.iterdir()} == {"epoch-0001", "epoch-0002"}
 
 
 def test_better_weights_of_a_resumed_run_are_not_calibrated(line_run):

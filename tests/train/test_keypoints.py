@@ -18,6 +18,7 @@ from cspn_tf.train import keypoints as keypoints_module
 def test_run_holds_a_network_that_loads(tiny_keypoints):
     config, network = checkpoints.load_keypoints(tiny_keypoints)
     outputs = network(np.zeros((2, 96, 96, 3), np.float32))
+    assert outputs.pop("garment_type").shape == (2, 3)
     assert list(outputs) == list(config.keypoints.stage_names)
     assert all(value.shape == (2, 24, 24, 8) for value in outputs.values())
 
@@ -93,7 +94,10 @@ def test_every_output_learns_the_same_targets():
         "crops": tf.zeros([2, 4, 4, 3]),
         "targets": tf.reshape(tf.range(48.0), [2, 8, 3]),
         "visibility": tf.tile([[2, 1, 0, -1, 2, 2, 1, 0]], [2, 1]),
+        "garment_types": tf.constant([3, 1]),
     }
+    _, by_output = keypoints_module.to_fit(batch, ["a", "garment_type"])
+    assert by_output["a"].shape == (2, 8, 4) and by_output["garment_type"].numpy().tolist() == [2, 0]
     crops, by_output = keypoints_module.to_fit(batch, ["a", "b"])
     assert crops is batch["crops"] and list(by_output) == ["a", "b"]
     np.testing.assert_array_equal(by_output["a"], by_output["b"])
