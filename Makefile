@@ -78,11 +78,11 @@ COMPARED := out/compare
 TRAINED := --detector $(DEMO)/detector --keypoints $(DEMO)/keypoints
 photos_of = $$(awk '$$2 == "$(1)" {print "$(DEMO)/drawn/" $$1}' $(DEMO)/drawn/Eval/list_eval_partition.txt | head -n $(2))
 
-$(DEMO)/metrics.json: | $(INSTALLED)
+$(DEMO)/evaluation/metrics.json: | $(INSTALLED)
 	@$(RUN) -m examples.demo --train
 
 # Further models to compare: the demo's networks in bfloat16 and int8, and an untrained `base`.
-$(COMPARED)/models: $(DEMO)/metrics.json
+$(COMPARED)/models: $(DEMO)/evaluation/metrics.json
 	@rm -rf $@ $@.partial
 	@$(RUN) -m serving.export_saved_model $(TRAINED) --precision bfloat16 --out $@.partial/bfloat16
 	@$(RUN) -m serving.export_tflite $(TRAINED) --precision int8 --photos $(call photos_of,train,100) --out $@.partial/int8
@@ -94,14 +94,14 @@ $(COMPARED)/models: $(DEMO)/metrics.json
 
 bench: $(INSTALLED) $(PEERS)/installed $(COMPARED)/models
 	@$(RUN) -m benchmarks.compare --out $(COMPARED) --photos $(call photos_of,test,16) \
-		--ours mobile=$(DEMO)/models/cspn,$(DEMO)/phone/cspn.tflite --accuracy mobile=$(DEMO)/metrics.json \
+		--ours mobile=$(DEMO)/models/cspn,$(DEMO)/phone/cspn.tflite --accuracy mobile=$(DEMO)/evaluation/metrics.json \
 		--detector mobile=$(DEMO)/detector --keypoints mobile=$(DEMO)/keypoints \
 		--ours mobile-bfloat16=$(COMPARED)/models/bfloat16 --accuracy mobile-bfloat16=$(COMPARED)/models/bfloat16-test/metrics.json \
 		--ours mobile-int8=$(COMPARED)/models/int8/cspn.tflite --accuracy mobile-int8=$(COMPARED)/models/int8-test/metrics.json \
 		--ours base=$(COMPARED)/models/base/cspn
 	@$(MAKE) --no-print-directory bench-ours
 
-bench-ours: $(INSTALLED) $(DEMO)/metrics.json
+bench-ours: $(INSTALLED) $(DEMO)/evaluation/metrics.json
 	@$(RUN) -m benchmarks.served --model $(DEMO)/models/cspn --tflite $(DEMO)/phone/cspn.tflite
 	@$(RUN) -m benchmarks.profile $(TRAINED) --photo $(call photos_of,test,1)
 	@$(RUN) -m benchmarks.prepare --root $(DEMO)/drawn

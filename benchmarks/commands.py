@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cspn_tf.cli.training_arguments import add_pair
 from cspn_tf.console import Parser, positive_int
+from cspn_tf.files import write_json
 from cspn_tf.machine import num_cores
 
 
@@ -28,6 +29,12 @@ def pair_parser(doc, repeats) -> Parser:
 def add_json(parser) -> None:
     """Add `--json FILE`, checked before anything is measured."""
     parser.add_argument("--json", type=_new_file, metavar="FILE", help="also write the figures to this file")
+
+
+def write_figures(args, figures) -> None:
+    """Write the figures to the file of `--json`, if one is given."""
+    if args.json:
+        write_json(args.json, figures)
 
 
 def _new_file(text):

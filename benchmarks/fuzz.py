@@ -17,12 +17,11 @@ import zlib
 
 import numpy as np
 
-from benchmarks.commands import add_json
+from benchmarks.commands import add_json, write_figures
 from benchmarks.photos import read_photos, synthesise_photo
 from benchmarks.workers.worker import peak_rss_mb
 from cspn_tf.console import Parser, UserError, positive_float, positive_int, run
 from cspn_tf.contract import STATUS_MEANINGS, STATUS_UNDECODABLE, check_outputs
-from cspn_tf.files import write_json
 from cspn_tf.inference.versions import latest_version
 from cspn_tf.machine import describe_machine, num_cores, set_threads
 
@@ -46,8 +45,7 @@ def main(argv=None):
     )
     found |= {"machine": {**describe_machine(), "threads": args.threads}, "seed": args.seed}
     print(format_report(found))
-    if args.json:
-        write_json(args.json, found)
+    write_figures(args, found)
     return 1 if found["failed_batches"] or found["moved"] else 0
 
 

@@ -15,10 +15,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.commands import add_json
+from benchmarks.commands import add_json, write_figures
 from cspn_tf.config import DETECTOR_TRAINING, KEYPOINT_TRAINING, PRESETS, preset
 from cspn_tf.console import Parser, positive_int, run
-from cspn_tf.files import write_json
 from cspn_tf.machine import describe_machine
 from cspn_tf.timing import measure_in_turns
 
@@ -51,8 +50,7 @@ def main(argv=None) -> int:
     figures = {"machine": describe_machine(), "data": str(args.data), "preset": args.preset, **figures}
     figures["repeats"] = args.repeats
     print(format_tables(figures))
-    if args.json:
-        write_json(args.json, figures)
+    write_figures(args, figures)
     return 0
 
 

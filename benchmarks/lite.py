@@ -14,10 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.commands import add_json
+from benchmarks.commands import add_json, write_figures
 from benchmarks.photos import SYNTHETIC_SIZE, synthesise_photo
 from cspn_tf.console import Parser, UserError, positive_int, run
-from cspn_tf.files import write_json
 from cspn_tf.machine import describe_machine
 
 ROOT = Path(__file__).parent.parent
@@ -65,8 +64,7 @@ def main(argv=None):
             photo.write_bytes(synthesise_photo(SYNTHETIC_SIZE))
         figures = measure(environment(args.python, Path(folder) / "venv"), photo, args.repeats)
     print(format_figures(figures, describe_machine()))
-    if args.json:
-        write_json(args.json, {"machine": describe_machine(), **figures})
+    write_figures(args, {"machine": describe_machine(), **figures})
 
 
 def environment(python, folder) -> Path:

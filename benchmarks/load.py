@@ -11,10 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from benchmarks.commands import add_json
+from benchmarks.commands import add_json, write_figures
 from benchmarks.photos import read_photos
 from cspn_tf.console import Parser, UserError, positive_float, positive_int, run
-from cspn_tf.files import write_json
 from cspn_tf.machine import describe_machine
 from cspn_tf.serve.client import Client
 from cspn_tf.serve.local_server import running_server
@@ -39,8 +38,7 @@ def main(argv=None):
         ratio = start["first_ms"] / start["median_ms"]
         print(f"first request after loading: {start['first_ms']:.0f} ms, {ratio:.2f} times the median of the next")
     print(format_table(rows))
-    if args.json:
-        write_json(args.json, {"machine": machine, "start": start, "rows": rows})
+    write_figures(args, {"machine": machine, "start": start, "rows": rows})
 
 
 def _parse(argv):

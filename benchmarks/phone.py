@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.commands import add_json
+from benchmarks.commands import add_json, write_figures
 from cspn_tf.console import Parser, UserError, positive_int, run
 from cspn_tf.evaluation.matching import match_detections
-from cspn_tf.files import write_json
 from cspn_tf.machine import describe_machine
 from examples.phone import PADDING, Network, Tracker, Transform, letterbox
 
@@ -43,8 +42,7 @@ def main(argv=None):
         "pans": {pan: measure_pan(networks, photos, pan, args.frames) for pan in args.pans},
     }
     print(format_figures(figures))
-    if args.json:
-        write_json(args.json, figures)
+    write_figures(args, figures)
 
 
 def measure_resize(networks, photos, filter_name) -> dict:

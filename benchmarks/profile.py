@@ -8,11 +8,10 @@ alone on noise, with one crop for each garment found. Time of the whole graph be
 import functools
 import sys
 
-from benchmarks.commands import add_json, pair_parser
+from benchmarks.commands import add_json, pair_parser, write_figures
 from benchmarks.networks import load_network
 from benchmarks.photos import read_photos
 from cspn_tf.console import run
-from cspn_tf.files import write_json
 from cspn_tf.machine import describe_machine, set_threads
 from cspn_tf.models.checkpoints import DETECTOR, KEYPOINTS
 from cspn_tf.timing import measure_in_turns
@@ -47,8 +46,7 @@ def main(argv=None):
     )
     for found in report["profiles"]:
         print("\n" + format_profile(found))
-    if args.json:
-        write_json(args.json, report)
+    write_figures(args, report)
 
 
 def _parse(argv):

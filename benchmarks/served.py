@@ -10,11 +10,10 @@ import sys
 
 import numpy as np
 
-from benchmarks.commands import add_json
+from benchmarks.commands import add_json, write_figures
 from benchmarks.photos import photo_sizes, read_photos
 from benchmarks.workers.worker import peak_rss_mb
 from cspn_tf.console import Parser, positive_int, run
-from cspn_tf.files import write_json
 from cspn_tf.inference.versions import latest_version
 from cspn_tf.machine import describe_machine, num_cores, set_threads
 from cspn_tf.serve.client import Client
@@ -47,8 +46,7 @@ def main(argv=None):
     sizes = [f"{width}x{height}" for width, height in photo_sizes(photos)]
     setting = {"model": str(args.model), "version": version, "photo_sizes": sizes, "repeats": args.repeats}
     print(format_table(results, machine, setting))
-    if args.json:
-        write_json(args.json, {"machine": machine, **setting, "results": results})
+    write_figures(args, {"machine": machine, **setting, "results": results})
 
 
 def _parse(argv):

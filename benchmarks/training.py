@@ -17,13 +17,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.commands import add_json
+from benchmarks.commands import add_json, write_figures
 from benchmarks.workers import training_steps
 from benchmarks.workers.process import WorkerFailed, WorkerProcess
 from benchmarks.workers.training_steps import Work
 from cspn_tf.config import PRESETS, override
 from cspn_tf.console import CallError, Parser, UserError, positive_int, run, termination_as_interrupt
-from cspn_tf.files import write_json
 from cspn_tf.machine import describe_machine
 
 ROOT = Path(__file__).parents[1]
@@ -68,8 +67,7 @@ def main(argv=None) -> int:
                 for rows in measure(work, args.variant, args.rounds, has_gpu=figures["machine"]["gpu"] is not None):
                     figures["rows"] = before + rows
                     # After each variant, because each takes minutes and the run may be interrupted.
-                    if args.json:
-                        write_json(args.json, figures)
+                    write_figures(args, figures)
             print(format_table(rows, figures), flush=True)
     return 0
 

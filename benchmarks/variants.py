@@ -11,12 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.commands import add_json
+from benchmarks.commands import add_json, write_figures
 from benchmarks.comparison.turns import order_of_round
 from benchmarks.photos import read_photos
 from benchmarks.workers.process import WorkerProcess
 from cspn_tf.console import Parser, positive_int, run
-from cspn_tf.files import write_json
 from cspn_tf.machine import describe_machine
 
 _SCRIPT = Path(__file__).parent / "workers" / "litert.py"
@@ -39,8 +38,7 @@ def main(argv=None):
         figures = measure(args.files, photo, args.threads, args.rounds, args.repeats)
     machine = describe_machine()
     print(format_figures(figures, machine))
-    if args.json:
-        write_json(args.json, {"machine": machine, "files": figures})
+    write_figures(args, {"machine": machine, "files": figures})
 
 
 def measure(files, photo, threads, rounds, repeats) -> dict:

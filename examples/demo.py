@@ -20,14 +20,12 @@ and with --train
 
     data/                the dataset as TFRecords
     detector/, keypoints/    training runs
-    evaluation/          report of the test split, through the SavedModel; its metrics.json is copied up
-    metrics.json
+    evaluation/          report of the test split, through the SavedModel
 """
 
 import functools
 import json
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -36,7 +34,7 @@ from pathlib import Path
 from cspn_tf.cli.photo_paths import find_photos
 from cspn_tf.console import Parser, UserError, run
 from cspn_tf.contract import PICTURE_SUFFIX
-from cspn_tf.files import replaced_file, write_picture
+from cspn_tf.files import write_picture
 from cspn_tf.garments import KEYPOINT_ABBREVIATIONS, KEYPOINT_NAMES
 from cspn_tf.models import checkpoints
 
@@ -106,17 +104,16 @@ def build(out: Path, trained: bool) -> None:
         _step("Export one SavedModel", "serving.export_saved_model", *networks, "--out", model, "--version", 1)
     if not (phone / "cspn.tflite").exists():
         _step("Export one TensorFlow Lite file", "serving.export_tflite", *networks, "--out", phone)
-    if trained and not (out / "metrics.json").exists():
+    if trained and not (evaluation / "metrics.json").exists():  # written last
         _step(
             "Evaluate the SavedModel on the test split",
             *("training.evaluate", "--data", out / "data", "--split", "test", "--model", model, "--out", evaluation),
         )
-        with replaced_file(out / "metrics.json") as temporary:
-            shutil.copyfile(evaluation / "metrics.json", temporary)
 
 
 def show(out: Path, photos: list[Path]) -> None:
     """Serve the model, send it photos, and print and draw the predictions."""
+    from cspn_tf.evaluation.report import main_table
     from cspn_tf.serve.local_server import running_server
 
     pictures, predictions = out / "pictures", out / "predictions.jsonl"
@@ -135,13 +132,13 @@ def show(out: Path, photos: list[Path]) -> None:
     print(garment_table(answers))
     write_contact_sheet(pictures, answers)
     time_on_phone_runtime(out, [Path(answer["photo"]) for answer in answers if answer["status"]["code"] == 0])
-    trained = (out / "metrics.json").exists()
-    if trained:
-        print(metrics_table(json.loads((out / "metrics.json").read_text())))
+    metrics = out / "evaluation" / "metrics.json"
+    if metrics.exists():
+        print(f"\n== The test split, synthetic photos\n\n{main_table(json.loads(metrics.read_text()))}")
     print(f"\npictures     {pictures}/, all on one: {pictures / CONTACT_SHEET}")
     print(f"predictions  {predictions}")
-    if trained:
-        print(f"metrics      {out / 'metrics.json'}, in all slices: {out / 'evaluation' / 'report.md'}")
+    if metrics.exists():
+        print(f"metrics      {metrics}, in all slices: {metrics.with_name('report.md')}")
     else:
         print(f"model card   {checkpoints.SHIPPED_PAIR.parent / 'MODEL_CARD.md'}")
     print(f"model        {out / 'models' / 'cspn' / '1'}, for phones: {out / 'phone' / 'cspn.tflite'}")
@@ -189,20 +186,6 @@ def garment_table(answers: list[dict]) -> str:
             )
             rows.append(f"{name:24} {garment['type']:11} {garment['score']:5.2f}  {box:22} {points}")
     return "\n".join(rows)
-
-
-def metrics_table(metrics: dict) -> str:
-    """Return the measures of the test split, each with its 95 % interval and its count."""
-    from cspn_tf.evaluation.report import with_interval
-
-    lines = [f"\ntest split, synthetic data, detected boxes, {metrics['num_photos']} photos through the SavedModel"]
-    for title, name, of in (
-        ("detection recall at IoU 0.5", "detection_recall_50", "garments"),
-        ("PCK@0.2", "pck_02", "labelled keypoints, those of missed garments count as wrong"),
-        ("NE (box sides), ne_bbox", "ne_bbox", "visible keypoints of detected garments"),
-    ):
-        lines.append(f"  {title:28} {with_interval(metrics[name])}   {metrics[name]['count']} {of}")
-    return "\n".join(lines)
 
 
 def write_contact_sheet(pictures: Path, answers: list[dict]) -> None:

@@ -77,9 +77,10 @@ def main(argv=None):
     jobs = make_jobs(args)
     run_jobs(jobs, 1, JobProgress(jobs))
     rows = read_rows(args)
-    write_text(args.out / "curve.md", make_table(rows) + "\n")
+    table = make_table(rows)
+    write_text(args.out / "curve.md", table + "\n")
     draw_curve(rows, args.out / "curve.png")
-    print(make_table(rows))
+    print(table)
 
 
 def make_jobs(args):

@@ -136,24 +136,6 @@ def test_contact_sheet_has_the_pictures_of_photos_of_one_name(tmp_path):
         assert sum(count for count, colour in colours if colour[first] > 150 and colour[second] < 80) > 100
 
 
-def test_metrics_are_printed_with_their_counts():
-    metrics = {
-        "num_photos": 200,
-        "detection_recall_50": {"value": 0.9512, "count": 201, "interval": [0.91, 0.98]},
-        "pck_02": {"value": 0.97, "count": 1234, "skipped": 0, "interval": [0.95, 0.99]},
-        "ne_bbox": {"value": 0.0211, "count": 1100, "skipped": 0, "interval": [0.02, 0.03]},
-    }
-    table = demo.metrics_table(metrics)
-    for part in (
-        "synthetic",
-        "200 photos",
-        "0.9512 (0.9100 to 0.9800)   201 garments",
-        "0.9700 (0.9500 to 0.9900)   1234 labelled",
-        "0.0211 (0.0200 to 0.0300)   1100 visible",
-    ):
-        assert part in table
-
-
 def test_the_phone_file_is_timed_in_both_of_its_runtimes(fake_tflite, fake_photos, tmp_path, capfd):
     (tmp_path / "phone").mkdir()
     (tmp_path / "phone" / "cspn.tflite").symlink_to(fake_tflite)
