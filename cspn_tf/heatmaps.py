@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from cspn_tf import geometry
 
-# Lower bound of the values whose logarithm the refinement takes.
+# Added to the values whose logarithm the refinement takes.
 _FLOOR = 1e-6
 
 # Standard deviation of the Gaussian blur of "dark", heatmap pixels.
@@ -81,7 +81,8 @@ def decode(heatmaps, stride, *, subpixel="parabola", offsets=None):
         def height_at(down, right):
             rows = tf.clip_by_value(row + down, 0, height - 1)
             columns = tf.clip_by_value(column + right, 0, width - 1)
-            return tf.math.log(tf.maximum(_at(source, rows * width + columns), _FLOOR))
+            # In a maximum with it, TensorFlow Lite would round the bound to 8 bits, like the map: to 0.
+            return tf.math.log(tf.nn.relu(_at(source, rows * width + columns)) + _FLOOR)
 
         refine = _newton_step if subpixel == "dark" else _parabola_steps
         step_x, step_y = refine(height_at)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter as LiteRT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -275,6 +276,26 @@ def test_decode_runs_in_tflite_with_built_in_operations(subpixel, run_tflite):
     points, scores = heatmaps.decode(tf.constant(maps), STRIDE, subpixel=subpixel)
     np.testing.assert_allclose(found[3], points, atol=1e-3)
     np.testing.assert_allclose(found[2], scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("subpixel", ["parabola", "dark"])
+def test_neighbours_of_zero_are_finite_where_maps_have_8_bits(subpixel):
+    maps = np.zeros((1, SIZE, SIZE, 8), np.float32)
+    maps[:, 3, 5] = 1.0
+    maps[:, 3, 6, 4:] = 0.4
+
+    def find(maps):
+        return heatmaps.decode(tf.quantization.fake_quant_with_min_max_args(maps, -0.5, 1.0), STRIDE, subpixel=subpixel)
+
+    concrete = tf.function(find, autograph=False).get_concrete_function(tf.TensorSpec(maps.shape))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    interpreter = LiteRT(model_content=converter.convert())
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], maps)
+    interpreter.invoke()
+    points = {len(one["shape"]): interpreter.get_tensor(one["index"]) for one in interpreter.get_output_details()}[3]
+    np.testing.assert_allclose(points, find(tf.constant(maps))[0], atol=0.1)
 
 
 def mixed_maps():
