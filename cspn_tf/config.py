@@ -21,9 +21,6 @@ REGIONS = ("garment", "photo")
 SUBPIXELS = ("none", "parabola", "dark")
 UPSAMPLINGS = ("bilinear", "nearest")
 
-# Of a field that configs saved by version 0.2.0 do not have: what it meant then.
-_IF_MISSING_FALSE = {"if_missing": False}
-
 _KIND_NAMES = {float: "a finite number", int: "a whole number", bool: "true or false", str: "a string"}
 
 
@@ -122,8 +119,8 @@ class KeypointConfig:
     stage_weight_growth: float = 1.0  # weight of each stage's loss divided by that of the previous stage
     offset_head: bool = False  # predict at each heatmap pixel the offset from it to the keypoint
     visibility_head: bool = True  # predict each keypoint's visibility; keypoint_scores are then its probabilities
-    # predict the garment type from the crop, which corrects the detector's
-    type_head: bool = dataclasses.field(default=True, metadata=_IF_MISSING_FALSE)
+    # predict the garment type from the crop, which corrects the detector's; configs saved by version 0.2.0 lack it
+    type_head: bool = dataclasses.field(default=True, metadata={"if_missing": False})
 
     def __post_init__(self):
         _check_choice("keypoints.method", self.method, METHODS)
@@ -383,7 +380,7 @@ def _from_dict(cls, content, source, prefix=""):
     for name, field in fields.items():
         if name not in content and "if_missing" not in field.metadata:
             raise UserError(f"{source}: missing key {prefix + name}")
-        value = content[name] if name in content else field.metadata["if_missing"]
+        value = content.get(name, field.metadata.get("if_missing"))
         values[name] = _checked(field.type, value, source, prefix + name)
     try:
         return cls(**values)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from cspn_tf import geometry
 
-# Added to the values whose logarithm the refinement takes.
+# Added to the values whose logarithm the refinement takes; least curvature and determinant it divides by.
 _FLOOR = 1e-6
 
 # Standard deviation of the Gaussian blur of "dark", heatmap pixels.

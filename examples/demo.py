@@ -113,7 +113,6 @@ def build(out: Path, trained: bool) -> None:
 
 def show(out: Path, photos: list[Path]) -> None:
     """Serve the model, send it photos, and print and draw the predictions."""
-    from cspn_tf.evaluation.report import main_table
     from cspn_tf.serve.local_server import running_server
 
     pictures, predictions = out / "pictures", out / "predictions.jsonl"
@@ -134,6 +133,8 @@ def show(out: Path, photos: list[Path]) -> None:
     time_on_phone_runtime(out, [Path(answer["photo"]) for answer in answers if answer["status"]["code"] == 0])
     metrics = out / "evaluation" / "metrics.json"
     if metrics.exists():
+        from cspn_tf.evaluation.report import main_table
+
         print(f"\n== The test split, synthetic photos\n\n{main_table(json.loads(metrics.read_text()))}")
     print(f"\npictures     {pictures}/, all on one: {pictures / CONTACT_SHEET}")
     print(f"predictions  {predictions}")

@@ -346,13 +346,8 @@ class GarmentPipeline(tf.Module):
             found = self._keypoints_one_by_one(pyramid, flat_boxes, num_found)
         keypoints, keypoint_scores, type_logits = (tf.reshape(rows, [-1, num_rows, *rows.shape[1:]]) for rows in found)
         if GARMENT_TYPE in self._method.prediction_outputs:
-            scores = type_scores.corrected(scores, type_logits)
-            best = tf.reduce_max(scores, axis=-1)
-            best = tf.where(best > self.config.detector.score_threshold, best, 0.0)
-            scores = tf.where(best[..., tf.newaxis] > 0.0, scores, 0.0)
-            boxes, scores, keypoints, keypoint_scores = type_scores.in_order(
-                best, boxes, scores, keypoints, keypoint_scores
-            )
+            scores = type_scores.corrected(scores, type_logits, self.config.detector.score_threshold)
+            scores, boxes, keypoints, keypoint_scores = type_scores.in_order(scores, boxes, keypoints, keypoint_scores)
         detections = _detections(boxes, scores)
         keypoints, keypoint_scores = mask_absent(keypoints, keypoint_scores, detections["classes"])
         return {**detections, "keypoints": keypoints, "keypoint_scores": keypoint_scores}

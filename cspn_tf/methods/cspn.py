@@ -32,6 +32,8 @@ from cspn_tf.models.blocks import merge_down, named_output, normalised_conv, sma
 OFFSET_WEIGHT = 0.002
 VISIBILITY_WEIGHT = 0.002
 TYPE_WEIGHT = 0.0005
+
+# Channels and dropout of the head for garment types.
 _TYPE_WIDTH, _TYPE_DROPOUT = 512, 0.3
 
 
@@ -80,9 +82,9 @@ class Method(KeypointMethod):
         Raises:
             ValueError: the network predicts the garment type, and `label_statistics` is None.
         """
-        if self.config.predicts_type and label_statistics is None:
-            raise ValueError("label_statistics must be the shares of type_shares; received None")
         config = self.config
+        if config.predicts_type and label_statistics is None:
+            raise ValueError("label_statistics must be the shares of type_shares; received None")
         growth = [config.stage_weight_growth**index for index in range(config.num_stages)]
         losses = {}
         for index, name in enumerate(config.stage_names):

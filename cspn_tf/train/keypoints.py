@@ -129,7 +129,8 @@ class KeypointValidator:
             keypoints_xy_crop, scores, keypoints_xy_photo, types = self.predict(batch)
             truths.append(Garments.from_example(batch))
             predicted.append(keypoints_xy_photo.numpy())
-            right_types += [] if types is None else list(types.numpy() == batch["garment_types"].numpy())
+            if types is not None:
+                right_types.extend(types.numpy() == batch["garment_types"].numpy())
             missing = _NUM_OVERLAYS - len(self._shown)
             rows = (batch["crops"], batch["garment_types"], keypoints_xy_crop, scores)
             self._shown += list(zip(*(row[:missing].numpy() for row in rows), strict=True))
@@ -145,7 +146,9 @@ class KeypointValidator:
         # Treat each batch as one photo: only confidence intervals depend on which photo a garment is in.
         matched = match_given_boxes(truths, predicted)
         measured = {name: score(name, matched)["value"] for name in ("ne_bbox", "pck_02", "epe")}
-        return measured | ({"type_accuracy": float(np.mean(right_types))} if right_types else {})
+        if right_types:
+            measured["type_accuracy"] = float(np.mean(right_types))
+        return measured
 
     def overlays(self):
         """Return the first validation crops, drawn with the keypoints of the last `measure`."""
