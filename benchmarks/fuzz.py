@@ -22,6 +22,7 @@ from benchmarks.photos import read_photos, synthesise_photo
 from benchmarks.workers.worker import peak_rss_mb
 from cspn_tf.console import Parser, UserError, positive_float, positive_int, run
 from cspn_tf.contract import STATUS_MEANINGS, STATUS_UNDECODABLE, check_outputs
+from cspn_tf.files import picture_bytes
 from cspn_tf.inference.versions import latest_version
 from cspn_tf.machine import describe_machine, num_cores, set_threads
 
@@ -211,10 +212,7 @@ def encodings(photos) -> list[bytes]:
             (image.convert("1"), "PNG", {}),
             *((image, name, {}) for name in ("GIF", "BMP", "TIFF", "WEBP")),
         ]
-        for picture, name, options in forms:
-            file = io.BytesIO()
-            picture.save(file, name, **options)
-            found.append(file.getvalue())
+        found += [picture_bytes(picture, name, **options) for picture, name, options in forms]
     return found
 
 

@@ -1,8 +1,8 @@
 """Photos for the benchmarks: given files, or a synthesised one."""
 
-import io
-
 import numpy as np
+
+from cspn_tf.files import picture_bytes
 
 SYNTHETIC_SIZE = 512
 
@@ -32,7 +32,7 @@ def resized(photo, width, height) -> bytes:
     from cspn_tf.decoding import pixels_as_displayed
 
     image = Image.fromarray(pixels_as_displayed(photo))
-    return _jpeg(image.resize((width, height), Image.Resampling.BILINEAR))
+    return picture_bytes(image.resize((width, height), Image.Resampling.BILINEAR), "JPEG", quality=90)
 
 
 def synthesise_photo(size) -> bytes:
@@ -44,10 +44,4 @@ def synthesise_photo(size) -> bytes:
     garment = (abs(x - 0.5) < 0.25) & (abs(y - 0.5) < 0.35)
     pixels[garment] = (60, 90, 160)
     pixels += np.random.default_rng(0).normal(0, 12, pixels.shape)
-    return _jpeg(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)))
-
-
-def _jpeg(image):
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=90)
-    return file.getvalue()
+    return picture_bytes(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)), "JPEG", quality=90)

@@ -59,9 +59,14 @@ def write_picture(path, picture, **options) -> None:
 
     Pillow itself leaves a part of the file without an error where the disk is full.
     """
+    write_bytes(path, picture_bytes(picture, "PNG" if Path(path).suffix.lower() == ".png" else "JPEG", **options))
+
+
+def picture_bytes(picture, format, **options) -> bytes:
+    """Return a Pillow image as the bytes of a file, with the options of its `save`."""
     content = io.BytesIO()
-    picture.save(content, "PNG" if Path(path).suffix == ".png" else "JPEG", **options)
-    write_bytes(path, content.getvalue())
+    picture.save(content, format, **options)
+    return content.getvalue()
 
 
 def write_json(path, content) -> None:

@@ -31,6 +31,7 @@ from cspn_tf.contract import (
     STATUS_UNDECODABLE,
     is_webp,
 )
+from cspn_tf.files import picture_bytes
 
 _ORIENTATION_TAG = 0x0112
 _TURN = {
@@ -99,12 +100,10 @@ def as_served(photo_bytes) -> bytes:
 
 def encode_photo(pixels) -> bytes:
     """Encode pixels, uint8 `(H, W, 3)`, as a PNG, or as a JPEG if they are more than models accept of a PNG."""
-    file = io.BytesIO()
+    picture = Image.fromarray(pixels)
     if pixels.shape[0] * pixels.shape[1] * PNG_PIXEL_COST <= Config.max_pixels:
-        Image.fromarray(pixels).save(file, "PNG", compress_level=1)
-    else:
-        Image.fromarray(pixels).save(file, "JPEG", quality=95, subsampling=0)
-    return file.getvalue()
+        return picture_bytes(picture, "PNG", compress_level=1)
+    return picture_bytes(picture, "JPEG", quality=95, subsampling=0)
 
 
 def pixels_as_displayed(photo_bytes, max_pixels):

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from cspn_tf.config import DETECTOR_TRAINING, KEYPOINT_TRAINING
-from cspn_tf.console import CallError, Parser, UserError, positive_int, run, seed_number
+from cspn_tf.console import CallError, Parser, UserError, positive_int, run, seed_number, termination_as_interrupt
 from cspn_tf.data.coco_file import CocoFile
 from cspn_tf.evaluation.report import make_table as make_markdown_table
 from cspn_tf.evaluation.report import with_interval
@@ -65,9 +65,13 @@ def main(argv=None):
     labels = read_json(args.labels)
     if max(args.num_photos) > len(labels["images"]):
         raise UserError(f"--num-photos: {args.labels} has {len(labels['images'])} photos")
-    made_of = {"labels": file_sha256(args.labels), "test": file_sha256(args.test), "seed": args.seed}
-    if (record := args.out / "made-of.json").exists() and read_json(record) != made_of:
-        raise UserError(f"{args.out} has curves of other labels or of another seed: choose another --out")
+    starts = {Path(start).name: str(Path(start).resolve()) for start in args.start if start not in (SHIPPED, IMAGENET)}
+    made_of = {"labels": file_sha256(args.labels), "test": file_sha256(args.test), "seed": args.seed, **starts}
+    if (record := args.out / "made-of.json").exists():
+        earlier = read_json(record)
+        if any(earlier.get(name, value) != value for name, value in made_of.items()):
+            raise UserError(f"{args.out} has curves of other labels, weights or another seed: choose another --out")
+        made_of = {**earlier, **made_of}
     args.out.mkdir(parents=True, exist_ok=True)
     write_json(record, made_of)
     for num in args.num_photos:
@@ -75,7 +79,8 @@ def main(argv=None):
     (args.out / "test").mkdir(exist_ok=True)
     write_json(args.out / "test" / "labels.test.json", read_json(args.test))
     jobs = make_jobs(args)
-    run_jobs(jobs, 1, JobProgress(jobs))
+    with termination_as_interrupt():
+        run_jobs(jobs, 1, JobProgress(jobs))
     rows = read_rows(args)
     table = make_table(rows)
     write_text(args.out / "curve.md", table + "\n")
@@ -151,8 +156,8 @@ def write_splits(labels, num, seed, folder) -> None:
     num_val = num_validation(num)
     folder.mkdir(parents=True, exist_ok=True)
     for split, chosen in (("val", images[:num_val]), ("train", images[num_val:])):
-        ids = {image["id"] for image in chosen}
-        annotations = [annotation for annotation in labels["annotations"] if annotation.get("image_id") in ids]
+        ids = {str(image.get("id")) for image in chosen}  # 7 and "7" are one id
+        annotations = [annotation for annotation in labels["annotations"] if str(annotation.get("image_id")) in ids]
         write_json(folder / f"labels.{split}.json", {**labels, "images": chosen, "annotations": annotations})
 
 

@@ -52,7 +52,7 @@ def make_tables(reports) -> list[str]:
     for name, title in (("detection_calibration", "garment"), ("visibility", "keypoint")):
         rows = {"calibration_error": "", "calibration_error_by_chance": ", if they were exact probabilities"}
         for measure, condition in rows.items():
-            values = [formatted(s[name][measure], 3) for s in scores]
+            values = [formatted(s[name].get(measure), 3) for s in scores]
             overall.append([f"calibration error, {title} scores{condition}", *values])
     by_type = [
         [f"{title}, {type_name}", *(_cell(s[part][measure]["garment_type"][type_name]) for s in scores)]

@@ -24,9 +24,7 @@ def main(argv=None):
 
     out = args.out or checkpoints.SHIPPED_PAIR
     networks = (checkpoints.DETECTOR, checkpoints.KEYPOINTS)
-    config = checkpoints.joint_config(
-        *(checkpoints.read_description(getattr(args, name), name)[0] for name in networks)
-    )
+    config = load_pipeline(args.detector, args.keypoints).config  # which refuses a pair before half of it is replaced
     for network in networks:
         checkpoints.write_shippable(getattr(args, network), network, out / network, config)
     (file,) = tflite.export(load_pipeline(*(out / network for network in networks)), out, "float16")

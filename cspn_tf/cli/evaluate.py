@@ -34,9 +34,11 @@ from cspn_tf.evaluation.inputs import Photos, predict_photos, read_coco_files
 from cspn_tf.evaluation.measures import measure
 from cspn_tf.evaluation.pictures import draw_reliability, draw_sheets
 from cspn_tf.evaluation.report import PREDICTIONS, main_table, write_scores
-from cspn_tf.files import check_writable
+from cspn_tf.files import check_writable, picture_bytes
 from cspn_tf.models.checkpoints import SHIPPED
 
+# On one sheet: a JPEG has at most 65,500 rows.
+_MOST_PICTURES = 500
 _OPTIONS_OF_PHOTOS = (
     *("data", "split", "detector", "keypoints", "model", "tflite"),
     *("batch_size", "limit", "quarter_turns", "num_pictures"),
@@ -105,6 +107,8 @@ def _check_options(parser, args):
         parser.error("give --model or --tflite, not both")
     if not (args.detector or args.model or args.tflite):
         args.detector = args.keypoints = SHIPPED
+    if args.num_pictures > _MOST_PICTURES:
+        parser.error(f"--num-pictures must be at most {_MOST_PICTURES}: a JPEG has no room for more on one sheet")
 
 
 # Evaluation ----------------------------------------------------------------------------------------------------------
@@ -126,9 +130,7 @@ def _evaluate_photos(args):
     scores = measure(about, matched, in_labelled_boxes, args.seed)
     files = {}
     for name, sheet in draw_sheets(photos, matched, args.num_pictures, args.seed).items():
-        content = io.BytesIO()
-        sheet.save(content, "JPEG", quality=90)
-        files[f"pictures/{name}"] = content.getvalue()
+        files[f"pictures/{name}"] = picture_bytes(sheet, "JPEG", quality=90)
     if args.num_pictures:
         content = io.BytesIO()
         draw_reliability({"keypoint scores": scores["visibility"]}, content)

@@ -19,8 +19,8 @@ def measure_lengths(matched) -> dict:
             bias: mean of the relative error: predicted minus labelled, over the labelled length
             limits: low and high limit of agreement, bias -+ 1.96 standard deviations
             median_error: median of the absolute relative error
-            within_sd, within_2sd: share of the errors within one and two predicted standard deviations; 0.68 and 0.95
-                if errors are normal and the predicted standard deviations are right
+            within_sd: share of the errors within one predicted standard deviation; 0.68 if errors are normal and the
+                predicted standard deviations are right
             num_labelled: detected garments whose length is measurable in the label
             not_measurable: share of these whose length is not measurable in the prediction
 
@@ -49,7 +49,6 @@ def _compare(pairs):
         "limits": None if bias is None else [bias - 1.96 * spread, bias + 1.96 * spread],
         "median_error": float(np.median(np.abs(errors))) if len(errors) else None,
         "within_sd": _share(np.abs(measured - truth) <= sds),
-        "within_2sd": _share(np.abs(measured - truth) <= 2 * sds),
         "num_labelled": len(labelled),
         "not_measurable": _share([not predicted.measurable for _, predicted in labelled]),
     }

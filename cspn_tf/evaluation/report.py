@@ -312,7 +312,7 @@ PICTURES = ("pictures/worst.jpg", "pictures/random.jpg", "pictures/reliability.p
 
 
 def write_scores(out, scores, files=None) -> dict:
-    """Write the files of an evaluation, `metrics.json` last, and remove further files that an earlier one left there.
+    """Write the files of an evaluation, `metrics.json` last, and remove the further files of an earlier one of photos.
 
     Args:
         out: folder to write into.
@@ -324,9 +324,11 @@ def write_scores(out, scores, files=None) -> dict:
     """
     metrics = json.dumps(scores, indent=2, allow_nan=False) + "\n"
     files = {**(files or {}), "report.md": make_report(scores).encode(), "metrics.json": metrics.encode()}
-    for path in (out / name for name in (*PICTURES, PREDICTIONS) if name not in files):
-        if path.is_file():
-            path.unlink()
+    # Without such an evaluation, they are not its files: `predict` writes predictions of the same name.
+    earlier = out / "metrics.json"
+    if earlier.is_file() and '"split"' in earlier.read_text(errors="replace"):
+        for name in {*PICTURES, PREDICTIONS} - set(files):
+            (out / name).unlink(missing_ok=True)
     for name, content in files.items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)

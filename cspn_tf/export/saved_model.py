@@ -9,7 +9,6 @@
 """
 
 import dataclasses
-import io
 import math
 import shutil
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 from cspn_tf import __version__, contract
 from cspn_tf import config as configs
 from cspn_tf.console import UserError
-from cspn_tf.files import locked, plain_path, write_json
+from cspn_tf.files import locked, picture_bytes, plain_path, write_json
 from cspn_tf.garments import KEYPOINT_NAMES
 from cspn_tf.inference.versions import DESCRIPTION_FILE, MAX_VERSION, SAVED_MODEL_FILE, find_versions
 
@@ -148,6 +147,4 @@ def _warmup_photo(size) -> bytes:
 
     y, x = np.mgrid[0:size, 0:size] / size
     pixels = np.stack([x, y, 0.5 + 0.5 * np.sin(20 * x * y)], axis=-1)
-    file = io.BytesIO()
-    Image.fromarray((pixels * 255).astype(np.uint8)).save(file, "JPEG", quality=90)
-    return file.getvalue()
+    return picture_bytes(Image.fromarray((pixels * 255).astype(np.uint8)), "JPEG", quality=90)

@@ -175,6 +175,7 @@ def _beyond(rows, stages):
             "operations": f"{row['flops'] / cspn['flops']:.2f}",
             "ms per crop": f"{row['network_ms'] / cspn['network_ms']:.2f}",
             "verdict": verdict,
+            "garments missed": formatted(row["miss_rate"]["value"]),
             "visibility AUROC": formatted(row["visibility_auroc"]),
             "calibration error": formatted(row["visibility_calibration_error"]),
         }
@@ -183,8 +184,9 @@ def _beyond(rows, stages):
     for row in rows:
         against = row["against_cspn"]["ne_bbox"]
         gain = "-" if against["gain"] is None else f"{against['gain']:+.4f}"
-        interval = "{:+.4f} to {:+.4f}".format(*against["interval"]) if against["interval"] else "one seed"
-        lines.append(cells(row, row["title"], gain, interval, row["helps"]))
+        without = "-" if against["gain"] is None else "one seed"
+        interval = "{:+.4f} to {:+.4f}".format(*against["interval"]) if against["interval"] else without
+        lines.append(cells(row, row["title"], gain, interval, against["verdict"]))
     return [
         "Each switch on its own, detected boxes; operations and milliseconds are ratios to the CSPN's. A switch helps "
         "if the interval of its gain is above 0. The last two columns rate the keypoint scores as predictions of "

@@ -365,8 +365,11 @@ def write_results(tmp_path, results):
 
 def test_predictions_of_a_file(truth_file, tmp_path, capsys):
     results, out = write_results(tmp_path, as_results(ANSWERS)), tmp_path / "out"
-    assert call("--truth", truth_file, "--predictions", results, "--out", out) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "report.md"]
+    out.mkdir()
+    (out / "predictions.jsonl").touch()  # of `predict`
+    for _ in range(2):
+        assert call("--truth", truth_file, "--predictions", results, "--out", out) == 0
+        assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "predictions.jsonl", "report.md"]
     scores = read(out)
     # A photo that was not answered and one without a garment are the same here.
     assert scores["num_failed_photos"] == 0
@@ -485,6 +488,7 @@ DATA, FILES = ("--data", "d"), ("--truth", "t.json", "--predictions", "p.json")
         (*DATA, "--model", "m", "--split", "rest"),
         (*DATA, "--model", "m", "--batch-size", "0"),
         (*DATA, "--model", "m", "--num-pictures", "-1"),
+        (*DATA, "--model", "m", "--num-pictures", "501"),
         ("--model", "m"),
         ("--truth", "t.json"),
         ("--predictions", "p.json"),

@@ -50,7 +50,7 @@ def test_what_the_model_calls_hidden_is_not_measurable():
 def test_of_nothing_there_is_nothing():
     found = measure_lengths(matched(photo(found=False)))
     assert found["upper-body"]["hem_width"] == {
-        **dict.fromkeys(("bias", "limits", "median_error", "within_sd", "within_2sd", "not_measurable")),
+        **dict.fromkeys(("bias", "limits", "median_error", "within_sd", "not_measurable")),
         "count": 0,
         "num_labelled": 0,
     }

@@ -37,6 +37,12 @@ def test_a_fifth_of_the_photos_validates_and_fewer_are_among_more(tmp_path):
     assert names[5] < names[10]
 
 
+def test_an_id_is_a_number_or_its_digits(tmp_path):
+    labels = {**LABELS, "annotations": [{"id": k, "image_id": f"{k % 20}"} for k in range(40)]}
+    learning_curve.write_splits(labels, 20, 3, tmp_path)
+    assert [len(part["annotations"]) for part in splits_of(tmp_path)] == [32, 8]
+
+
 @pytest.fixture
 def arguments(tmp_path):
     return argparse.Namespace(
@@ -127,6 +133,13 @@ def test_curves_of_other_labels_or_another_seed_are_not_continued(tmp_path, monk
         learning_curve.main([*call, labels, "--test", test])
     for other in ([labels, "--test", labels], [test, "--test", test], [labels, "--test", test, "--seed", "2"]):
         with pytest.raises(
-            UserError, match=r"out has curves of other labels or of another seed: choose another --out$"
+            UserError, match=r"out has curves of other labels, weights or another seed: choose another --out$"
         ):
             learning_curve.main([*call, *other, "--num-photos", "5"])
+    # Another starting point is drawn beside the others, but not in place of one of the same name.
+    same = [*call, labels, "--test", test, "--start"]
+    for start in ("a/pair", "shipped"):
+        with pytest.raises(KeyboardInterrupt):
+            learning_curve.main([*same, start])
+    with pytest.raises(UserError, match=r"out has curves of other labels, weights or another seed"):
+        learning_curve.main([*same, "b/pair"])

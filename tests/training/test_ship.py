@@ -1,6 +1,7 @@
 """What a pair of trainings leaves where it ships, and what is put side by side of its reports."""
 
 import json
+import shutil
 
 import pytest
 
@@ -27,6 +28,15 @@ def test_a_pair_ships_with_one_config_and_replaces_what_was_there(tiny_detector,
     about = json.loads((tmp_path / "pair" / "cspn.json").read_text())
     assert about["precision"] == "float16" and about["config"] == configs_to_dict(configs[0])
     assert about["weights_sha256"] == file_sha256(tmp_path / "pair" / "cspn.tflite")
+
+
+def test_a_pair_of_which_one_has_no_weights_replaces_nothing(tiny_detector, tiny_keypoints, tmp_path):
+    shutil.copytree(tiny_keypoints, tmp_path / "keypoints")
+    (tmp_path / "keypoints" / "best.weights.h5").unlink()
+    call = ["--detector", tiny_detector, "--keypoints", tmp_path / "keypoints", "--out", tmp_path / "pair"]
+    with pytest.raises(UserError, match=r"keypoints has no best\.weights\.h5"):
+        ship.main([str(argument) for argument in call])
+    assert not (tmp_path / "pair").exists()
 
 
 def test_a_cell_has_the_value_the_interval_and_the_count():
