@@ -28,7 +28,8 @@ def main(argv=None):
     parser.add_argument("--pans", type=positive_int, nargs="+", default=[2, 5, 10, 20], help="canvas pixels per frame")
     add_json(parser)
     args = parser.parse_args(argv)
-    from cspn_tf.decoding import pixels_as_displayed, read_photo_files
+    from cspn_tf.decoding import pixels_as_displayed
+    from cspn_tf.pillow_photos import read_photo_files
 
     paths = [Path(args.files) / f"{name}.tflite" for name in ("detector", "keypoints")]
     for path in paths:

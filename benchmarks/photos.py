@@ -13,7 +13,7 @@ def read_photos(paths) -> list[bytes]:
     Raises:
         UserError: if a file cannot be read, or models do not accept it.
     """
-    from cspn_tf.decoding import read_photo_files
+    from cspn_tf.pillow_photos import read_photo_files
 
     return read_photo_files(paths) if paths else [synthesise_photo(SYNTHETIC_SIZE)]
 

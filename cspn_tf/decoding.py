@@ -19,13 +19,10 @@ the same decoder.
 Letters in shapes: H, W height and width of the photo as displayed.
 """
 
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
 
 from cspn_tf.config import Config
-from cspn_tf.console import UserError
 from cspn_tf.contract import (
     JPEG_MAGIC,
     JPEG_MAX_SCANS,
@@ -115,24 +112,6 @@ def pixels_as_displayed(photo_bytes, max_pixels=Config.max_pixels):
     if int(status) != STATUS_OK:
         raise ValueError(STATUS_MEANINGS[int(status)])
     return photo.numpy()
-
-
-def read_photo_files(paths) -> list[bytes]:
-    """Return the contents of photo files, after checking that each can be decoded.
-
-    Raises:
-        UserError: a file cannot be read or decoded.
-    """
-    files = []
-    for path in paths:
-        try:
-            files.append(Path(path).read_bytes())
-            pixels_as_displayed(files[-1])
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-        except ValueError as error:
-            raise UserError(f"{path}: {error}") from error
-    return files
 
 
 _INTEGER = tf.TensorSpec([], tf.int64)

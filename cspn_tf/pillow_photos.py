@@ -12,11 +12,13 @@ import io
 import math
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from cspn_tf.config import Config
+from cspn_tf.console import UserError
 from cspn_tf.contract import (
     JPEG_MAGIC,
     JPEG_MAX_SCANS,
@@ -96,6 +98,24 @@ def as_served(photo_bytes) -> bytes:
     if status != STATUS_OK:
         return photo_bytes
     return encode_photo(photo)
+
+
+def read_photo_files(paths) -> list[bytes]:
+    """Return the contents of photo files, `as_served`, after checking that each can be decoded.
+
+    Raises:
+        UserError: a file cannot be read or decoded.
+    """
+    files = []
+    for path in paths:
+        try:
+            files.append(as_served(Path(path).read_bytes()))
+            pixels_as_displayed(files[-1], Config.max_pixels)
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from error
+    return files
 
 
 def encode_photo(pixels) -> bytes:

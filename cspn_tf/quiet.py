@@ -5,7 +5,11 @@ import io
 import logging
 import os
 import sys
+import threading
 import warnings
+
+# Descriptors belong to the process: a second thread would restore the first one's redirection.
+_redirecting = threading.Lock()
 
 
 def quiet_tensorflow() -> None:
@@ -45,7 +49,7 @@ def quiet_native_output():
     Needed for TensorFlow Lite's converter and interpreters. Output of Python code is discarded as well.
     """
     _flush()
-    with _redirected_to_null(1), _redirected_to_null(2):
+    with _redirecting, _redirected_to_null(1), _redirected_to_null(2):
         try:
             yield
         finally:

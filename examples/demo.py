@@ -45,6 +45,7 @@ DETECTOR_EPOCHS, KEYPOINT_EPOCHS = 3, 4
 VARIATIONS = "normal-pose=5,medium-pose=4,large-pose=1,medium-zoom-in=2,large-zoom-in=0.5"
 NUM_PHOTOS_SENT, NUM_PHOTOS_DRAWN = 24, 12
 CONTACT_SHEET = "contact_sheet.jpg"
+_MOST_ON_SHEET = 120
 
 _ABBREVIATIONS = dict(zip(KEYPOINT_NAMES, KEYPOINT_ABBREVIATIONS, strict=True))
 
@@ -190,7 +191,7 @@ def garment_table(answers: list[dict]) -> str:
 
 
 def write_contact_sheet(pictures: Path, answers: list[dict]) -> None:
-    """Combine the overlays of all photos in one contact sheet."""
+    """Combine the overlays of the photos, or of the first of many, in one contact sheet."""
     from PIL import Image
 
     from cspn_tf.cli.answers import name_pictures
@@ -199,8 +200,8 @@ def write_contact_sheet(pictures: Path, answers: list[dict]) -> None:
     paths = name_pictures([answer["photo"] for answer in answers], pictures)
     drawn = {photo: path for photo, path in paths.items() if path.exists()}
     if drawn:
-        captions = [Path(photo).name for photo in drawn]
-        sheet = contact_sheet([Image.open(path) for path in drawn.values()], 6, 320, captions)
+        shown = list(drawn.items())[:_MOST_ON_SHEET]
+        sheet = contact_sheet([Image.open(path) for _, path in shown], 6, 320, [Path(photo).name for photo, _ in shown])
         write_picture(pictures / CONTACT_SHEET, sheet, quality=90)
 
 
@@ -211,6 +212,7 @@ def time_on_phone_runtime(out: Path, photos: list[Path]) -> None:
 
     from cspn_tf.config import Config
     from cspn_tf.inference.predictors import tflite_function
+    from cspn_tf.pillow_photos import as_served
     from cspn_tf.resampling import read_photo
     from cspn_tf.timing import measure_in_turns
 
@@ -219,7 +221,7 @@ def time_on_phone_runtime(out: Path, photos: list[Path]) -> None:
     runners = {}
     for name, runtime in (("tf.lite", tf.lite.Interpreter), ("ai-edge-litert", Interpreter)):
         find, canvas_size = tflite_function(out / "phone" / "cspn.tflite", make_interpreter=runtime)
-        canvas = read_photo(photos[0].read_bytes(), canvas_size, Config.max_pixels)[0].numpy()
+        canvas = read_photo(as_served(photos[0].read_bytes()), canvas_size, Config.max_pixels)[0].numpy()
         runners[name] = functools.partial(find, canvas[None])
     for name, timing in measure_in_turns(runners, repeats=15, num_warmup=3).items():
         print(f"TFLite file in {name}: {timing.median:.1f} ms per photo, median", flush=True)

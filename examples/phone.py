@@ -114,7 +114,7 @@ class Network:
 
         self._interpreter = Interpreter(str(path), num_threads=num_threads)
         self._run = self._interpreter.get_signature_runner("serving_default")
-        self.outputs = frozenset(self._run.get_output_details())
+        self.names = {*self._run.get_input_details(), *self._run.get_output_details()}
         self.size = int(self._run.get_input_details()["image"]["shape"][1])
 
     def __call__(self, **inputs):
@@ -214,18 +214,18 @@ def main(argv=None):
         if not Path(path).is_file():
             parser.error(f"{path}: no such file")
 
-    def opened(path, *outputs):
+    def opened(path, *names):
         try:
             network = Network(path)
         except ValueError as error:
             parser.error(f"{path}: not a file of `cspn-tf export-tflite`: {str(error).splitlines()[0]}")
-        if not network.outputs.issuperset(outputs):
-            parser.error(f"{path}: its outputs are {', '.join(sorted(network.outputs))}, not {' and '.join(outputs)}")
+        if missing := set(names) - network.names:
+            parser.error(f"{path}: another file: it has no {' and no '.join(sorted(missing))}")
         return network
 
     if all(pair):
         first = opened(pair[0], "boxes")
-        find = Tracker(first, opened(pair[1], "keypoints"))
+        find = Tracker(first, opened(pair[1], "box", "keypoints"))
     else:
         first = opened(arguments.model, "boxes", "keypoints")
 

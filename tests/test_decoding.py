@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from cspn_tf.console import UserError
 from cspn_tf.contract import PAD_VALUE
 from cspn_tf.data.photo_checks import PhotoError, photo_facts
 from cspn_tf.decoding import (
@@ -20,7 +19,6 @@ from cspn_tf.decoding import (
     STATUS_UNDECODABLE,
     decode_photo,
     pixels_as_displayed,
-    read_photo_files,
 )
 from tests import photos
 
@@ -283,22 +281,6 @@ def test_pixels_beyond_the_cap_are_refused_in_words():
     assert pixels_as_displayed(photos.jpeg(PICTURE), 40 * 56).shape == (40, 56, 3)
     with pytest.raises(ValueError, match="more pixels than the cap"):
         pixels_as_displayed(photos.jpeg(PICTURE), 40 * 56 - 1)
-
-
-def test_photo_files_are_judged_by_the_decoder(tmp_path):
-    files = {
-        "text.png": photos.insert_chunks(photos.png(PICTURE), photos.png_text()),  # which Pillow refuses
-        "webp.jpg": photos.other_format("WEBP"),  # which Pillow takes
-        "cut.jpg": photos.jpeg(PICTURE)[:500],
-    }
-    for name, file in files.items():
-        (tmp_path / name).write_bytes(file)
-    assert read_photo_files([tmp_path / "text.png"]) == [files["text.png"]]
-    for name, fault in (("webp.jpg", "not a JPEG or PNG"), ("cut.jpg", "could not be decoded")):
-        with pytest.raises(UserError, match=rf"{name}: {fault}$"):
-            read_photo_files([tmp_path / "text.png", tmp_path / name])
-    with pytest.raises(UserError, match=r"^cannot read .*none\.jpg: No such file"):
-        read_photo_files([tmp_path / "none.jpg"])
 
 
 # JPEG at a smaller size ----------------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ from PIL import Image
 
 from cspn_tf import decoding
 from cspn_tf.config import Config
+from cspn_tf.console import UserError
 from cspn_tf.contract import STATUS_MEANINGS, STATUS_OK, STATUS_TOO_LARGE, STATUS_UNDECODABLE
 from cspn_tf.decoding import pixels_as_displayed
-from cspn_tf.pillow_photos import as_served, decode_photo, decode_webp, pillow_as_displayed
+from cspn_tf.pillow_photos import as_served, decode_photo, decode_webp, pillow_as_displayed, read_photo_files
 from cspn_tf.pillow_photos import pixels_as_displayed as pixels_by_pillow
 from tests import photos
 from tests.test_decoding import GARBAGE_EXIF, NOT_PHOTOS, PNG_CHUNKS
@@ -251,3 +252,24 @@ def test_webp_beyond_the_cap_or_damaged_is_refused():
 @pytest.mark.parametrize("file", [JPEG, PNG, b"", b"RIFF\0\0\0\0WAVEfmt "])
 def test_other_files_are_sent_as_they_are(file):
     assert as_served(file) is file
+
+
+def test_photo_files_are_read_as_they_are_served(tmp_path):
+    files = {
+        "text.png": photos.insert_chunks(photos.png(PICTURE), photos.png_text()),  # which Pillow by itself refuses
+        "webp.jpg": WEBP,
+        "cut.jpg": photos.jpeg(PICTURE)[:500],
+        "cut.webp": WEBP[:40],
+        "gif.jpg": photos.other_format("GIF"),
+    }
+    for name, file in files.items():
+        (tmp_path / name).write_bytes(file)
+    text, webp = read_photo_files([tmp_path / "text.png", tmp_path / "webp.jpg"])
+    assert text == files["text.png"]
+    np.testing.assert_array_equal(pixels_as_displayed(webp), PICTURE)
+    refused = {"cut.jpg": "could not be decoded", "cut.webp": "could not be decoded", "gif.jpg": "not a JPEG or PNG"}
+    for name, fault in refused.items():
+        with pytest.raises(UserError, match=rf"{name}: {fault}$"):
+            read_photo_files([tmp_path / "text.png", tmp_path / name])
+    with pytest.raises(UserError, match=r"^cannot read .*none\.jpg: No such file"):
+        read_photo_files([tmp_path / "none.jpg"])

@@ -3,7 +3,9 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,17 @@ def test_native_output_comes_back_after_an_error(capfd):
         raise ValueError("no")
     os.write(2, b"still here\n")
     assert capfd.readouterr().err == "still here\n"
+
+
+def test_two_threads_give_the_descriptors_back(capfd):
+    def load(seconds):
+        with quiet.quiet_native_output():
+            time.sleep(seconds)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(load, [0.2, 0.5]))
+    os.write(1, b"answer\n")
+    assert capfd.readouterr().out == "answer\n"
 
 
 CLOSED = """

@@ -61,9 +61,10 @@ function scaleForm(result, drawing, show, shareScale) {
   const cm = html("input", { type: "number", min: "0", step: "any", inputMode: "decimal" });
   const share = html("button", { type: "button", className: "button small", disabled: true }, "Use for all photos");
   const state = html("p", { className: "hint", role: "status" });
+  let shared = null; // the scale that another photo's form has set
   const update = () => {
     const known = Number(cm.value);
-    result.cmPerPixel = line.pixels && known > 0 ? known / line.pixels : null;
+    result.cmPerPixel = line.pixels && known > 0 ? known / line.pixels : shared;
     state.textContent = line.pixels ? scaleWords(line.pixels, result.cmPerPixel) : "";
     share.disabled = !result.cmPerPixel;
     show();
@@ -73,7 +74,7 @@ function scaleForm(result, drawing, show, shareScale) {
   cm.addEventListener("input", update);
   share.addEventListener("click", () => shareScale(result.cmPerPixel));
   const set = (cmPerPixel) => {
-    result.cmPerPixel = cmPerPixel;
+    result.cmPerPixel = shared = cmPerPixel;
     state.textContent = scaleWords(line.pixels, cmPerPixel);
     show();
   };

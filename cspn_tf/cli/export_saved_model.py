@@ -34,8 +34,10 @@ def main(argv=None):
         "those of the config)",
     )
     arguments = parser.parse_args(argv)
-    if arguments.max_photos >= 2**31:  # TensorFlow counts them in 32 bits
-        parser.error(f"--max-photos must be below {2**31}, received {arguments.max_photos}")
+    # TensorFlow counts photos in 32 bits, and the pixels of a request in 64.
+    for name, bound in (("max_photos", 2**31), ("max_pixels", 2**60)):
+        if (getattr(arguments, name) or 0) >= bound:
+            parser.error(f"--{name.replace('_', '-')} must be below {bound}, received {getattr(arguments, name)}")
     check_writable(arguments.out)
     from cspn_tf.export.saved_model import export
     from cspn_tf.inference.pipeline import load_pipeline

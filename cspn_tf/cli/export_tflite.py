@@ -46,8 +46,8 @@ def main(argv=None) -> int:
     if (arguments.precision == "int8") != bool(arguments.photos):
         parser.error("--precision int8 and --photos go together")
     check_writable(arguments.out)
-    from cspn_tf.decoding import read_photo_files
     from cspn_tf.inference.pipeline import load_pipeline
+    from cspn_tf.pillow_photos import read_photo_files
 
     photos, failed = find_existing_photos(arguments.photos)
     if failed:

@@ -39,12 +39,13 @@ def main(argv=None):
     parser.add_argument("--port", type=port_number, default=8600, help="port to listen on; 0 picks a free port")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, metavar="FILE", help=".tflite file to serve")
     args = parser.parse_args(argv)
-    check_files(WEB, args.model)
+    web = WEB if WEB.is_dir() else Path("web")  # the package may be installed, and the checkout the current folder
+    check_files(web, args.model)
     check_address_is_free(HOST, args.port)
     with (
         termination_as_interrupt(),
         contextlib.suppress(KeyboardInterrupt),
-        make_server(WEB, args.model, args.port) as server,
+        make_server(web, args.model, args.port) as server,
     ):
         print(f"{READY_PREFIX}http://{HOST}:{server.server_port}/", flush=True)
         server.serve_forever()
@@ -57,7 +58,7 @@ def check_files(web, model) -> None:
         UserError: one of them is missing, or the model is another file; the message says where it comes from.
     """
     if not (web / "index.html").is_file():
-        raise UserError(f"{web} is missing: the page is part of a checkout of cspn-tf, not of the installed package")
+        raise UserError(f"{web} is missing: run this in a checkout of cspn-tf, whose part the page is")
     if not (web / _RUNTIME).is_dir():
         raise UserError(f"{web / _RUNTIME} is missing: run npm ci in {web}")
     if not model.is_file():
@@ -132,6 +133,10 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Cache-Control", "no-cache")
         self.send_header("X-Content-Type-Options", "nosniff")
         super().end_headers()
+
+    def handle(self):
+        with contextlib.suppress(ConnectionError):  # the tab was closed or reloaded
+            super().handle()
 
     def log_message(self, *args):
         """Do not log requests."""

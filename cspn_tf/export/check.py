@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -150,9 +151,14 @@ def _check_paths(version_dir):
         if path.is_file()
         for content in [path.read_bytes()]
         for place in sorted(places)
-        if place + b"/" in content
+        if re.search(_path_pattern(place), content)
     ]
     return "paths", "no absolute path of this machine in any file", faults
+
+
+def _path_pattern(place):
+    """Return a pattern of what lies in a folder; `/model/` within a longer name is a part of a graph, and no path."""
+    return (rb"(?<![\w.-])" if place.count(b"/") == 1 else b"") + re.escape(place + b"/")
 
 
 def _check_warmup(version_dir):

@@ -99,7 +99,7 @@ def test_nothing_is_taken(ask):
 
 def test_what_is_missing_is_named_with_its_remedy(web, model, tmp_path):
     page.check_files(web, model)
-    with pytest.raises(UserError, match=r"gone is missing: the page is part of a checkout"):
+    with pytest.raises(UserError, match=r"gone is missing: run this in a checkout of cspn-tf"):
         page.check_files(tmp_path / "gone", model)
     with pytest.raises(UserError, match=r"gone.tflite is missing: write one by `cspn-tf export-tflite`"):
         page.check_files(web, tmp_path / "gone.tflite")

@@ -126,6 +126,16 @@ def test_contact_sheet_holds_the_pictures_there_are(tmp_path):
     assert max(count for count, (red, green, _) in colours if red > 150 and green < 80) > 100
 
 
+def test_contact_sheet_of_many_photos_has_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "_MOST_ON_SHEET", 1)
+    for name, colour in (("one", (200, 30, 30)), ("two", (30, 30, 200))):
+        Image.new("RGB", (30, 40), colour).save(tmp_path / f"{name}.keypoints.jpg")
+    demo.write_contact_sheet(tmp_path, [{**ANSWERS[0], "photo": name} for name in ("one.jpg", "two.jpg")])
+    colours = Image.open(tmp_path / demo.CONTACT_SHEET).convert("RGB").getcolors(2**20)
+    assert sum(count for count, (red, _, blue) in colours if red > 150 and blue < 80) > 100
+    assert sum(count for count, (red, _, blue) in colours if blue > 150 and red < 80) == 0
+
+
 def test_contact_sheet_has_the_pictures_of_photos_of_one_name(tmp_path):
     answers = [{**ANSWERS[0], "photo": f"{folder}/one.jpg"} for folder in "ab"]
     Image.new("RGB", (30, 40), (200, 30, 30)).save(tmp_path / "one.keypoints.jpg")

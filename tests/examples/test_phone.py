@@ -134,6 +134,10 @@ def test_a_file_of_something_else_is_one_line(fake_tflite, tmp_path, capsys):
     for call, message in (
         (["--model", photo], f"{photo}: not a file of `cspn-tf export-tflite`: "),
         (["--detector", str(fake_tflite), "--keypoints", photo], f"{photo}: not a file of `cspn-tf export-tflite`: "),
+        (
+            ["--detector", str(fake_tflite), "--keypoints", str(fake_tflite)],
+            f"{fake_tflite}: another file: it has no box",
+        ),
     ):
         with pytest.raises(SystemExit, match="2"):
             phone.main([photo, *call])

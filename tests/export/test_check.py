@@ -160,6 +160,15 @@ def test_a_path_so_short_that_weights_have_it_by_chance_is_none(version, tmp_pat
     assert not faults_of(version)
 
 
+def test_a_folder_of_one_name_is_no_part_of_a_longer_path(version, tmp_path, monkeypatch):
+    notes = version / "assets.extra/notes.txt"
+    monkeypatch.setattr(Path, "cwd", lambda: Path("/model"))
+    notes.write_text("garment_detector/model/hidden_1")
+    assert not faults_of(version)
+    notes.write_text("made in /model/runs")
+    assert faults_of(version) == {"paths": ["assets.extra/notes.txt holds the path /model"]}
+
+
 def test_a_path_of_this_machine_is_a_fault(version):
     (version / "assets.extra/notes.txt").write_text(f"made in {Path.cwd()}/runs")
     assert f"assets.extra/notes.txt holds the path {Path.cwd()}" in faults_of(version)["paths"]

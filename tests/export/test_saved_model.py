@@ -115,6 +115,9 @@ def test_command_names_what_is_wrong(tmp_path, capsys, tiny_detector, tiny_keypo
     with pytest.raises(SystemExit):
         main(["--out", str(tmp_path), "--max-photos", str(2**31)])
     assert "--max-photos must be below 2147483648" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path), "--max-pixels", str(2**60)])
+    assert "--max-pixels must be below 1152921504606846976" in capsys.readouterr().err
     assert run(main, ["--out", str(tmp_path / "file" / "sub")]) == 2
     assert f"--out {tmp_path}/file/sub: {tmp_path}/file is a file, required a folder" in capsys.readouterr().err
     out = str(tmp_path / "cspn")
