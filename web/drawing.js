@@ -3,7 +3,7 @@
 import {
   GARMENT_TYPE_NAMES, KEYPOINT_ABBREVIATIONS, KEYPOINT_SLOTS, PAIR_COLOURS, rgb, SKELETON, TYPE_COLOURS,
 } from "./garments.js";
-import { MIN_VISIBLE } from "./lengths.js";
+import { isUsable } from "./lengths.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -50,8 +50,6 @@ function drawTag({ type, score, box: [x, y] }, index, unit) {
     svg("text", { x: x + size * 0.4, y: top - size * 0.4, "font-size": size, textLength, fill: "white" }, text),
   );
 }
-
-const isUsable = ({ type, pointScores }, slot) => KEYPOINT_SLOTS[type].includes(slot) && pointScores[slot] >= MIN_VISIBLE;
 
 function drawSkeleton(garment, unit) {
   const lines = SKELETON.filter((ends) => ends.every((slot) => isUsable(garment, slot)));

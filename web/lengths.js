@@ -56,7 +56,8 @@ export function lengthsOf(garment, cmPerPixel = null) {
   });
 }
 
-function isUsable(garment, slot) {
+/** Whether a garment of this type has the keypoint, and it is probably visible. */
+export function isUsable(garment, slot) {
   return KEYPOINT_SLOTS[garment.type].includes(slot) && garment.pointScores[slot] >= MIN_VISIBLE;
 }
 

@@ -158,12 +158,10 @@ class GarmentDetector(FasterRCNN):
             boxes_xyxy: as in `detect`.
             scores: float32 `(B, N, 3)`, of each type; zeros in padding rows.
         """
-        boxes_xyxy, scores, class_scores, valid = self.search(images, self.config.score_threshold)
-        # The last column is background. Soft-NMS has lowered the score of the most likely type.
-        of_types = class_scores[..., :-1]
-        lowered = of_types * (scores / tf.reduce_max(of_types, axis=-1))[..., tf.newaxis]
+        boxes_xyxy, class_scores, factors, valid = self.search(images, self.config.score_threshold)
+        scores = class_scores[..., :-1] * factors[..., tf.newaxis]  # the last column is background
         valid = valid[..., tf.newaxis]
-        return tf.where(valid, boxes_xyxy, 0.0), tf.where(valid, lowered, 0.0)
+        return tf.where(valid, boxes_xyxy, 0.0), tf.where(valid, scores, 0.0)
 
     def search(self, images, score_threshold):
         """Find garments as `detect` does, and return the scores of all classes.
@@ -174,19 +172,21 @@ class GarmentDetector(FasterRCNN):
 
         Returns:
             boxes_xyxy: float32 `(B, N, 4)`, input pixels, clipped to the input, best first; arbitrary in padding rows.
-            scores: float32 `(B, N)`, of the most likely type, lowered by Soft-NMS; 0 in padding rows.
             class_scores: float32 `(B, N, 4)`, of the three types and the background; arbitrary in padding rows.
+            factors: float32 `(B, N)`, by which Soft-NMS lowers the scores of types; arbitrary in padding rows.
             valid: bool `(B, N)`, False in padding rows.
         """
         config = self.config
         boxes_yxyx, class_scores = self(images, training=False)
         boxes_yxyx = self._clip(boxes_yxyx)
         scores = tf.reduce_max(class_scores[..., :-1], axis=-1)
-        indices, scores, valid = soft_non_max_suppression(
+        indices, lowered, valid = soft_non_max_suppression(
             boxes_yxyx, scores, config.max_garments, config.nms_iou, config.nms_sigma, score_threshold
         )
-        boxes_xyxy = _from_keras_cv(tf.gather(boxes_yxyx, indices, batch_dims=1))
-        return boxes_xyxy, scores, tf.gather(class_scores, indices, batch_dims=1), valid
+        boxes_yxyx, class_scores, scores = (
+            tf.gather(part, indices, batch_dims=1) for part in (boxes_yxyx, class_scores, scores)
+        )
+        return _from_keras_cv(boxes_yxyx), class_scores, lowered / scores, valid
 
     def call(self, images, training=None):
         """Return boxes `(B, R, 4)` in KerasCV's frame (box deltas in training), and class scores `(B, R, 4)`."""

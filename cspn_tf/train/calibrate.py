@@ -47,24 +47,24 @@ def calibrate_detector(directory, data_dir, split="val") -> dict:
     _check_uncalibrated(directory, checkpoints.DETECTOR)
     config, model = checkpoints.load_detector(directory)
     search = tf.function(lambda images: model.search(images, _LOWEST_SCORE), autograph=False, reduce_retracing=True)
-    logits, lowered, correct = [], [], []
+    logits, factors, correct = [], [], []
     for images, labels in pipeline.detector_dataset(data_dir, split, config, _BATCH, training=False, seed=0):
-        boxes, scores, class_scores, valid = (part.numpy() for part in search(images))
-        types, highest = class_scores[..., :-1].argmax(axis=-1) + 1, class_scores[..., :-1].max(axis=-1)
+        boxes, class_scores, lowering, valid = (part.numpy() for part in search(images))
+        types, scores = class_scores[..., :-1].argmax(axis=-1) + 1, class_scores[..., :-1].max(axis=-1) * lowering
         for row in range(len(images)):
             real, rows = labels["garment_types"][row].numpy() > 0, valid[row]
             truth_boxes, truth_types = (labels[name][row].numpy()[real] for name in ("boxes_xyxy", "garment_types"))
             found = boxes[row][rows], types[row][rows], scores[row][rows]
             matches = match_detections(truth_boxes, truth_types, *found)
             logits.append(np.log(np.maximum(class_scores[row][rows], 1e-12)))
-            lowered.append(scores[row][rows] / highest[row][rows])
+            factors.append(lowering[row][rows])
             correct.append(np.isin(np.arange(rows.sum()), matches))
-    logits, lowered, correct = np.concatenate(logits), np.concatenate(lowered), np.concatenate(correct)
+    logits, factors, correct = np.concatenate(logits), np.concatenate(factors), np.concatenate(correct)
 
     def scores_of(scale, shift):
         """Return the scores after scaling and shifting; Soft-NMS lowers each by the same factor as before."""
         shifted = scale * logits + np.append(np.zeros(logits.shape[1] - 1), shift)
-        return scipy.special.softmax(shifted, axis=1)[:, :-1].max(axis=1) * lowered
+        return scipy.special.softmax(shifted, axis=1)[:, :-1].max(axis=1) * factors
 
     fitted = _fit(scores_of, correct, directory)
     layer = model.rcnn_head.get_layer("class_scores")

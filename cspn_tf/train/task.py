@@ -77,7 +77,8 @@ class Task(abc.ABC):
             checkpoints.load_weights(model, run.init, self.network)
         except UserError as error:
             config, _ = checkpoints.read_description(run.init, self.network)
-            different = differences(config, run.config)
+            theirs, ours = (getattr(either, self.network) for either in (config, run.config))
+            different = differences(theirs, ours, f"{self.network}.")
             if not different:
                 raise
             raise UserError(f"{error}; its config differs (its != this run's): {'; '.join(different)}") from error
