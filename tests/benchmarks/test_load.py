@@ -36,8 +36,9 @@ def test_an_overloaded_server_refuses_and_does_not_let_wait(model_dir, monkeypat
         servable.predict = slow
         row = load.measure(server.address, [encode(make_pixels(30, 40))], 6, 2.0)
     assert row["refused"] > 6 and row["errors"] == 0
-    # One request is worked on, one waits.
-    assert row["p99_ms"] < 1500
+    # One request is worked on, one waits: 0.4 s. If all six did, it would be 1.2 s. The median, since the slowest of a
+    # few seconds may have waited for the machine.
+    assert row["p50_ms"] < 1000
 
 
 def test_other_errors_are_counted_apart(free_address):
