@@ -18,7 +18,7 @@ import numpy as np
 
 from cspn_tf.config import DETECTOR_TRAINING, KEYPOINT_TRAINING
 from cspn_tf.console import CallError, Parser, UserError, positive_int, run, seed_number, termination_as_interrupt
-from cspn_tf.data.coco_file import CocoFile
+from cspn_tf.data.coco_file import CocoFile, reference
 from cspn_tf.evaluation.report import make_table as make_markdown_table
 from cspn_tf.evaluation.report import with_interval
 from cspn_tf.files import file_sha256, read_json, write_json, write_text
@@ -65,8 +65,11 @@ def main(argv=None):
     labels = read_json(args.labels)
     if max(args.num_photos) > len(labels["images"]):
         raise UserError(f"--num-photos: {args.labels} has {len(labels['images'])} photos")
-    starts = {Path(start).name: str(Path(start).resolve()) for start in args.start if start not in (SHIPPED, IMAGENET)}
-    made_of = {"labels": file_sha256(args.labels), "test": file_sha256(args.test), "seed": args.seed, **starts}
+    made_of = {"labels": file_sha256(args.labels), "test": file_sha256(args.test), "seed": args.seed}
+    for start in args.start:
+        # Curves of one name share folders, whatever directory they are of.
+        is_name = start in (SHIPPED, IMAGENET)
+        made_of[f"start {Path(start).name}"] = start if is_name else str(Path(start).resolve())
     if (record := args.out / "made-of.json").exists():
         earlier = read_json(record)
         if any(earlier.get(name, value) != value for name, value in made_of.items()):
@@ -156,8 +159,8 @@ def write_splits(labels, num, seed, folder) -> None:
     num_val = num_validation(num)
     folder.mkdir(parents=True, exist_ok=True)
     for split, chosen in (("val", images[:num_val]), ("train", images[num_val:])):
-        ids = {str(image.get("id")) for image in chosen}  # 7 and "7" are one id
-        annotations = [annotation for annotation in labels["annotations"] if str(annotation.get("image_id")) in ids]
+        ids = {reference(image, "id") for image in chosen} - {None}
+        annotations = [annotation for annotation in labels["annotations"] if reference(annotation, "image_id") in ids]
         write_json(folder / f"labels.{split}.json", {**labels, "images": chosen, "annotations": annotations})
 
 

@@ -119,9 +119,9 @@ class CocoFile:
             self._images, self._annotations, categories = (
                 fields.member(labels, key, "it", fields.json_list) for key in ("images", "annotations", "categories")
             )
-            used_ids = {_reference(annotation, "category_id") for annotation in self._annotations} - {None}
+            used_ids = {reference(annotation, "category_id") for annotation in self._annotations} - {None}
             keypoint_ids = {
-                _reference(annotation, "category_id")
+                reference(annotation, "category_id")
                 for annotation in self._annotations
                 if isinstance(annotation, dict) and annotation.get("keypoints")
             }
@@ -146,11 +146,11 @@ class CocoFile:
             image id → `CocoPhoto`, the same objects as in `photos`.
         """
         photo_of_id = self._read_images(photos, split, subset)
-        num_of_id = collections.Counter(_reference(annotation, "id") for annotation in self._annotations)
+        num_of_id = collections.Counter(reference(annotation, "id") for annotation in self._annotations)
         for index, annotation in enumerate(self._annotations):
-            label_id = _reference(annotation, "id")
+            label_id = reference(annotation, "id")
             where = self._where("annotation", index, label_id)
-            photo = photo_of_id.get(_reference(annotation, "image_id"))
+            photo = photo_of_id.get(reference(annotation, "image_id"))
             has_photo = photo is not None
             if not has_photo:
                 photo = photos[where, index] = CocoPhoto("", split, where, subset)
@@ -173,10 +173,10 @@ class CocoFile:
     def _read_images(self, photos, split, subset):
         photo_of_id = {}
         names = [_name(image) for image in self._images]
-        num_of_id = collections.Counter(_reference(image, "id") for image in self._images)
+        num_of_id = collections.Counter(reference(image, "id") for image in self._images)
         num_of_name = collections.Counter(names)
         for index, (image, name) in enumerate(zip(self._images, names, strict=True)):
-            image_id = _reference(image, "id")
+            image_id = reference(image, "id")
             where = self._where("image", index, image_id)
             new = CocoPhoto(name or "", split, where, subset)
             photo = photos.setdefault((where, index) if name is None else (name, split, subset), new)
@@ -199,7 +199,7 @@ class CocoFile:
         return f"{self.path}: {what}" + (f" {shown(entry_id)}" if _is_usable(entry_id) else f"s[{index}]")
 
 
-def _reference(entry, key):
+def reference(entry, key):
     """Return the id under a key in normalised form for comparison, or None if there is none.
 
     Invalid ids are comparable too, so that an entry that refers to one is not blamed for it.
@@ -408,7 +408,7 @@ def _read_annotation(annotation, categories, notes) -> Annotation:
         variation = Variation.UNKNOWN
         notes[FOREIGN_VARIATION] += 1
     notes[NO_KEYPOINTS] += not annotation.get("keypoints")
-    notes[OTHER_NUM_KEYPOINTS] += _reference(annotation, "num_keypoints") not in (None, len(keypoints))
+    notes[OTHER_NUM_KEYPOINTS] += reference(annotation, "num_keypoints") not in (None, len(keypoints))
     return Annotation(category.garment_type, box_xyxy, keypoints, variation)
 
 

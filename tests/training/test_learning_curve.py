@@ -138,8 +138,10 @@ def test_curves_of_other_labels_or_another_seed_are_not_continued(tmp_path, monk
             learning_curve.main([*call, *other, "--num-photos", "5"])
     # Another starting point is drawn beside the others, but not in place of one of the same name.
     same = [*call, labels, "--test", test, "--start"]
-    for start in ("a/pair", "shipped"):
+    for start in ("a/pair", "shipped", "a/seed"):
         with pytest.raises(KeyboardInterrupt):
             learning_curve.main([*same, start])
     with pytest.raises(UserError, match=r"out has curves of other labels, weights or another seed"):
         learning_curve.main([*same, "b/pair"])
+    with pytest.raises(UserError, match=r"out has curves of other labels, weights or another seed"):
+        learning_curve.main([*same, "a/shipped"])
